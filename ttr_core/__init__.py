@@ -1,0 +1,82 @@
+r"""Sequence layers as test-time regression.
+
+At every token a layer fits a function to the weighted pairs of keys and values seen so far and
+asks it about the query:
+
+$$m_t \approx \arg\min_{m \in \mathcal{M}} \tfrac12 \sum_{i \le t} \gamma_i^{(t)}
+|v_i - m(k_i)|^2 + \tfrac{\lambda}{2} |m|^2, \qquad y_t = m_t(q_t)$$
+
+Three choices make a layer: the **weights** gamma, the **function class** M, the **optimizer**.
+
+=============  ====================  ==========================================================
+paper          code                  meaning
+=============  ====================  ==========================================================
+gamma_i^(t)    ``Weights.matrix``    how much pair i counts at token t
+M              ``FunctionClass``     what is fitted
+argmin         ``Optimizer``         how it is fitted
+M_t            ``memory["S"]``       fitted memory, transposed: [F, V]
+phi            ``FeatureMap``        features of keys and queries
+lambda         ``Exact.ridge``       strength of the ridge
+beta_t, delta  signal ``step``       step size of the newest pair
+a_t            signal ``decay``      share of the past that is kept, as its logarithm
+B H T K V F    dimensions            batch, heads, tokens, key, value and feature size
+=============  ====================  ==========================================================
+
+Example:
+    >>> import torch, ttr_core as ttr
+    >>> spec = ttr.Spec.parse("Uniform | Linear | Exact(ridge=0.1)")
+    >>> q, k, v = torch.randn(3, 1, 2, 16, 4).unbind(0)
+    >>> ttr.solve(spec, ttr.Stream(q, k, v)).shape
+    torch.Size([1, 2, 16, 4])
+    >>> ttr.resolve(spec).name
+    'prefix_cholesky'
+"""
+
+from .describe import Description, describe, state_size
+from .errors import IncompatibleSpec, LimitExceeded, NoFastSolver, RequestError, UnknownName
+from .frame import FRAMES, Frame
+from .grid import Cell, cell, grid
+from .ingredient import Ingredient, Option, Paper, choices
+from .layer import SequenceLayer
+from .model import ModelConfig, SequenceModel
+from .published import Published, catalog
+from .solvers import SOLVERS, attention_map, caution, explain, prefill, resolve, solve
+from .spec import Spec
+from .stream import Signal, Stream
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "FRAMES",
+    "SOLVERS",
+    "Cell",
+    "Description",
+    "Frame",
+    "IncompatibleSpec",
+    "Ingredient",
+    "LimitExceeded",
+    "ModelConfig",
+    "NoFastSolver",
+    "Option",
+    "Paper",
+    "Published",
+    "RequestError",
+    "SequenceLayer",
+    "SequenceModel",
+    "Signal",
+    "Spec",
+    "Stream",
+    "UnknownName",
+    "attention_map",
+    "catalog",
+    "caution",
+    "cell",
+    "choices",
+    "describe",
+    "explain",
+    "grid",
+    "prefill",
+    "resolve",
+    "solve",
+    "state_size",
+]

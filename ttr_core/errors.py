@@ -1,0 +1,79 @@
+"""What a user can get wrong, said so that they can put it right.
+
+Every message holds three things: what was asked, what is required, what to change.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class RequestError(ValueError):
+    """A request that cannot be met as it stands; its text says what to change."""
+
+
+class UnknownName(RequestError):
+    """A name that is not among the valid ones.
+
+    Args:
+        kind: what the name is for, such as ``"layer"``.
+        asked: the name as it was given.
+        valid: every valid name.
+    """
+
+    def __init__(self, kind: str, asked: str, valid: Iterable[str]) -> None:
+        self.kind, self.asked, self.valid = kind, asked, tuple(valid)
+        self.nearest = nearest(asked, self.valid)
+        hint = f"Did you mean {_either(self.nearest)}?" if self.nearest else ""
+        listed = ", ".join(self.valid[:60]) or "none"
+        super().__init__(f"Unknown {kind} {asked!r}. {hint} Valid: {listed}.".replace("  ", " "))
+
+
+class IncompatibleSpec(RequestError):
+    """Three ingredients that do not make a layer.
+
+    Args:
+        spec: the canonical text of the triple.
+        objections: one sentence for each reason.
+        alternatives: texts of the nearest triples that are layers.
+    """
+
+    def __init__(self, spec: str, objections: Iterable[str], alternatives: Iterable[str]) -> None:
+        self.spec, self.objections = spec, tuple(objections)
+        self.alternatives = tuple(alternatives)
+        reasons = "\n  ".join(self.objections)
+        change = "\n  ".join(self.alternatives) or "nothing nearby: choose another optimizer."
+        super().__init__(f"{spec} is not a layer.\n  {reasons}\nLayers one change away:\n  {change}")
+
+
+class NoFastSolver(RequestError):
+    """A well-defined layer that only the reference runs; not for training or long inputs."""
+
+
+class LimitExceeded(RequestError):
+    """A size beyond what the project agrees to allocate or compute."""
+
+
+def unknown(kind: str, asked: str, valid: Iterable[str]) -> UnknownName:
+    """Builds the error for a name that is not among the ``valid`` ones."""
+    return UnknownName(kind, asked, valid)
+
+
+def nearest(asked: str, valid: Iterable[str], n: int = 3) -> tuple[str, ...]:
+    """Returns up to ``n`` valid names that look most like the one asked for.
+
+    Example:
+        >>> nearest("delta-net", ["deltanet", "retnet", "gla"], n=1)
+        ('deltanet',)
+    """
+    names = {name.lower(): name for name in valid}
+    wanted = asked.strip().lower()[:200]
+    close = difflib.get_close_matches(wanted, names, n=n, cutoff=0.5)
+    inside = [name for name in names if len(wanted) > 2 and wanted in name and name not in close]
+    return tuple(names[name] for name in [*close, *inside][:n])
+
+
+def _either(names: tuple[str, ...]) -> str:
+    quoted = [repr(name) for name in names]
+    return quoted[0] if len(quoted) == 1 else ", ".join(quoted[:-1]) + " or " + quoted[-1]

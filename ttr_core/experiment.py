@@ -1,0 +1,172 @@
+"""Experiment: everything that decides a run, as data that is hashed, stored and run again."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from .errors import RequestError, unknown
+from .events import Event, Finished, Progress, Started
+from .ingredient import from_settings
+from .model import ModelConfig
+from .published import catalog
+from .spec import Spec
+from .tasks import EvaluatedTask, Evaluation, Task, TrainedTask, task
+from .training import TrainConfig, train
+
+VERSION = 1
+DEVICES = ("auto", "cpu", "cuda")
+UNHASHED = ("seconds",)  # of TrainConfig: how long one was willing to wait
+
+
+class _Cancelled(Exception):
+    """Ends an evaluation from within its progress report."""
+
+
+def resolve_device(device: str) -> str:
+    """Returns ``cpu`` or ``cuda`` for a device asked for.
+
+    Raises:
+        RequestError: ``cuda`` is asked for where there is none.
+    """
+    if device not in DEVICES:
+        raise unknown("device", device, DEVICES)
+    present = torch.cuda.is_available()
+    if device == "cuda" and not present:
+        raise RequestError("Device cuda was asked for, but there is none here: use cpu or auto.")
+    return "cuda" if present and device == "auto" else "cpu" if device == "auto" else device
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One run before it is run.
+
+    Args:
+        task: what is asked.
+        model: who is asked.
+        train: how it is trained; not used by tasks without training.
+        seed: decides initial weights, batches and sequences.
+        device: ``cpu`` or ``cuda``.
+        layer: the published name that was asked for, or None.
+    """
+
+    task: Task
+    model: ModelConfig
+    train: TrainConfig = field(default_factory=TrainConfig)
+    seed: int = 0
+    device: str = "cpu"
+    layer: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.device not in DEVICES[1:]:
+            raise unknown("device of an experiment", self.device, DEVICES[1:])
+
+    @property
+    def specs(self) -> tuple[Spec, ...]:
+        """The specs of the model's layers, each once, in order."""
+        return tuple(dict.fromkeys(_spec(text) for text in self.model.layers))
+
+    def config(self) -> dict[str, Any]:
+        """Returns all that decides the run, JSON-able and with every default written out."""
+        train = dataclasses.asdict(self.train)
+        model = dataclasses.asdict(self.model)
+        model["layers"] = [t if t in catalog else _spec(t).expanded for t in self.model.layers]
+        return {
+            "version": VERSION,
+            "layer": self.layer,
+            "spec": ", ".join(spec.expanded for spec in self.specs),
+            "task": {"name": self.task.name, **self.task.settings()},
+            "model": model,
+            "train": {name: x for name, x in train.items() if name not in UNHASHED},
+            "seed": self.seed,
+            "device": self.device,
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Experiment:
+        """Builds the experiment that `config` describes.
+
+        Raises:
+            RequestError: another version, or a setting that does not exist or is out of range.
+        """
+        if config.get("version") != VERSION:
+            raise RequestError(
+                f"The configuration has version {config.get('version')!r}; this program reads "
+                f"version {VERSION}: run it anew from its settings."
+            )
+        settings = dict(config["task"])
+        return cls(
+            task=task(settings.pop("name"), settings),
+            model=from_settings(ModelConfig, config["model"], "setting of the model"),
+            train=from_settings(TrainConfig, config["train"], "setting of the training"),
+            seed=config["seed"],
+            device=config["device"],
+            layer=config["layer"],
+        )
+
+    def run(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
+        """Runs the experiment, training or evaluating as its task asks.
+
+        Args:
+            stop: asked between steps; True ends the run as ``cancelled``.
+
+        Yields:
+            Events, a `Finished` last.
+        """
+        if isinstance(self.task, TrainedTask):
+            yield from train(self.task, self.model, self.train, self.seed, self.device, stop)
+        elif isinstance(self.task, EvaluatedTask):
+            yield from self._evaluate(self.task, stop)
+
+    def _evaluate(self, asked: EvaluatedTask, stop: Callable[[], bool]) -> Iterator[Event]:
+        start, cpu = time.perf_counter(), time.process_time()
+        if len(self.specs) != 1:
+            raise RequestError(
+                f"Task {asked.name} evaluates one layer, but model.layers has "
+                f"{len(self.specs)}: give one."
+            )
+        yield Started(0, 0, 0.0, 1)
+        yield Progress(0, 1, None, None, 0.0, 0.0)
+
+        def report(done: int, total: int) -> None:
+            if stop():
+                raise _Cancelled
+
+        try:
+            found = asked.evaluate(self.specs[0], self.seed, self.device, report)
+        except _Cancelled:
+            yield _end("cancelled", Evaluation({}, {}, {}), start, cpu, "Cancelled.")
+            return
+        yield Progress(1, 1, None, None, 0.0, time.perf_counter() - start)
+        finite = all(abs(x) < float("inf") for x in found.metrics.values())
+        status, message = ("finished", "") if finite else ("diverged", "The output is not finite.")
+        yield _end(status, found, start, cpu, message)
+
+
+def _spec(text: str) -> Spec:
+    return catalog[text].spec if text in catalog else Spec.parse(text)
+
+
+def _end(status: str, found: Evaluation, start: float, cpu: float, message: str) -> Finished:
+    metrics: dict[str, float | None] = {
+        name: x if abs(x) < float("inf") else None for name, x in found.metrics.items()
+    }
+    return Finished(
+        status=status,
+        metrics={**metrics, "cpu_seconds": time.process_time() - cpu},
+        accuracy_by={},
+        steps=1 if status == "finished" else 0,
+        seconds=time.perf_counter() - start,
+        seconds_to_target=None,
+        parameters=0,
+        state_size=0,
+        lr=None,
+        curves={name: [[i, y] for i, y in enumerate(c)] for name, c in found.curves.items()},
+        tables=found.tables,
+        message=message,
+    )

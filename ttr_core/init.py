@@ -1,0 +1,48 @@
+"""Fresh parameters from an explicit generator."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from .errors import RequestError
+
+
+def normal(shape: tuple[int, ...], std: float, generator: torch.Generator | None) -> nn.Parameter:
+    """Returns a normal parameter of this standard deviation."""
+    return nn.Parameter(torch.randn(shape, generator=generator) * std)
+
+
+def linear(
+    inputs: int, outputs: int, generator: torch.Generator | None, bias: Tensor | None = None
+) -> nn.Linear:
+    """Returns a linear map of variance-preserving weights; ``bias`` is its start, if it has one."""
+    layer = nn.Linear(inputs, outputs, bias=bias is not None, device="meta")
+    layer.weight = normal((outputs, inputs), inputs**-0.5, generator)
+    if bias is not None:
+        layer.bias = nn.Parameter(bias)
+    return layer
+
+
+def log_spaced(low: float, high: float, count: int) -> Tensor:
+    """Returns ``count`` numbers from ``low`` to ``high``; their geometric mean for one."""
+    if count == 1:
+        return torch.tensor([math.sqrt(low * high)])
+    return torch.logspace(math.log10(low), math.log10(high), count)
+
+
+def before_link(link: str, value: Tensor) -> Tensor:
+    """Returns the input at which a link gives ``value``; decays as the share that is kept."""
+    if link == "identity":
+        return value
+    if link == "sigmoid":
+        return torch.logit(value)
+    if link == "softplus":
+        return value + torch.log(-torch.expm1(-value))
+    if link == "log_sigmoid":
+        return torch.logit(value)
+    if link == "slow_log_sigmoid":
+        return torch.logit(value**16)
+    raise RequestError(f"No inverse of link {link!r} is known; add it beside the link.")

@@ -1,0 +1,222 @@
+"""SequenceModel: embeddings, a stack of layers (also different ones), tied logits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .describe import state_size
+from .errors import LimitExceeded, RequestError
+from .frame import FRAMES, Frame
+from .ingredient import check_options, option
+from .init import linear, normal
+from .layer import SequenceLayer
+from .limits import MAX_DIM, MAX_HEADS
+from .published import catalog
+from .solvers.api import Shape
+from .solvers.base import State
+from .spec import Spec
+
+MAX_PARAMETERS = 200_000_000
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The shape of a model.
+
+    Args:
+        layers: catalog names or spec texts, used in turn up to ``depth``.
+        depth: number of layers.
+        d_model: size of the residual stream.
+        heads: heads per layer.
+        kv_heads: heads of keys and values; none for ``heads``.
+        mlp: hidden size of an MLP after each layer, in multiples of ``d_model``; 0 for none.
+        frame: the surroundings of each regression.
+
+    Example:
+        >>> ModelConfig(layers=("linear-attention", "softmax-attention"), frame="standard").depth
+        2
+    """
+
+    layers: tuple[str, ...] = option(
+        ("linear-attention",), "Catalog names or spec texts, used in turn up to the depth."
+    )
+    depth: int = option(2, "Number of layers.", low=1, high=64)
+    d_model: int = option(64, "Size of the residual stream.", low=4, high=MAX_DIM)
+    heads: int = option(1, "Heads per layer; they divide d_model.", low=1, high=MAX_HEADS)
+    kv_heads: int | None = option(
+        None, "Heads of keys and values (none: as many as heads).", low=1, high=MAX_HEADS
+    )
+    mlp: int = option(0, "Hidden size of an MLP after each layer, over d_model; 0: none.", 0, 16)
+    frame: str = option("standard", "Surroundings of each regression.", choices=tuple(FRAMES))
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        if not self.layers:
+            raise RequestError("model.layers is empty; name at least one layer or spec.")
+        shared = self.kv_heads or self.heads
+        if self.d_model % self.heads or self.heads % shared:
+            raise RequestError(
+                f"model.d_model={self.d_model}, model.heads={self.heads}, "
+                f"model.kv_heads={shared}: heads must divide d_model, kv_heads must divide heads."
+            )
+
+    def regressions(self) -> tuple[tuple[Spec, Frame], ...]:
+        """Returns the spec and frame of every layer, in order.
+
+        Raises:
+            UnknownName: a name that is neither in the catalog nor a spec.
+            IncompatibleSpec: a spec that is no layer.
+        """
+        names = (self.layers * self.depth)[: self.depth]
+        return tuple(regression(name, self.frame) for name in names)
+
+
+def regression(name: str, frame: str) -> tuple[Spec, Frame]:
+    """Returns the spec and the frame that a layer's name or spec text stands for.
+
+    A spec that is not in the catalog has no frame of its own: ``published`` is ``standard`` then.
+    """
+    entry = catalog[name] if "|" not in name else None
+    spec = Spec.parse(name).check() if entry is None else entry.spec
+    own = FRAMES[frame]
+    if own is None:
+        own = entry.frame if entry is not None else FRAMES["standard"]
+    assert own is not None
+    return spec, own
+
+
+class SequenceModel(nn.Module):
+    """A residual stack of sequence layers between tied embeddings.
+
+    Args:
+        config: its shape.
+        vocab_size: number of tokens.
+        generator: source of every fresh parameter.
+        length: T that fresh gates are spread for.
+
+    Raises:
+        LimitExceeded: more parameters than are agreed to.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        vocab_size: int,
+        generator: torch.Generator | None = None,
+        length: int = 256,
+    ) -> None:
+        super().__init__()
+        d = config.d_model
+        wanted = vocab_size * d + config.depth * (6 + 2 * config.mlp) * d * d
+        if wanted > MAX_PARAMETERS:
+            raise LimitExceeded(
+                f"The model would have about {wanted:,} parameters; the limit is "
+                f"{MAX_PARAMETERS:,}. Lower model.d_model, model.depth or the vocabulary."
+            )
+        self.config = config
+        # Tied logits at unit temperature: rows of norm 1 after the final norm of sqrt(d).
+        self.embedding = normal((vocab_size, d), d**-0.5, generator)
+        self.blocks = nn.ModuleList(
+            Block(spec, frame, config, length, generator) for spec, frame in config.regressions()
+        )
+        self.norm = nn.Parameter(torch.ones(d))
+
+    def forward(self, tokens: Tensor, positions: Tensor | None = None) -> Tensor:
+        """Returns logits.
+
+        Args:
+            tokens: [B, T].
+            positions: [B, P], where logits are wanted; None for everywhere. Most of a training
+                step is logits, so ask only where there is a label.
+
+        Returns:
+            [B, P or T, vocab_size].
+        """
+        x = F.embedding(tokens, self.embedding) * self.embedding.shape[-1] ** 0.5
+        for block in self.blocks:
+            x = block(x)
+        if positions is not None:
+            x = x.gather(1, positions[..., None].expand(-1, -1, x.shape[-1]))
+        return F.rms_norm(x, x.shape[-1:], self.norm, 1e-6) @ self.embedding.mT
+
+    def step(self, tokens: Tensor, states: list[State] | None = None) -> tuple[Tensor, list[State]]:
+        """Decodes one token, [B] to logits [B, vocab_size], going on from ``states``."""
+        x = F.embedding(tokens, self.embedding) * self.embedding.shape[-1] ** 0.5
+        after = []
+        for i, block in enumerate(self.blocks):
+            x, state = block.step(x, None if states is None else states[i])
+            after.append(state)
+        return F.rms_norm(x, x.shape[-1:], self.norm, 1e-6) @ self.embedding.mT, after
+
+    def parameter_count(self) -> int:
+        """Returns the number of learned numbers."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+    def state_size(self, length: int) -> int:
+        """Returns the numbers that all memories hold after ``length`` tokens."""
+        layers = [block.layer for block in self.blocks]
+        return sum(
+            layer.heads * state_size(layer.spec, layer.head_dim, layer.head_dim, length)
+            for layer in layers
+        )
+
+    def flops_per_token(self, length: int) -> float:
+        """Returns the forward operations per token, logits included."""
+        total = 2.0 * self.embedding.numel()
+        for block in self.blocks:
+            layer, dim = block.layer, block.layer.head_dim
+            weights = sum(p.numel() for p in block.parameters() if p.dim() > 1)
+            shape = Shape(1, layer.heads, length, dim, dim, feature_size(layer.spec, dim))
+            total += 2 * weights + layer.solver.estimate(layer.spec, shape).flops / length
+        return total
+
+
+def feature_size(spec: Spec, key_dim: int) -> int:
+    """Returns F of a linear model; its key size for any other."""
+    from .functions import LinearModel
+
+    return spec.function.width(key_dim) if isinstance(spec.function, LinearModel) else key_dim
+
+
+class Block(nn.Module):
+    """A layer, and an MLP if there is one, each before a residual connection."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        frame: Frame,
+        config: ModelConfig,
+        length: int,
+        generator: torch.Generator | None,
+    ) -> None:
+        super().__init__()
+        d, hidden = config.d_model, config.mlp * config.d_model
+        self.norm = nn.Parameter(torch.ones(d))
+        self.layer = SequenceLayer(
+            spec, frame, d, config.heads, config.kv_heads, length, generator
+        )
+        self.mlp_norm = nn.Parameter(torch.ones(d)) if hidden else None
+        self.mlp = (
+            nn.Sequential(linear(d, hidden, generator), nn.GELU(), linear(hidden, d, generator))
+            if hidden
+            else None
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps [B, T, D] to [B, T, D]."""
+        x = x + self.layer(F.rms_norm(x, x.shape[-1:], self.norm, 1e-6))
+        return self._mlp(x)
+
+    def step(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """Maps one token, [B, D]."""
+        y, after = self.layer.step(F.rms_norm(x, x.shape[-1:], self.norm, 1e-6), state)
+        return self._mlp(x + y), after
+
+    def _mlp(self, x: Tensor) -> Tensor:
+        if self.mlp is None:
+            return x
+        return x + self.mlp(F.rms_norm(x, x.shape[-1:], self.mlp_norm, 1e-6))

@@ -1,0 +1,82 @@
+"""Published: one layer of the literature as data, and the catalog of them all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..errors import unknown
+from ..frame import Frame
+from ..ingredient import Paper
+from ..spec import Spec
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..layer import SequenceLayer
+
+EVIDENCE = ("code", "paper", "secondary")
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published layer as a point of the design space.
+
+    Args:
+        name: its name here, lower case with dashes.
+        spec: its three ingredients.
+        frame: its own surroundings.
+        paper: where it was published.
+        summary: one sentence on what it is as a regression.
+        deviation: what differs from the paper, or that nothing does.
+        evidence: how the equations are known: ``code`` (a public implementation's equations),
+            ``paper``, or ``secondary``.
+    """
+
+    name: str
+    spec: Spec
+    frame: Frame
+    paper: Paper
+    summary: str
+    deviation: str
+    evidence: str
+
+    def layer(
+        self,
+        d_model: int = 64,
+        num_heads: int = 1,
+        length: int = 256,
+        generator: torch.Generator | None = None,
+    ) -> SequenceLayer:
+        """Returns the layer in its own frame, [B, T, D] to [B, T, D]."""
+        from ..layer import SequenceLayer
+
+        return SequenceLayer(
+            self.spec, self.frame, d_model, num_heads, length=length, generator=generator
+        )
+
+
+class Catalog(Mapping[str, Published]):
+    """The published layers by name; a name that is not there raises with the nearest ones."""
+
+    def __init__(self, entries: tuple[Published, ...]) -> None:
+        self._entries = {entry.name: entry for entry in entries}
+
+    def __getitem__(self, name: str) -> Published:
+        if name not in self._entries:
+            raise unknown("layer", str(name), self._entries)
+        return self._entries[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def of(self, spec: Spec) -> tuple[str, ...]:
+        """Returns the names of the entries at this very point."""
+        return tuple(name for name, entry in self._entries.items() if entry.spec == spec)

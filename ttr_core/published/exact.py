@@ -1,0 +1,29 @@
+"""Least squares solved exactly at every token."""
+
+from __future__ import annotations
+
+from ..frame import PAPER
+from ..ingredient import Paper
+from ..spec import Spec
+from .entry import Published
+
+ENTRIES = (
+    Published(
+        name="mesa-layer",
+        spec=Spec.parse("Uniform | Linear | Exact(ridge=1.0)"),
+        frame=PAPER,
+        paper=Paper(
+            "Uncovering mesa-optimization algorithms in Transformers",
+            "von Oswald et al.",
+            2023,
+            "https://arxiv.org/abs/2309.05858",
+        ),
+        summary="Recursive least squares: the ridge regression of every prefix, exactly.",
+        deviation=(
+            "The ridge is an option and not learned (it is the inverse of the paper's lambda), "
+            "and the frame is the TTR paper's for recall: unit q and k, a width-2 convolution on "
+            "keys, an output norm."
+        ),
+        evidence="paper",
+    ),
+)

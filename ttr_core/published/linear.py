@@ -1,0 +1,62 @@
+"""One gradient step from zero: linear attention and its decays."""
+
+from __future__ import annotations
+
+from ..frame import PAPER, Frame
+from ..ingredient import Paper
+from ..spec import Spec
+from .entry import Published
+
+ENTRIES = (
+    Published(
+        name="linear-attention",
+        spec=Spec.parse("Uniform | Linear | Hebbian"),
+        frame=PAPER,
+        paper=Paper(
+            "Transformers are RNNs: Fast Autoregressive Transformers with Linear Attention",
+            "Katharopoulos et al.",
+            2020,
+            "https://arxiv.org/abs/2006.16236",
+        ),
+        summary="Least squares with the covariance of the keys left out.",
+        deviation=(
+            "Identity features and an output norm in place of 1 + elu and the division by the "
+            "summed weights (the TTR paper's reading), in its frame for recall."
+        ),
+        evidence="code",
+    ),
+    Published(
+        name="retnet",
+        spec=Spec.parse("Decay | Linear | Hebbian"),
+        frame=Frame(rope=10000.0, output_gate="silu"),
+        paper=Paper(
+            "Retentive Network: A Successor to Transformer for Large Language Models",
+            "Sun et al.",
+            2023,
+            "https://arxiv.org/abs/2307.08621",
+        ),
+        summary="Linear attention whose past fades at a fixed rate per head.",
+        deviation=(
+            "Values have the size of keys (paper: twice), the output norm has a gain, and the "
+            "rotary exponents are RoPE's (the paper's end at 1)."
+        ),
+        evidence="code",
+    ),
+    Published(
+        name="gla",
+        spec=Spec.parse("ChannelGate | Linear | Hebbian"),
+        frame=Frame(decay_link="slow_log_sigmoid", decay_rank=16, output_gate="silu"),
+        paper=Paper(
+            "Gated Linear Attention Transformers with Hardware-Efficient Training",
+            "Yang et al.",
+            2023,
+            "https://arxiv.org/abs/2312.06635",
+        ),
+        summary="Linear attention whose key channels fade each by a gate of its own.",
+        deviation=(
+            "Keys have the size of values (paper: half), and gates start at half-lives from 16 "
+            "tokens to the sequence length (paper: 16)."
+        ),
+        evidence="code",
+    ),
+)

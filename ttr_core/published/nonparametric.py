@@ -1,0 +1,60 @@
+"""Local constant regression: weights that compare keys with the query."""
+
+from __future__ import annotations
+
+from ..frame import PAPER, Frame
+from ..ingredient import Paper
+from ..spec import Spec
+from .entry import Published
+
+ENTRIES = (
+    Published(
+        name="softmax-attention",
+        spec=Spec.parse("ExpKernel | Constant | Exact"),
+        frame=Frame(rope=10000.0, output_norm="none"),
+        paper=Paper(
+            "Attention Is All You Need",
+            "Vaswani et al.",
+            2017,
+            "https://arxiv.org/abs/1706.03762",
+        ),
+        summary="The mean of the values under exponential kernel weights (Nadaraya-Watson).",
+        deviation="Rotary positions in place of sinusoidal ones added to the embedding.",
+        evidence="code",
+    ),
+    Published(
+        name="qknorm-attention",
+        spec=Spec.parse("ExpKernel | Constant | Exact"),
+        frame=PAPER,
+        paper=Paper(
+            "Query-Key Normalization for Transformers",
+            "Henry et al.",
+            2020,
+            "https://arxiv.org/abs/2010.04245",
+        ),
+        summary="Softmax attention on unit queries and keys: a proper local constant fit.",
+        deviation=(
+            "The learned scale starts at 16 (paper: from the length distribution), is one per "
+            "head, and the frame is the TTR paper's for recall: a width-2 convolution on keys and "
+            "an output norm, no positions."
+        ),
+        evidence="paper",
+    ),
+    Published(
+        name="forgetting-transformer",
+        spec=Spec.parse("Gate * ExpKernel | Constant | Exact"),
+        frame=Frame(conv=2, conv_on=("k", "v"), qk_norm="rms", output_gate="sigmoid"),
+        paper=Paper(
+            "Forgetting Transformer: Softmax Attention with a Forget Gate",
+            "Lin et al.",
+            2025,
+            "https://arxiv.org/abs/2503.02130",
+        ),
+        summary="Softmax attention whose weights also decay by a learned gate per token.",
+        deviation=(
+            "The Pro block's data-dependent shift of keys and values is a width-2 convolution; "
+            "q and k are RMS-normalized without a learned gain."
+        ),
+        evidence="code",
+    ),
+)

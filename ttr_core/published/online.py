@@ -1,0 +1,62 @@
+"""Online learners: a step on the newest pair."""
+
+from __future__ import annotations
+
+from ..frame import Frame
+from ..ingredient import Paper
+from ..spec import Spec
+from .entry import Published
+
+CONV = Frame(conv=4, conv_activation="silu", qk_norm="l2")
+
+ENTRIES = (
+    Published(
+        name="deltanet",
+        spec=Spec.parse("Uniform | Linear | SGD"),
+        frame=CONV,
+        paper=Paper(
+            "Parallelizing Linear Transformers with the Delta Rule over Sequence Length",
+            "Yang et al.",
+            2024,
+            "https://arxiv.org/abs/2406.06484",
+        ),
+        summary="Stochastic gradient descent on least squares, a step per token.",
+        deviation="None in the recurrence; the step has a bias.",
+        evidence="code",
+    ),
+    Published(
+        name="gated-deltanet",
+        spec=Spec.parse("Gate | Linear | SGD"),
+        frame=Frame(conv=4, conv_activation="silu", qk_norm="l2", output_gate="silu"),
+        paper=Paper(
+            "Gated Delta Networks: Improving Mamba2 with Delta Rule",
+            "Yang et al.",
+            2024,
+            "https://arxiv.org/abs/2412.06464",
+        ),
+        summary="The delta rule with weight decay: the memory fades before each step.",
+        deviation=(
+            "The gate is a sigmoid started at half-lives from 16 tokens to the sequence length "
+            "(paper: Mamba-2's exp(-A softplus)); values have the size of keys (paper: twice)."
+        ),
+        evidence="code",
+    ),
+    Published(
+        name="longhorn-exact",
+        spec=Spec.parse("Uniform | Linear | Implicit"),
+        frame=Frame(conv=4, conv_on=("v",), conv_activation="silu", output_gate="silu"),
+        paper=Paper(
+            "Longhorn: State Space Models are Amortized Online Learners",
+            "Liu et al.",
+            2024,
+            "https://arxiv.org/abs/2407.14207",
+        ),
+        summary="The proximal step on the newest pair, solved exactly.",
+        deviation=(
+            "The exact solution of the paper's objective (the shipped layer takes its diagonal), "
+            "one step per head (paper: per value channel), delta through softplus (paper: "
+            "sigmoid), q and k from the layer's input (paper: from the convolved values)."
+        ),
+        evidence="code",
+    ),
+)

@@ -1,0 +1,96 @@
+"""The oracle: the definition of a spec, executed literally in float64.
+
+One head, one token at a time; gradients by automatic differentiation; no closed form, no chunk,
+no loop shared with any solver. Everything else is tested against this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from .functions import LinearModel, Memory, Params
+from .optimizers import Incremental, Retrospective
+from .spec import Spec
+from .stream import Stream
+from .weights import MemorylessWeights
+
+
+def reference(spec: Spec, x: Stream, params: Mapping[str, Tensor]) -> Tensor:
+    """Returns y, [B, H, Tq, V], in float64.
+
+    Args:
+        spec: a layer.
+        x: the sequences; every tensor has H heads.
+        params: the spec's parameters by their full names, head first.
+    """
+    wide = x.map(lambda z: z.double())
+    slow = {name: p.double() if p.is_floating_point() else p for name, p in params.items()}
+    batch, heads = wide.k.shape[:2]
+    run = _incremental if isinstance(spec.optimizer, Incremental) else _retrospective
+    rows = []
+    for b in range(batch):
+        for h in range(heads):
+            one = wide.map(lambda z, b=b, h=h: z[b : b + 1, h : h + 1])
+            own = {name: p[h : h + 1] for name, p in slow.items()}
+            rows.append(run(spec, one, own))
+    return torch.stack(rows).view(batch, heads, wide.q.shape[2], wide.value_dim)
+
+
+def axis(params: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Returns the parameters of one axis under the names that its ingredient knows."""
+    return {n[len(name) + 1 :]: p for n, p in params.items() if n.startswith(f"{name}.")}
+
+
+def _incremental(spec: Spec, x: Stream, params: Params) -> Tensor:
+    optimizer, weights = spec.optimizer, spec.weights
+    assert isinstance(optimizer, Incremental) and isinstance(weights, MemorylessWeights)
+    own = axis(params, "function")
+    log_decay, importance = weights.recency(x, axis(params, "weights"))
+    memory = spec.function.init(x.key_dim, x.value_dim, x.k)
+    state = optimizer.begin(memory)
+    outputs, first = [], x.length - x.q.shape[2]
+    for t in range(x.length):
+        previous = memory
+        if log_decay is not None:
+            memory, state = optimizer.forget(memory, state, log_decay[0, 0, t].exp())
+        weight = 1.0 if importance is None else importance[0, 0, t, 0]
+        signals = {name: s[0, 0, t] for name, s in x.signals.items()}
+
+        def loss(m: Memory, t: int = t, weight: Tensor | float = weight) -> Tensor:
+            key, value = x.k[:, :, t : t + 1], x.v[:, :, t : t + 1]
+            return weight * spec.loss(spec.function.predict(m, key, own), value).sum()
+
+        memory, state = optimizer.update(memory, state, loss, signals, previous)
+        if t >= first:
+            query = x.q[:, :, t - first : t - first + 1]
+            outputs.append(spec.readout(spec.function.predict(memory, query, own)))
+    return torch.cat(outputs, 2)[0, 0]
+
+
+def _retrospective(spec: Spec, x: Stream, params: Params) -> Tensor:
+    optimizer, function = spec.optimizer, spec.function
+    assert isinstance(optimizer, Retrospective)
+    own = axis(params, "function")
+    weights = spec.weights.matrix(x, axis(params, "weights"))[0, 0]
+    init = function.init(x.key_dim, x.value_dim, x.k)
+    outputs, first = [], x.length - x.q.shape[2]
+    for row in range(x.q.shape[2]):
+        seen = first + row + 1
+        keys, values, gamma = x.k[:, :, :seen], x.v[:, :, :seen], weights[row, :seen]
+
+        def loss(
+            m: Memory, keys: Tensor = keys, values: Tensor = values, gamma: Tensor = gamma
+        ) -> Tensor:
+            if gamma.shape[-1] == 1 and not spec.weights.per_feature:
+                return (gamma[:, 0] * spec.loss(function.predict(m, keys, own), values)).sum()
+            assert isinstance(function, LinearModel)
+            decayed = gamma * function.features(keys, own)  # (1 1 t F), a vector weight
+            return spec.loss(decayed @ m["S"], values).sum()
+
+        memory = optimizer.minimize(loss, init, function.penalty)
+        query = x.q[:, :, row : row + 1]
+        outputs.append(spec.readout(function.predict(memory, query, own, center=query)))
+    return torch.cat(outputs, 2)[0, 0]

@@ -1,0 +1,37 @@
+"""The ordered table of solvers, and the question which of them runs a spec."""
+
+from __future__ import annotations
+
+from ..spec import Spec
+from .api import attention_map, prefill, solve
+from .attention import Attention, ParallelOneStep
+from .base import Solver
+from .chunked_delta import ChunkedDelta
+from .chunked_linear import ChunkedLinear
+from .normal_equations import KernelNormalEquations, NormalEquations
+from .oracle import Reference
+from .prefix_cholesky import PrefixCholesky
+from .scans import AutogradScan, RankOneScan
+from .table import SOLVERS, caution, explain, resolve
+
+__all__ = [
+    "SOLVERS",
+    "Attention",
+    "AutogradScan",
+    "ChunkedDelta",
+    "ChunkedLinear",
+    "KernelNormalEquations",
+    "NormalEquations",
+    "ParallelOneStep",
+    "PrefixCholesky",
+    "RankOneScan",
+    "Reference",
+    "Solver",
+    "Spec",
+    "attention_map",
+    "caution",
+    "explain",
+    "prefill",
+    "resolve",
+    "solve",
+]

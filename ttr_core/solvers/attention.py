@@ -1,0 +1,90 @@
+"""Any weights x constant x exact: the weighted mean, and any weights x one batch step."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..functions import Constant, LinearModel
+from ..limits import Estimate, Shape
+from ..optimizers import Exact, OneStep, Optimizer
+from ..spec import Spec
+from ..stream import Stream
+from ..weights import ExpKernel, MemorylessWeights, PositiveWeights
+from .base import Params, Solver, State, axis, features, kept_formula, kept_size, past, with_past
+
+
+class Attention(Solver):
+    r"""Softmax over the log weights: $y_t = \sum_i \mathrm{softmax}_i(\log \gamma_i^{(t)}) v_i$."""
+
+    name: ClassVar[str] = "attention"
+    cost: ClassVar[str] = "T^2 (K + V)"
+    weights = PositiveWeights
+    function = Constant
+    optimizers: ClassVar[tuple[type[Optimizer], ...]] = (Exact,)
+
+    def declines(self, spec: Spec) -> str | None:
+        if isinstance(spec.weights, MemorylessWeights):
+            return "leaves weights without a kernel to solvers with a running state"
+        if spec.weights.per_feature:
+            return "needs one weight per pair"
+        return None
+
+    def estimate(self, spec: Spec, shape: Shape) -> Estimate:
+        pairs = shape.batch * shape.heads * shape.length**2
+        held = 0 if isinstance(spec.weights, ExpKernel) else 3 * pairs
+        return Estimate(2.0 * pairs * (shape.key_dim + shape.value_dim), 4.0 * held)
+
+    def state_size(self, spec: Spec, shape: Shape) -> int:
+        return kept_size(spec, shape)
+
+    def state_formula(self, spec: Spec) -> str:
+        return kept_formula(spec)
+
+    def run(
+        self, spec: Spec, x: Stream, params: Params, state: State | None
+    ) -> tuple[Tensor, State]:
+        whole = with_past(x, state)
+        kernel = spec.weights
+        if isinstance(kernel, ExpKernel) and state is None:
+            scale = kernel.logit_scale(x.key_dim)
+            y = F.scaled_dot_product_attention(x.q, x.k, x.v, is_causal=True, scale=scale)
+            return y, past(whole)
+        assert isinstance(kernel, PositiveWeights)
+        log = kernel.log_matrix(whole, axis(params, "weights"))[..., 0]
+        return torch.softmax(log, -1) @ whole.v, past(whole)
+
+
+class ParallelOneStep(Solver):
+    r"""Kernel weights x linear model x one step: $y_t = \sum_i \gamma_i \phi(q_t)^\top \phi(k_i) v_i$."""
+
+    name: ClassVar[str] = "parallel_one_step"
+    cost: ClassVar[str] = "T^2 (F + V)"
+    function = LinearModel
+    optimizers: ClassVar[tuple[type[Optimizer], ...]] = (OneStep,)
+
+    def declines(self, spec: Spec) -> str | None:
+        if spec.weights.per_feature:
+            return "needs one weight per pair"
+        return None
+
+    def estimate(self, spec: Spec, shape: Shape) -> Estimate:
+        pairs = shape.batch * shape.heads * shape.length**2
+        return Estimate(2.0 * pairs * (shape.features + shape.value_dim), 12.0 * pairs)
+
+    def state_size(self, spec: Spec, shape: Shape) -> int:
+        return kept_size(spec, shape)
+
+    def state_formula(self, spec: Spec) -> str:
+        return kept_formula(spec)
+
+    def run(
+        self, spec: Spec, x: Stream, params: Params, state: State | None
+    ) -> tuple[Tensor, State]:
+        whole = with_past(x, state)
+        q, k = features(spec, whole, params)
+        weights = spec.weights.matrix(whole, axis(params, "weights"))[..., 0]
+        return (weights * (q @ k.mT)) @ whole.v, past(whole)

@@ -1,0 +1,139 @@
+"""Solver: an algorithm, the traits it requires, what it costs and what it refuses."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+from typing import ClassVar
+
+from torch import Tensor
+
+from ..functions import FunctionClass, LinearModel
+from ..ingredient import Ingredient
+from ..limits import Estimate, Shape
+from ..losses import Loss, Squared
+from ..optimizers import Optimizer
+from ..readouts import Plain, Readout
+from ..spec import Spec
+from ..stream import Stream
+from ..weights import MemorylessWeights, Recency, Weights
+
+Params = Mapping[str, Tensor]
+State = dict[str, Tensor]
+"""What a solver needs to go on: tensors by name, batch and head first."""
+
+
+class Solver(abc.ABC):
+    """An algorithm for every spec whose ingredients have the traits it requires."""
+
+    name: ClassVar[str]
+    cost: ClassVar[str]  # per head, in words
+    rtol32: ClassVar[float] = 1e-4  # promised relative accuracy in float32
+    weights: ClassVar[type[Weights]] = Weights
+    function: ClassVar[type[FunctionClass]] = FunctionClass
+    optimizers: ClassVar[tuple[type[Optimizer], ...]]
+    losses: ClassVar[tuple[type[Loss], ...]] = (Squared,)
+    readouts: ClassVar[tuple[type[Readout], ...]] = (Plain,)
+
+    def refusal(self, spec: Spec) -> str | None:
+        """Says why this solver cannot run ``spec``, or None."""
+        wanted: list[tuple[Ingredient, tuple[type[Ingredient], ...]]] = [
+            (spec.weights, (self.weights,)),
+            (spec.function, (self.function,)),
+            (spec.optimizer, self.optimizers),
+            (spec.loss, self.losses),
+            (spec.readout, self.readouts),
+        ]
+        for part, traits in wanted:
+            if not isinstance(part, traits):
+                asked = " or ".join(trait.phrase or trait.__name__ for trait in traits)
+                return f"needs {asked}; {part} is not"
+        return self.declines(spec)
+
+    @abc.abstractmethod
+    def declines(self, spec: Spec) -> str | None:
+        """Says why a spec with the right traits is refused all the same, or None."""
+
+    @abc.abstractmethod
+    def estimate(self, spec: Spec, shape: Shape) -> Estimate:
+        """Returns what a solve of this shape costs."""
+
+    @abc.abstractmethod
+    def state_size(self, spec: Spec, shape: Shape) -> int:
+        """Returns how many numbers a head's state holds after ``shape.length`` tokens."""
+
+    @abc.abstractmethod
+    def state_formula(self, spec: Spec) -> str:
+        """Returns that size for all heads as a formula in T, d (model size) and H."""
+
+    @abc.abstractmethod
+    def run(
+        self, spec: Spec, x: Stream, params: Params, state: State | None
+    ) -> tuple[Tensor, State]:
+        """Solves for a whole stream.
+
+        Args:
+            spec: a layer that this solver does not refuse.
+            x: the stream, every tensor with H heads.
+            params: the spec's parameters by full name.
+            state: where an earlier part of the sequence left off, or None at its start.
+
+        Returns:
+            y, [B, H, T, V], and the state after the last token.
+        """
+
+
+def matrix_formula(spec: Spec, gram: bool) -> str:
+    """Returns the size of S, with a Gram matrix beside it if ``gram``, over all heads."""
+    assert isinstance(spec.function, LinearModel)
+    if spec.function.width(2) == spec.function.width(3) == 1:
+        return "d + H" if gram else "d"
+    return "2 d^2 / H" if gram else "d^2 / H"
+
+
+def kept_size(spec: Spec, shape: Shape) -> int:
+    """Returns the size of a state that keeps every key, value and signal."""
+    signals = sum(
+        spec.signal_width(signal, shape.key_dim, shape.value_dim) for signal in spec.signals
+    )
+    return shape.length * (shape.key_dim + shape.value_dim + signals)
+
+
+def kept_formula(spec: Spec) -> str:
+    """Returns that size over all heads as a formula."""
+    scalars = sum(signal.width == "scalar" for signal in spec.signals)
+    extra = {0: "", 1: " + T H"}.get(scalars, f" + {scalars} T H")
+    return "2 T d" + extra
+
+
+def axis(params: Params, name: str) -> dict[str, Tensor]:
+    """Returns the parameters of one axis under the names that its ingredient knows."""
+    return {n[len(name) + 1 :]: p for n, p in params.items() if n.startswith(f"{name}.")}
+
+
+def features(spec: Spec, x: Stream, params: Params) -> tuple[Tensor, Tensor]:
+    """Returns phi(q) and phi(k) of a linear model, [B, H, T, F] each."""
+    model = spec.function
+    assert isinstance(model, LinearModel)
+    own = axis(params, "function")
+    return model.features(x.q, own), model.features(x.k, own)
+
+
+def recency(spec: Spec, x: Stream, params: Params) -> Recency:
+    """Returns the per-token decays and importances of memoryless weights."""
+    assert isinstance(spec.weights, MemorylessWeights)
+    return spec.weights.recency(x, axis(params, "weights"))
+
+
+def past(x: Stream) -> State:
+    """Keeps the keys, values and signals themselves, for solvers without a running state."""
+    return {"k": x.k, "v": x.v} | {f"signal.{name}": s for name, s in x.signals.items()}
+
+
+def with_past(x: Stream, state: State | None) -> Stream:
+    """Puts a kept past before the new tokens; the queries stay those of the new ones."""
+    if state is None:
+        return x
+    prefix = "signal."
+    signals = {n[len(prefix) :]: s for n, s in state.items() if n.startswith(prefix)}
+    return Stream(state["k"][:, :, :0], state["k"], state["v"], signals).then(x)

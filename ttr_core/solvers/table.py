@@ -1,0 +1,85 @@
+"""SOLVERS, fastest first, and the choice among them."""
+
+from __future__ import annotations
+
+from ..errors import unknown
+from ..functions import LinearModel
+from ..optimizers import Exact
+from ..spec import Spec
+from .attention import Attention, ParallelOneStep
+from .base import Solver
+from .chunked_delta import ChunkedDelta
+from .chunked_linear import ChunkedLinear
+from .normal_equations import KernelNormalEquations, NormalEquations
+from .oracle import Reference
+from .prefix_cholesky import PrefixCholesky
+from .scans import AutogradScan, RankOneScan
+
+SOLVERS: tuple[Solver, ...] = (
+    Attention(),
+    ChunkedLinear(),
+    ChunkedDelta(),
+    PrefixCholesky(),
+    NormalEquations(),
+    ParallelOneStep(),
+    KernelNormalEquations(),
+    RankOneScan(),
+    AutogradScan(),
+    Reference(),
+)
+"""In the order in which they are asked; the order is a judgement of speed."""
+
+
+def resolve(spec: Spec, name: str | None = None) -> Solver:
+    """Returns the fastest solver that accepts ``spec``, or the named one.
+
+    Args:
+        spec: a layer.
+        name: one of the solvers' names, or None for the fastest.
+
+    Raises:
+        IncompatibleSpec: ``spec`` is not a layer.
+        UnknownName: no solver has this name.
+        RequestError: the named solver refuses ``spec``.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> ttr.resolve(ttr.Spec.parse("Gate | Linear | SGD")).name
+        'chunked_delta'
+    """
+    spec.check()
+    if name is None:
+        return next(solver for solver in SOLVERS if solver.refusal(spec) is None)
+    by_name = {solver.name: solver for solver in SOLVERS}
+    if name not in by_name:
+        raise unknown("solver", name, by_name)
+    if reason := by_name[name].refusal(spec):
+        accepting = [solver.name for solver in SOLVERS if solver.refusal(spec) is None]
+        raise unknown(f"solver for {spec} ({name} {reason})", name, accepting)
+    return by_name[name]
+
+
+def explain(spec: Spec) -> dict[str, str | None]:
+    """Returns, for every solver, why it refuses ``spec``; None where it accepts.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> ttr.explain(ttr.Spec.parse("Uniform | Linear | Exact(ridge=0.1)"))["prefix_cholesky"]
+    """
+    return {solver.name: solver.refusal(spec) for solver in SOLVERS}
+
+
+def caution(spec: Spec) -> str | None:
+    """Says why a layer is defined but slow, not to be trained; None if it is neither."""
+    solver = resolve(spec)
+    if isinstance(solver, Reference):
+        return "only the reference runs it, token by token in float64"
+    exact, linear = spec.optimizer, spec.function
+    if isinstance(exact, Exact) and isinstance(linear, LinearModel):
+        some = linear.width(2) > linear.intercepts
+        if exact.ridge == 0 and some:
+            return (
+                "ridge=0 takes the minimum-norm solution by a pseudo-inverse in float64, whose "
+                "gradient is not promised; a ridge above 0 makes it fast"
+            )
+    return None

@@ -1,0 +1,261 @@
+"""Spec: one point of the design space, with its text form and its objections."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from torch import Tensor
+
+from .errors import IncompatibleSpec, RequestError, unknown
+from .functions import FunctionClass, LinearModel
+from .ingredient import REGISTRY, Ingredient, choices
+from .losses import Loss, Squared
+from .optimizers import Optimizer
+from .readouts import Plain, Readout
+from .stream import Signal
+from .weights import LISTED_PRODUCTS, Weights
+
+MAX_TEXT = 1000
+MAX_DEPTH = 24
+AXES = ("weights", "function", "optimizer")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A sequence layer as a regression: weights, function class, optimizer.
+
+    Args:
+        weights: how much each past pair counts.
+        function: what is fitted to the past.
+        optimizer: how it is fitted.
+        loss: what the fit minimizes.
+        readout: how the output is read.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> spec = ttr.Spec.parse("Gate | Linear | SGD")
+        >>> spec.expanded
+        'Gate | Linear(map=identity) | SGD(residual=decayed) | loss=Squared | readout=Plain'
+    """
+
+    weights: Weights
+    function: FunctionClass
+    optimizer: Optimizer
+    loss: Loss = Squared()
+    readout: Readout = Plain()
+
+    @classmethod
+    def parse(cls, text: str) -> Spec:
+        """Reads the text form ``weights | function | optimizer [| loss=..] [| readout=..]``.
+
+        Raises:
+            RequestError: the text has another form; the message shows where.
+            UnknownName: an ingredient or an option that does not exist.
+        """
+        if not isinstance(text, str) or len(text) > MAX_TEXT:
+            raise RequestError(f"A spec is a text of at most {MAX_TEXT} characters.")
+        axes, named = _split(text)
+        parts: dict[str, Any] = {
+            axis: _ingredient(axis, part) for axis, part in zip(AXES, axes, strict=True)
+        }
+        for name, part in named.items():
+            parts[name] = _ingredient(name, part)
+        return cls(**parts)
+
+    def __str__(self) -> str:
+        return self._text(expanded=False)
+
+    @property
+    def expanded(self) -> str:
+        """The text with every default written out: what is hashed and stored."""
+        return self._text(expanded=True)
+
+    def _text(self, expanded: bool) -> str:
+        axes = [getattr(self, axis).text(expanded) for axis in AXES]
+        for f in fields(self)[len(AXES) :]:
+            part = getattr(self, f.name)
+            if expanded or part != f.default:
+                axes.append(f"{f.name}={part.text(expanded)}")
+        return " | ".join(axes)
+
+    @property
+    def ingredients(self) -> tuple[Ingredient, ...]:
+        """The five parts, in order."""
+        return tuple(getattr(self, f.name) for f in fields(self))
+
+    @property
+    def signals(self) -> tuple[Signal, ...]:
+        """Every per-token quantity that the frame must project."""
+        return tuple(signal for part in self.ingredients for signal in part.signals)
+
+    @property
+    def linear_in_v(self) -> bool:
+        """Whether the output is linear in the values, so that its attention map is exact."""
+        per_value = any(signal.width == "value" for signal in self.signals)
+        linear = isinstance(self.loss, Squared) and isinstance(self.function, LinearModel)
+        return linear and self.optimizer.linear_in_values and not per_value
+
+    def signal_width(self, signal: Signal, key_dim: int, value_dim: int) -> int:
+        """Returns how many numbers per token and head a signal has."""
+        if signal.width == "feature":
+            if not isinstance(self.function, LinearModel):
+                raise RequestError(f"{self.function} has no features for signal {signal.name!r}.")
+            return self.function.width(key_dim)
+        return {"scalar": 1, "key": key_dim, "value": value_dim}[signal.width]
+
+    def parameters(self, key_dim: int, value_dim: int, heads: int) -> dict[str, Tensor]:
+        """Returns the ingredients' own tensors, named ``axis.name``, head first.
+
+        Those that are learned require a gradient. Most specs have none.
+        """
+        return {
+            f"{f.name}.{name}": value
+            for f in fields(self)
+            for name, value in getattr(self, f.name)
+            .parameters(key_dim, value_dim, heads)
+            .items()
+        }
+
+    def objections(self) -> tuple[str, ...]:
+        """Says, a sentence each, why this is no layer; empty if it is one."""
+        found = [part.objection(self) for part in self.ingredients]
+        return tuple(dict.fromkeys(text for text in found if text))
+
+    def check(self) -> Spec:
+        """Returns the spec itself if it is a layer.
+
+        Raises:
+            IncompatibleSpec: it is not; the error carries the reasons and the alternatives.
+        """
+        if reasons := self.objections():
+            raise IncompatibleSpec(str(self), reasons, self.alternatives())
+        return self
+
+    def alternatives(self, most: int = 12) -> tuple[str, ...]:
+        """Returns the texts of layers that differ in one axis, found by trying every choice."""
+        found = [
+            spec
+            for axis in AXES
+            for part in listed(axis)
+            if part != getattr(self, axis)
+            and not (spec := replace(self, **{axis: part})).objections()
+        ]
+        return tuple(dict.fromkeys(str(spec) for spec in found))[:most]
+
+
+def listed(axis: str) -> tuple[Ingredient, ...]:
+    """Returns the choices that the grid lists on an axis, products of weights included."""
+    singles = [cls(**_made(cls, kw)) for cls in choices(axis) for kw in cls.examples]
+    if axis != "weights":
+        return tuple(singles)
+    return (*singles, *(_ingredient(axis, text) for text in LISTED_PRODUCTS))
+
+
+def _made(cls: type[Ingredient], settings: dict[str, Any]) -> dict[str, Any]:
+    return {name: _value(cls, name, value) for name, value in settings.items()}
+
+
+def _value(cls: type[Ingredient], name: str, value: Any) -> Any:
+    opt = next(o for o in cls.options() if o.name == name)
+    return REGISTRY[opt.default.family][value]() if opt.kind == "map" else value
+
+
+def triples() -> Iterator[Spec]:
+    """Yields every triple of listed choices, layers and others."""
+    for parts in itertools.product(*(listed(axis) for axis in AXES)):
+        yield Spec(*parts)
+
+
+def _split(text: str) -> tuple[list[str], dict[str, str]]:
+    depth, parts = 0, [""]
+    for char in text:
+        depth += (char == "(") - (char == ")")
+        if char == "|" and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += char
+    axes, named = [], {}
+    for part in (p.strip() for p in parts):
+        match = re.match(r"([A-Za-z_]+)\s*=(?!=)\s*(.*)", part)
+        if not match:
+            axes.append(part)
+        elif match[1] not in ("loss", "readout"):
+            raise unknown("field of a spec", match[1], ("loss", "readout"))
+        elif match[1] in named:
+            raise RequestError(f"{text!r} gives {match[1]} twice; give it once.")
+        else:
+            named[match[1]] = match[2]
+    if len(axes) != len(AXES) or not all(axes):
+        raise RequestError(
+            f"{text!r} has {len([a for a in axes if a])} of the three fields of a spec; write "
+            "'weights | function | optimizer', such as 'Gate | Linear | SGD'."
+        )
+    return axes, named
+
+
+def _ingredient(family: str, text: str) -> Any:
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        raise RequestError(
+            f"{text!r} is not an ingredient; write a name with keywords, such as 'ExpKernel(scale=8)'."
+        ) from None
+    return _build(family, tree, text, 0)
+
+
+def _build(family: str, tree: ast.expr, text: str, depth: int) -> Ingredient:
+    if depth > MAX_DEPTH:
+        raise RequestError(f"{text[:80]!r}... is nested too deeply.")
+    if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Mult) and family == "weights":
+        left = _build(family, tree.left, text, depth + 1)
+        right = _build(family, tree.right, text, depth + 1)
+        assert isinstance(left, Weights) and isinstance(right, Weights)
+        return left * right
+    name, keywords = _call(tree, text)
+    if name not in REGISTRY[family]:
+        raise unknown(f"choice of {family}", name, REGISTRY[family])
+    cls = REGISTRY[family][name]
+    known = {opt.name: opt for opt in cls.options()}
+    settings = {}
+    for keyword in keywords:
+        if keyword.arg is None:
+            raise RequestError(f"{text!r}: options are written name=value.")
+        if keyword.arg not in known:
+            raise unknown(f"option of {name}", keyword.arg, known)
+        opt = known[keyword.arg]
+        if opt.kind == "map":
+            settings[opt.name] = _build(opt.default.family, keyword.value, text, depth + 1)
+        else:
+            settings[opt.name] = _literal(keyword.value, f"{name}.{opt.name}", text)
+    return cls(**settings)
+
+
+def _call(tree: ast.expr, text: str) -> tuple[str, list[ast.keyword]]:
+    if isinstance(tree, ast.Name):
+        return tree.id, []
+    if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and not tree.args:
+        names = [k.arg for k in tree.keywords]
+        if len(set(names)) < len(names):
+            raise RequestError(f"{text!r} gives an option twice; give it once.")
+        return tree.func.id, tree.keywords
+    raise RequestError(
+        f"{text!r} is not an ingredient; write a name, or a name with keyword options, such as "
+        "'SGD(residual=undecayed)'; weights may be multiplied: 'Gate * ExpKernel'."
+    )
+
+
+def _literal(tree: ast.expr, where: str, text: str) -> Any:
+    if isinstance(tree, ast.Name):
+        return {"true": True, "false": False, "none": None}.get(tree.id.lower(), tree.id)
+    if isinstance(tree, ast.Constant) and isinstance(tree.value, (int, float, str, type(None))):
+        return tree.value
+    if isinstance(tree, ast.UnaryOp) and isinstance(tree.op, ast.USub):
+        inner = _literal(tree.operand, where, text)
+        if isinstance(inner, (int, float)):
+            return -inner
+    raise RequestError(f"{where} in {text!r} must be a number, a word or none.")

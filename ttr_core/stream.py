@@ -1,0 +1,116 @@
+"""Stream and Signal: all that an ingredient may see of a sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .errors import RequestError
+
+LINKS: dict[str, Callable[[Tensor], Tensor]] = {
+    "identity": lambda x: x,
+    "sigmoid": torch.sigmoid,
+    "log_sigmoid": F.logsigmoid,
+    "softplus": F.softplus,
+    "slow_log_sigmoid": lambda x: F.logsigmoid(x) / 16,  # GLA: decays close to 1
+}
+
+WIDTHS = ("scalar", "key", "value", "feature")
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A per-token quantity that the frame must project from its input.
+
+    Args:
+        name: one of the fixed names (``decay``, ``step``, ``importance``, ...).
+        width: numbers per token and head: ``scalar`` 1, ``key`` K, ``value`` V, ``feature`` F.
+        link: what turns a projection into a valid value; the stream carries values after it.
+        init: the value (after the link) that a fresh layer starts from; None for a decay, whose
+            start is a half-life that the frame chooses.
+        low: smallest sensible constant, for knobs and tuning.
+        high: largest sensible constant.
+        help: one sentence.
+    """
+
+    name: str
+    width: str
+    link: str
+    init: float | None
+    low: float
+    high: float
+    help: str
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Queries, keys, values and signals of a batch of sequences, head by head.
+
+    The queries may be fewer than the keys: they then belong to the *last* tokens, which is how
+    decoding continues a sequence whose past keys are kept.
+
+    Args:
+        q: queries, [B, H, Tq, K] with Tq <= T.
+        k: keys, [B, H, T, K].
+        v: values, [B, H, T, V].
+        signals: name -> [B, H, T, w], each after its link. ``decay`` is the *log* of the decay
+            (<= 0). The head size of any of them may be 1 or a divisor of H (shared heads).
+    """
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    signals: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def length(self) -> int:
+        """T, the number of keys."""
+        return self.k.shape[2]
+
+    @property
+    def key_dim(self) -> int:
+        """K."""
+        return self.k.shape[-1]
+
+    @property
+    def value_dim(self) -> int:
+        """V."""
+        return self.v.shape[-1]
+
+    @property
+    def heads(self) -> int:
+        """H, the largest head size among the tensors."""
+        return max(x.shape[1] for x in (self.q, self.k, self.v, *self.signals.values()))
+
+    def map(self, f: Callable[[Tensor], Tensor]) -> Stream:
+        """Applies ``f`` to every tensor."""
+        return Stream(f(self.q), f(self.k), f(self.v), {n: f(s) for n, s in self.signals.items()})
+
+    def expanded(self) -> Stream:
+        """Repeats shared heads, so that every tensor has H of them."""
+        heads = self.heads
+        return self.map(lambda x: _repeat_heads(x, heads))
+
+    def tokens(self, start: int, stop: int) -> Stream:
+        """Returns the tokens from ``start`` up to ``stop`` (for as many queries as keys)."""
+        return self.map(lambda x: x[:, :, start:stop])
+
+    def then(self, new: Stream) -> Stream:
+        """Appends ``new`` to this past; the queries are those of ``new`` alone."""
+        join = {n: torch.cat([self.signals[n], s], 2) for n, s in new.signals.items()}
+        k, v = torch.cat([self.k, new.k], 2), torch.cat([self.v, new.v], 2)
+        return replace(new, k=k, v=v, signals=join)
+
+
+def _repeat_heads(x: Tensor, heads: int) -> Tensor:
+    if x.shape[1] == heads:
+        return x
+    if heads % x.shape[1]:
+        raise RequestError(
+            f"A tensor has {x.shape[1]} heads beside {heads}; shared heads must divide {heads}."
+        )
+    return x.repeat_interleave(heads // x.shape[1], dim=1)
