@@ -19,7 +19,6 @@ from .spec import AXES, Spec, triples
 from .stream import LINKS, Stream
 from .weights import MemorylessWeights
 
-
 DECAY = r"(?<![A-Za-z])a_t "  # the factor itself, not the end of a name such as beta_t
 
 
@@ -204,9 +203,7 @@ def _update(spec: Spec) -> str:
         ridge = rf" + {strength}I" if optimizer.ridge else ""
         power = "-1" if optimizer.ridge else "+"
         gram = rf"\sum_{{i \le t}} {gamma}{key} {key}^\top{ridge}"
-        return (
-            rf"S_t = \Big({gram}\Big)^{{{power}}} \sum_{{i \le t}} {gamma}{key}\, v_i^\top"
-        )
+        return rf"S_t = \Big({gram}\Big)^{{{power}}} \sum_{{i \le t}} {gamma}{key}\, v_i^\top"
     return rf"m_t = {optimizer.notation}"
 
 

@@ -44,7 +44,9 @@ class IncompatibleSpec(RequestError):
         self.alternatives = tuple(alternatives)
         reasons = "\n  ".join(self.objections)
         change = "\n  ".join(self.alternatives) or "nothing nearby: choose another optimizer."
-        super().__init__(f"{spec} is not a layer.\n  {reasons}\nLayers one change away:\n  {change}")
+        super().__init__(
+            f"{spec} is not a layer.\n  {reasons}\nLayers one change away:\n  {change}"
+        )
 
 
 class NoFastSolver(RequestError):

@@ -38,9 +38,7 @@ class Frame:
         "none", "activation after the convolution", choices=("none", "silu")
     )
     qk_norm: str = option("none", "normalization of q and k", choices=("none", "l2", "rms"))
-    temperature: str = option(
-        "fixed", "what scales kernel logits", choices=("fixed", "learned")
-    )
+    temperature: str = option("fixed", "what scales kernel logits", choices=("fixed", "learned"))
     sharpness: float = option(16.0, "where a learned temperature starts", 0.01, 1000.0)
     rope: float = option(0.0, "base of rotary positions; 0: none", 0.0, 1e9)
     decay_link: str = option(

@@ -44,7 +44,7 @@ class FunctionClass(Ingredient):
 
 
 class LinearModel(FunctionClass):
-    """Trait: $m(k) = S^\\top \\phi(k)$, linear in its memory."""
+    r"""Trait: $m(k) = S^\top \phi(k)$, linear in its memory."""
 
     phrase: ClassVar[str] = "a function class that is linear in its parameters"
     intercepts: ClassVar[int] = 0  # leading features that no ridge shrinks
@@ -95,6 +95,9 @@ class Constant(LinearModel):
         return 1
 
 
+IDENTITY = Identity()
+
+
 @dataclass(frozen=True)
 class Linear(LinearModel):
     r"""A matrix applied to features of the key.
@@ -108,7 +111,7 @@ class Linear(LinearModel):
     associative memory (Wang, Shi and Fox, 2025) https://arxiv.org/abs/2501.12352
     """
 
-    map: FeatureMap = option(Identity(), "feature map of keys and queries")
+    map: FeatureMap = option(IDENTITY, "feature map of keys and queries")  # noqa: RUF009 - a field
     examples: ClassVar[tuple[dict[str, object], ...]] = ({}, {"map": "elu1"})
     notation: ClassVar[str] = r"S^\top \phi(k)"
 

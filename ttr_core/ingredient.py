@@ -226,7 +226,7 @@ def _parsed_number(where: str, opt: Option, text: str) -> float | int:
 
 
 @dataclass(frozen=True)
-class Ingredient(abc.ABC):
+class Ingredient(abc.ABC):  # noqa: B024 - families add the abstract methods
     """One choice on one axis: frozen, hashable, default-constructible, printed as it parses.
 
     A final class stands in a module of ``ttr_core`` to appear in the grid, the pickers, the

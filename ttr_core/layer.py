@@ -113,9 +113,7 @@ class SequenceLayer(nn.Module):
             after["conv"] = tail
         return self._read(x, y), after
 
-    def _stream(
-        self, x: Tensor, state: State | None, offset: int
-    ) -> tuple[Stream, Tensor | None]:
+    def _stream(self, x: Tensor, state: State | None, offset: int) -> tuple[Stream, Tensor | None]:
         qkv, tail = self.qkv(x), None
         if self.conv is not None:
             qkv, tail = self.conv(qkv, None if state is None else state["conv"])
@@ -231,5 +229,3 @@ def rotated(x: Tensor, offset: int, base: float) -> Tensor:
     a, b, rest = x[..., :half], x[..., half : 2 * half], x[..., 2 * half :]
     cos, sin = angle.cos(), angle.sin()
     return torch.cat([a * cos - b * sin, a * sin + b * cos, rest], -1)
-
-

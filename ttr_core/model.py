@@ -38,13 +38,13 @@ class ModelConfig:
 
     Example:
         >>> ModelConfig(layers=("linear-attention", "softmax-attention"), frame="standard").depth
-        2
+        1
     """
 
     layers: tuple[str, ...] = option(
         ("linear-attention",), "Catalog names or spec texts, used in turn up to the depth."
     )
-    depth: int = option(2, "Number of layers.", low=1, high=64)
+    depth: int = option(1, "Number of layers.", low=1, high=64)
     d_model: int = option(64, "Size of the residual stream.", low=4, high=MAX_DIM)
     heads: int = option(1, "Heads per layer; they divide d_model.", low=1, high=MAX_HEADS)
     kv_heads: int | None = option(
@@ -148,6 +148,7 @@ class SequenceModel(nn.Module):
         x = F.embedding(tokens, self.embedding) * self.embedding.shape[-1] ** 0.5
         after = []
         for i, block in enumerate(self.blocks):
+            assert isinstance(block, Block)
             x, state = block.step(x, None if states is None else states[i])
             after.append(state)
         return F.rms_norm(x, x.shape[-1:], self.norm, 1e-6) @ self.embedding.mT, after
@@ -158,21 +159,23 @@ class SequenceModel(nn.Module):
 
     def state_size(self, length: int) -> int:
         """Returns the numbers that all memories hold after ``length`` tokens."""
-        layers = [block.layer for block in self.blocks]
-        return sum(
-            layer.heads * state_size(layer.spec, layer.head_dim, layer.head_dim, length)
-            for layer in layers
-        )
+        total = 0
+        for layer in self.layers():
+            total += layer.heads * state_size(layer.spec, layer.head_dim, layer.head_dim, length)
+        return total
 
     def flops_per_token(self, length: int) -> float:
         """Returns the forward operations per token, logits included."""
-        total = 2.0 * self.embedding.numel()
-        for block in self.blocks:
-            layer, dim = block.layer, block.layer.head_dim
-            weights = sum(p.numel() for p in block.parameters() if p.dim() > 1)
+        total = 2.0 * sum(p.numel() for p in self.parameters() if p.dim() > 1)
+        for layer in self.layers():
+            dim = layer.head_dim
             shape = Shape(1, layer.heads, length, dim, dim, feature_size(layer.spec, dim))
-            total += 2 * weights + layer.solver.estimate(layer.spec, shape).flops / length
+            total += layer.solver.estimate(layer.spec, shape).flops / length
         return total
+
+    def layers(self) -> list[SequenceLayer]:
+        """Returns the sequence layers, in order."""
+        return [module for module in self.modules() if isinstance(module, SequenceLayer)]
 
 
 def feature_size(spec: Spec, key_dim: int) -> int:
@@ -196,9 +199,7 @@ class Block(nn.Module):
         super().__init__()
         d, hidden = config.d_model, config.mlp * config.d_model
         self.norm = nn.Parameter(torch.ones(d))
-        self.layer = SequenceLayer(
-            spec, frame, d, config.heads, config.kv_heads, length, generator
-        )
+        self.layer = SequenceLayer(spec, frame, d, config.heads, config.kv_heads, length, generator)
         self.mlp_norm = nn.Parameter(torch.ones(d)) if hidden else None
         self.mlp = (
             nn.Sequential(linear(d, hidden, generator), nn.GELU(), linear(hidden, d, generator))

@@ -51,7 +51,7 @@ class Retrospective(Optimizer):
 
     @abc.abstractmethod
     def minimize(self, loss: Objective, init: Memory, penalty: Objective) -> Memory:
-        """Returns the memory fitted to ``loss`` from ``init``; ``penalty`` is what a ridge counts."""
+        """Returns the memory fitted to ``loss``; ``penalty`` is the norm that a ridge counts."""
 
     def objection(self, spec: Spec) -> str | None:
         if spec.weights.per_feature and not isinstance(spec.function, LinearModel):
@@ -336,10 +336,8 @@ def _newton(objective: Objective, start: Memory, singular: bool) -> Memory:
         return {n: p.view(start[n].shape) for n, p in zip(start, parts, strict=True)}
 
     flat = torch.cat([start[name].reshape(-1) for name in start])
-    gradient = torch.func.grad(lambda x: objective(unflat(x)))(flat)
-    hessian = torch.func.hessian(lambda x: objective(unflat(x)))(flat)
+    slope = torch.func.grad(lambda x: objective(unflat(x)))
+    gradient, hessian = slope(flat), torch.func.jacrev(slope)(flat)
     if singular:
         return unflat(flat - torch.linalg.pinv(hessian, hermitian=True) @ gradient)
     return unflat(flat - torch.linalg.solve(hessian, gradient))
-
-

@@ -7,6 +7,7 @@ no loop shared with any solver. Everything else is tested against this.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -33,10 +34,14 @@ def reference(spec: Spec, x: Stream, params: Mapping[str, Tensor]) -> Tensor:
     rows = []
     for b in range(batch):
         for h in range(heads):
-            one = wide.map(lambda z, b=b, h=h: z[b : b + 1, h : h + 1])
+            one = wide.map(partial(_one, b=b, h=h))
             own = {name: p[h : h + 1] for name, p in slow.items()}
             rows.append(run(spec, one, own))
     return torch.stack(rows).view(batch, heads, wide.q.shape[2], wide.value_dim)
+
+
+def _one(z: Tensor, b: int, h: int) -> Tensor:
+    return z[b : b + 1, h : h + 1]
 
 
 def axis(params: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:

@@ -25,6 +25,9 @@ MAX_DEPTH = 24
 AXES = ("weights", "function", "optimizer")
 
 
+SQUARED, PLAIN = Squared(), Plain()
+
+
 @dataclass(frozen=True)
 class Spec:
     """A sequence layer as a regression: weights, function class, optimizer.
@@ -46,8 +49,8 @@ class Spec:
     weights: Weights
     function: FunctionClass
     optimizer: Optimizer
-    loss: Loss = Squared()
-    readout: Readout = Plain()
+    loss: Loss = SQUARED
+    readout: Readout = PLAIN
 
     @classmethod
     def parse(cls, text: str) -> Spec:
@@ -116,10 +119,13 @@ class Spec:
         return {
             f"{f.name}.{name}": value
             for f in fields(self)
-            for name, value in getattr(self, f.name)
-            .parameters(key_dim, value_dim, heads)
-            .items()
+            for name, value in getattr(self, f.name).parameters(key_dim, value_dim, heads).items()
         }
+
+    def with_axis(self, axis: str, part: Any) -> Spec:
+        """Returns the spec with another ingredient on one axis."""
+        changes: dict[str, Any] = {axis: part}
+        return replace(self, **changes)
 
     def objections(self) -> tuple[str, ...]:
         """Says, a sentence each, why this is no layer; empty if it is one."""
@@ -142,8 +148,7 @@ class Spec:
             spec
             for axis in AXES
             for part in listed(axis)
-            if part != getattr(self, axis)
-            and not (spec := replace(self, **{axis: part})).objections()
+            if part != getattr(self, axis) and not (spec := self.with_axis(axis, part)).objections()
         ]
         return tuple(dict.fromkeys(str(spec) for spec in found))[:most]
 
@@ -167,7 +172,8 @@ def _value(cls: type[Ingredient], name: str, value: Any) -> Any:
 
 def triples() -> Iterator[Spec]:
     """Yields every triple of listed choices, layers and others."""
-    for parts in itertools.product(*(listed(axis) for axis in AXES)):
+    axes: list[Any] = [listed(axis) for axis in AXES]
+    for parts in itertools.product(*axes):
         yield Spec(*parts)
 
 
@@ -203,7 +209,8 @@ def _ingredient(family: str, text: str) -> Any:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         raise RequestError(
-            f"{text!r} is not an ingredient; write a name with keywords, such as 'ExpKernel(scale=8)'."
+            f"{text!r} is not an ingredient; write a name with keywords, such as "
+            "'ExpKernel(scale=8)'."
         ) from None
     return _build(family, tree, text, 0)
 

@@ -120,7 +120,8 @@ class _Learner:
         device: str,
     ) -> None:  # fmt: skip
         self.task, self.config, self.lr, self.device = task, config, lr, device
-        built = SequenceModel(model, task.vocab_size, generator(seed, "init"))
+        source = generator(seed, "init")
+        built = SequenceModel(model, task.vocab_size, source, task.seq_len)
         self.model = built.to(device)
         self.optimizer = _adamw(self.model, lr, config.weight_decay, device)
         self.generator = generator(seed, "train", device)

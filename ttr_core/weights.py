@@ -10,7 +10,7 @@ import abc
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from .ingredient import Ingredient, option
 from .stream import Signal, Stream
 
 Params = Mapping[str, Tensor]
+Part = TypeVar("Part", bound="Weights")
 
 DECAY = Signal("decay", "scalar", "log_sigmoid", None, -3.0, 0.0, "log of the share kept per token")
 CHANNEL_DECAY = replace(DECAY, width="feature", help="log of the share kept, per feature")
@@ -78,7 +79,7 @@ class PositiveWeights(Weights):
 
 
 class MemorylessWeights(PositiveWeights):
-    r"""Trait: $\gamma_i^{(t)} = b_i \prod_{j=i+1}^{t} a_j$, so a running state can carry the past."""
+    r"""Trait: $\gamma_i^{(t)} = b_i \prod_{j=i+1}^{t} a_j$, so a running state carries the past."""
 
     phrase: ClassVar[str] = "memoryless, a product of per-token decays"
 
@@ -155,9 +156,11 @@ class Decay(MemorylessWeights):
     notation: ClassVar[str] = r"\gamma^{t-i}"
 
     def parameters(self, key_dim: int, value_dim: int, heads: int) -> dict[str, Tensor]:
+        # In float64: an error of a logarithm grows with the length of the sequence.
+        head = torch.arange(heads, dtype=torch.float64)
         if self.gamma is not None:
-            return {"log_decay": torch.full((heads,), math.log(self.gamma))}
-        return {"log_decay": torch.log1p(-(2.0 ** -(5.0 + torch.arange(heads))))}
+            return {"log_decay": torch.full_like(head, math.log(self.gamma))}
+        return {"log_decay": torch.log1p(-(2.0 ** -(5.0 + head)))}
 
     def recency(self, x: Stream, params: Params) -> Recency:
         return Recency(constant_signal(params["log_decay"], x), None)
@@ -342,17 +345,20 @@ def product(parts: tuple[Weights, ...]) -> Weights:
     Raises:
         RequestError: a factor that is not positive, or more factors than anyone needs.
     """
-    for part in parts:
-        if not isinstance(part, PositiveWeights):
-            raise RequestError(f"{part} does not multiply: only positive weights do.")
+    positive = [part for part in parts if isinstance(part, PositiveWeights)]
+    if len(positive) < len(parts):
+        odd = next(part for part in parts if not isinstance(part, PositiveWeights))
+        raise RequestError(f"{odd} does not multiply: only positive weights do.")
     if len(parts) > MAX_FACTORS:
         raise RequestError(f"{len(parts)} factors of weights; write at most {MAX_FACTORS}.")
-    order = sorted(parts, key=lambda p: (not isinstance(p, MemorylessWeights), str(p)))
+    order = sorted(positive, key=lambda p: (not isinstance(p, MemorylessWeights), str(p)))
     kept = [p for p in order if not isinstance(p, Uniform)] or order[:1]
     if len(kept) == 1:
         return kept[0]
-    memoryless = all(isinstance(p, MemorylessWeights) for p in kept)
-    return MemorylessProduct(tuple(kept)) if memoryless else Product(tuple(kept))
+    memoryless = [p for p in kept if isinstance(p, MemorylessWeights)]
+    if len(memoryless) == len(kept):
+        return MemorylessProduct(tuple(memoryless))
+    return Product(tuple(kept))
 
 
 def _names(parts: tuple[Weights, ...]) -> list[list[str]]:
@@ -386,8 +392,8 @@ def _part_parameters(
 
 
 def _views(
-    parts: tuple[Weights, ...], x: Stream, params: Params
-) -> list[tuple[Weights, Stream, dict[str, Tensor]]]:
+    parts: tuple[Part, ...], x: Stream, params: Params
+) -> list[tuple[Part, Stream, dict[str, Tensor]]]:
     """Each factor with the stream and parameters under the names it knows."""
     views = []
     for index, (part, names) in enumerate(zip(parts, _names(parts), strict=True)):

@@ -73,7 +73,9 @@ def run(
     x = validated(spec, stream)
     shape = shape_of(spec, x)
     slow = solver.name == "reference"
-    check(f"{spec} at {shape}", solver.estimate(spec, shape), REFERENCE_FLOPS if slow else MAX_FLOPS)
+    check(
+        f"{spec} at {shape}", solver.estimate(spec, shape), REFERENCE_FLOPS if slow else MAX_FLOPS
+    )
     if params is None:
         fresh = spec.parameters(x.key_dim, x.value_dim, x.heads)
         params = {name: p.to(x.k.device) for name, p in fresh.items()}

@@ -59,7 +59,10 @@ class Attention(Solver):
 
 
 class ParallelOneStep(Solver):
-    r"""Kernel weights x linear model x one step: $y_t = \sum_i \gamma_i \phi(q_t)^\top \phi(k_i) v_i$."""
+    r"""Kernel weights x linear model x one step.
+
+    $$y_t = \sum_i \gamma_i^{(t)} \phi(q_t)^\top \phi(k_i)\, v_i$$
+    """
 
     name: ClassVar[str] = "parallel_one_step"
     cost: ClassVar[str] = "T^2 (F + V)"

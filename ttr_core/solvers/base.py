@@ -29,8 +29,8 @@ class Solver(abc.ABC):
     name: ClassVar[str]
     cost: ClassVar[str]  # per head, in words
     rtol32: ClassVar[float] = 1e-4  # promised relative accuracy in float32
-    weights: ClassVar[type[Weights]] = Weights
-    function: ClassVar[type[FunctionClass]] = FunctionClass
+    weights: ClassVar[type[Weights]] = Weights  # type: ignore[type-abstract]
+    function: ClassVar[type[FunctionClass]] = FunctionClass  # type: ignore[type-abstract]
     optimizers: ClassVar[tuple[type[Optimizer], ...]]
     losses: ClassVar[tuple[type[Loss], ...]] = (Squared,)
     readouts: ClassVar[tuple[type[Readout], ...]] = (Plain,)

@@ -81,8 +81,8 @@ def carry(writes: Tensor, keep: Tensor | None, start: Tensor | None) -> tuple[Te
             before, total = before + start[:, :, None], total + start[:, :, None]
         return before, total[:, :, -1]
     state = torch.zeros_like(writes[:, :, 0]) if start is None else start
-    before = []
+    states = []
     for write, kept in zip(writes.unbind(2), keep.unbind(2), strict=True):
-        before.append(state)
+        states.append(state)
         state = torch.addcmul(write, kept, state)
-    return torch.stack(before, 2), state
+    return torch.stack(states, 2), state

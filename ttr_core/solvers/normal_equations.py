@@ -13,7 +13,19 @@ from ..optimizers import Exact, Optimizer
 from ..spec import Spec
 from ..stream import Stream
 from ..weights import MemorylessWeights
-from .base import Params, Solver, State, axis, features, kept_formula, kept_size, matrix_formula, past, recency, with_past
+from .base import (
+    Params,
+    Solver,
+    State,
+    axis,
+    features,
+    kept_formula,
+    kept_size,
+    matrix_formula,
+    past,
+    recency,
+    with_past,
+)
 from .chunks import decayed_scores
 
 BLOCK = 32  # queries at a time; each holds an F x F matrix
@@ -61,8 +73,8 @@ class NormalEquations(Solver):
         moment = k.new_zeros(batch, heads, width, x.value_dim) if state is None else state["R"]
         outputs = []
         tensors = (z.split(BLOCK, 2) for z in (q, k, x.v, log_decay, importance))
-        for block in zip(*tensors, strict=True):
-            y, gram, moment = _block(spec, *block, gram, moment)
+        for qb, kb, vb, decay, weight in zip(*tensors, strict=True):
+            y, gram, moment = _block(spec, qb, kb, vb, decay, weight, gram, moment)
             outputs.append(y)
         return torch.cat(outputs, 2), {"G": gram, "R": moment}
 

@@ -77,19 +77,36 @@ class PrefixCholesky(Solver):
         q, k, v = split(q, size), split(k, size), split(v, size)
         gram, last_gram = carry(k.mT @ k, None, None if state is None else state["G"])
         moment, last_moment = carry(k.mT @ v, None, None if state is None else state["R"])
-        y = _prefixes(q, k, v, gram, moment, spec.optimizer.ridge)
+        ridge = spec.optimizer.ridge
+        if state is None and k.shape[2] == 1:
+            y = _first_chunk(q, k, v, ridge)
+        else:
+            y = _later_chunks(q, k, v, gram, moment, ridge)
         return join(y, x.length), {"G": last_gram, "R": last_moment}
 
 
-def _prefixes(q: Tensor, k: Tensor, v: Tensor, gram: Tensor, moment: Tensor, ridge: float) -> Tensor:
+def _first_chunk(q: Tensor, k: Tensor, v: Tensor, ridge: float) -> Tensor:
+    """Solves a chunk that has no past: its outer factor is a multiple of the identity."""
+    scores, values = _inside(k @ k.mT / ridge, k @ q.mT / ridge, v)
+    return scores @ values
+
+
+def _later_chunks(
+    q: Tensor, k: Tensor, v: Tensor, gram: Tensor, moment: Tensor, ridge: float
+) -> Tensor:
     size, width = k.shape[-2:]
     eye = torch.eye(width, dtype=k.dtype, device=k.device)
     outer = torch.linalg.cholesky(gram + ridge * eye)
     sides = torch.cat([k.mT, q.mT, moment], -1)  # (B H N F 2C+V)
     sides = torch.linalg.solve_triangular(outer, sides, upper=False)
     xk, yq, z = sides.split([size, size, v.shape[-1]], -1)
-    inside = torch.eye(size, dtype=k.dtype, device=k.device)
-    inner = torch.linalg.cholesky(xk.mT @ xk + inside)
-    right = torch.cat([xk.mT @ yq, v - xk.mT @ z], -1)
-    right = torch.linalg.solve_triangular(inner, right, upper=False)
-    return yq.mT @ z + right[..., :size].mT.tril() @ right[..., size:]
+    scores, values = _inside(xk.mT @ xk, xk.mT @ yq, v - xk.mT @ z)
+    return yq.mT @ z + scores @ values
+
+
+def _inside(kk: Tensor, kq: Tensor, residual: Tensor) -> tuple[Tensor, Tensor]:
+    """Solves every prefix of the chunks with one factor each, given products after the past."""
+    size = kk.shape[-1]
+    factor = torch.linalg.cholesky(kk + torch.eye(size, dtype=kk.dtype, device=kk.device))
+    both = torch.linalg.solve_triangular(factor, torch.cat([kq, residual], -1), upper=False)
+    return both[..., :size].mT.tril(), both[..., size:]

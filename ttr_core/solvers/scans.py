@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -84,7 +85,9 @@ class AutogradScan(Solver):
         return spec.function.memory_size(shape.key_dim, shape.value_dim)
 
     def state_formula(self, spec: Spec) -> str:
-        return matrix_formula(spec, gram=False) if isinstance(spec.function, LinearModel) else "memory"
+        return (
+            matrix_formula(spec, gram=False) if isinstance(spec.function, LinearModel) else "memory"
+        )
 
     def run(
         self, spec: Spec, x: Stream, params: Params, state: State | None
@@ -124,11 +127,14 @@ def _start(spec: Spec, x: Stream, state: State | None) -> tuple[Memory, State]:
     return {n: spread(m) for n, m in one.items()}, {n: spread(s) for n, s in inner.items()}
 
 
-def _head(spec: Spec):  # noqa: ANN202 - a closure over one spec, typed by its use
+def _head(spec: Spec) -> Callable[[Memory, State, State, State], tuple[Memory, State, Tensor]]:
+    """Returns one token's step of one head, for `torch.func.vmap`."""
     optimizer, function = spec.optimizer, spec.function
     assert isinstance(optimizer, Incremental)
 
-    def step(memory: Memory, inner: State, token: State, own: State) -> tuple[Memory, State, Tensor]:
+    def step(
+        memory: Memory, inner: State, token: State, own: State
+    ) -> tuple[Memory, State, Tensor]:
         params = {name: p[None] for name, p in own.items()}  # one head
         previous = memory
         if "keep" in token:

@@ -1,0 +1,60 @@
+"""Every catalog entry is complete and equals its paper's recurrence."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+import torch
+from papers import RECURRENCES
+from streams import stream
+
+import ttr_core as ttr
+from ttr_core.published import EVIDENCE
+
+NAMES = list(ttr.catalog)
+
+
+def by_paper(name: str, x: ttr.Stream) -> torch.Tensor:
+    recurrence = RECURRENCES[name]
+    rows = []
+    for h in range(x.k.shape[1]):
+        arguments = {n: s[0, h] for n, s in x.signals.items()}
+        if "head" in inspect.signature(recurrence).parameters:
+            arguments["head"] = h
+        rows.append(recurrence(x.q[0, h], x.k[0, h], x.v[0, h], **arguments))
+    return torch.stack(rows)[None]
+
+
+def test_every_entry_has_a_witness() -> None:
+    assert set(RECURRENCES) == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("length", [9, 70])
+def test_entry_equals_its_papers_recurrence(name: str, length: int) -> None:
+    spec = ttr.catalog[name].spec
+    x = stream(spec, length, heads=3, key_dim=4, value_dim=4)
+    leaves = [z.clone().requires_grad_() for z in (x.q, x.k, x.v, *x.signals.values())]
+    own = ttr.Stream(*leaves[:3], dict(zip(x.signals, leaves[3:], strict=True)))
+    ours, theirs = ttr.solve(spec, own), by_paper(name, own)
+    torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+    mine = torch.autograd.grad(ours.sin().sum(), leaves)
+    papers = torch.autograd.grad(theirs.sin().sum(), leaves)
+    for got, want in zip(mine, papers, strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-7, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_entry_is_complete(name: str) -> None:
+    entry = ttr.catalog[name]
+    assert entry.paper.title and entry.paper.authors and 1980 < entry.paper.year < 2100
+    assert entry.paper.url.startswith("https://")
+    assert entry.deviation and entry.summary and entry.evidence in EVIDENCE
+    assert not entry.spec.objections() and not ttr.caution(entry.spec)
+    assert name in ttr.catalog.of(entry.spec)
+
+
+def test_an_unknown_layer_names_the_nearest() -> None:
+    with pytest.raises(ttr.UnknownName, match="Did you mean 'deltanet'"):
+        ttr.catalog["delta-net"]

@@ -1,0 +1,86 @@
+"""Every solver equals the definition, in values and gradients, for every spec that it accepts."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import pytest
+import torch
+from streams import LAYERS, stream
+
+import ttr_core as ttr
+from ttr_core.optimizers import SGD, RankOne
+from ttr_core.solvers import SOLVERS, caution
+from ttr_core.solvers.chunked_delta import ChunkedDelta
+
+PAIRS = [
+    pytest.param(spec, solver.name, id=f"{spec} by {solver.name}", marks=marks)
+    for i, spec in enumerate(LAYERS)
+    for marks in [[] if i % 3 == 0 or ttr.catalog.of(spec) else [pytest.mark.full_grid]]
+    for solver in SOLVERS[:-1]
+    if solver.refusal(spec) is None
+]
+
+
+def outputs_and_gradients(spec: ttr.Spec, solver: str, length: int = 7) -> tuple:
+    x = stream(spec, length)
+    leaves = [z.clone().requires_grad_() for z in (x.q, x.k, x.v, *x.signals.values())]
+    signals = dict(zip(x.signals, leaves[3:], strict=True))
+    y = ttr.solve(spec, ttr.Stream(*leaves[:3], signals), solver=solver)
+    gradients = torch.autograd.grad(
+        y.sin().sum(), leaves, allow_unused=True, materialize_grads=True
+    )
+    return y.detach(), gradients
+
+
+@lru_cache(maxsize=4)
+def oracle(spec: ttr.Spec) -> tuple:
+    return outputs_and_gradients(spec, "reference")
+
+
+def compare(spec: ttr.Spec, solver: str) -> None:
+    y, gradients = outputs_and_gradients(spec, solver)
+    wanted, wanted_gradients = oracle(spec)
+    torch.testing.assert_close(y, wanted, rtol=1e-8, atol=1e-8)
+    if caution(spec):
+        return  # a minimum norm promises no gradient
+    for got, want in zip(gradients, wanted_gradients, strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize(("spec", "solver"), PAIRS)
+def test_solver_equals_the_definition(spec: ttr.Spec, solver: str) -> None:
+    compare(spec, solver)
+
+
+def test_every_solver_is_compared_somewhere() -> None:
+    compared = {param.values[1] for param in PAIRS if not param.marks}
+    assert compared == {solver.name for solver in SOLVERS[:-1]}
+
+
+def test_a_corrupted_gain_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(self, phi, importance, signals):
+        return RankOne(phi, 1.001 * signals["step"] * phi)
+
+    spec = ttr.Spec.parse("Gate | Linear | SGD")
+    compare(spec, "chunked_delta")
+    monkeypatch.setattr(SGD, "vectors", wrong)
+    with pytest.raises(AssertionError, match="not close"):
+        compare(spec, "chunked_delta")
+
+
+@pytest.mark.parametrize(
+    "text", ["Gate | Linear | SGD", "ChannelGate | Linear | SGD", "Uniform | Linear | Exact"]
+)
+def test_residual_stays_small_where_keys_are_ill_conditioned(text: str) -> None:
+    spec = ttr.Spec.parse(text)
+    x = stream(spec, 40, key_dim=6)
+    scales = torch.logspace(0, -4, 6, dtype=torch.float64)
+    hard = ttr.Stream(x.q, x.k * scales, x.v, x.signals)
+    fast = ttr.solve(spec, hard)
+    slow = ttr.solve(spec, hard, solver="rank_one_scan" if "SGD" in text else "normal_equations")
+    assert (fast - slow).norm() <= 1e-8 * slow.norm()
+
+
+def test_the_delta_solver_is_the_one_that_runs_deltanet() -> None:
+    assert isinstance(ttr.resolve(ttr.catalog["deltanet"].spec), ChunkedDelta)

@@ -1,0 +1,95 @@
+"""Every triple has a verdict in words, and every text reads back."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from streams import LAYERS, UNDEFINED
+
+import ttr_core as ttr
+from ttr_core.spec import triples
+
+CELLS = {cell.spec: cell for cell in ttr.grid()}
+
+
+@pytest.mark.parametrize("spec", list(triples()), ids=str)
+def test_text_reads_back(spec: ttr.Spec) -> None:
+    assert ttr.Spec.parse(str(spec)) == spec
+    assert ttr.Spec.parse(spec.expanded) == spec
+
+
+@pytest.mark.parametrize("spec", UNDEFINED, ids=str)
+def test_what_is_no_layer_says_why_and_what_is(spec: ttr.Spec) -> None:
+    with pytest.raises(ttr.IncompatibleSpec, match="is not a layer") as error:
+        ttr.resolve(spec)
+    assert error.value.objections and error.value.alternatives
+    for text in error.value.alternatives:
+        assert not ttr.Spec.parse(text).objections()
+    cell = CELLS[str(spec)]
+    assert cell.verdict == "undefined" and cell.reason and cell.solver is None
+
+
+@pytest.mark.parametrize("spec", LAYERS, ids=str)
+def test_what_is_a_layer_is_described(spec: ttr.Spec) -> None:
+    cell, words = CELLS[str(spec)], ttr.describe(spec)
+    assert cell.verdict in ("layer", "slow") and cell.solver == words.solver
+    assert (cell.verdict == "slow") == bool(cell.reason)
+    assert words.objective and words.update and words.read and words.state_size and words.cost
+    assert words.names == cell.published and words.words and words.forgets
+    assert words.names or words.neighbors
+    for latex in (words.objective, words.update, words.read):
+        assert latex.count("{") == latex.count("}") and "$" not in latex
+
+
+def test_every_triple_is_there_once() -> None:
+    assert len(CELLS) == len(list(triples())) == len(ttr.grid())
+
+
+def test_coincidences_are_mutual() -> None:
+    for cell in CELLS.values():
+        for other in cell.same_as:
+            assert cell.spec in CELLS[other].same_as
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("Gate | Linear", "three fields"),
+        ("Gat | Linear | SGD", "Did you mean 'Gate'"),
+        ("Gate | Linear(mop=elu1) | SGD", "option of Linear 'mop'.*'map'"),
+        ("Gate | Linear(map=elu) | SGD", "elu1"),
+        ("Gate | Linear | Exact(ridge=-1)", "at least 0|from 0"),
+        ("Gate | Linear | Exact(ridge=1e999)", "must be a number"),
+        ("Gate | Linear | SGD(residual=sometimes)", "decayed"),
+        ("Gate | Linear | SGD | los=Squared", "loss"),
+        ("Gate * * Gate | Linear | SGD", "not an ingredient"),
+        ("__import__('os') | Linear | SGD", "not an ingredient"),
+        ("Gate | Linear | SGD(0.1)", "keyword"),
+        ("(" * 900, "three fields"),
+        ("Gate" + " * Gate" * 20 + " | Linear | SGD", "at most|nested"),
+        ("x" * 5000, "at most"),
+    ],
+)
+def test_a_wrong_text_says_what_to_change(text: str, match: str) -> None:
+    with pytest.raises(ttr.RequestError, match=match):
+        ttr.Spec.parse(text)
+
+
+@given(st.text(max_size=60) | st.from_regex(r"[A-Za-z*|()=., 0-9\-]{0,60}"))
+def test_any_text_is_a_spec_or_a_clear_error(text: str) -> None:
+    try:
+        spec = ttr.Spec.parse(text)
+    except ttr.RequestError as error:
+        assert str(error)
+    else:
+        assert ttr.Spec.parse(str(spec)) == spec
+
+
+def test_products_have_one_form() -> None:
+    a, b = (
+        ttr.Spec.parse(f"{w} | Constant | Exact") for w in ("ExpKernel * Gate", "Gate * ExpKernel")
+    )
+    assert a == b and str(a) == "Gate * ExpKernel | Constant | Exact"
+    twice = ttr.Spec.parse("Gate * Gate | Linear | Hebbian")
+    assert [signal.name for signal in twice.signals] == ["decay", "decay.1"]

@@ -1,0 +1,128 @@
+"""Layers and models: shapes, decoding, gradients, saving."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+import torch
+from streams import LAYERS
+
+import ttr_core as ttr
+
+FRAMES = [name for name, frame in ttr.FRAMES.items() if frame is not None]
+CASES = [(n, e.spec, e.frame) for n, e in ttr.catalog.items()] + [
+    (f"{n} {f}", e.spec, ttr.FRAMES[f]) for n, e in ttr.catalog.items() for f in FRAMES
+]
+every_case = pytest.mark.parametrize(
+    ("spec", "frame"), [c[1:] for c in CASES], ids=[c[0] for c in CASES]
+)
+
+
+def layer(spec: ttr.Spec, frame: ttr.Frame, **sizes: int) -> ttr.SequenceLayer:
+    generator = torch.Generator().manual_seed(0)
+    return ttr.SequenceLayer(spec, frame, 16, 2, generator=generator, **sizes).double()
+
+
+@every_case
+def test_decoding_equals_the_full_pass(spec: ttr.Spec, frame: ttr.Frame) -> None:
+    module, x, state, rows = layer(spec, frame), torch.randn(2, 20, 16).double(), None, []
+    for t in range(20):
+        y, state = module.step(x[:, t], state)
+        rows.append(y)
+    torch.testing.assert_close(torch.stack(rows, 1), module(x), rtol=1e-8, atol=1e-8)
+
+
+@every_case
+def test_every_parameter_gets_a_gradient(spec: ttr.Spec, frame: ttr.Frame) -> None:
+    module = layer(spec, frame)
+    module(torch.randn(2, 12, 16).double()).square().sum().backward()
+    idle = [n for n, p in module.named_parameters() if p.requires_grad and not p.grad.any()]
+    assert not idle
+
+
+@pytest.mark.parametrize("spec", [s for s in LAYERS if not ttr.caution(s)], ids=str)
+def test_every_layer_of_the_grid_runs_in_the_standard_frame(spec: ttr.Spec) -> None:
+    y = layer(spec, ttr.FRAMES["standard"])(torch.randn(1, 9, 16).double())
+    assert y.shape == (1, 9, 16) and y.isfinite().all()
+
+
+@every_case
+def test_saved_weights_give_the_same_outputs(spec: ttr.Spec, frame: ttr.Frame) -> None:
+    first, second, buffer = layer(spec, frame), layer(spec, frame), io.BytesIO()
+    with torch.no_grad():
+        for p in first.parameters():
+            p.add_(0.1)
+    torch.save(first.state_dict(), buffer)
+    buffer.seek(0)
+    second.load_state_dict(torch.load(buffer, weights_only=True))
+    x = torch.randn(1, 9, 16).double()
+    torch.testing.assert_close(first(x), second(x))
+
+
+def test_a_slow_spec_is_refused_as_a_layer() -> None:
+    with pytest.raises(ValueError, match="ridge above 0"):
+        layer(ttr.Spec.parse("Uniform | Linear | Exact(ridge=0.0)"), ttr.FRAMES["standard"])
+
+
+def test_the_same_generator_gives_the_same_layer() -> None:
+    a, b = (layer(ttr.catalog["gla"].spec, ttr.FRAMES["standard"]) for _ in range(2))
+    assert all(torch.equal(x, y) for x, y in zip(a.parameters(), b.parameters(), strict=True))
+
+
+def test_fresh_gates_have_half_lives_from_16_tokens_to_the_length() -> None:
+    module = layer(ttr.catalog["gla"].spec, ttr.FRAMES["standard"], length=256)
+    decay = module.signals["decay"](torch.zeros(1, 1, 16).double())
+    half_lives = torch.log(torch.tensor(0.5)).double() / decay.detach().flatten()
+    assert half_lives.min() == pytest.approx(16, rel=1e-4)
+    assert half_lives.max() == pytest.approx(256, rel=1e-4)
+
+
+def test_standard_frames_hold_about_as_many_parameters() -> None:
+    counts = {
+        name: sum(
+            p.numel()
+            for p in ttr.SequenceLayer(e.spec, ttr.FRAMES["standard"], 64).parameters()
+            if p.requires_grad
+        )
+        for name, e in ttr.catalog.items()
+    }
+    scalar = {n: c for n, c in counts.items() if n != "gla"}  # a gate per channel costs more
+    assert max(scalar.values()) <= 1.05 * min(scalar.values()), counts
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_a_hybrid_model_decodes_as_it_reads(depth: int) -> None:
+    config = ttr.ModelConfig(
+        ("gated-deltanet", "softmax-attention"), depth=depth, heads=4, kv_heads=2, d_model=16, mlp=2
+    )
+    model = ttr.SequenceModel(config, 50, torch.Generator().manual_seed(0)).double()
+    tokens, states, rows = torch.randint(50, (2, 9)), None, []
+    for t in range(9):
+        logits, states = model.step(tokens[:, t], states)
+        rows.append(logits)
+    torch.testing.assert_close(torch.stack(rows, 1), model(tokens), rtol=1e-7, atol=1e-7)
+    some = model(tokens, torch.tensor([[3, 5], [0, 8]]))
+    torch.testing.assert_close(some[1, 1], model(tokens)[1, 8])
+    assert model.state_size(9) > 0 and model.flops_per_token(9) > 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"layers": ("delta-net",)}, "deltanet"),
+        ({"layers": ("ExpKernel | Linear | SGD",)}, "not a layer"),
+        ({"heads": 3}, "must divide"),
+        ({"d_model": 10**6}, "from 4 to"),
+        ({"depth": 0}, "at least|from 1"),
+        ({"layers": ()}, "empty"),
+    ],
+)
+def test_a_wrong_model_says_what_to_change(settings: dict, match: str) -> None:
+    with pytest.raises(ttr.RequestError, match=match):
+        ttr.SequenceModel(ttr.ModelConfig(**settings), 50)
+
+
+def test_a_huge_model_is_refused_before_it_is_made() -> None:
+    with pytest.raises(ttr.LimitExceeded, match="parameters"):
+        ttr.SequenceModel(ttr.ModelConfig(d_model=4096, depth=64), 8192)

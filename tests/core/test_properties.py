@@ -1,0 +1,149 @@
+"""What must hold for every layer, whatever its solver."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from streams import LAYERS, joined, stream
+
+import ttr_core as ttr
+from ttr_core.solvers import chunks
+from ttr_core.solvers.chunked_linear import chunk_size
+
+SHOWN = [
+    pytest.param(
+        spec,
+        id=str(spec),
+        marks=[] if i % 3 == 0 or ttr.catalog.of(spec) else [pytest.mark.full_grid],
+    )
+    for i, spec in enumerate(LAYERS)
+]
+every_layer = pytest.mark.parametrize("spec", SHOWN)
+
+
+def close(a: torch.Tensor, b: torch.Tensor, tolerance: float = 1e-9) -> None:
+    torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
+
+
+@every_layer
+def test_the_future_does_not_reach_back(spec: ttr.Spec) -> None:
+    x, other = stream(spec, 40), stream(spec, 40, seed=1)
+    close(ttr.solve(spec, joined(x, other, 21))[:, :, :21], ttr.solve(spec, x)[:, :, :21])
+
+
+@every_layer
+@pytest.mark.parametrize("cuts", [(21,), (1, 2, 39)], ids=["two parts", "and single tokens"])
+def test_prefill_goes_on_where_it_left_off(spec: ttr.Spec, cuts: tuple[int, ...]) -> None:
+    x, state, parts = stream(spec, 40), None, []
+    for start, stop in zip((0, *cuts), (*cuts, 40), strict=True):
+        y, state = ttr.prefill(spec, x.tokens(start, stop), state=state)
+        parts.append(y)
+    close(torch.cat(parts, 2), ttr.solve(spec, x), 1e-8)
+
+
+@every_layer
+def test_float32_is_as_good_as_promised(spec: ttr.Spec) -> None:
+    if ttr.caution(spec):
+        pytest.skip("a minimum norm is ill-conditioned by nature")
+    x = stream(spec, 40)
+    y, single = ttr.solve(spec, x), ttr.solve(spec, x.map(lambda z: z.float()))
+    assert (single - y).norm() <= ttr.resolve(spec).rtol32 * y.norm()
+
+
+@every_layer
+def test_the_attention_map_gives_the_outputs(spec: ttr.Spec) -> None:
+    x = stream(spec, 12)
+    weights = ttr.attention_map(spec, x)
+    assert weights.shape == (1, 2, 12, 12)
+    close(weights @ x.v, ttr.solve(spec, x), 1e-7)
+    close(weights.triu(1), torch.zeros_like(weights), 1e-9)
+
+
+@every_layer
+def test_outputs_scale_with_the_values(spec: ttr.Spec) -> None:
+    x = stream(spec, 12)
+    close(ttr.solve(spec, replace(x, v=-3 * x.v)), -3 * ttr.solve(spec, x), 1e-7)
+
+
+@pytest.mark.parametrize(
+    "spec", [s for s in LAYERS if ttr.resolve(s).name.startswith(("chunked", "prefix"))], ids=str
+)
+@pytest.mark.parametrize("size", [1, 3])
+def test_the_chunk_size_changes_nothing(
+    spec: ttr.Spec, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = stream(spec, 11)
+    whole = ttr.solve(spec, x)
+    name = ttr.resolve(spec).name
+    monkeypatch.setattr(f"ttr_core.solvers.{name}.CHUNK", size)
+    monkeypatch.setattr(chunks, "CHUNK", size)
+    monkeypatch.setattr(chunks, "VECTOR_CHUNK", size)
+    assert chunk_size(11, None) == size
+    close(ttr.solve(spec, x), whole, 1e-8)
+
+
+def test_shared_heads_are_repeated() -> None:
+    spec = ttr.Spec.parse("Gate | Linear | SGD")
+    x = stream(spec, 9, heads=4)
+    shared = replace(x, k=x.k[:, :2], v=x.v[:, :1])
+    full = replace(x, k=shared.k.repeat_interleave(2, 1), v=shared.v.repeat_interleave(4, 1))
+    close(ttr.solve(spec, shared), ttr.solve(spec, full))
+
+
+@pytest.mark.parametrize(
+    "weights", ["Uniform", "Decay", "Gate", "ChannelGate", "Gate * Importance"]
+)
+def test_one_batch_step_is_the_hebbian_rule(weights: str) -> None:
+    step, rule = (ttr.Spec.parse(f"{weights} | Linear | {o}") for o in ("OneStep", "Hebbian"))
+    x = stream(step, 20)
+    close(ttr.solve(step, x), ttr.solve(rule, x))
+
+
+def test_gated_deltanet_without_forgetting_is_deltanet() -> None:
+    gated, plain = (ttr.catalog[n].spec for n in ("gated-deltanet", "deltanet"))
+    x = stream(gated, 20)
+    open_gate = replace(x, signals=x.signals | {"decay": torch.zeros_like(x.signals["decay"])})
+    step_only = replace(x, signals={"step": x.signals["step"]})
+    close(ttr.solve(gated, open_gate), ttr.solve(plain, step_only))
+
+
+def test_the_forgetting_transformer_without_forgetting_is_softmax() -> None:
+    fox, softmax = (ttr.catalog[n].spec for n in ("forgetting-transformer", "softmax-attention"))
+    x = stream(fox, 20)
+    close(
+        ttr.solve(fox, replace(x, signals={"decay": torch.zeros_like(x.signals["decay"])})),
+        ttr.solve(softmax, replace(x, signals={})),
+    )
+
+
+def test_a_large_ridge_is_linear_attention_scaled() -> None:
+    exact = ttr.Spec.parse("Gate | Linear | Exact(ridge=1000000.0)")
+    linear = ttr.Spec.parse("Gate | Linear | Hebbian")
+    x = stream(exact, 20)
+    close(1e6 * ttr.solve(exact, x), ttr.solve(linear, x), 1e-4)
+
+
+def test_a_large_proximal_step_on_unit_keys_is_kaczmarz() -> None:
+    implicit, sgd = (ttr.Spec.parse(f"Uniform | Linear | {o}") for o in ("Implicit", "SGD"))
+    x = stream(implicit, 20)
+    x = replace(x, k=torch.nn.functional.normalize(x.k, dim=-1))
+    far = replace(x, signals={"step": torch.full_like(x.signals["step"], 1e12)})
+    one = replace(x, signals={"step": torch.ones_like(x.signals["step"])})
+    close(ttr.solve(implicit, far), ttr.solve(sgd, one), 1e-8)
+
+
+def test_decay_to_nothing_keeps_the_last_pair_only() -> None:
+    spec = ttr.Spec.parse("Gate | Linear | Hebbian")
+    x = stream(spec, 9)
+    gone = replace(x, signals={"decay": torch.full_like(x.signals["decay"], -1e4)})
+    last = (x.q * x.k).sum(-1, keepdim=True) * x.v
+    close(ttr.solve(spec, gone), last)
+
+
+def test_equal_channels_are_not_a_gate_for_an_exact_fit() -> None:
+    gate, channel = (ttr.Spec.parse(f"{w} | Linear | Exact") for w in ("Gate", "ChannelGate"))
+    x = stream(gate, 12)
+    wide = replace(x, signals={"decay": x.signals["decay"].expand(-1, -1, -1, 3)})
+    assert (ttr.solve(gate, x) - ttr.solve(channel, wide)).abs().max() > 1e-3
