@@ -9,7 +9,7 @@ from __future__ import annotations
 import abc
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple, TypeVar
 
 import torch
@@ -265,10 +265,10 @@ class ExpKernel(PositiveWeights):
 
 
 @dataclass(frozen=True)
-class Product(PositiveWeights):
-    """Positive weights multiplied, at least one of them a kernel; written ``A * B``."""
+class Multiplied(PositiveWeights, abc.ABC):
+    """Weights that are a product of others; written ``A * B``."""
 
-    parts: tuple[PositiveWeights, ...] = field(default=(Gate(), ExpKernel()))
+    parts: tuple[PositiveWeights, ...]
 
     @classmethod
     def listed(cls) -> bool:
@@ -279,10 +279,23 @@ class Product(PositiveWeights):
 
     @property
     def signals(self) -> tuple[Signal, ...]:
-        return _numbered(self.parts)
+        return tuple(
+            replace(signal, name=name)
+            for part, names in zip(self.parts, _names(self.parts), strict=True)
+            for signal, name in zip(part.signals, names, strict=True)
+        )
 
     def parameters(self, key_dim: int, value_dim: int, heads: int) -> dict[str, Tensor]:
-        return _part_parameters(self.parts, key_dim, value_dim, heads)
+        each = [part.parameters(key_dim, value_dim, heads) for part in self.parts]
+        return {f"{i}.{name}": value for i, own in enumerate(each) for name, value in own.items()}
+
+    def text(self, expanded: bool = False) -> str:
+        return " * ".join(part.text(expanded) for part in self.parts)
+
+
+@dataclass(frozen=True)
+class Product(Multiplied):
+    """Positive weights multiplied, at least one of them a kernel."""
 
     def log_matrix(self, x: Stream, params: Params) -> Tensor:
         views = _views(self.parts, x, params)
@@ -291,40 +304,18 @@ class Product(PositiveWeights):
             first = first + log
         return first
 
-    def text(self, expanded: bool = False) -> str:
-        return " * ".join(part.text(expanded) for part in self.parts)
-
 
 @dataclass(frozen=True)
-class MemorylessProduct(MemorylessWeights):
-    """Memoryless weights multiplied, which stay memoryless; written ``A * B``."""
-
-    parts: tuple[MemorylessWeights, ...] = field(default=(Gate(), Importance()))
-
-    @classmethod
-    def listed(cls) -> bool:
-        return False
-
-    def factors(self) -> tuple[Weights, ...]:
-        return self.parts
-
-    @property
-    def signals(self) -> tuple[Signal, ...]:
-        return _numbered(self.parts)
-
-    def parameters(self, key_dim: int, value_dim: int, heads: int) -> dict[str, Tensor]:
-        return _part_parameters(self.parts, key_dim, value_dim, heads)
+class MemorylessProduct(Multiplied, MemorylessWeights):
+    """Memoryless weights multiplied, which stay memoryless."""
 
     def recency(self, x: Stream, params: Params) -> Recency:
-        views = _views(self.parts, x, params)
-        each = [part.recency(view, own) for part, view, own in views]
+        memoryless = tuple(part for part in self.parts if isinstance(part, MemorylessWeights))
+        each = [part.recency(view, own) for part, view, own in _views(memoryless, x, params)]
         decays = [r.log_decay for r in each if r.log_decay is not None]
         weights = [r.importance for r in each if r.importance is not None]
         log_decay = sum(decays[1:], decays[0]) if decays else None
         return Recency(log_decay, math.prod(weights[1:], start=weights[0]) if weights else None)
-
-    def text(self, expanded: bool = False) -> str:
-        return " * ".join(part.text(expanded) for part in self.parts)
 
 
 LISTED_PRODUCTS: tuple[str, ...] = (
@@ -373,22 +364,6 @@ def _names(parts: tuple[Weights, ...]) -> list[list[str]]:
             own.append(f"{signal.name}.{count}" if count else signal.name)
         names.append(own)
     return names
-
-
-def _numbered(parts: tuple[Weights, ...]) -> tuple[Signal, ...]:
-    pairs = zip(parts, _names(parts), strict=True)
-    return tuple(
-        replace(signal, name=name)
-        for part, names in pairs
-        for signal, name in zip(part.signals, names, strict=True)
-    )
-
-
-def _part_parameters(
-    parts: tuple[Weights, ...], key_dim: int, value_dim: int, heads: int
-) -> dict[str, Tensor]:
-    each = [part.parameters(key_dim, value_dim, heads) for part in parts]
-    return {f"{i}.{name}": value for i, own in enumerate(each) for name, value in own.items()}
 
 
 def _views(
