@@ -1,0 +1,64 @@
+"""The catalog and the grid as rows of plain values, for terminals and scripts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import ttr_core as ttr
+from ttr_core.errors import RequestError
+from ttr_core.frame import FRAMES, Frame
+from ttr_core.ingredient import options_of
+from ttr_core.published import Published
+
+LAYER_COLUMNS = ("name", "spec", "frame", "solver", "evidence", "paper")
+GRID_COLUMNS = ("spec", "verdict", "solver", "published", "reason")
+
+
+def layers() -> list[dict[str, Any]]:
+    """Returns one row per published layer, in the order of the catalog."""
+    return [_layer(entry) for entry in ttr.catalog.values()]
+
+
+def grid() -> list[dict[str, Any]]:
+    """Returns one row per cell of the design space."""
+    return [cell.to_dict() for cell in ttr.grid()]
+
+
+def cited(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a layer's row with its paper as one line."""
+    paper = row["paper"]
+    return {**row, "paper": f"{paper['authors']}, {paper['year']}: {paper['title']}"}
+
+
+def _layer(entry: Published) -> dict[str, Any]:
+    return {
+        "name": entry.name,
+        "spec": str(entry.spec),
+        "paper": dataclasses.asdict(entry.paper),
+        "frame": _frame(entry.frame),
+        "deviation": entry.deviation,
+        "evidence": entry.evidence,
+        "state_size": ttr.describe(entry.spec).state_size,
+        "solver": _solver(entry.spec),
+    }
+
+
+def _frame(frame: Frame) -> str:
+    """Returns a frame's name, or what differs from a bare one."""
+    named = [name for name, known in FRAMES.items() if known == frame]
+    values = ((opt, getattr(frame, opt.name)) for opt in options_of(Frame))
+    changed = [f"{opt.name}={_text(value)}" for opt, value in values if value != opt.default]
+    return named[0] if named else ", ".join(changed) or "bare"
+
+
+def _text(value: Any) -> str:
+    return "+".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _solver(spec: ttr.Spec) -> str | None:
+    try:
+        return ttr.resolve(spec).name
+    except RequestError:
+        return None

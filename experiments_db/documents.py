@@ -1,0 +1,183 @@
+"""What the command line prints: runs as JSON documents and tables, grouped over seeds, health."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from .export import plain
+
+if TYPE_CHECKING:
+    from .jobs import Job
+
+PACKAGES = ("torch", "duckdb", "pandas", "numpy", "streamlit", "ray")
+MEASURES = ("accuracy", "error", "loss")
+IDENTITY = ("layer", "spec", "frame", "task", "device", "protocol")
+JSON_COLUMNS = ("config", "accuracy_by", "lrs_tried", "versions", "environment", "metrics", "tags")
+COMPLETE = ("finished", "diverged")
+
+
+def dumped(document: Any) -> str:
+    """Returns a document as the JSON text that the command line prints."""
+    return json.dumps(plain(document), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def run_document(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a stored run under the keys that ``batch.py run --json`` promises."""
+    config = row.get("config") or {}
+    metrics = dict(row.get("metrics") or {})
+    for name in MEASURES:
+        if name not in metrics and row.get(name) is not None:
+            metrics[name] = row[name]
+    kept = (
+        "run_id", "status", "layer", "spec", "task", "seed", "device", "seconds",
+        "seconds_to_target", "steps", "parameters", "state_size", "frame", "protocol", "lr",
+        "lrs_tried", "accuracy_by", "tags", "note",
+    )  # fmt: skip
+    return {
+        **{name: row.get(name) for name in kept},
+        "metrics": metrics,
+        "spec_expanded": config.get("spec"),
+        "config": config,
+        "message": row.get("message"),
+    }
+
+
+def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Returns the rows of a table as JSON-able dictionaries, JSON texts parsed."""
+    return [
+        {name: _parsed(name, value) for name, value in row.items()}
+        for row in frame.to_dict(orient="records")
+    ]
+
+
+def _parsed(name: str, value: Any) -> Any:
+    if name in JSON_COLUMNS and isinstance(value, str):
+        return json.loads(value)
+    return plain(value)
+
+
+def grouped(frame: pd.DataFrame) -> pd.DataFrame:
+    """Returns complete runs grouped by everything in their configuration but the seed.
+
+    For each of accuracy, error and loss there are its mean, standard deviation (of the sample),
+    smallest and largest value; ``n`` counts the runs and ``seeds`` names them.
+    """
+    complete = frame[frame["status"].isin(COMPLETE)].copy()
+    complete["group"] = [_without_seed(config) for config in complete["config"]]
+    groups = [_group(members) for _, members in complete.groupby("group", sort=False)]
+    return pd.DataFrame(groups, columns=None if groups else ["n", *IDENTITY])
+
+
+def _without_seed(config: Any) -> str:
+    values = json.loads(config) if isinstance(config, str) else dict(config)
+    values.pop("seed", None)
+    return json.dumps(values, sort_keys=True)
+
+
+def _group(members: pd.DataFrame) -> dict[str, Any]:
+    first = members.iloc[0]
+    row: dict[str, Any] = {name: first[name] for name in IDENTITY}
+    row["n"] = len(members)
+    row["diverged"] = int((members["status"] == "diverged").sum())
+    row["seeds"] = sorted(int(seed) for seed in members["seed"])
+    for measure in MEASURES:
+        values = pd.to_numeric(members[measure], errors="coerce").dropna()
+        row[f"{measure}_mean"] = values.mean() if len(values) else None
+        row[f"{measure}_std"] = values.std() if len(values) > 1 else None
+        row[f"{measure}_min"] = values.min() if len(values) else None
+        row[f"{measure}_max"] = values.max() if len(values) else None
+    row["run_ids"] = list(members["run_id"])
+    row["config"] = _without_seed(first["config"])
+    return row
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of Python and of the packages that are installed."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def outline(report: Mapping[str, Mapping[str, Any]]) -> str:
+    """Returns a report of named parts as indented lines."""
+    lines = []
+    for part, values in report.items():
+        shown = [f"  {name}: {_shown(value)}" for name, value in values.items()]
+        lines += [part, *shown]
+    return "\n".join(lines)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{item} {name}" for name, item in value.items()) or "none"
+    return "none" if value is None else str(value)
+
+
+def machine() -> dict[str, Any]:
+    """Returns what the machine offers, as far as it can be known without importing torch."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"platform": platform.platform(), "cores": os.cpu_count(), "usable_cores": usable}
+
+
+def unrecorded(job: Job) -> dict[str, Any]:
+    """Returns a job that has no row in the store under the same keys."""
+    config = job.config
+    row = {
+        **{name: config[name] for name in ("layer", "spec", "seed", "device")},
+        "status": job.status,
+        "task": config["task"]["name"],
+        "frame": config["model"]["frame"],
+        "protocol": config["train"]["protocol"],
+        "config": config,
+        "message": job.message,
+    }
+    return {**run_document(row), "existing": False}
+
+
+def summary(document: Mapping[str, Any], store: Path) -> str:
+    """Returns a run in a few lines, with the command that finds it again.
+
+    Args:
+        document: what `run_document` returns.
+        store: the file it is kept in.
+    """
+    name, metrics = document["layer"] or document["spec"], document["metrics"]
+    shown = [f"{m} {metrics[m]:.4g}" for m in MEASURES if metrics.get(m) is not None]
+    target = document["seconds_to_target"]
+    lines = [
+        f"{name} on {document['task']}, seed {document['seed']}: "
+        + ", ".join([document["status"], *shown]),
+        f"  run         {document['run_id']}",
+        f"  spec        {document['spec']} ({document['frame']} frame, {document['device']})",
+        f"  time        {_seconds(document['seconds'])}, {_count(document['steps'])} steps"
+        + (f", target reached after {_seconds(target)}" if target is not None else "")
+        + (f", learning rate {document['lr']:g}" if document["lr"] else ""),
+        f"  size        {_count(document['parameters'])} parameters, "
+        f"{_count(document['state_size'])} floats of state",
+    ]
+    if document["message"]:
+        lines.append(f"  message     {document['message'].splitlines()[0]}")
+    again = f"python batch.py runs --db {shlex.quote(str(store))}"
+    condition = f"\"run_id = '{document['run_id']}'\""
+    return "\n".join([*lines, f"Find it again: {again} --where {condition}"])
+
+
+def _count(value: int | None) -> str:
+    return "no" if value is None else f"{value:,}"
+
+
+def _seconds(value: float | None) -> str:
+    return "unknown time" if value is None else f"{value:.1f} s"

@@ -1,0 +1,116 @@
+"""What the store is told about a job: at its start, while it runs, at its end."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import platform
+from collections.abc import Sequence
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+import ttr_core
+
+from .plan import config_hash, spec_text
+from .store import Live, NewRun, Outcome
+
+if TYPE_CHECKING:
+    from ttr_core.experiment import Experiment
+
+    from .jobs import Job
+
+PACKAGES = ("torch", "duckdb", "numpy")
+LIVE_POINTS = 200
+ERROR_CHARS = 20_000
+
+
+@functools.cache
+def environment() -> dict[str, Any]:
+    """Returns the versions and the machine that a run's row names."""
+    return {
+        **{name: metadata.version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "project": ttr_core.__version__,
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+    }
+
+
+def new_run(experiment: Experiment, config: dict[str, Any], tags: Sequence[str]) -> NewRun:
+    """Returns the row that marks a run as running."""
+    return NewRun(
+        config=config,
+        config_hash=config_hash(config),
+        layer=config["layer"],
+        spec=", ".join(spec_text(text) for text in experiment.model.layers),
+        frame=config["model"]["frame"],
+        task=config["task"]["name"],
+        seed=config["seed"],
+        device=config["device"],
+        protocol=config["train"]["protocol"],
+        tags=tuple(tags),
+        environment=environment(),
+    )
+
+
+def live(job: Job, run_id: str) -> Live:
+    """Returns what a heartbeat says about a running job."""
+    now = job.snapshot()
+    return Live(
+        run_id=run_id,
+        step=now.step,
+        steps=now.steps,
+        loss=now.loss,
+        accuracy=now.accuracy,
+        curve=thinned(now.losses, LIVE_POINTS),
+    )
+
+
+def outcome(job: Job, status: str, message: str = "") -> Outcome:
+    """Returns the final row: the worker's own result, or what was seen before it was lost."""
+    result = job.result or _seen(job)
+    return Outcome(
+        status=status,
+        metrics=result.get("metrics") or {},
+        accuracy_by=result.get("accuracy_by") or {},
+        curves=result.get("curves") or {},
+        tables=result.get("tables") or {},
+        steps=result.get("steps"),
+        seconds=result.get("seconds"),
+        seconds_to_target=result.get("seconds_to_target"),
+        parameters=result.get("parameters"),
+        state_size=result.get("state_size"),
+        lr=result.get("lr"),
+        lrs_tried=result.get("lrs_tried") or [],
+        error=message[-ERROR_CHARS:] or None,
+    )
+
+
+def _seen(job: Job) -> dict[str, Any]:
+    now, started = job.snapshot(), job.last("started") or {}
+    metrics = {"loss": now.loss, "accuracy": now.accuracy}
+    return {
+        "metrics": {name: value for name, value in metrics.items() if value is not None},
+        "curves": {"train_loss": thinned(now.losses, 500), "accuracy": list(now.accuracies)},
+        "steps": now.step,
+        "seconds": now.seconds,
+        "parameters": started.get("parameters"),
+        "state_size": started.get("state_size"),
+        "lr": (job.progress or {}).get("lr"),
+    }
+
+
+def thinned(points: Sequence[tuple[int, float]], most: int) -> list[list[float]]:
+    """Returns at most ``most`` of the points, evenly chosen, always with the last one.
+
+    Example:
+        >>> thinned([(1, 0.5), (2, 0.4), (3, 0.3)], 2)
+        [[1, 0.5], [3, 0.3]]
+    """
+    if len(points) <= most:
+        return [list(point) for point in points]
+    stride = math.ceil(len(points) / most)
+    kept = list(points[:-1:stride])[: most - 1]
+    return [list(point) for point in [*kept, points[-1]]]

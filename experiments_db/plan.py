@@ -1,0 +1,250 @@
+"""From what a person asks to an Experiment: names, settings, ranges and sizes are checked here.
+
+Everything wrong ends in a `RequestError` that says what was asked, what is valid and what to
+change, before anything is allocated.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
+
+import pydantic
+
+import ttr_core as ttr
+from ttr_core.errors import NoFastSolver, RequestError, unknown
+from ttr_core.experiment import Experiment, resolve_device
+from ttr_core.frame import FRAMES
+from ttr_core.ingredient import from_settings, options_of
+from ttr_core.model import ModelConfig
+from ttr_core.solvers import caution
+from ttr_core.tasks import TASKS, Task, task
+from ttr_core.training import TrainConfig
+
+from . import settings
+from .sizes import check_sizes
+
+MAX_TEXT, MAX_SETTINGS, MAX_SEED = 2000, 100, 2**31 - 1
+
+Text = Annotated[str, pydantic.Field(max_length=MAX_TEXT)]
+
+
+class Request(pydantic.BaseModel):
+    """A request as it came in, before any name in it is looked up."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    layer: Text | None = None
+    spec: Text | None = None
+    task: Text = "mqar"
+    frame: Text | None = None
+    sets: Annotated[dict[Text, Text], pydantic.Field(max_length=MAX_SETTINGS)] = {}
+    seed: Annotated[int, pydantic.Field(ge=0, le=MAX_SEED)] = 0
+    device: Text = "auto"
+
+
+def request(
+    layer: str | None = None,
+    spec: str | None = None,
+    task: str = "mqar",
+    frame: str | None = None,
+    sets: Iterable[str] | Mapping[str, Any] = (),
+    seed: int = 0,
+    device: str = "auto",
+) -> Experiment:
+    """Checks a request and returns the experiment that it asks for.
+
+    Args:
+        layer: the name of a published layer; exclusive with ``spec``.
+        spec: the text of a spec, such as ``"Gate | Linear | SGD"``.
+        task: the name of a task.
+        frame: ``standard``, ``paper`` or ``published``; by default ``published`` for a layer and
+            ``standard`` for a spec.
+        sets: settings as ``key=value`` texts or as a mapping. Keys are ``layer.*``, ``task.*``,
+            ``train.*`` and ``model.*``; the prefix may be left out where one group has the key.
+        seed: the seed, from 0 to 2^31 - 1.
+        device: ``auto``, ``cpu`` or ``cuda``.
+
+    Raises:
+        RequestError: with what was asked, what is valid and what to change.
+    """
+    given = settings.parsed(sets)
+    try:
+        checked = Request(
+            layer=layer, spec=spec, task=task, frame=frame, sets=given, seed=seed, device=device
+        )
+    except pydantic.ValidationError as error:
+        raise RequestError(_said(error)) from None
+    return _Plan(checked).experiment()
+
+
+def config_hash(config: Mapping[str, Any]) -> str:
+    """Returns the fingerprint of a configuration; the order of its keys does not matter.
+
+    Example:
+        >>> config_hash({"a": 1, "b": 2}) == config_hash({"b": 2, "a": 1})
+        True
+    """
+    text = json.dumps(config, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def layer_text(text: str) -> str:
+    """Returns the canonical text of a layer: a catalog name as it is, a spec normalized.
+
+    Raises:
+        RequestError: the name is unknown, or the spec does not parse or is not a layer.
+    """
+    return str(_spec(text)) if "|" in text else ttr.catalog[text].name
+
+
+def spec_text(text: str) -> str:
+    """Returns the spec of a layer given by name or spec, with the defaults left out."""
+    return str(ttr.catalog[text].spec) if text in ttr.catalog else text
+
+
+def _spec(text: str) -> ttr.Spec:
+    return ttr.Spec.parse(text).check()
+
+
+class _Plan:
+    """One request on its way to an experiment."""
+
+    def __init__(self, asked: Request) -> None:
+        self._asked = asked
+        self._task = _known_task(asked.task)
+        self._spec = self._asked_spec()
+        self._given = self._spec
+        self._values: dict[str, dict[str, Any]] = {"task": {}, "train": {}, "model": {}}
+        for key, text in asked.sets.items():
+            self._set(key, text)
+
+    @property
+    def _changed(self) -> bool:
+        return self._spec != self._given
+
+    def experiment(self) -> Experiment:
+        """Puts the checked parts together."""
+        chosen = task(self._asked.task, self._values["task"])
+        train = from_settings(TrainConfig, self._values["train"], "setting of train")
+        model = self._model()
+        experiment = Experiment(
+            task=chosen,
+            model=model,
+            train=train,
+            seed=self._asked.seed,
+            device=resolve_device(self._asked.device),
+            layer=self._asked.layer if model.layers == (self._asked.layer,) else None,
+        )
+        _check_layers(experiment)
+        check_sizes(experiment)
+        return experiment
+
+    def _asked_spec(self) -> ttr.Spec:
+        layer, spec = self._asked.layer, self._asked.spec
+        if (layer is None) == (spec is None):
+            given = "both" if layer is not None else "neither"
+            raise RequestError(
+                f"A run needs one of --layer NAME and --spec TEXT; {given} was given. "
+                "`python batch.py layers` lists the names."
+            )
+        if spec is not None:
+            return _spec(spec)
+        return ttr.catalog[str(layer)].spec
+
+    def _set(self, key: str, text: str) -> None:
+        group, name = settings.place(key, self._groups())
+        if group == "layer":
+            self._spec = settings.turned(self._spec, name, text)
+        elif (group, name) == ("model", "layers"):
+            self._values["model"]["layers"] = settings.split_names(text)
+        else:
+            self._values[group][name] = text
+
+    def _groups(self) -> dict[str, list[str]]:
+        return {
+            "layer": list(settings.knobs(self._spec)),
+            "task": [opt.name for opt in self._task.options()],
+            "train": [opt.name for opt in options_of(TrainConfig)],
+            "model": [opt.name for opt in options_of(ModelConfig)],
+        }
+
+    def _model(self) -> ModelConfig:
+        values = dict(self._values["model"])
+        stacked = values.pop("layers", None)
+        if stacked is not None and self._changed:
+            raise RequestError(
+                "layer.* and model.layers exclude each other: write the changed options into the "
+                "specs that model.layers lists."
+            )
+        values["frame"] = self._frame(values.pop("frame", None))
+        own = str(self._spec) if self._changed or self._asked.spec else str(self._asked.layer)
+        layers = tuple(layer_text(text) for text in stacked or (own,))
+        bare = [text for text in layers if text not in ttr.catalog]
+        if bare and values["frame"] == "published":
+            raise RequestError(
+                f"Only published layers have a published frame, and {bare[0]} is a spec: give "
+                "--frame standard or --frame paper."
+            )
+        usual = max(len(layers), ModelConfig.depth)
+        stack = {"depth": usual, **values, "layers": layers}
+        model: ModelConfig = from_settings(ModelConfig, stack, "setting of model")
+        if model.depth < len(layers):
+            raise RequestError(
+                f"model.depth is {model.depth}, but model.layers names {len(layers)} layers: raise "
+                "model.depth or name fewer."
+            )
+        return model
+
+    def _frame(self, set_frame: str | None) -> str:
+        asked = self._asked.frame
+        if asked and set_frame and asked != set_frame:
+            raise RequestError(
+                f"--frame {asked} and model.frame={set_frame} disagree: give one of them."
+            )
+        frame = asked or set_frame or ("published" if self._asked.layer else "standard")
+        if frame not in FRAMES:
+            raise unknown("frame", frame, FRAMES)
+        return self._own_frame() if frame == "published" and self._changed else frame
+
+    def _own_frame(self) -> str:
+        """Returns the name of the published layer's frame, for a layer with other options."""
+        entry = ttr.catalog[str(self._asked.layer)] if self._asked.layer else None
+        named = [name for name, known in FRAMES.items() if entry and known == entry.frame]
+        if not named:
+            raise RequestError(
+                f"{self._spec} is not what was published, so that frame published does not fit: "
+                "give --frame standard or --frame paper."
+            )
+        return named[0]
+
+
+def _check_layers(experiment: Experiment) -> None:
+    """Refuses layers that the task cannot take: slow ones in training, several in an evaluation."""
+    if not experiment.task.trained and len(experiment.specs) != 1:
+        raise RequestError(
+            f"Task {experiment.task.name} evaluates one layer, but model.layers has "
+            f"{len(experiment.specs)}: give one, or choose a task that trains."
+        )
+    for spec in experiment.specs if experiment.task.trained else ():
+        if reason := caution(spec):
+            raise NoFastSolver(
+                f"{spec} is defined but too slow to train: {reason}. Choose another ingredient "
+                "(`python batch.py grid` lists the fast ones) or a task without training."
+            )
+
+
+def _known_task(name: str) -> type[Task]:
+    if name not in TASKS:
+        raise unknown("task", name, TASKS)
+    return TASKS[name]
+
+
+def _said(error: pydantic.ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        where = ".".join(str(part) for part in problem["loc"]) or "request"
+        lines.append(f"{where} is {str(problem['input'])[:80]!r}: {problem['msg']}.")
+    return "\n".join(lines)

@@ -1,0 +1,174 @@
+"""A worker process as its driver sees it: messages out, messages in, last words."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+COMMAND = (sys.executable, "-P", "-m", "experiments_db.worker")
+KEPT_LINES, KEPT_CHARS = 40, 500
+
+
+class WorkerEnded(RuntimeError):
+    """The worker process is gone; the text says how."""
+
+
+class WorkerProcess:
+    """One running worker.
+
+    The process has a session of its own, so that Ctrl-C in a terminal reaches only the driver,
+    which then cancels in order. It ends by itself when this process does: its input ends.
+    """
+
+    def __init__(self, command: Sequence[str] = COMMAND) -> None:
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+            env=_environment(),
+            start_new_session=True,
+        )
+        assert self._process.stdin and self._process.stdout and self._process.stderr
+        self._stdin, self._stdout = self._process.stdin, self._process.stdout
+        self._stderr = self._process.stderr
+        self._messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._words: collections.deque[str] = collections.deque(maxlen=KEPT_LINES)
+        self._writing = threading.Lock()
+        self._heard = time.monotonic()
+        self._readers = [
+            threading.Thread(target=self._read_messages, name="worker-out", daemon=True),
+            threading.Thread(target=self._read_words, name="worker-err", daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process.poll() is None
+
+    def silence(self) -> float:
+        """Returns the seconds since the worker last said anything."""
+        return time.monotonic() - self._heard
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Sends one message.
+
+        Raises:
+            WorkerEnded: nobody reads it anymore.
+        """
+        with self._writing:
+            try:
+                self._stdin.write(json.dumps(message) + "\n")
+                self._stdin.flush()
+            except (OSError, ValueError):
+                raise WorkerEnded(self.last_words()) from None
+
+    def receive(self, timeout: float) -> dict[str, Any] | None:
+        """Returns the next message, or None if none comes in time.
+
+        Raises:
+            WorkerEnded: the worker's output ended.
+        """
+        try:
+            message = self._messages.get(timeout=timeout)
+        except queue.Empty:
+            return None
+        if message is None:
+            self._messages.put(None)
+            raise WorkerEnded(self.last_words())
+        return message
+
+    def last_words(self) -> str:
+        """Returns how the process ended, if it has, and its last lines on standard error."""
+        try:
+            code = self._process.wait(timeout=1.0)
+        except subprocess.TimeoutExpired:
+            ended = "The worker process stopped listening."
+        else:
+            self._readers[1].join(timeout=1.0)
+            ended = f"The worker process ended ({_ending(code)})."
+        return self._with_words(ended)
+
+    def kill(self) -> str:
+        """Kills the process and returns its last lines on standard error."""
+        self._process.kill()
+        self._process.wait()
+        for reader in self._readers:
+            reader.join(timeout=1.0)
+        return self._with_words("")
+
+    def close(self, patience: float = 2.0) -> None:
+        """Ends the worker by ending its input; kills it if it does not follow."""
+        with self._writing, contextlib.suppress(OSError):  # a broken pipe: it is gone already
+            self._stdin.close()
+        try:
+            self._process.wait(timeout=patience)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        for reader in self._readers:
+            reader.join(timeout=1.0)
+        self._stdout.close()
+        self._stderr.close()
+
+    def _with_words(self, sentence: str) -> str:
+        words = "\n".join(list(self._words))
+        said = f"Its last lines:\n{words}" if words else ""
+        return " ".join(part for part in (sentence, said) if part)
+
+    def _read_messages(self) -> None:
+        for line in self._stdout:
+            self._heard = time.monotonic()
+            message = _parsed(line)
+            if message is None:
+                self._words.append(line.rstrip()[:KEPT_CHARS])
+            elif message.get("event") != "beat":
+                self._messages.put(message)
+        self._messages.put(None)
+
+    def _read_words(self) -> None:
+        for line in self._stderr:
+            self._words.append(line.rstrip()[:KEPT_CHARS])
+
+
+def _parsed(line: str) -> dict[str, Any] | None:
+    try:
+        message = json.loads(line)
+    except json.JSONDecodeError:
+        return None
+    return message if isinstance(message, dict) and "event" in message else None
+
+
+def _ending(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"
+
+
+def _environment() -> dict[str, str]:
+    path = os.pathsep.join(p for p in (str(ROOT), os.environ.get("PYTHONPATH", "")) if p)
+    return {**os.environ, "PYTHONPATH": path, "PYTHONFAULTHANDLER": "1"}

@@ -1,0 +1,267 @@
+"""Every question that is put to a store: one function, one SELECT, one table.
+
+A status shown here is the effective one: a run that nobody drives anymore is ``interrupted``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import duckdb
+import pandas as pd
+
+from .driver import alive, folder_of, held_in
+from .errors import StoreError
+from .files import log_of
+from .filters import Where
+from .store import Store
+
+LIMIT = 1000
+WHOLE_NUMBERS = ("seed", "steps", "steps_planned", "parameters", "state_size")
+JSON_COLUMNS = ("config", "environment", "versions", "metrics", "accuracy_by", "lrs_tried")
+SETTINGS = ("task", "model", "train")
+
+Names = str | Sequence[str] | None
+
+ROWS = """
+WITH shown AS (
+    SELECT * REPLACE (
+        CASE WHEN status = 'running' AND NOT list_contains($alive::VARCHAR[], driver)
+            THEN 'interrupted' ELSE status END AS status
+    )
+    FROM run_rows
+)
+"""
+
+
+def runs(
+    store: Store,
+    *,
+    ids: Names = None,
+    status: Names = None,
+    layer: Names = None,
+    spec: Names = None,
+    frame: Names = None,
+    task: Names = None,
+    device: Names = None,
+    protocol: Names = None,
+    seed: int | Sequence[int] | None = None,
+    tags: Names = None,
+    config_hash: Names = None,
+    starred: bool | None = None,
+    settings: Mapping[str, Any] | None = None,
+    text: str | None = None,
+    archived: bool = False,
+    flat: bool = False,
+    order: str = "started_at",
+    descending: bool = True,
+    limit: int = LIMIT,
+    offset: int = 0,
+) -> pd.DataFrame:
+    """Returns runs that meet every condition, the newest first.
+
+    Args:
+        store: where to look.
+        ids: run ids.
+        status: effective statuses.
+        layer: layer names.
+        spec: spec texts.
+        frame: frames.
+        task: task names.
+        device: devices.
+        protocol: protocols.
+        seed: seeds.
+        tags: tags that a run must have, every one.
+        config_hash: configurations.
+        starred: only starred runs, or only others.
+        settings: values that the config must have, by dotted key (``{"task.pairs": 8}``).
+        text: a part of the id, layer, spec, task, note or a tag, in any case.
+        archived: the archived ones too.
+        flat: add one column per setting (``task.pairs``, ``model.d_model``, ``train.steps``).
+        order: the column to sort by.
+        descending: the largest first.
+        limit: most rows to return.
+        offset: rows to pass over first.
+
+    Returns:
+        One row per run. JSON columns hold text; times are UTC.
+
+    Raises:
+        StoreError: the store cannot be read, or ``order`` is no column.
+    """
+    wanted = {
+        "run_id": ids,
+        "status": status,
+        "layer": layer,
+        "spec": spec,
+        "frame": frame,
+        "task": task,
+        "device": device,
+        "protocol": protocol,
+        "seed": seed,
+        "config_hash": config_hash,
+    }
+    where = Where()
+    for column, values in wanted.items():
+        where.among(column, values)
+    where.tagged(tags)
+    where.set_to(settings or {})
+    where.containing(text)
+    if starred is not None:
+        where.add("starred = {}", starred)
+    if not archived:
+        where.add("NOT archived")
+    return _select(store, where, order, descending, (limit, offset), flat)
+
+
+def run(store: Store, run_id: str) -> dict[str, Any] | None:
+    """Returns one run with its JSON columns parsed, or None.
+
+    Args:
+        store: where to look.
+        run_id: its id, or a beginning of it that no other run shares.
+    """
+    where = Where()
+    where.add("starts_with(run_id, {})", run_id)
+    found = _select(store, where, "run_id", False, (2, 0), False)
+    exact = found[found["run_id"] == run_id]
+    found = exact if len(exact) else found
+    if len(found) != 1:
+        return None
+    cells = found.astype(object).where(found.notna(), None).iloc[0].to_dict()
+    row = {str(name): cell for name, cell in cells.items()}
+    parsed = {name: json.loads(row[name]) for name in JSON_COLUMNS if row[name] is not None}
+    return {**row, **parsed}
+
+
+def same_config(store: Store, config_hash: str) -> pd.DataFrame:
+    """Returns every run of one configuration, the archived ones too, the newest first."""
+    return runs(store, config_hash=config_hash, archived=True)
+
+
+def curves(store: Store, run_ids: Names, names: Names = None) -> pd.DataFrame:
+    """Returns curves, point by point; of a run in progress, the training loss so far.
+
+    Args:
+        store: where to look.
+        run_ids: the runs.
+        names: the curves, by default all.
+
+    Returns:
+        Columns run_id, name, step, value.
+    """
+    where = Where()
+    where.among("run_id", [] if run_ids is None else run_ids)
+    where.among("name", names)
+    sql = f"""
+        WITH every AS (
+            SELECT run_id, name, steps, "values" FROM curves
+            UNION ALL
+            SELECT run_id, 'train_loss', curve_steps, curve_values FROM live
+        )
+        SELECT run_id, name, unnest(steps) AS step, unnest("values") AS value
+        FROM every {where} ORDER BY run_id, name, step
+    """
+    with store.open() as connection:
+        return connection.execute(sql, where.values).df()
+
+
+def metrics_by(store: Store, run_id: str) -> pd.DataFrame:
+    """Returns a run's accuracy by group.
+
+    Returns:
+        Columns by (what the groups are: gap, pairs, ...), group, value (0 to 1).
+    """
+    stored = _json_of(store, run_id, "accuracy_by")
+    rows = []
+    for by, groups in stored.items():
+        pairs = groups.items() if isinstance(groups, Mapping) else [(by, groups)]
+        rows += [(by, str(group), value) for group, value in pairs]
+    return pd.DataFrame(rows, columns=["by", "group", "value"])
+
+
+def tables(store: Store, run_id: str) -> dict[str, pd.DataFrame]:
+    """Returns a run's tables by name."""
+    return {name: pd.DataFrame(rows) for name, rows in _json_of(store, run_id, "tables").items()}
+
+
+def counts(store: Store) -> pd.DataFrame:
+    """Returns how many runs there are by effective status, without the archived ones.
+
+    Returns:
+        Columns status, runs.
+    """
+    sql = f"{ROWS} SELECT status, count(*) AS runs FROM shown WHERE NOT archived GROUP BY status"
+    with store.open() as connection:
+        return connection.execute(f"{sql} ORDER BY status", _alive(connection, store)).df()
+
+
+def columns(store: Store) -> list[str]:
+    """Returns the names of the columns of `runs`."""
+    with store.open() as connection:
+        described = connection.execute("SELECT * FROM run_rows LIMIT 0").description
+    return [column[0] for column in described]
+
+
+def data_version(store: Store) -> str:
+    """Returns a text that changes when a run, a mark or a driver does; opens nothing."""
+    parts = [",".join(held_in(folder_of(store.path)))]
+    for path in (store.path, log_of(store.path)):
+        try:
+            said = path.stat()
+        except FileNotFoundError:
+            parts.append("none")
+        else:
+            parts.append(f"{said.st_ino}-{said.st_mtime_ns}-{said.st_size}")
+    return " ".join(parts)
+
+
+def _select(
+    store: Store,
+    where: Where,
+    order: str,
+    descending: bool,
+    window: tuple[int, int],
+    flat: bool,
+) -> pd.DataFrame:
+    limit, offset = (max(0, int(number)) for number in window)
+    way = "DESC" if descending else "ASC"
+    with store.open() as connection:
+        known = [row[0] for row in connection.execute("DESCRIBE run_rows").fetchall()]
+        if order not in known:
+            raise StoreError(f"Runs cannot be sorted by {order!r}; columns: {', '.join(known)}.")
+        sql = f"""{ROWS} SELECT * FROM shown {where}
+            ORDER BY {order} {way} NULLS LAST, run_id {way} LIMIT {limit} OFFSET {offset}"""
+        table = connection.execute(sql, {**where.values, **_alive(connection, store)}).df()
+    table["tags"] = [list(tags) for tags in table["tags"]]
+    table = table.astype(dict.fromkeys(WHOLE_NUMBERS, "Int64"))
+    return _flattened(table) if flat else table
+
+
+def _flattened(table: pd.DataFrame) -> pd.DataFrame:
+    """Adds one column per setting that stands in the configs."""
+    rows = []
+    for config in map(json.loads, table["config"]):
+        groups = {group: config.get(group) or {} for group in SETTINGS}
+        rows.append(
+            {
+                f"{group}.{key}": ", ".join(map(str, value)) if isinstance(value, list) else value
+                for group, settings in groups.items()
+                for key, value in settings.items()
+                if key != "name"
+            }
+        )
+    return table.join(pd.DataFrame(rows, index=table.index))
+
+
+def _json_of(store: Store, run_id: str, column: str) -> dict[str, Any]:
+    sql = f"SELECT {column} FROM results WHERE run_id = ?"
+    with store.open() as connection:
+        row = connection.execute(sql, [run_id]).fetchone()
+    return json.loads(row[0]) if row else {}
+
+
+def _alive(connection: duckdb.DuckDBPyConnection, store: Store) -> dict[str, list[str]]:
+    return {"alive": alive(connection, store.path)}

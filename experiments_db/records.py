@@ -1,0 +1,198 @@
+"""What goes into a store and what comes out of a claim."""
+
+from __future__ import annotations
+
+import json
+import math
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from .errors import StoreError
+
+POINTS = 500
+"""Points kept of a curve of a run that ended."""
+
+LIVE_POINTS = 100
+"""Points kept of the curve in a heartbeat."""
+
+LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
+"""For random names: no letter looks like another."""
+
+ENDED = ("finished", "diverged", "failed", "cancelled")
+"""Statuses that a driver writes; a run without one is ``running`` or ``interrupted``."""
+
+COMPLETE = ("finished", "diverged")
+"""Statuses that answer a claim: the run need not be repeated."""
+
+STATUSES = (*ENDED, "running", "interrupted")
+"""Every status that a query may show."""
+
+Curve = Sequence[Sequence[float | None]] | Sequence[float | None]
+"""Pairs ``[step, value]``, or values alone, which stand at steps 0, 1, 2, ..."""
+
+
+@dataclass(frozen=True)
+class NewRun:
+    """A run as it is asked for.
+
+    Args:
+        config: everything that defines the run, JSON-able; its ``task``, ``model`` and ``train``
+            settings can be filtered by.
+        config_hash: the fingerprint of ``config``; runs that share it are repetitions.
+        layer: the published layer's name, or None for a bare spec.
+        spec: the spec's text, as asked.
+        frame: ``standard``, ``paper`` or ``published``.
+        task: the task's name.
+        seed: the seed.
+        device: the resolved device.
+        protocol: the protocol of comparison that the run belongs to.
+        tags: tags from the start.
+        environment: facts about the machine and its software, JSON-able; the versions among
+            them (:data:`experiments_db.writes.VERSIONS`) are kept apart.
+    """
+
+    config: Mapping[str, Any]
+    config_hash: str
+    layer: str | None
+    spec: str
+    frame: str
+    task: str
+    seed: int
+    device: str
+    protocol: str = "quick"
+    tags: Sequence[str] = ()
+    environment: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The answer to a claim: either the run is yours, or somebody has it.
+
+    Args:
+        run_id: the new run's id, or None if a live or complete run has this configuration.
+        existing: that run's id, or None.
+        status: the status of the run that the answer names.
+    """
+
+    run_id: str | None
+    existing: str | None
+    status: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended. Numbers that do not apply stay None.
+
+    Args:
+        status: one of ``finished``, ``diverged``, ``failed``, ``cancelled``.
+        metrics: name -> number; ``accuracy``, ``error`` and ``loss`` become columns.
+        accuracy_by: accuracy by group, JSON-able.
+        curves: name -> curve, thinned to :data:`POINTS` points when stored.
+        tables: name -> rows, JSON-able.
+        steps: optimizer steps taken.
+        seconds: wall-clock seconds.
+        seconds_to_target: seconds until the target accuracy.
+        parameters: number of parameters.
+        state_size: floats of state at the run's own sizes.
+        lr: the learning rate used.
+        lrs_tried: what the search for it tried, JSON-able.
+        error: the error and the worker's last lines on standard error.
+    """
+
+    status: str
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
+    accuracy_by: Mapping[str, Any] = field(default_factory=dict)
+    curves: Mapping[str, Curve] = field(default_factory=dict)
+    tables: Mapping[str, Any] = field(default_factory=dict)
+    steps: int | None = None
+    seconds: float | None = None
+    seconds_to_target: float | None = None
+    parameters: int | None = None
+    state_size: int | None = None
+    lr: float | None = None
+    lrs_tried: Any = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Live:
+    """What a driver knows of a run in progress.
+
+    Args:
+        run_id: the run.
+        step: optimizer steps taken.
+        steps: steps planned.
+        loss: last training loss.
+        accuracy: last validation accuracy.
+        curve: the training loss so far, thinned when stored.
+    """
+
+    run_id: str
+    step: int = 0
+    steps: int | None = None
+    loss: float | None = None
+    accuracy: float | None = None
+    curve: Curve = ()
+
+
+def new_run_id(now: datetime) -> str:
+    """Returns a name that sorts by time and is nobody else's."""
+    letters = "".join(secrets.choice(LETTERS) for _ in range(6))
+    return f"{now:%Y%m%d-%H%M%S}-{now.microsecond // 1000:03d}-{letters}"
+
+
+def utc_now() -> datetime:
+    """Returns the time as the store keeps it: UTC, without a zone."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def thinned(curve: Curve, points: int, name: str = "curve") -> tuple[list[int], list[float | None]]:
+    """Returns the steps and values of a curve, evenly thinned, first and last always kept.
+
+    Raises:
+        StoreError: it is neither pairs nor numbers.
+
+    Example:
+        >>> thinned([[1, 0.5], [2, 0.4], [3, 0.3]], 2)
+        ([1, 3], [0.5, 0.3])
+        >>> thinned([0.5, 0.4, 0.3], 500)
+        ([0, 1, 2], [0.5, 0.4, 0.3])
+    """
+    kept = list(range(len(curve)))
+    if len(curve) > points:
+        kept = [round(i * (len(curve) - 1) / (points - 1)) for i in range(points)]
+    try:
+        pairs = [_pair(i, curve[i]) for i in kept]
+    except (TypeError, ValueError) as error:
+        raise StoreError(f"{name!r} is neither [step, value] pairs nor numbers.") from error
+    return [step for step, _ in pairs], [value for _, value in pairs]
+
+
+def as_json(value: Any, name: str) -> str:
+    """Returns a value as strict JSON text: NaN and infinities, which JSON lacks, become null.
+
+    Raises:
+        StoreError: something in it has no JSON form.
+    """
+    try:
+        return json.dumps(_finite(value), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise StoreError(f"{name!r} cannot be stored as JSON: {error}.") from error
+
+
+def _pair(place: int, point: Any) -> tuple[int, float | None]:
+    step, value = point if isinstance(point, Sequence) else (place, point)
+    return int(step), None if value is None else float(value)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value

@@ -1,0 +1,176 @@
+"""The settings of a request: ``key=value`` texts, the groups that keys belong to, their places."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ttr_core.errors import RequestError, nearest, unknown
+from ttr_core.ingredient import Ingredient, from_settings
+from ttr_core.spec import Spec
+
+GROUPS = ("layer", "task", "train", "model")
+
+Path = tuple[tuple[str, int | None], ...]
+"""The way from a spec to one of its ingredients: field names, with a place in a tuple or None."""
+
+
+@dataclass(frozen=True)
+class Knob:
+    """One option of one ingredient of a spec.
+
+    Args:
+        path: the way from the spec to the ingredient.
+        ingredient: the ingredient.
+        name: the option's name.
+    """
+
+    path: Path
+    ingredient: Ingredient
+    name: str
+
+
+def parsed(sets: Iterable[str] | Mapping[str, Any]) -> dict[str, str]:
+    """Returns settings as key -> text; of a repeated key the last value counts.
+
+    Example:
+        >>> parsed(["pairs=8", "train.lr = 0.003"])
+        {'pairs': '8', 'train.lr': '0.003'}
+    """
+    if isinstance(sets, Mapping):
+        return {str(key).strip(): _text(value) for key, value in sets.items()}
+    return dict(_pair(text) for text in sets)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = str(text).partition("=")
+    if not (equals and key.strip()):
+        raise RequestError(f"A setting is key=value, such as pairs=8; this is {text[:80]!r}.")
+    return key.strip(), value.strip()
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return str(value).lower()
+    if isinstance(value, (list, tuple)):
+        return ", ".join(str(item) for item in value)
+    return str(value)
+
+
+def split_names(text: str) -> tuple[str, ...]:
+    """Splits a list of layers at the commas that stand outside parentheses.
+
+    Example:
+        >>> split_names("gla, Gate | Linear(map=polynomial(degree=2, scale=1)) | SGD")
+        ('gla', 'Gate | Linear(map=polynomial(degree=2, scale=1)) | SGD')
+    """
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter == "(") - (letter == ")")
+        if letter == "," and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return tuple(part.strip() for part in parts if part.strip())
+
+
+def place(key: str, groups: Mapping[str, Iterable[str]]) -> tuple[str, str]:
+    """Returns the group and the name that a key stands for.
+
+    Args:
+        key: ``group.name``, or the name alone where only one group has it.
+        groups: group -> names.
+
+    Raises:
+        RequestError: the key is unknown or stands in several groups.
+    """
+    prefix, dot, name = key.partition(".")
+    if dot and prefix in groups:
+        if name not in groups[prefix]:
+            raise unknown(f"setting of {prefix}", name, _short(groups[prefix]))
+        return prefix, name
+    homes = [group for group, names in groups.items() if key in names]
+    if len(homes) == 1:
+        return homes[0], key
+    if homes:
+        either = " or ".join(f"{group}.{key}" for group in homes)
+        raise RequestError(f"The setting {key!r} is ambiguous: write {either}.")
+    raise _unknown_key(key, groups)
+
+
+def _unknown_key(key: str, groups: Mapping[str, Iterable[str]]) -> RequestError:
+    bare = {name: f"{group}.{name}" for group in groups for name in _short(groups[group])}
+    close = [bare[name] for name in nearest(key.rpartition(".")[2], bare)]
+    hint = f"Did you mean {' or '.join(close)}? " if close else ""
+    listed = "\n".join(
+        f"  {group}.*: {', '.join(_short(names)) or 'nothing to set here'}"
+        for group, names in groups.items()
+    )
+    return RequestError(f"Unknown setting {key[:80]!r}. {hint}Valid:\n{listed}")
+
+
+def _short(names: Iterable[str]) -> list[str]:
+    return [name for name in names if "." not in name]
+
+
+# ---- options of a spec's ingredients
+
+
+def knobs(spec: Spec) -> dict[str, list[Knob]]:
+    """Returns the options of every ingredient of a spec by the keys that ``layer.*`` takes.
+
+    A key is the option's name, such as ``ridge``, or for clarity ``Exact.ridge``. A key with
+    several knobs is ambiguous.
+    """
+    found: dict[str, list[Knob]] = {}
+    for path, ingredient in _ingredients(spec, ()):
+        for opt in ingredient.options():
+            knob = Knob(path, ingredient, opt.name)
+            for key in (opt.name, f"{ingredient.name}.{opt.name}"):
+                found.setdefault(key, []).append(knob)
+    return found
+
+
+def turned(spec: Spec, key: str, text: str) -> Spec:
+    """Returns the spec with one option of one ingredient changed.
+
+    Raises:
+        RequestError: several ingredients have this option, or the value is not valid.
+    """
+    at = knobs(spec)[key]
+    if len(at) > 1:
+        homes = [f"{knob.ingredient} has {knob.ingredient.name}.{knob.name}" for knob in at]
+        raise RequestError(
+            f"The setting layer.{key} is ambiguous in {spec}: {'; '.join(homes)}. Name the "
+            "ingredient in front of the option, or write the value into --spec."
+        )
+    knob = at[0]
+    kind = f"setting of {knob.ingredient.name}"
+    value = getattr(from_settings(type(knob.ingredient), {knob.name: text}, kind), knob.name)
+    changed = dataclasses.replace(knob.ingredient, **{knob.name: value})
+    return _rebuilt(spec, knob.path, changed)
+
+
+def _ingredients(parent: Any, path: Path) -> Iterator[tuple[Path, Ingredient]]:
+    for field in dataclasses.fields(parent):
+        value = getattr(parent, field.name)
+        many = isinstance(value, tuple)
+        for index, child in enumerate(value if many else (value,)):
+            if isinstance(child, Ingredient):
+                step = (field.name, index if many else None)
+                yield (*path, step), child
+                yield from _ingredients(child, (*path, step))
+
+
+def _rebuilt(parent: Any, path: Path, changed: Ingredient) -> Any:
+    if not path:
+        return changed
+    (name, index), rest = path[0], path[1:]
+    held = getattr(parent, name)
+    if index is None:
+        return dataclasses.replace(parent, **{name: _rebuilt(held, rest, changed)})
+    parts = list(held)
+    parts[index] = _rebuilt(parts[index], rest, changed)
+    return dataclasses.replace(parent, **{name: tuple(parts)})

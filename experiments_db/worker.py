@@ -1,0 +1,172 @@
+"""A warm process that runs experiments for a Supervisor: JSON lines in, JSON lines out.
+
+Started as ``python -m experiments_db.worker``. It imports torch once, runs one job at a time on
+one thread and ends when its standard input does, also in the middle of a job: a worker never
+outlives its driver.
+
+======================================================  ========================================
+in                                                      out
+======================================================  ========================================
+``{"job": id, "config": {...}, "seconds": s | null}``   every event of the run with ``"job": id``
+``{"cancel": id}``                                      ``{"event": "finished", ...}`` of the run
+anything else                                           ``{"event": "error", ...}``
+(nothing)                                               ``{"event": "beat"}`` every few seconds
+======================================================  ========================================
+
+The first line out is ``{"event": "ready", "pid": ...}``. What a job prints goes to standard error,
+so that it cannot corrupt the protocol. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ttr_core.experiment import Experiment
+
+BEAT_SECONDS = 5.0
+ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""Two busy pools of threads on two cores are many times slower than one thread per run."""
+
+PROGRESS_SECONDS = 0.1  # a driver redraws a few times per second: more events would only cost
+
+
+class Wire:
+    """The way out: whole JSON lines on a private copy of standard output, from any thread."""
+
+    def __init__(self, out: IO[str]) -> None:
+        self._out, self._lock = out, threading.Lock()
+
+    @classmethod
+    def from_stdout(cls) -> Wire:
+        """Takes standard output for the protocol; prints go to standard error from here on."""
+        sys.stdout.flush()
+        private = os.dup(1)
+        os.dup2(2, 1)
+        return cls(os.fdopen(private, "w", encoding="utf-8", buffering=1))
+
+    def send(self, **message: Any) -> None:
+        """Writes one message; ends the process when nobody listens anymore."""
+        line = json.dumps(message) + "\n"
+        with self._lock:
+            try:
+                self._out.write(line)
+                self._out.flush()
+            except (BrokenPipeError, ValueError):
+                os._exit(0)
+
+
+class Worker:
+    """Reads requests, runs them in order and reports what happens."""
+
+    def __init__(self, wire: Wire, requests: IO[str], beat_seconds: float = BEAT_SECONDS) -> None:
+        self._wire, self._requests, self._beat_seconds = wire, requests, beat_seconds
+        self._jobs: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
+        self._cancelled: set[str] = set()
+
+    def start(self) -> None:
+        """Starts listening and beating, so that a slow import is not taken for silence."""
+        threading.Thread(target=self._listen, name="listen", daemon=True).start()
+        threading.Thread(target=self._beat, name="beat", daemon=True).start()
+
+    def work(self) -> None:
+        """Runs jobs until the requests end, or one fails in a way that nobody foresaw."""
+        while True:
+            job = self._jobs.get()
+            self.run(str(job["job"]), job)
+
+    def _listen(self) -> None:
+        for line in self._requests:
+            self._receive(line)
+        os._exit(0)
+
+    def _receive(self, line: str) -> None:
+        try:
+            message = json.loads(line)
+        except json.JSONDecodeError as error:
+            self._wire.send(event="error", job=None, type="Protocol", message=str(error))
+            return
+        if isinstance(message, dict) and "cancel" in message:
+            self._cancelled.add(str(message["cancel"]))
+        elif isinstance(message, dict) and "job" in message and "config" in message:
+            self._jobs.put(message)
+        else:
+            self._wire.send(event="error", job=None, type="Protocol", message="not a request")
+
+    def _beat(self) -> None:
+        while True:
+            time.sleep(self._beat_seconds)
+            self._wire.send(event="beat")
+
+    def run(self, job: str, request: Mapping[str, Any]) -> None:
+        """Runs one job; every error is reported, and one that nobody foresaw goes on."""
+        from ttr_core.errors import RequestError
+
+        try:
+            experiment = _experiment(request["config"], request.get("seconds"))
+            self._report(job, experiment, lambda: job in self._cancelled)
+        except RequestError as error:
+            self._complain(job, error)
+        except Exception as error:  # nobody knows what it left behind: report it and end
+            self._complain(job, error)
+            raise
+
+    def _complain(self, job: str, error: Exception) -> None:
+        self._wire.send(
+            event="error",
+            job=job,
+            type=type(error).__name__,
+            message=str(error),
+            traceback=traceback.format_exc(),
+        )
+
+    def _report(self, job: str, experiment: Experiment, stop: Callable[[], bool]) -> None:
+        last, rate = 0.0, None
+        for event in experiment.run(stop):
+            message = event.to_dict()
+            if message["event"] == "progress":
+                now = time.monotonic()
+                if now - last < PROGRESS_SECONDS and message["lr"] == rate:
+                    continue
+                last, rate = now, message["lr"]
+            self._wire.send(job=job, **message)
+
+
+def _experiment(config: Mapping[str, Any], seconds: float | None) -> Experiment:
+    """Builds the experiment; the time budget travels beside the config, which is hashed."""
+    from ttr_core.experiment import Experiment
+
+    experiment = Experiment.from_config(dict(config))
+    if seconds is None:
+        return experiment
+    train = dataclasses.replace(experiment.train, seconds=seconds)
+    return dataclasses.replace(experiment, train=train)
+
+
+def main() -> None:
+    """Serves until standard input ends."""
+    with contextlib.suppress(OSError):  # if memory runs out, this process goes, not its driver
+        Path("/proc/self/oom_score_adj").write_text("600")
+    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))  # read by torch when it is imported
+    wire = Wire.from_stdout()
+    worker = Worker(wire, sys.stdin)
+    worker.start()
+    import ttr_core.experiment
+
+    wire.send(event="ready", pid=os.getpid(), version=ttr_core.__version__)
+    worker.work()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,289 @@
+"""What writing means: the statements behind a claim, a heartbeat, a result and the marks.
+
+Each function works on an open connection inside a transaction that others share. So it looks first
+and writes last: what it refuses (StoreError) it refuses before its first change.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import duckdb
+
+from .errors import StoreError
+from .records import (
+    COMPLETE,
+    ENDED,
+    LIVE_POINTS,
+    POINTS,
+    Claim,
+    Live,
+    NewRun,
+    Outcome,
+    as_json,
+    new_run_id,
+    thinned,
+    utc_now,
+)
+
+Connection = duckdb.DuckDBPyConnection
+
+TABLES = ("runs", "results", "curves", "live", "marks", "tags")
+"""Every table with a run_id."""
+
+VERSIONS = ("python", "duckdb", "torch", "numpy", "pandas", "streamlit", "project")
+"""What an environment may say about versions."""
+
+MESSAGE_CHARS, NOTE_CHARS, TAG_CHARS = 100_000, 20_000, 100
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The process that a run belongs to.
+
+    Args:
+        driver: its id.
+        host: its host.
+    """
+
+    driver: str
+    host: str
+
+
+def run_row(run: NewRun) -> dict[str, Any]:
+    """Returns the row of a new run, without what the claim decides.
+
+    Raises:
+        StoreError: its config or environment has no JSON form.
+    """
+    known = {"python": platform.python_version(), "duckdb": duckdb.__version__}
+    said = {name: run.environment[name] for name in VERSIONS if name in run.environment}
+    return {
+        "config_hash": run.config_hash,
+        "layer": run.layer,
+        "spec": run.spec,
+        "frame": run.frame,
+        "task": run.task,
+        "seed": run.seed,
+        "device": run.device,
+        "protocol": run.protocol,
+        "config": as_json(run.config, "config"),
+        "environment": as_json(run.environment, "environment"),
+        "versions": as_json({**known, **said}, "versions"),
+    }
+
+
+def holder(
+    connection: Connection, config_hash: str, alive: Sequence[str]
+) -> tuple[str, str] | None:
+    """Returns the id and status of the newest live or complete run of a configuration."""
+    rows = connection.execute(
+        """
+        SELECT run_id, results.status, live.driver
+        FROM runs
+        LEFT JOIN results USING (run_id)
+        LEFT JOIN live USING (run_id)
+        WHERE config_hash = ?
+        ORDER BY run_id DESC
+        """,
+        [config_hash],
+    ).fetchall()
+    for run_id, status, driver in rows:
+        if status in COMPLETE:
+            return run_id, status
+        if status is None and driver in alive:
+            return run_id, "running"
+    return None
+
+
+def insert_run(
+    connection: Connection, row: dict[str, Any], tags: Sequence[str], owner: Owner
+) -> Claim:
+    """Inserts a run as running."""
+    now = utc_now()
+    run_id = new_run_id(now)
+    mine = {"driver": owner.driver, "host": owner.host, "pid": os.getpid(), "started_at": now}
+    _insert(connection, "runs", {"run_id": run_id, **row, **mine})
+    live = {"run_id": run_id, "driver": owner.driver, "host": owner.host, "beat_at": now, "step": 0}
+    _insert(connection, "live", {**live, "curve_steps": [], "curve_values": []})
+    for tag in tags:
+        _insert(connection, "tags", {"run_id": run_id, "tag": tag})
+    return Claim(run_id, None, "running")
+
+
+def beat(connection: Connection, driver: str, lives: Sequence[Live]) -> None:
+    """Notes that a driver lives, and how far its runs are; runs that ended are left alone."""
+    now: datetime = utc_now()
+    connection.execute("UPDATE live SET beat_at = ? WHERE driver = ?", [now, driver])
+    for live in lives:
+        steps, values = thinned(live.curve, LIVE_POINTS)
+        connection.execute(
+            """
+            UPDATE live SET step = ?, steps = ?, loss = ?, accuracy = ?,
+                curve_steps = ?, curve_values = ?
+            WHERE run_id = ? AND driver = ?
+            """,
+            [live.step, live.steps, live.loss, live.accuracy, steps, values, live.run_id, driver],
+        )
+
+
+def result_rows(run_id: str, outcome: Outcome) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Returns the row of a result and those of its curves.
+
+    Raises:
+        StoreError: the status is no ending, or something in it cannot be stored.
+    """
+    if outcome.status not in ENDED:
+        valid = ", ".join(ENDED)
+        raise StoreError(f"A run cannot end as {outcome.status!r}; valid endings: {valid}.")
+    row = {
+        "run_id": run_id,
+        "status": outcome.status,
+        **{name: _number(outcome.metrics.get(name)) for name in ("accuracy", "error", "loss")},
+        "metrics": as_json(outcome.metrics, "metrics"),
+        "accuracy_by": as_json(outcome.accuracy_by, "accuracy_by"),
+        "tables": as_json(outcome.tables, "tables"),
+        "steps": outcome.steps,
+        "seconds": outcome.seconds,
+        "seconds_to_target": outcome.seconds_to_target,
+        "parameters": outcome.parameters,
+        "state_size": outcome.state_size,
+        "lr": outcome.lr,
+        "lrs_tried": as_json(outcome.lrs_tried, "lrs_tried"),
+        "message": outcome.error[-MESSAGE_CHARS:] if outcome.error else None,
+    }
+    curves = []
+    for name, curve in outcome.curves.items():
+        steps, values = thinned(curve, POINTS, name)
+        curves.append({"run_id": run_id, "name": name, "steps": steps, "values": values})
+    return row, curves
+
+
+def insert_result(
+    connection: Connection, row: dict[str, Any], curves: Sequence[dict[str, Any]]
+) -> None:
+    """Ends a run.
+
+    Raises:
+        StoreError: there is no such run, or it has ended already.
+    """
+    run_id = row["run_id"]
+    require(connection, [run_id])
+    ended = connection.execute("SELECT status FROM results WHERE run_id = ?", [run_id]).fetchone()
+    if ended is not None:
+        raise StoreError(f"Run {run_id} has ended already, as {ended[0]}.")
+    _insert(connection, "results", {**row, "finished_at": utc_now()})
+    for curve in curves:
+        _insert(connection, "curves", curve)
+    connection.execute("DELETE FROM live WHERE run_id = ?", [run_id])
+
+
+def mark(connection: Connection, ids: Sequence[str], column: str, value: str | bool) -> int:
+    """Sets one column of ``marks`` for some runs and returns their number."""
+    require(connection, ids)
+    connection.execute(
+        """
+        INSERT INTO marks (run_id)
+        SELECT unnest($ids::VARCHAR[]) AS id EXCEPT SELECT run_id FROM marks
+        """,
+        {"ids": list(ids)},
+    )
+    update = f"UPDATE marks SET {column} = $value WHERE run_id IN (SELECT unnest($ids::VARCHAR[]))"
+    connection.execute(update, {"ids": list(ids), "value": value})
+    return len(set(ids))
+
+
+def add_tags(connection: Connection, ids: Sequence[str], tags: Sequence[str]) -> int:
+    """Tags some runs and returns their number."""
+    require(connection, ids)
+    connection.execute(
+        """
+        INSERT INTO tags
+        SELECT run.id, tag.id FROM (SELECT unnest($ids::VARCHAR[]) AS id) AS run,
+            (SELECT unnest($tags::VARCHAR[]) AS id) AS tag
+        EXCEPT SELECT run_id, tag FROM tags
+        """,
+        {"ids": list(ids), "tags": list(tags)},
+    )
+    return len(set(ids))
+
+
+def remove_tags(connection: Connection, ids: Sequence[str], tags: Sequence[str]) -> int:
+    """Takes tags off some runs and returns their number."""
+    require(connection, ids)
+    connection.execute(
+        """
+        DELETE FROM tags
+        WHERE run_id IN (SELECT unnest($ids::VARCHAR[]))
+            AND tag IN (SELECT unnest($tags::VARCHAR[]))
+        """,
+        {"ids": list(ids), "tags": list(tags)},
+    )
+    return len(set(ids))
+
+
+def delete(connection: Connection, ids: Sequence[str], alive: Sequence[str]) -> int:
+    """Removes every row of some runs and returns their number.
+
+    Raises:
+        StoreError: a run is unknown, or still running.
+    """
+    require(connection, ids)
+    running = connection.execute(
+        """
+        SELECT run_id FROM live
+        WHERE run_id IN (SELECT unnest($ids::VARCHAR[]))
+            AND driver IN (SELECT unnest($alive::VARCHAR[]))
+        """,
+        {"ids": list(ids), "alive": list(alive)},
+    ).fetchall()
+    if running:
+        raise StoreError(f"Run {running[0][0]} is still running: cancel it before deleting it.")
+    for table in TABLES:
+        statement = f"DELETE FROM {table} WHERE run_id IN (SELECT unnest($ids::VARCHAR[]))"
+        connection.execute(statement, {"ids": list(ids)})
+    return len(set(ids))
+
+
+def require(connection: Connection, ids: Sequence[str]) -> None:
+    """Refuses ids that no run has.
+
+    Raises:
+        StoreError: names them.
+    """
+    missing = connection.execute(
+        "SELECT unnest($ids::VARCHAR[]) AS id EXCEPT SELECT run_id FROM runs ORDER BY id",
+        {"ids": list(ids)},
+    ).fetchall()
+    if missing:
+        names = ", ".join(row[0] for row in missing[:3])
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise StoreError(f"The store has no run {names}{more}.")
+
+
+def clean_tags(tags: Sequence[str]) -> list[str]:
+    """Returns tags without outer blanks and repetitions.
+
+    Raises:
+        StoreError: one is empty, too long or has a line break.
+    """
+    cleaned = list(dict.fromkeys(tag.strip() for tag in tags))
+    for tag in cleaned:
+        if not tag or len(tag) > TAG_CHARS or "\n" in tag:
+            raise StoreError(f"{tag[:40]!r} is no tag: 1 to {TAG_CHARS} characters on one line.")
+    return cleaned
+
+
+def _insert(connection: Connection, table: str, row: dict[str, Any]) -> None:
+    names = ", ".join(f'"{name}"' for name in row)
+    marks = ", ".join("?" for _ in row)
+    connection.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", list(row.values()))
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)

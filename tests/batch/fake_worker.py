@@ -1,0 +1,80 @@
+"""A worker that speaks the protocol but behaves as its job's config says. No torch, no waiting."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from typing import Any
+
+cancelled: set[str] = set()
+jobs: list[dict[str, Any]] = []
+arrived = threading.Semaphore(0)
+
+
+def send(**message: Any) -> None:
+    print(json.dumps(message), flush=True)
+
+
+def listen() -> None:
+    for line in sys.stdin:
+        message = json.loads(line)
+        if "cancel" in message:
+            cancelled.add(message["cancel"])
+        else:
+            jobs.append(message)
+            arrived.release()
+    os._exit(0)
+
+
+def finished(job: str, status: str, step: int) -> None:
+    send(
+        job=job, event="finished", status=status, metrics={"accuracy": 0.5, "loss": 1.0},
+        accuracy_by={}, steps=step, seconds=0.1, seconds_to_target=None, parameters=10,
+        state_size=4, lr=0.1, lrs_tried=[0.1], curves={"train_loss": [[1, 1.0]]}, tables={},
+        message="",
+    )  # fmt: skip
+
+
+def run(job: str, behave: str, steps: int) -> object:
+    if behave == "print":
+        print("not a message")
+    if behave == "die":
+        print("last words", file=sys.stderr, flush=True)
+        os._exit(3)
+    if behave in ("error", "request"):
+        kind = "ZeroDivisionError" if behave == "error" else "RequestError"
+        send(job=job, event="error", type=kind, message="division by zero", traceback="line 1")
+        if behave == "error":
+            os._exit(1)
+        return None
+    if behave in ("silent", "stubborn"):
+        print("going quiet", file=sys.stderr, flush=True)
+        while True:
+            time.sleep(0.1)
+            if behave == "stubborn":
+                send(event="beat")
+    send(job=job, event="started", parameters=10, state_size=4, flops_per_token=1.0, steps=steps)
+    for step in range(1, steps + 1):
+        send(
+            job=job, event="progress", step=step, steps=steps, loss=1.0 / step, lr=0.1,
+            tokens_per_second=1.0, seconds=0.02 * step,
+        )  # fmt: skip
+        time.sleep(0.02 if steps > 3 else 0)
+        if job in cancelled:
+            return finished(job, "cancelled", step)
+    send(job=job, event="evaluated", step=steps, loss=1.0, accuracy=0.5)
+    return finished(job, "diverged" if behave == "diverge" else "finished", steps)
+
+
+if __name__ == "__main__":
+    threading.Thread(target=listen, daemon=True).start()
+    send(event="ready", pid=os.getpid())
+    while True:
+        arrived.acquire()
+        request = jobs.pop(0)
+        config = request["config"]
+        steps = config.get("steps") or config["train"]["steps"]
+        run(request["job"], config.get("behave", "ok"), steps)
