@@ -23,6 +23,7 @@ from .weights import MemorylessWeights
 if TYPE_CHECKING:
     from .spec import Spec
 
+SMALLEST_RIDGE = 1e-8
 Objective = Callable[[Memory], Tensor]
 State = dict[str, Tensor]
 
@@ -152,8 +153,8 @@ class Exact(Retrospective):
     + \tfrac{\lambda}{2} |m|^2$$
 
     With a constant it is the weighted mean (no ridge touches an intercept); with a linear model
-    recursive least squares, the mesa-layer. ``ridge=0`` is the minimum-norm solution: computed
-    in float64, slowly, with no promise for gradients.
+    recursive least squares, the mesa-layer. A ridge below 0.1 is solved in float64, whatever the
+    inputs; ``ridge=0`` is the minimum-norm solution: slow, with no promise for gradients.
 
     Args:
         ridge: lambda >= 0, in units of |k|^2.
@@ -167,6 +168,14 @@ class Exact(Retrospective):
     ridge: float = option(1.0, "strength of the ridge, in units of |k|^2", low=0.0, high=1e6)
     examples: ClassVar[tuple[dict[str, object], ...]] = ({}, {"ridge": 0.0})
     notation: ClassVar[str] = r"\arg\min_m"
+
+    def objection(self, spec: Spec) -> str | None:
+        if 0 < self.ridge < SMALLEST_RIDGE:
+            return (
+                f"A ridge of {self.ridge:g} is below what float64 resolves: take at least "
+                f"{SMALLEST_RIDGE:g}, or 0 for the minimum-norm solution."
+            )
+        return super().objection(spec)
 
     def minimize(self, loss: Objective, init: Memory, penalty: Objective) -> Memory:
         return _newton(lambda m: loss(m) + self.ridge / 2 * penalty(m), init, self.ridge == 0)

@@ -84,3 +84,18 @@ def test_residual_stays_small_where_keys_are_ill_conditioned(text: str) -> None:
 
 def test_the_delta_solver_is_the_one_that_runs_deltanet() -> None:
     assert isinstance(ttr.resolve(ttr.catalog["deltanet"].spec), ChunkedDelta)
+
+
+@pytest.mark.parametrize("ridge", [1e-1, 1e-3, 1e-6, 1e-8])
+@pytest.mark.parametrize("weights", ["Uniform", "Gate", "ExpKernel"])
+def test_a_small_ridge_is_solved_in_float64(weights: str, ridge: float) -> None:
+    spec = ttr.Spec.parse(f"{weights} | Linear | Exact(ridge={ridge})")
+    x = stream(spec, 80, key_dim=8, dtype=torch.float32)
+    flat = ttr.Stream(x.q, x.k * torch.tensor([1.0] * 3 + [0.0] * 5), x.v, x.signals)
+    y, wide = ttr.solve(spec, flat), ttr.solve(spec, flat.map(lambda z: z.double()))
+    assert y.dtype == torch.float32 and (y - wide).norm() <= 2e-3 * wide.norm()
+
+
+def test_a_ridge_below_what_float64_resolves_is_refused() -> None:
+    with pytest.raises(ttr.IncompatibleSpec, match="at least 1e-08"):
+        ttr.resolve(ttr.Spec.parse("Uniform | Linear | Exact(ridge=1e-12)"))

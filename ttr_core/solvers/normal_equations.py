@@ -23,6 +23,7 @@ from .base import (
     kept_size,
     matrix_formula,
     past,
+    precise,
     recency,
     with_past,
 )
@@ -63,6 +64,7 @@ class NormalEquations(Solver):
         self, spec: Spec, x: Stream, params: Params, state: State | None
     ) -> tuple[Tensor, State]:
         q, k = features(spec, x, params)
+        q, k, v = precise(spec, q, k, x.v)
         log_decay, importance = recency(spec, x, params)
         if log_decay is None:
             log_decay = torch.zeros_like(k[..., :1])
@@ -72,11 +74,11 @@ class NormalEquations(Solver):
         gram = k.new_zeros(batch, heads, width, width) if state is None else state["G"]
         moment = k.new_zeros(batch, heads, width, x.value_dim) if state is None else state["R"]
         outputs = []
-        tensors = (z.split(BLOCK, 2) for z in (q, k, x.v, log_decay, importance))
+        tensors = (z.split(BLOCK, 2) for z in (q, k, v, log_decay, importance))
         for qb, kb, vb, decay, weight in zip(*tensors, strict=True):
             y, gram, moment = _block(spec, qb, kb, vb, decay, weight, gram, moment)
             outputs.append(y)
-        return torch.cat(outputs, 2), {"G": gram, "R": moment}
+        return torch.cat(outputs, 2).to(x.v.dtype), {"G": gram, "R": moment}
 
 
 def _block(
@@ -128,8 +130,8 @@ def _solve(grams: Tensor, q: Tensor, spec: Spec) -> Tensor:
     ridge, free = spec.optimizer.ridge, spec.function.intercepts
     width = q.shape[-1]
     if ridge == 0 and free < width:
-        inverse = torch.linalg.pinv(grams.double(), hermitian=True)
-        return (inverse @ q.double()[..., None]).squeeze(-1).to(q.dtype)
+        inverse = torch.linalg.pinv(grams, hermitian=True)
+        return (inverse @ q[..., None]).squeeze(-1)
     diagonal = torch.full((width,), ridge, dtype=q.dtype, device=q.device)
     diagonal[:free] = 0.0
     factor = torch.linalg.cholesky(grams + diagonal.diag())
@@ -165,11 +167,12 @@ class KernelNormalEquations(Solver):
     ) -> tuple[Tensor, State]:
         whole = with_past(x, state)
         q, k = features(spec, whole, params)
-        weights = spec.weights.matrix(whole, axis(params, "weights"))[..., 0]
+        q, k, v = precise(spec, q, k, whole.v)
+        weights = spec.weights.matrix(whole, axis(params, "weights"))[..., 0].to(k.dtype)
         outer = (k[..., :, None] * k[..., None, :]).flatten(-2)
         outputs = []
         for queries, rows in zip(q.split(BLOCK, 2), weights.split(BLOCK, 2), strict=True):
             grams = (rows @ outer).unflatten(-1, (k.shape[-1], -1))
             solved = _solve(grams, queries, spec)
-            outputs.append((rows * (solved @ k.mT)) @ whole.v)
-        return torch.cat(outputs, 2), past(whole)
+            outputs.append((rows * (solved @ k.mT)) @ v)
+        return torch.cat(outputs, 2).to(x.v.dtype), past(whole)

@@ -13,7 +13,7 @@ from ..optimizers import Exact, Optimizer
 from ..spec import Spec
 from ..stream import Stream
 from ..weights import MemorylessWeights
-from .base import Params, Solver, State, features, matrix_formula, recency
+from .base import Params, Solver, State, features, matrix_formula, precise, recency
 from .chunks import CHUNK, carry, join, split
 
 
@@ -69,7 +69,7 @@ class PrefixCholesky(Solver):
         assert isinstance(spec.optimizer, Exact)
         q, k = features(spec, x, params)
         importance = recency(spec, x, params).importance
-        v = x.v
+        q, k, v = precise(spec, q, k, x.v)
         if importance is not None:
             root = importance.sqrt()
             k, v = k * root, v * root
@@ -82,7 +82,7 @@ class PrefixCholesky(Solver):
             y = _first_chunk(q, k, v, ridge)
         else:
             y = _later_chunks(q, k, v, gram, moment, ridge)
-        return join(y, x.length), {"G": last_gram, "R": last_moment}
+        return join(y, x.length).to(x.v.dtype), {"G": last_gram, "R": last_moment}
 
 
 def _first_chunk(q: Tensor, k: Tensor, v: Tensor, ridge: float) -> Tensor:
