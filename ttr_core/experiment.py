@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any
 
 import torch
 
+from .describe import state_size
 from .errors import RequestError, unknown
 from .events import Event, Finished, Progress, Started
 from .ingredient import from_settings
@@ -69,13 +71,14 @@ class Experiment:
     @property
     def specs(self) -> tuple[Spec, ...]:
         """The specs of the model's layers, each once, in order."""
-        return tuple(dict.fromkeys(_spec(text) for text in self.model.layers))
+        return tuple(dict.fromkeys(spec for spec, _ in self.model.regressions()))
 
     def config(self) -> dict[str, Any]:
         """Returns all that decides the run, JSON-able and with every default written out."""
         train = dataclasses.asdict(self.train)
         model = dataclasses.asdict(self.model)
-        model["layers"] = [t if t in catalog else _spec(t).expanded for t in self.model.layers]
+        layers = self.model.layers
+        model["layers"] = [t if t in catalog else Spec.parse(t).expanded for t in layers]
         return {
             "version": VERSION,
             "layer": self.layer,
@@ -130,7 +133,9 @@ class Experiment:
                 f"Task {asked.name} evaluates one layer, but model.layers has "
                 f"{len(self.specs)}: give one."
             )
-        yield Started(0, 0, 0.0, 1)
+        spec = self.specs[0].check()
+        size = state_size(spec, asked.dim, asked.dim, asked.seq_len)
+        yield Started(0, size, 0.0, 1)
         yield Progress(0, 1, None, None, 0.0, 0.0)
 
         def report(done: int, total: int) -> None:
@@ -138,23 +143,26 @@ class Experiment:
                 raise _Cancelled
 
         try:
-            found = asked.evaluate(self.specs[0], self.seed, self.device, report)
+            found = asked.evaluate(spec, self.seed, self.device, report)
         except _Cancelled:
-            yield _end("cancelled", Evaluation({}, {}, {}), start, cpu, "Cancelled.")
+            yield _end("cancelled", Evaluation({}, {}, {}), size, start, cpu, "Cancelled.")
             return
         yield Progress(1, 1, None, None, 0.0, time.perf_counter() - start)
-        finite = all(abs(x) < float("inf") for x in found.metrics.values())
+        finite = all(math.isfinite(x) for x in found.metrics.values())
         status, message = ("finished", "") if finite else ("diverged", "The output is not finite.")
-        yield _end(status, found, start, cpu, message)
+        yield _end(status, found, size, start, cpu, message)
 
 
-def _spec(text: str) -> Spec:
-    return catalog[text].spec if text in catalog else Spec.parse(text)
-
-
-def _end(status: str, found: Evaluation, start: float, cpu: float, message: str) -> Finished:
+def _end(
+    status: str, found: Evaluation, size: int, start: float, cpu: float, message: str
+) -> Finished:
+    """Builds the last event of an evaluation; what is not finite is left out of its curves."""
     metrics: dict[str, float | None] = {
-        name: x if abs(x) < float("inf") else None for name, x in found.metrics.items()
+        name: x if math.isfinite(x) else None for name, x in found.metrics.items()
+    }
+    curves = {
+        name: [[i, y] for i, y in enumerate(curve) if math.isfinite(y)]
+        for name, curve in found.curves.items()
     }
     return Finished(
         status=status,
@@ -164,9 +172,9 @@ def _end(status: str, found: Evaluation, start: float, cpu: float, message: str)
         seconds=time.perf_counter() - start,
         seconds_to_target=None,
         parameters=0,
-        state_size=0,
+        state_size=size,
         lr=None,
-        curves={name: [[i, y] for i, y in enumerate(c)] for name, c in found.curves.items()},
+        curves=curves,
         tables=found.tables,
         message=message,
     )

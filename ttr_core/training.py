@@ -38,8 +38,8 @@ class TrainConfig:
     """
 
     lr: str | float = option(0.01, "Peak learning rate, from 1e-6 to 1, or auto.")
-    steps: int = option(1000, "Steps at most.", low=1, high=1_000_000)
-    batch_size: int = option(64, "Sequences per step.", low=1, high=65536)
+    steps: int = option(600, "Steps at most.", low=1, high=1_000_000)
+    batch_size: int = option(32, "Sequences per step.", low=1, high=65536)
     warmup: int = option(20, "Steps until the learning rate has grown to its peak.", low=0)
     weight_decay: float = option(0.1, "AdamW's decay of matrices.", low=0.0, high=10.0)
     clip: float = option(1.0, "Largest gradient norm; 0 does not clip.", low=0.0)
@@ -47,8 +47,8 @@ class TrainConfig:
         0.99, "Accuracy whose time is taken (none: no target).", low=0.0, high=1.0
     )
     seconds: float | None = option(None, "Seconds at most (none: no limit).", low=0.0)
-    eval_every: int = option(25, "Steps between looks at the validation set.", low=1)
-    eval_examples: int = option(256, "Sequences in the validation set.", low=1, high=65536)
+    eval_every: int = option(20, "Steps between looks at the validation set.", low=1)
+    eval_examples: int = option(128, "Sequences in the validation set.", low=1, high=65536)
     protocol: str = option("quick", "Rules of the run.", choices=("quick", "standard"))
 
     def __post_init__(self) -> None:
@@ -320,7 +320,7 @@ def _tested(
     """Evaluates on the test set, by group, and on the task's other lengths and loads."""
     batch = run.task.held_out("test", TEST_SETS * run.config.eval_examples, run.device)
     loss, right = _evaluate(learner.model, batch)
-    metrics = {"accuracy": right.float().mean().item(), "loss": loss}
+    metrics: dict[str, float | None] = {"accuracy": right.float().mean().item(), "loss": loss}
     accuracy_by = {name: _by_value(right, x) for name, x in batch.groups.items()}
     return metrics, accuracy_by, {"generalization": _generalization(learner, run)}
 

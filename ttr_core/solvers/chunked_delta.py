@@ -72,29 +72,33 @@ class ChunkedDelta(Solver):
             end = c[..., -1:, :]
             q_in, r_in, w_out = q * c.exp(), r * seen.exp(), w * (end - c).exp()
             keep = end.exp().mT
-        errors, reads = _errors(decayed_scores(r, w, seen, c, -1), v, r_in)
+        a = decayed_scores(r, w, seen, c, -1)
         start = None if state is None else state["S"]
-        before, last = _carry(w_out.mT @ errors, w_out.mT @ reads, keep, start)
-        y = q_in @ before + decayed_scores(q, w, c, c, 0) @ (errors - reads @ before)
+        before, errors, last = _errors(a, v, r_in, w_out, keep, start)
+        y = q_in @ before + decayed_scores(q, w, c, c, 0) @ errors
         return join(y, x.length), {"S": last}
 
 
-def _errors(a: Tensor, v: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
-    """Solves (I + A) [E, W] = [V, R], so that the errors at a state S are E - W S."""
-    both = torch.cat([v, r], -1)
-    # The solve takes the unit diagonal for granted and never reads what stands there.
-    solved = torch.linalg.solve_triangular(a, both, upper=False, unitriangular=True)
-    return solved[..., : v.shape[-1]], solved[..., v.shape[-1] :]
+def _errors(
+    a: Tensor, v: Tensor, r: Tensor, w: Tensor, keep: Tensor | None, start: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Solves the errors of each chunk from the state before it, and carries the state on.
 
+    One chunk after the other: solving all of them for a state yet unknown takes twice the columns
+    and a quarter more products (measured 1.4 times the CPU time).
 
-def _carry(
-    writes: Tensor, erases: Tensor, keep: Tensor | None, start: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Runs S <- keep * S - erase S + write; returns the states before each chunk and the last."""
-    state = torch.zeros_like(writes[:, :, 0]) if start is None else start
-    before = []
-    for n, (write, erase) in enumerate(zip(writes.unbind(2), erases.unbind(2), strict=True)):
-        before.append(state)
+    Returns:
+        The states before each chunk, their errors, and the last state.
+    """
+    state = v.new_zeros(*v.shape[:2], r.shape[-1], v.shape[-1]) if start is None else start
+    states, errors = [], []
+    for n, (an, vn, rn, wn) in enumerate(
+        zip(a.unbind(2), v.unbind(2), r.unbind(2), w.unbind(2), strict=True)
+    ):
+        # The solve takes the unit diagonal for granted and never reads what stands there.
+        error = torch.linalg.solve_triangular(an, vn - rn @ state, upper=False, unitriangular=True)
+        states.append(state)
+        errors.append(error)
         kept = state if keep is None else keep[:, :, n] * state
-        state = kept + write - erase @ state
-    return torch.stack(before, 2), state
+        state = kept + wn.mT @ error
+    return torch.stack(states, 2), torch.stack(errors, 2), state

@@ -14,27 +14,26 @@ from ..spec import Spec
 from ..stream import Stream
 from ..weights import MemorylessWeights
 from .base import Params, Solver, State, features, matrix_formula, precise, recency
-from .chunks import CHUNK, carry, join, split
+from .chunks import CHUNK, join, split
 
 
 class PrefixCholesky(Solver):
     r"""The mesa-layer in chunks, exact and without iterations.
 
-    With $G$ and $R$ the moments before a chunk, $M M^\top = G + \lambda I$, and
-    $X = M^{-1} K^\top$, $Y = M^{-1} Q^\top$, $Z = M^{-1} R$ (rows of K and V scaled by the roots
-    of their importance), the leading blocks of one factor $L L^\top = I + X^\top X$ belong to the
-    leading prefixes, so that
+    With $P = (G + \lambda I)^{-1}$ and $S = P R$ from the moments G and R before a chunk (rows of
+    K and V scaled by the roots of their importance), the leading blocks of one factor
+    $L L^\top = I + K P K^\top$ belong to the leading prefixes, so that with $W = L^{-1} K P$
+    and $U = L^{-1} (V - K S)$
 
-    $$y = Y^\top Z + \mathrm{tril}\big((L^{-1} X^\top Y)^\top\big) L^{-1} (V - X^\top Z)$$
-
-    All chunks are independent once the running sums G and R are known.
+    $$y = Q S + \mathrm{tril}(Q W^\top)\, U, \qquad S \leftarrow S + W^\top U, \qquad
+    P \leftarrow P - W^\top W$$
 
     Source: the block form of recursive least squares; the layer is Uncovering mesa-optimization
     algorithms in Transformers (von Oswald et al., 2023) https://arxiv.org/abs/2309.05858
     """
 
     name: ClassVar[str] = "prefix_cholesky"
-    cost: ClassVar[str] = "T (C^2 + F^2 + (C + F) V), two Cholesky factors per chunk"
+    cost: ClassVar[str] = "T (C^2 + F^2 + (C + F) V), one Cholesky factor per chunk"
     weights = MemorylessWeights
     function = LinearModel
     optimizers: ClassVar[tuple[type[Optimizer], ...]] = (Exact,)
@@ -54,8 +53,8 @@ class PrefixCholesky(Solver):
     def estimate(self, spec: Spec, shape: Shape) -> Estimate:
         rows = shape.batch * shape.heads * shape.length
         f, v = shape.features, shape.value_dim
-        solves = f * f * (2 + (v + f / 3) / CHUNK) + CHUNK * (4 * f + 2 * v + CHUNK)
-        return Estimate(2 * rows * solves, 4.0 * rows * (3 * f * (f + v) / CHUNK + 8 * CHUNK))
+        products = 2 * f * f + 3 * f * v + CHUNK * (3 * f + 2 * v + CHUNK)
+        return Estimate(2 * rows * products, 4.0 * rows * (2 * f * (f + v) / CHUNK + 8 * CHUNK))
 
     def state_size(self, spec: Spec, shape: Shape) -> int:
         return shape.features * (shape.features + shape.value_dim)
@@ -74,39 +73,38 @@ class PrefixCholesky(Solver):
             root = importance.sqrt()
             k, v = k * root, v * root
         size = max(1, min(CHUNK, x.length))
-        q, k, v = split(q, size), split(k, size), split(v, size)
-        gram, last_gram = carry(k.mT @ k, None, None if state is None else state["G"])
-        moment, last_moment = carry(k.mT @ v, None, None if state is None else state["R"])
-        ridge = spec.optimizer.ridge
-        if state is None and k.shape[2] == 1:
-            y = _first_chunk(q, k, v, ridge)
-        else:
-            y = _later_chunks(q, k, v, gram, moment, ridge)
-        return join(y, x.length).to(x.v.dtype), {"G": last_gram, "R": last_moment}
+        start = None if state is None else (state["P"], state["S"])
+        y, (inverse, fitted) = _chunks(
+            split(q, size), split(k, size), split(v, size), spec.optimizer.ridge, start
+        )
+        return join(y, x.length).to(x.v.dtype), {"P": inverse, "S": fitted}
 
 
-def _first_chunk(q: Tensor, k: Tensor, v: Tensor, ridge: float) -> Tensor:
-    """Solves a chunk that has no past: its outer factor is a multiple of the identity."""
-    scores, values = _inside(k @ k.mT / ridge, k @ q.mT / ridge, v)
-    return scores @ values
+def _chunks(
+    q: Tensor, k: Tensor, v: Tensor, ridge: float, start: tuple[Tensor, Tensor] | None
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Runs chunk after chunk; returns the outputs [B, H, N, C, V] and the last (P, S)."""
+    chunks = list(zip(q.unbind(2), k.unbind(2), v.unbind(2), strict=True))
+    outputs = []
+    if start is None:  # nothing is fitted yet: P is a multiple of the identity, S is zero
+        qc, kc, vc = chunks.pop(0)
+        w, u = _fit(kc / ridge, kc, vc)
+        outputs.append((qc @ w.mT).tril() @ u)
+        eye = torch.eye(k.shape[-1], dtype=k.dtype, device=k.device)
+        start = (eye / ridge - w.mT @ w, w.mT @ u)
+    inverse, fitted = start
+    for qc, kc, vc in chunks:
+        w, u = _fit(kc @ inverse, kc, vc - kc @ fitted)
+        outputs.append(qc @ fitted + (qc @ w.mT).tril() @ u)
+        inverse, fitted = inverse - w.mT @ w, fitted + w.mT @ u
+    return torch.stack(outputs, 2), (inverse, fitted)
 
 
-def _later_chunks(
-    q: Tensor, k: Tensor, v: Tensor, gram: Tensor, moment: Tensor, ridge: float
-) -> Tensor:
-    size, width = k.shape[-2:]
-    eye = torch.eye(width, dtype=k.dtype, device=k.device)
-    outer = torch.linalg.cholesky(gram + ridge * eye)
-    sides = torch.cat([k.mT, q.mT, moment], -1)  # (B H N F 2C+V)
-    sides = torch.linalg.solve_triangular(outer, sides, upper=False)
-    xk, yq, z = sides.split([size, size, v.shape[-1]], -1)
-    scores, values = _inside(xk.mT @ xk, xk.mT @ yq, v - xk.mT @ z)
-    return yq.mT @ z + scores @ values
-
-
-def _inside(kk: Tensor, kq: Tensor, residual: Tensor) -> tuple[Tensor, Tensor]:
-    """Solves every prefix of the chunks with one factor each, given products after the past."""
-    size = kk.shape[-1]
-    factor = torch.linalg.cholesky(kk + torch.eye(size, dtype=kk.dtype, device=kk.device))
-    both = torch.linalg.solve_triangular(factor, torch.cat([kq, residual], -1), upper=False)
-    return both[..., :size].mT.tril(), both[..., size:]
+def _fit(gains: Tensor, k: Tensor, residual: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns W and U of a chunk from K P, K and V - K S."""
+    eye = torch.eye(k.shape[-2], dtype=k.dtype, device=k.device)
+    factor = torch.linalg.cholesky(gains @ k.mT + eye)
+    # The factor's inverse, because products with it are several times faster than solves; its
+    # smallest singular value is at least 1.
+    solve = torch.linalg.solve_triangular(factor, eye.expand_as(factor), upper=False)
+    return solve @ gains, solve @ residual

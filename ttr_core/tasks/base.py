@@ -125,8 +125,16 @@ class TrainedTask(Task):
     """A task whose batches train a model that answers at labeled positions."""
 
     trained: ClassVar[bool] = True
-    vocab_size: ClassVar[int]
-    seq_len: ClassVar[int]
+
+    @property
+    @abc.abstractmethod
+    def vocab_size(self) -> int:
+        """Number of tokens; a setting."""
+
+    @property
+    @abc.abstractmethod
+    def seq_len(self) -> int:
+        """T, the length of a sequence; a setting."""
 
     @abc.abstractmethod
     def sample(self, batch_size: int, generator: torch.Generator, device: str = "cpu") -> Batch:
@@ -146,6 +154,16 @@ class EvaluatedTask(Task):
     """A task without learnable parameters: a layer's memory is asked as it is."""
 
     trained: ClassVar[bool] = False
+
+    @property
+    @abc.abstractmethod
+    def dim(self) -> int:
+        """Size of keys and values; a setting."""
+
+    @property
+    @abc.abstractmethod
+    def seq_len(self) -> int:
+        """T, the length of a sequence; a setting."""
 
     @abc.abstractmethod
     def evaluate(
