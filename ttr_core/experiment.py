@@ -85,6 +85,7 @@ class Experiment:
             "spec": ", ".join(spec.expanded for spec in self.specs),
             "task": {"name": self.task.name, **self.task.settings()},
             "model": model,
+            "frames": [frame.settings() for _, frame in self.model.regressions()],
             "train": {name: x for name, x in train.items() if name not in UNHASHED},
             "seed": self.seed,
             "device": self.device,

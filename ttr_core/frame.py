@@ -7,7 +7,8 @@ own (``published``).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from .errors import unknown
 from .ingredient import check_options, option
@@ -55,6 +56,10 @@ class Frame:
         for name in self.conv_on:
             if name not in ("q", "k", "v"):
                 raise unknown("tensor for the convolution", name, ("q", "k", "v"))
+
+    def settings(self) -> dict[str, Any]:
+        """Returns every setting as plain values."""
+        return {**asdict(self), "conv_on": list(self.conv_on)}
 
 
 STANDARD = Frame(conv=4, qk_norm="l2", temperature="learned")

@@ -23,6 +23,7 @@ RATES = tuple(round(10 ** (-4 + i * (math.log10(3e-2) + 4) / 5), 7) for i in ran
 
 EVAL_ROWS = 64  # sequences evaluated at once, which bounds the memory of the logits
 TEST_SETS = 4  # the test set is this many times as large as the validation set
+LOOKS_TO_SETTLE = 2  # looks in a row at the target before a run stops there
 REPORT_EVERY = 5  # steps between two points of the loss curve
 
 
@@ -129,6 +130,7 @@ class _Learner:
         self.accuracy: float | None = None
         self.seconds_to_target: float | None = None
         self.steps_to_target: int | None = None
+        self.looks_at_target = 0
         self.diverged = False
         self.losses: list[list[float]] = []
         self.accuracies: list[list[float]] = []
@@ -165,9 +167,16 @@ class _Learner:
         self.seconds += time.perf_counter() - start
         self.cpu_seconds += time.process_time() - cpu
         target = self.config.target
-        if target is not None and self.accuracy >= target and self.seconds_to_target is None:
+        reached = target is not None and self.accuracy >= target
+        self.looks_at_target = self.looks_at_target + 1 if reached else 0
+        if reached and self.seconds_to_target is None:
             self.seconds_to_target, self.steps_to_target = self.seconds, self.step
         return Evaluated(self.step, loss, self.accuracy)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the target was reached and held: one look alone may be luck."""
+        return self.looks_at_target >= LOOKS_TO_SETTLE
 
     @property
     def merit(self) -> tuple[float, float]:
@@ -208,8 +217,7 @@ class _Run:
 
     def done(self, learner: _Learner) -> bool:
         """Whether nothing more is to be gained from a learner."""
-        reached = self.config.stops_at_target and learner.seconds_to_target is not None
-        return learner.diverged or reached
+        return learner.diverged or (self.config.stops_at_target and learner.settled)
 
     def fit(self, learner: _Learner, until: int) -> Iterator[Event]:
         """Trains a learner up to a step."""
@@ -229,7 +237,7 @@ class _Run:
             until = self.config.steps if len(rivals) == 1 else min(until, self.config.steps)
             for learner in rivals:
                 yield from self.fit(learner, until)
-                if self.config.stops_at_target and learner.seconds_to_target is not None:
+                if self.config.stops_at_target and learner.settled:
                     return
             if len(rivals) == 1 or self.interrupted():
                 return
@@ -246,7 +254,7 @@ class _Run:
         """The learner that counts: the first at the target, else the best on validation."""
         if self.config.stops_at_target:
             for learner in self.learners:
-                if learner.seconds_to_target is not None:
+                if learner.settled:
                     return learner
         return max(self.learners, key=lambda one: (one.merit, one.step))
 
