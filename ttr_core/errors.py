@@ -57,6 +57,10 @@ class LimitExceeded(RequestError):
     """A size beyond what the project agrees to allocate or compute."""
 
 
+class Singular(RequestError):
+    """A system of equations that has no solution in the precision it was solved in."""
+
+
 def unknown(kind: str, asked: str, valid: Iterable[str]) -> UnknownName:
     """Builds the error for a name that is not among the ``valid`` ones."""
     return UnknownName(kind, asked, valid)

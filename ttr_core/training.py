@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .errors import RequestError
+from .errors import RequestError, Singular
 from .events import Evaluated, Event, Finished, Progress, Started
 from .ingredient import check_options, option
 from .model import ModelConfig, SequenceModel
@@ -141,8 +141,7 @@ class _Learner:
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr * _schedule(self.step, self.config)
         batch = self.task.sample(self.config.batch_size, self.generator, self.device)
-        logits = self.model(batch.tokens, batch.positions)
-        loss = F.cross_entropy(logits.flatten(0, 1), batch.labels.flatten())
+        loss = self._loss(batch)
         self.loss = loss.item()
         self.step += 1
         if not math.isfinite(self.loss):
@@ -157,6 +156,14 @@ class _Learner:
             self.losses.append([self.step, self.loss])
         self.seconds += time.perf_counter() - start
         self.cpu_seconds += time.process_time() - cpu
+
+    def _loss(self, batch: Batch) -> Tensor:
+        """Returns the mean loss; not a number where a layer's equations have no solution."""
+        try:
+            logits = self.model(batch.tokens, batch.positions)
+        except (Singular, torch.linalg.LinAlgError):
+            return torch.tensor(math.nan)
+        return F.cross_entropy(logits.flatten(0, 1), batch.labels.flatten())
 
     def look(self, batch: Batch) -> Evaluated:
         """Evaluates on the validation set and notes when the target is reached."""

@@ -265,3 +265,12 @@ def test_devices_are_resolved() -> None:
 
 def test_tasks_are_trained_or_evaluated() -> None:
     assert all(issubclass(cls, TrainedTask | EvaluatedTask) for cls in TASKS.values())
+
+
+def test_equations_without_a_solution_are_a_divergence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def singular(*arguments: object) -> torch.Tensor:
+        raise torch.linalg.LinAlgError("not positive-definite")
+
+    monkeypatch.setattr("ttr_core.model.SequenceModel.forward", singular)
+    end = list(train(task("mqar", {"pairs": 2, "seq_len": 16}), ModelConfig(), TrainConfig()))[-1]
+    assert isinstance(end, Finished) and end.status == "diverged" and "step 1" in end.message

@@ -47,7 +47,7 @@ class Solver(abc.ABC):
         ]
         for part, traits in wanted:
             if not isinstance(part, traits):
-                asked = " or ".join(trait.phrase or trait.__name__ for trait in traits)
+                asked = " or ".join(_asked(trait) for trait in traits)
                 return f"needs {asked}; {part} is not"
         return self.declines(spec)
 
@@ -82,6 +82,11 @@ class Solver(abc.ABC):
         Returns:
             y, [B, H, T, V], and the state after the last token.
         """
+
+
+def _asked(trait: type[Ingredient]) -> str:
+    """A trait by its phrase, a final choice by its name."""
+    return trait.phrase if "phrase" in vars(trait) else trait.name
 
 
 def matrix_formula(spec: Spec, gram: bool) -> str:

@@ -7,12 +7,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ..errors import Singular
 from ..functions import LinearModel
 from ..limits import Estimate, Shape
 from ..optimizers import Exact, Optimizer
 from ..spec import Spec
 from ..stream import Stream
-from ..weights import MemorylessWeights
+from ..weights import MemorylessWeights, PositiveWeights
 from .base import (
     Params,
     Solver,
@@ -124,8 +125,18 @@ def _vector_weights(c: Tensor, importance: Tensor) -> Tensor:
     return gap.masked_fill(hidden[..., None], -torch.inf).exp() * importance[:, :, None]
 
 
-def _solve(grams: Tensor, q: Tensor, spec: Spec) -> Tensor:
-    """Solves (G + ridge) x = q for every token; the ridge leaves intercepts alone."""
+def _solve(grams: Tensor, q: Tensor, spec: Spec, scale: Tensor | None = None) -> Tensor:
+    """Solves (G + ridge) x = q for every token; the ridge leaves intercepts alone.
+
+    Args:
+        grams: G, [B, H, C, F, F].
+        q: right-hand sides, [B, H, C, F].
+        spec: whose ridge it is.
+        scale: what each G has been multiplied by, [B, H, C]; the ridge is too. None for 1.
+
+    Raises:
+        Singular: G and the ridge leave a matrix that cannot be factored.
+    """
     assert isinstance(spec.optimizer, Exact) and isinstance(spec.function, LinearModel)
     ridge, free = spec.optimizer.ridge, spec.function.intercepts
     width = q.shape[-1]
@@ -134,15 +145,26 @@ def _solve(grams: Tensor, q: Tensor, spec: Spec) -> Tensor:
         return (inverse @ q[..., None]).squeeze(-1)
     diagonal = torch.full((width,), ridge, dtype=q.dtype, device=q.device)
     diagonal[:free] = 0.0
-    factor = torch.linalg.cholesky(grams + diagonal.diag())
+    added = diagonal.diag() if scale is None else diagonal.diag() * scale[..., None, None]
+    factor, failed = torch.linalg.cholesky_ex(grams + added)
+    if failed.any():
+        raise Singular(
+            f"{spec}: the normal equations are singular in {q.dtype}: the ridge is too small "
+            "beside the weights. Raise the ridge or lower the kernel's scale."
+        )
     return torch.cholesky_solve(q[..., None], factor).squeeze(-1)
 
 
 class KernelNormalEquations(Solver):
-    r"""Any weights x linear model x exact: the same, with all past pairs at hand."""
+    r"""Positive weights x linear model x exact: the same, with all past pairs at hand.
+
+    Weights and ridge are divided by the largest weight of each row, which changes no solution and
+    keeps sharp kernels from overflowing.
+    """
 
     name: ClassVar[str] = "kernel_normal_equations"
     cost: ClassVar[str] = "T^2 F^2 + T F^3, one dense solve per token"
+    weights = PositiveWeights
     function = LinearModel
     optimizers: ClassVar[tuple[type[Optimizer], ...]] = (Exact,)
 
@@ -168,11 +190,15 @@ class KernelNormalEquations(Solver):
         whole = with_past(x, state)
         q, k = features(spec, whole, params)
         q, k, v = precise(spec, q, k, whole.v)
-        weights = spec.weights.matrix(whole, axis(params, "weights"))[..., 0].to(k.dtype)
+        assert isinstance(spec.weights, PositiveWeights)
+        log = spec.weights.log_matrix(whole, axis(params, "weights"))[..., 0].to(k.dtype)
+        top = log.detach().amax(-1, keepdim=True)
+        weights, scale = (log - top).exp(), (-top[..., 0]).exp()
         outer = (k[..., :, None] * k[..., None, :]).flatten(-2)
         outputs = []
-        for queries, rows in zip(q.split(BLOCK, 2), weights.split(BLOCK, 2), strict=True):
+        blocks = zip(q.split(BLOCK, 2), weights.split(BLOCK, 2), scale.split(BLOCK, 2), strict=True)
+        for queries, rows, scales in blocks:
             grams = (rows @ outer).unflatten(-1, (k.shape[-1], -1))
-            solved = _solve(grams, queries, spec)
+            solved = _solve(grams, queries, spec, scales)
             outputs.append((rows * (solved @ k.mT)) @ v)
         return torch.cat(outputs, 2).to(x.v.dtype), past(whole)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..errors import Singular
 from ..functions import Constant as ConstantFunction
 from ..ingredient import Ingredient
 from ..spec import Spec
@@ -138,7 +139,10 @@ def tuned(
 
     def judged(constants: Constants) -> float:
         if constants not in seen:
-            found = error(constants)
+            try:
+                found = error(constants)
+            except Singular:  # too sharp a kernel, or too small a ridge: as bad as can be
+                found = math.inf
             seen[constants] = found if math.isfinite(found) else math.inf
         return seen[constants]
 

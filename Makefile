@@ -1,0 +1,110 @@
+# make app       installs what is missing into .venv and opens the explorer in the browser
+# make test      the tests, some minutes; make test-all adds the full grid
+#
+# PYTHON=python3.12      which Python makes .venv (3.11 to 3.13)
+# PORT=8501              the first port to try
+# TORCH_INDEX=...        package index to take torch from, such as one of builds without CUDA
+
+PYTHON ?= python3
+PORT ?= 8501
+TORCH_INDEX ?=
+CI ?=
+VENV := .venv
+BIN := $(VENV)/bin
+QUIET := $(shell test -t 2 || echo --quiet)
+PIP := $(BIN)/python -m pip --disable-pip-version-check install $(QUIET)
+SOURCES := app.py batch.py pages ttr_core experiments_db tests
+
+.DEFAULT_GOAL := help
+.PHONY: help app install test test-all test-grid check format clean
+
+help:
+	@echo "make app       open the explorer in the browser (installs into .venv the first time)"
+	@echo "make install   only install into .venv, so that .venv/bin/python batch.py runs"
+	@echo "make test      the tests (make test-all adds the full grid, make test-grid is only that)"
+	@echo "make check     format, lint and types, changing nothing; make format changes"
+	@echo "make clean     removes .venv and caches; your runs in var/ stay"
+
+# --- what is installed; a stamp per set makes the second start instant -------------------------
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+	  echo "This needs Python 3.11 to 3.13; $(PYTHON) is $$($(PYTHON) --version 2>&1)."; \
+	  echo "Install one of these and name it: make app PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot make virtual environments: its venv module is missing."; \
+	  echo "On Debian and Ubuntu: sudo apt install python3-venv"; exit 1; }
+	@echo "Making $(VENV) with $$($(PYTHON) --version)."
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.app: requirements.lock | $(BIN)/python
+ifneq ($(TORCH_INDEX),)
+	@echo "Downloading torch from $(TORCH_INDEX)."
+	@$(PIP) --index-url "$(TORCH_INDEX)" "$$(grep '^torch==' requirements.lock)"
+endif
+	@$(BIN)/python -c 'import torch' 2>/dev/null || { \
+	  echo "Downloading torch (on Linux with its CUDA libraries: some 3 GB) and the app's packages (0.2 GB)."; \
+	  echo "Without a GPU, TORCH_INDEX=... takes a build of 0.2 GB instead: see README.md."; }
+	@$(PIP) -r requirements.lock
+	@touch $@
+	@echo "Installed."
+
+$(VENV)/.tests: $(VENV)/.app tests/requirements.txt
+	@echo "Downloading the test tools (0.1 GB)."
+	@$(PIP) -c requirements.lock -r tests/requirements.txt
+	@touch $@
+
+install: $(VENV)/.app
+
+# --- the app -----------------------------------------------------------------------------------
+
+# The browser is opened unless there is none to open: in CI, or on Linux without a display.
+app: $(VENV)/.app
+	@port=$$($(BIN)/python -c "$$FREE_PORT" $(PORT)) || exit 1; \
+	[ "$$port" = "$(PORT)" ] || echo "Port $(PORT) is busy; using $$port."; \
+	headless=true; \
+	if [ -z "$(CI)" ] && { [ "$$(uname)" = Darwin ] || [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ]; }; \
+	then headless=false; fi; \
+	echo "Starting at http://localhost:$$port (Ctrl-C stops it)."; \
+	exec $(BIN)/python -m streamlit run app.py --server.port=$$port --server.headless=$$headless
+
+define FREE_PORT
+import socket, sys
+
+first = int(sys.argv[1])
+for port in range(first, min(first + 50, 65536)):
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        print(port)
+        sys.exit()
+sys.exit(f"No free port from {first} to {first + 49}. Choose another: make app PORT=9000")
+endef
+export FREE_PORT
+
+# --- tests and checks --------------------------------------------------------------------------
+
+test: $(VENV)/.tests
+	@$(BIN)/python -m pytest -q
+
+test-all: $(VENV)/.tests
+	@$(BIN)/python -m pytest -q --full-grid
+
+test-grid: $(VENV)/.tests
+	@$(BIN)/python -m pytest -q --full-grid -m "slow or full_grid"
+
+check: $(VENV)/.tests
+	@$(BIN)/ruff format --check $(SOURCES)
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/mypy
+
+format: $(VENV)/.tests
+	@$(BIN)/ruff format $(SOURCES)
+	@$(BIN)/ruff check --fix $(SOURCES)
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './var/*' -prune -exec rm -rf {} +

@@ -1,0 +1,31 @@
+"""The test-time-regression explorer: the browser door. Start it with ``make app``."""
+
+import streamlit as st
+
+from pages import _front_door
+
+st.set_page_config(
+    page_title="Test-time regression explorer", page_icon="docs/images/icon.png", layout="wide"
+)
+
+st.session_state[_front_door.ENTERED] = True
+st.navigation(
+    [
+        st.Page(
+            "pages/explore.py",
+            title="Explore",
+            icon=":material/explore:",
+            url_path="explore",
+            default=True,
+            help="Pick three ingredients and see the layer they make.",
+        ),
+        st.Page(
+            "pages/runs.py",
+            title="Runs",
+            icon=":material/table_rows:",
+            url_path="runs",
+            help="Every run in the store: filter, look closer, tag, export.",
+        ),
+    ],
+    position="top",
+).run()

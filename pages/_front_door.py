@@ -1,0 +1,23 @@
+"""Makes every address of a fresh server lead through app.py.
+
+Streamlit runs the files of a folder named ``pages`` on its own until app.py has declared the
+navigation once. The first visitor of a fresh server who opens ``/runs`` by its address would
+therefore get the bare page; this runs app.py instead, which leads to the page.
+"""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import streamlit as st
+
+APP = Path(__file__).resolve().parents[1] / "app.py"
+ENTERED = "entered"
+
+
+def enter() -> None:
+    """Goes on if app.py has led here, and through app.py otherwise; the first line of a page."""
+    if ENTERED not in st.session_state:
+        runpy.run_path(str(APP), run_name="__main__")
+        st.stop()

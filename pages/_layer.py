@@ -1,0 +1,240 @@
+"""The upper part of Explore: what layer the three ingredients make, in words and equations."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+
+import streamlit as st
+
+import ttr_core as ttr
+from pages import _options, _pickers, _ui
+from ttr_core.ingredient import Ingredient
+
+HEAD_SIZE, LENGTH = 64, 1024  # the sizes at which the state is counted
+SHOWN_NAMES, SHOWN_NEIGHBORS = 4, 5
+WHERE = r",\qquad "  # what parts a formula from the definition of a symbol in it: wraps there
+
+LAYER, SLOW, UNDEFINED = "layer", "slow", "undefined"
+BADGES = {
+    LAYER: ("layer", ":material/check_circle:", "green", "Well defined, with a fast exact solver."),
+    SLOW: (
+        "defined but slow",
+        ":material/hourglass_bottom:",
+        "orange",
+        "Well defined, but not for training.",
+    ),
+    UNDEFINED: (
+        "not a layer",
+        ":material/block:",
+        "red",
+        "These three ingredients do not determine an output for every query.",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the spec is a layer.
+
+    Args:
+        kind: ``layer``, ``slow`` (defined, not for training) or ``undefined``.
+        solver: the solver that runs it, or None.
+        reasons: why it is not a layer, or why it is slow.
+    """
+
+    kind: str
+    solver: str | None
+    reasons: tuple[str, ...]
+
+
+@st.cache_data(max_entries=1000, show_spinner=False)
+def verdict(text: str) -> Verdict:
+    """Returns the verdict on a spec."""
+    spec = ttr.Spec.parse(text)
+    objections = spec.objections()
+    if objections:
+        return Verdict(UNDEFINED, None, tuple(objections))
+    slow = ttr.caution(spec)
+    return Verdict(SLOW if slow else LAYER, ttr.resolve(spec).name, (slow,) if slow else ())
+
+
+def show(picked: _pickers.Picked) -> Verdict:
+    """Shows the layer and returns its verdict."""
+    found = verdict(picked.text)
+    name, more = st.columns([3, 2], vertical_alignment="center", gap="small")
+    with name.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.header(_title(picked, found), anchor=False, width="content")
+        if found.kind != UNDEFINED:
+            _badge(found)
+        for other in _other_names(picked):
+            st.badge(other, icon=":material/menu_book:", color="gray", help="Also published as")
+        if picked.layer:
+            paper = ttr.catalog[picked.layer].paper
+            st.caption(_ui.escaped(f"{paper.authors}, {paper.year}"), width="content")
+    if found.kind == UNDEFINED:
+        _not_a_layer(picked, found)
+        return found
+    with more.container(horizontal=True, horizontal_alignment="right", gap="xsmall"):
+        _looks_inside(picked)
+    _what_it_is(picked, found)
+    return found
+
+
+def _title(picked: _pickers.Picked, found: Verdict) -> str:
+    if picked.layer:
+        return picked.layer
+    if found.kind == UNDEFINED:
+        return "Not a layer"
+    names = ttr.catalog.of(picked.spec)
+    return names[0] if names else "Unpublished layer"
+
+
+def _other_names(picked: _pickers.Picked) -> tuple[str, ...]:
+    if verdict(picked.text).kind == UNDEFINED:
+        return ()
+    names = ttr.catalog.of(picked.spec)
+    shown = picked.layer or (names[0] if names else None)
+    return tuple(name for name in names if name != shown)[:SHOWN_NAMES]
+
+
+def _badge(found: Verdict) -> None:
+    label, icon, color, help = BADGES[found.kind]
+    st.badge(label, icon=icon, color=color, help=help)  # type: ignore[arg-type]
+
+
+def _not_a_layer(picked: _pickers.Picked, found: Verdict) -> None:
+    with st.container(border=True):
+        st.markdown("**Why not**")
+        for reason in found.reasons:
+            st.text(reason)
+        alternatives = picked.spec.alternatives()
+        if not alternatives:
+            st.caption("No single change makes it one. Choose another optimizer.")
+            return
+        st.markdown("**Layers one change away** – choose one to go on from it")
+        with st.container(horizontal=True, gap="small"):
+            for text in alternatives:
+                st.button(
+                    _ui.escaped(text),
+                    key=f"alternative.{text}",
+                    on_click=_pickers.set_spec,
+                    args=(text,),
+                    help="Makes this the spec.",
+                )
+
+
+@st.cache_data(max_entries=500, show_spinner="Comparing with every listed layer")
+def _described(text: str) -> ttr.Description:
+    return ttr.describe(ttr.Spec.parse(text))
+
+
+def _what_it_is(picked: _pickers.Picked, found: Verdict) -> None:
+    about = _described(picked.text)
+    for reason in found.reasons:
+        st.caption(f":orange[Slow:] {_ui.escaped(reason)}.")
+    st.caption(_ui.escaped(about.words))
+    equations, facts = st.columns([3, 2], gap="medium")
+    with equations.container(border=True, height="stretch", gap="xsmall"):
+        _equations(about)
+    with facts.container(border=True, height="stretch", gap="xsmall"):
+        _facts(picked, about, found)
+    _neighbors(picked, about)
+
+
+def _looks_inside(picked: _pickers.Picked) -> None:
+    with st.popover("Solvers", icon=":material/speed:", help="Who computes it, who refuses."):
+        _solvers(picked)
+    with st.popover("Source", icon=":material/code:", help="The definitions of its parts."):
+        _source(picked)
+    if picked.layer:
+        with st.popover("Paper", icon=":material/menu_book:", help="Where it was published."):
+            _paper(picked.layer)
+
+
+def _equations(about: ttr.Description) -> None:
+    for name, latex, help in (
+        ("Objective", about.objective, "What the memory minimizes at each step t."),
+        ("Update", about.update, "How the memory goes on when token t arrives."),
+        ("Output", about.read, "How the query is answered."),
+    ):
+        label, formula = st.columns([2, 9], vertical_alignment="center", gap="xsmall")
+        label.caption(name, help=help)
+        with formula.container(horizontal=True, vertical_alignment="center", gap="medium"):
+            for part in latex.split(WHERE):
+                st.latex(part, width="content")
+
+
+def _facts(picked: _pickers.Picked, about: ttr.Description, found: Verdict) -> None:
+    floats = ttr.state_size(picked.spec, HEAD_SIZE, HEAD_SIZE, LENGTH)
+    st.metric(
+        "State per head",
+        f"{_ui.count(floats)} floats",
+        help=f"Numbers kept between tokens by a head with K = V = {HEAD_SIZE}, after {LENGTH} "
+        f"tokens. Over all heads: {about.state_size}.",
+    )
+    rows = {
+        "State": about.state_size.replace("^2", "²").replace("^3", "³"),
+        "Cost per head": about.cost.replace("^2", "²").replace("^3", "³"),
+        "Solver": found.solver,
+        "Forgetting": about.forgets,
+        "Same as": "; ".join(about.same_as),
+    }
+    for name, text in rows.items():
+        if text:
+            st.caption(f"**{name}** {_ui.escaped(text)}")
+
+
+def _neighbors(picked: _pickers.Picked, about: ttr.Description) -> None:
+    others = [(n, d) for n, d in about.neighbors if n != picked.layer][:SHOWN_NEIGHBORS]
+    if not others:
+        return
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+        st.caption("Nearest published", width="content")
+        for name, difference in others:
+            st.button(
+                f"**{name}** {_ui.escaped(difference)}",
+                key=f"neighbor.{name}",
+                type="tertiary",
+                icon=":material/arrow_forward:",
+                on_click=_go_to,
+                args=(name,),
+                help=f"Show {name}.",
+            )
+
+
+def _go_to(layer: str) -> None:
+    _pickers.set_spec(str(ttr.catalog[layer].spec))
+    _options.assign("layer", layer)
+
+
+def _solvers(picked: _pickers.Picked) -> None:
+    st.markdown("**Who computes this layer**")
+    running = verdict(picked.text).solver
+    for name, refusal in ttr.explain(picked.spec).items():
+        with st.container(horizontal=True, gap="small", width=520):
+            icon = ":material/check:" if refusal is None else ":material/close:"
+            st.badge(name, icon=icon, color="green" if refusal is None else "gray")
+            st.text(refusal or ("runs it" if name == running else "could run it, but slower"))
+
+
+def _source(picked: _pickers.Picked) -> None:
+    """Shows the classes that define the ingredients, as they stand in the code."""
+    for part in parts(picked.spec):
+        st.code(inspect.getsource(type(part)), language="python", width=760, height=320)
+
+
+def parts(spec: ttr.Spec) -> tuple[Ingredient, ...]:
+    """Returns the ingredients with the factors of a product one by one."""
+    return (*spec.weights.factors(), spec.function, spec.optimizer, spec.loss, spec.readout)
+
+
+def _paper(layer: str) -> None:
+    entry = ttr.catalog[layer]
+    paper = entry.paper
+    st.markdown(f"**{paper.title}**")
+    st.text(f"{paper.authors}, {paper.year}")
+    st.link_button(paper.url, paper.url, icon=":material/open_in_new:")
+    st.caption(entry.summary)
+    st.caption(f"Deviation: {entry.deviation or 'none known'}")
+    st.caption(f"Evidence: {entry.evidence}")

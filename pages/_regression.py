@@ -1,0 +1,292 @@
+"""The middle of Explore: online regression and the attention map, redrawn with every knob.
+
+Nothing is trained and nothing is stored. Results are cached by the spec and the settings;
+every computation goes through the server's one door and is clamped to sizes that answer at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+import ttr_core as ttr
+from pages import _charts, _options, _ui
+from pages._layer import SLOW, Verdict, verdict
+from pages._pickers import Picked
+from ttr_core.errors import RequestError
+from ttr_core.ingredient import Option
+from ttr_core.tasks.regression import Regression
+
+PREFIX = "regression"
+MOST = {"seq_len": 1024, "dim": 128, "sequences": 64}
+"""The largest sizes that the page computes at once; the command line takes larger ones."""
+SLOW_SIZES = {"seq_len": 32, "dim": 8, "sequences": 4, "constants": "fixed"}
+"""Sizes for a layer that is defined but slow."""
+MAP_TOKENS, SLOW_MAP_TOKENS = 64, 24
+COMPARED = ("softmax-attention", "linear-attention")  # beside the layer, until people choose
+MOST_COMPARED = 6
+MAIN = ("process", "seq_len", "dim", "noise", "constants")
+FIXED = ("decay", "step", "scale", "ridge")  # knobs that only count when constants are fixed
+NOTHING = {"light": "#F4F6F8", "dark": "#1F2730"}  # the color of a weight of zero
+BASELINES = {
+    "repeat_last": "repeat the last value",
+    "fixed_linear": "best fixed linear map",
+    "noise_floor": "noise floor",
+}
+
+
+def options() -> tuple[Option, ...]:
+    """Returns the settings, their sizes limited to what a page computes at once."""
+    return tuple(
+        dataclasses.replace(option, high=MOST[option.name]) if option.name in MOST else option
+        for option in Regression.options()
+    )
+
+
+def address_options() -> dict[str, Option]:
+    """Returns the settings by their names in the address."""
+    return {f"{PREFIX}.{option.name}": option for option in (*options(), SEED)}
+
+
+SEED = Option("seed", "int", 0, 0, 2**31 - 1, (), "Decides the sequences.")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What the chart shows of one layer.
+
+    Args:
+        error: mean squared error at every step.
+        spread: its standard error.
+        facts: rows of what was tuned.
+        metrics: means by name.
+        baselines: what needs no layer, at every step, by name.
+    """
+
+    error: tuple[float, ...]
+    spread: tuple[float, ...]
+    facts: tuple[Mapping[str, Any], ...]
+    metrics: Mapping[str, float]
+    baselines: Mapping[str, tuple[float, ...]]
+
+
+@st.cache_data(max_entries=500, show_spinner=False)
+def _curve(text: str, settings: tuple[tuple[str, Any], ...], seed: int) -> Curve:
+    """Computes one layer's curve; ``text`` is the expanded spec, so that aliases share it."""
+    with _ui.computing():
+        found = Regression(**dict(settings)).evaluate(ttr.Spec.parse(text), seed)
+    curves = found.curves
+    return Curve(
+        tuple(curves["error"]),
+        tuple(curves["error_se"]),
+        tuple(found.tables["constants"]),
+        found.metrics,
+        {name: tuple(curves[name]) for name in BASELINES},
+    )
+
+
+@st.cache_data(max_entries=200, show_spinner=False)
+def _map(text: str, settings: tuple[tuple[str, Any], ...], seed: int, tokens: int) -> pd.DataFrame:
+    """Computes the attention map of the first tokens of one sequence of the process."""
+    task = Regression(**dict(settings))
+    short = dataclasses.replace(task, seq_len=tokens, sequences=2)
+    with _ui.computing():
+        constants = task.constants_of(ttr.Spec.parse(text), seed)
+        data = short.data(seed)
+        q, k, v = (part[:1, :1] for part in (data.q, data.k, data.v))
+        if task.keys == "l2":
+            q, k = (part / part.norm(dim=-1, keepdim=True) for part in (q, k))
+        weights = ttr.attention_map(constants.spec, constants.stream(q, k, v))[0, 0]
+    rows, columns = weights.tril().isfinite().nonzero(as_tuple=True)
+    past = columns <= rows
+    rows, columns = rows[past], columns[past]
+    values = weights[rows, columns].detach()
+    return pd.DataFrame(
+        {"query": rows.tolist(), "token": columns.tolist(), "weight": values.tolist()}
+    )
+
+
+def show(picked: Picked, found: Verdict) -> None:
+    """Shows the section; its own knobs redraw nothing but it."""
+    st.fragment(_section)(picked, found)
+
+
+def _section(picked: Picked, found: Verdict) -> None:
+    st.subheader("Online regression, nothing trained", anchor=False)
+    task, seed, compared = _knobs(picked, found)
+    if task is None:
+        return
+    chart, attention = st.columns([3, 2], gap="medium")
+    with chart, _said_in_words():
+        _curves(picked, task, seed, compared)
+    with attention, _said_in_words():
+        _attention(picked, task, seed, found)
+
+
+@contextmanager
+def _said_in_words() -> Iterator[None]:
+    """Shows what is refused, and what breaks down numerically, in place of a chart."""
+    try:
+        yield
+    except RequestError as error:
+        _options.refused(error)
+    except (RuntimeError, ArithmeticError) as error:  # what PyTorch raises: no factorization, ...
+        _ui.failed("This could not be computed", f"{error}\nFixed constants may help.")
+
+
+# --- knobs -------------------------------------------------------------------------------------
+
+
+def _knobs(picked: Picked, found: Verdict) -> tuple[Regression | None, int, list[str]]:
+    known = {option.name: option for option in options()}
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        for name in MAIN:
+            _control(known[name])
+        fixed = st.session_state.get(f"{PREFIX}.constants") == "fixed"
+        for name in FIXED if fixed else ():
+            _control(known[name])
+        _control(SEED)
+        with st.popover("More", icon=":material/tune:", help="The other settings of the process."):
+            for name in known:
+                if name not in MAIN and name not in FIXED:
+                    _options.control(known[name], f"{PREFIX}.{name}")
+    compared = st.multiselect(
+        "Compare with",
+        list(ttr.catalog),
+        default=None if _options.is_assigned("compare") else _compared_at_first(),
+        key="compare",
+        bind="query-params",
+        max_selections=MOST_COMPARED,
+        help="Published layers to draw in the same chart. Identical specs share one line.",
+    )
+    settings = {
+        name: st.session_state.get(f"{PREFIX}.{name}", o.default) for name, o in known.items()
+    }
+    if found.kind == SLOW:
+        settings.update(SLOW_SIZES)
+        st.caption(
+            f"This layer is slow, so it is shown at {SLOW_SIZES['seq_len']} steps, dimension "
+            f"{SLOW_SIZES['dim']} and {SLOW_SIZES['sequences']} sequences, and not tuned."
+        )
+    try:
+        return Regression(**settings), int(st.session_state[f"{PREFIX}.seed"]), compared
+    except RequestError as error:
+        _options.refused(error)
+        return None, 0, []
+
+
+def _control(option: Option) -> None:
+    widths = {"process": 170, "constants": 140, "seq_len": 130}
+    with st.container(width=widths.get(option.name, 105)):
+        _options.control(option, f"{PREFIX}.{option.name}")
+
+
+def _compared_at_first() -> list[str]:
+    return [name for name in COMPARED if name in ttr.catalog]
+
+
+# --- the chart ---------------------------------------------------------------------------------
+
+
+def _lines(picked: Picked, compared: list[str]) -> dict[str, str]:
+    """Returns expanded spec -> label; layers with the same spec share a line and a label."""
+    names = ttr.catalog.of(picked.spec)
+    own = picked.layer or (names[0] if names else picked.text)
+    labels = {picked.spec.expanded: [own]}
+    for name in compared:
+        spec = ttr.catalog[name].spec
+        known = labels.setdefault(spec.expanded, [])
+        if name not in known:
+            known.append(name)
+    return {text: " = ".join(names) for text, names in labels.items()}
+
+
+def _curves(picked: Picked, task: Regression, seed: int, compared: list[str]) -> None:
+    settings = tuple(task.settings().items())
+    lines = {
+        text: label
+        for text, label in _lines(picked, compared).items()
+        if text == picked.spec.expanded or verdict(text).kind != SLOW
+    }
+    started = time.perf_counter()
+    place = st.empty()
+    found = {}
+    for i, (text, label) in enumerate(lines.items()):
+        if time.perf_counter() - started > 1:
+            place.progress(i / len(lines), text=f"Computing {label}")
+        found[label] = _curve(text, settings, seed)
+    place.empty()
+    own = found[lines[picked.spec.expanded]]
+    data = _frame(found, own.baselines, task.seq_len)
+    st.altair_chart(
+        _charts.curves(data, list(found), "step t", "squared error", True, task.switch_step),
+        key="regression-curves",
+        alt=f"Squared error at each step of {', '.join(found)}; mean {own.metrics['error']:.3g}",
+    )
+    _below(found, own, task)
+
+
+def _frame(
+    found: Mapping[str, Curve], baselines: Mapping[str, tuple[float, ...]], steps: int
+) -> pd.DataFrame:
+    parts = [
+        pd.DataFrame({
+            "series": label,
+            "step": range(steps),
+            "value": curve.error,
+            "low": [max(e - s, e / 10) for e, s in zip(curve.error, curve.spread, strict=True)],
+            "high": [e + s for e, s in zip(curve.error, curve.spread, strict=True)],
+            "baseline": False,
+        })
+        for label, curve in found.items()
+    ]  # fmt: skip
+    parts += [
+        pd.DataFrame({"series": BASELINES[name], "step": range(steps), "value": values,
+                      "low": values, "high": values, "baseline": True})
+        for name, values in baselines.items()
+    ]  # fmt: skip
+    return pd.concat(parts, ignore_index=True)
+
+
+def _below(found: Mapping[str, Curve], own: Curve, task: Regression) -> None:
+    means = " · ".join(
+        f"{_ui.escaped(label)} **{c.metrics['error']:.3g}**" for label, c in found.items()
+    )
+    st.caption(f"Mean squared error: {means}")
+    tuned = ", ".join(f"{row['name']} = {_options.shown(row['value'])}" for row in own.facts)
+    if tuned:
+        st.caption(f"{task.constants.capitalize()}: {tuned} (a decay is the log of what is kept)")
+    with st.popover("What am I looking at?", icon=":material/help:", type="tertiary"):
+        st.markdown(
+            "At step t the memory holds the pairs seen so far, is asked about the next key and "
+            "should answer with the next value; no step sees its own answer. Error 1 is what "
+            "predicting zero costs. At the dashed line the process changes: a good memory forgets "
+            "what no longer holds. Bands are standard errors over sequences. The gray lines need "
+            "no memory: the newest value again, the best fixed map, and the noise nobody can beat."
+        )
+
+
+# --- the map -----------------------------------------------------------------------------------
+
+
+def _attention(picked: Picked, task: Regression, seed: int, found: Verdict) -> None:
+    tokens = min(task.seq_len, SLOW_MAP_TOKENS if found.kind == SLOW else MAP_TOKENS)
+    exact = picked.spec.linear_in_v
+    tokens = tokens if exact else min(tokens, SLOW_MAP_TOKENS)
+    data = _map(picked.spec.expanded, tuple(task.settings().items()), seed, tokens)
+    signed = bool((data["weight"] < -1e-6).any())
+    st.altair_chart(
+        _charts.heatmap(data, signed, NOTHING[st.context.theme.type or "light"]),
+        key="regression-map",
+        alt=f"How much of each past value is in each output, over {tokens} tokens",
+    )
+    kind = "Effective attention" if exact else "Average attention (this layer is not linear in v)"
+    st.caption(f"{kind}: how much of value i is in output t, over {tokens} tokens of one sequence"
+               + (", orange where negative" if signed else ""))  # fmt: skip

@@ -1,0 +1,253 @@
+"""The lower part of Runs: what the picked runs did, and what people say of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import streamlit as st
+
+from experiments_db import queries
+from experiments_db.errors import StoreError
+from experiments_db.store import Store
+from pages import _charts, _copy, _options, _ui
+from ttr_core.errors import RequestError
+from ttr_core.experiment import Experiment
+from ttr_core.ingredient import options_of
+
+MAX_NOTE, MAX_TAG = 2000, 40
+FACTS = (
+    ("Accuracy", "accuracy", _ui.percent, "On the test set, at the queries."),
+    ("Error", "error", lambda x: "–" if x is None else f"{x:.4g}", "Mean squared error."),
+    ("Loss", "loss", lambda x: "–" if x is None else f"{x:.3f}", "Last training loss, in nats."),
+    ("Steps", "steps", _ui.count, "Optimizer steps taken."),
+    ("Time", "seconds", _ui.seconds, "Of the whole run."),
+    ("To target", "seconds_to_target", _ui.seconds, "Training time to the target accuracy."),
+    ("Parameters", "parameters", _ui.count, "Learned numbers in the model."),
+    ("State", "state_size", _ui.count, "Floats of memory at the run's own sizes, all layers."),
+    ("Learning rate", "lr", lambda x: "–" if x is None else f"{x:.3g}", "Its peak."),
+)
+
+
+def show(store: Store, picked: list[str]) -> None:
+    """Shows one run in full, or several side by side."""
+    try:
+        runs = [run for run_id in picked if (run := queries.run(store, run_id)) is not None]
+    except StoreError as error:
+        _ui.failed("The store could not be read", str(error))
+        return
+    if not runs:
+        st.text(f"The store has no run {', '.join(picked)}.")
+        return
+    if len(runs) == 1:
+        _one(store, runs[0])
+    else:
+        st.subheader(f"{len(runs)} runs", anchor=False)
+        _curves(store, runs)
+    if not store.readonly:
+        _edit(store, runs)
+
+
+def _one(store: Store, run: dict[str, Any]) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.subheader(_ui.escaped(run["layer"] or run["spec"]), anchor=False, width="content")
+        _ui.status_badge(run["status"])
+        st.text(run["run_id"])
+    if run.get("layer"):
+        st.text(run["spec"])
+    if run.get("message"):
+        st.code(run["message"], language=None, wrap_lines=True)
+    _facts(run)
+    _curves(store, [run])
+    _tables(store, run)
+    settings, again = st.columns([2, 3], gap="medium")
+    with settings.expander("Configuration", icon=":material/tune:"):
+        st.json(run["config"])
+        st.download_button(
+            "config.json",
+            json.dumps(run["config"], indent=2),
+            "config.json",
+            icon=":material/download:",
+            on_click="ignore",
+            key="config.json",
+            help="Everything that defines the run.",
+        )
+    with again.expander("Do it again", icon=":material/replay:", expanded=True):
+        _again(run)
+
+
+def _facts(run: dict[str, Any]) -> None:
+    given = [fact for fact in FACTS if run.get(fact[1]) is not None]
+    with st.grid("auto", min_column_width=120):
+        for name, key, read, help in given:
+            st.metric(name, read(run[key]), help=help)
+
+
+def _curves(store: Store, runs: list[dict[str, Any]]) -> None:
+    data = queries.curves(store, [run["run_id"] for run in runs])
+    if data.empty:
+        st.caption("No curves are stored for this.")
+        return
+    labels = {run["run_id"]: _label(run, len(runs)) for run in runs}
+    data = data.assign(run=data["run_id"].map(labels))
+    names = list(dict.fromkeys(data["name"]))
+    with st.grid(min(2, len(names))):
+        for name in names:
+            chart = _charts.runs(data[data["name"] == name], name)
+            st.altair_chart(
+                chart, key=f"curve.{name}", alt=f"{name} of {', '.join(labels.values())}"
+            )
+
+
+def _label(run: dict[str, Any], count: int) -> str:
+    name = run["layer"] or run["spec"]
+    return name if count == 1 else f"{name} · seed {run['seed']} · {run['run_id'][-4:]}"
+
+
+def _tables(store: Store, run: dict[str, Any]) -> None:
+    by = queries.metrics_by(store, run["run_id"])
+    tables = queries.tables(store, run["run_id"])
+    if by.empty and not tables:
+        return
+    with st.expander("Tables", icon=":material/table:"):
+        if not by.empty:
+            st.caption("Accuracy by group")
+            st.dataframe(by, hide_index=True, alt="Accuracy by group")
+        for name, table in tables.items():
+            st.caption(name.replace("_", " ").capitalize())
+            st.dataframe(table, hide_index=True, alt=name)
+
+
+# --- run it again ------------------------------------------------------------------------------
+
+
+def _again(run: dict[str, Any]) -> None:
+    st.button(
+        "Open in Explore",
+        icon=":material/explore:",
+        key="open",
+        on_click=_carry,
+        args=(run,),
+        help="With this run's layer and settings.",
+    )
+    if st.session_state.pop("go_to_explore", False):
+        st.switch_page("pages/explore.py")
+    try:
+        st.code(_command(run), language="bash", wrap_lines=True)
+    except RequestError as error:  # a run of another version, whose settings are gone
+        st.caption("This version cannot read the run's configuration any more.")
+        st.text(str(error))
+
+
+def _settings(run: dict[str, Any]) -> dict[str, Any]:
+    """Returns the run's settings that differ from their defaults, by ``group.name``."""
+    experiment = Experiment.from_config(run["config"])
+    found = {}
+    for group in ("task", "model", "train"):
+        part = getattr(experiment, group)
+        for option in options_of(type(part)):
+            value = getattr(part, option.name)
+            if option.name not in ("layers", "frame") and value != option.default:
+                found[f"{group}.{option.name}"] = value
+    return found
+
+
+def _command(run: dict[str, Any]) -> str:
+    return _copy.command(
+        run["task"], run["layer"], run["spec"], _settings(run), run["frame"], run["seed"]
+    )
+
+
+def _carry(run: dict[str, Any]) -> None:
+    """Puts the run's layer and settings where Explore finds them."""
+    _options.assign("spec", run["spec"])
+    _options.assign("layer", run["layer"] or "")
+    for key, value in (("task", run["task"]), ("frame", run["frame"]), ("seed", run["seed"])):
+        _options.assign(key, value)
+    for key, value in _settings(run).items():
+        _options.assign(key, value)
+    st.session_state["go_to_explore"] = True
+
+
+# --- what people say of it ---------------------------------------------------------------------
+
+
+def _edit(store: Store, runs: list[dict[str, Any]]) -> None:
+    ids = [run["run_id"] for run in runs]
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        starred = all(run["starred"] for run in runs)
+        _action(
+            "Unstar" if starred else "Star",
+            ":material/star:",
+            "Marks what you come back to.",
+            store.unstar if starred else store.star,
+            ids,
+        )
+        archived = all(run["archived"] for run in runs)
+        _action(
+            "Bring back" if archived else "Archive",
+            ":material/archive:",
+            "Hides a run; nothing is lost.",
+            store.restore if archived else store.archive,
+            ids,
+        )
+        tags = sorted({tag for run in runs for tag in run["tags"]})
+        _tags(store, ids, tags)
+    if len(runs) == 1:
+        _note(store, runs[0])
+
+
+def _action(
+    name: str, icon: str, help: str, act: Callable[[list[str]], int], ids: list[str]
+) -> None:
+    st.button(name, icon=icon, help=help, key=f"act.{name}", on_click=_done, args=(act, ids))
+
+
+def _done(act: Callable[..., int], *arguments: Any) -> None:
+    """Carries out an edit and keeps what went wrong, so that the page can say it."""
+    try:
+        act(*arguments)
+    except StoreError as error:
+        st.session_state["edit_error"] = str(error)
+
+
+def _tags(store: Store, ids: list[str], tags: list[str]) -> None:
+    chosen = st.multiselect(
+        "Tags",
+        tags,
+        default=tags,
+        accept_new_options=True,
+        key=f"tags.{','.join(ids)}",
+        width=320,
+        placeholder="add a tag",
+        help="Type a new one and press Enter.",
+    )
+    added = [tag.strip()[:MAX_TAG] for tag in chosen if tag.strip() and tag not in tags]
+    removed = [tag for tag in tags if tag not in chosen]
+    if added or removed:
+        if added:
+            _done(store.tag, ids, added)
+        if removed:
+            _done(store.untag, ids, removed)
+        st.session_state.pop(f"tags.{','.join(ids)}", None)
+        st.rerun()
+    if "edit_error" in st.session_state:
+        _ui.failed("That could not be stored", st.session_state.pop("edit_error"))
+
+
+def _note(store: Store, run: dict[str, Any]) -> None:
+    key = f"note.{run['run_id']}"
+
+    def save() -> None:
+        _done(store.set_note, [run["run_id"]], st.session_state[key][:MAX_NOTE])
+
+    st.text_area(
+        "Note",
+        value=run["note"] or "",
+        key=key,
+        on_change=save,
+        max_chars=MAX_NOTE,
+        height=80,
+        help="Saved when you leave the field.",
+    )

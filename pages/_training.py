@@ -1,0 +1,329 @@
+"""The lower part of Explore: train the layer in a worker process and watch it.
+
+The script never trains. It asks the server's Supervisor for a job, keeps the job's name and draws
+what the job reports, so that no click can interrupt a run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from experiments_db import plan, queries
+from experiments_db.errors import StoreError
+from experiments_db.jobs import Job, Snapshot
+from experiments_db.runner import Supervisor
+from experiments_db.store import Store
+from pages import _charts, _copy, _options, _ui
+from pages._pickers import Picked
+from ttr_core.errors import RequestError
+from ttr_core.experiment import Experiment
+from ttr_core.ingredient import Option, options_of
+from ttr_core.model import ModelConfig
+from ttr_core.tasks import TASKS
+from ttr_core.training import TrainConfig
+
+FRAMES = ("standard", "paper", "published")
+MAIN = {
+    "task": ("pairs", "seq_len", "variant"),
+    "model": ("d_model", "depth"),
+    "train": ("lr", "steps", "batch_size"),
+}
+"""The settings that stand side by side; all others wait behind *More settings*."""
+ELSEWHERE = {"layers", "frame"}  # settings that have a control of their own
+FRAME = Option(
+    "frame",
+    "choice",
+    "standard",
+    None,
+    None,
+    FRAMES,
+    "What stands around the memory. standard: the controlled comparison. paper: the MQAR setting "
+    "of the test-time-regression paper. published: the layer's own",
+)
+SEED = Option("seed", "int", 0, 0, 2**31 - 1, (), "Decides initial weights and training batches.")
+REDRAW_SECONDS = 0.7
+SHOWN_RUNS = 8
+
+
+def groups(task: str) -> dict[str, tuple[Option, ...]]:
+    """Returns every setting of a training run by its group."""
+    model = tuple(o for o in options_of(ModelConfig) if o.name not in ELSEWHERE)
+    return {"task": TASKS[task].options(), "model": model, "train": options_of(TrainConfig)}
+
+
+def trained_tasks() -> list[str]:
+    """Returns the names of the tasks that train something."""
+    return [name for name, cls in TASKS.items() if cls.trained]
+
+
+def address_options() -> dict[str, Option]:
+    """Returns the settings that the address may name, by their names in it."""
+    task = st.query_params.get("task", "mqar")
+    known = groups(task if task in trained_tasks() else "mqar")
+    named = {f"{group}.{o.name}": o for group, options in known.items() for o in options}
+    return {**named, "seed": SEED, "frame": FRAME, "task": _task_option()}
+
+
+def _task_option() -> Option:
+    names = tuple(trained_tasks())
+    return Option("task", "choice", names[0], None, None, names, "What is learned.")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A training run as the form asks for it.
+
+    Args:
+        task: the task's name.
+        frame: what stands around the memory.
+        sets: settings that differ from their defaults.
+        seed: the seed.
+    """
+
+    task: str
+    frame: str
+    sets: dict[str, Any]
+    seed: int
+
+
+def show(picked: Picked) -> None:
+    """Shows the form, what the store knows already, and the job of this session."""
+    st.subheader("Train it", anchor=False)
+    asked = _form(picked)
+    try:
+        experiment = plan.request(
+            layer=picked.layer,
+            spec=None if picked.layer else picked.text,
+            task=asked.task,
+            frame=asked.frame,
+            sets={key: _copy.written(value) for key, value in asked.sets.items()},
+            seed=asked.seed,
+        )
+    except RequestError as error:
+        _options.refused(error)
+        return
+    store = _ui.store()
+    if store is None:
+        return
+    known = _known(store, experiment)
+    if store.readonly:
+        st.caption("This server only shows what is in its store: training is off.")
+    else:
+        _train(experiment, known)
+    _already(known)
+    _as_text(picked, asked)
+
+
+# --- the form ----------------------------------------------------------------------------------
+
+
+def _form(picked: Picked) -> Asked:
+    names = trained_tasks()
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        task = st.selectbox(
+            "Task",
+            names,
+            key="task",
+            bind="query-params",
+            width=150,
+            format_func=str.upper,
+            help=TASKS[st.session_state.get("task", names[0])].summary(),
+        )
+        frame = _options.control(FRAME, "frame")
+        known = groups(task)
+        for group, wanted in MAIN.items():
+            named = {option.name: option for option in known[group]}
+            for option in (named[name] for name in wanted if name in named):
+                with st.container(width=_width(option)):
+                    _options.control(option, f"{group}.{option.name}")
+        with st.container(width=110):
+            seed = _options.control(SEED, "seed")
+    with st.expander("More settings"):
+        _more(known)
+    sets = {
+        f"{group}.{name}": value
+        for group, options in known.items()
+        for name, value in _options.values(options, group).items()
+    }
+    return Asked(task, frame or "standard", sets, seed)
+
+
+def _width(option: Option) -> int:
+    return 260 if option.kind == "choice" else 120
+
+
+def _more(known: dict[str, tuple[Option, ...]]) -> None:
+    for group, options in known.items():
+        rest = [option for option in options if option.name not in MAIN[group]]
+        if rest:
+            st.caption(group.capitalize())
+            with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+                for option in rest:
+                    with st.container(width=_width(option) + 20):
+                        _options.control(option, f"{group}.{option.name}")
+
+
+# --- start, stop, watch ------------------------------------------------------------------------
+
+
+def _known(store: Store, experiment: Experiment) -> Any:
+    try:
+        return queries.same_config(store, plan.config_hash(experiment.config()))
+    except StoreError as error:
+        _ui.failed("The store could not be read", str(error))
+        return None
+
+
+def _train(experiment: Experiment, known: Any) -> None:
+    supervisor = _ui.supervisor()
+    if supervisor is None:
+        return
+    supervisor.warm()
+    job = _job(supervisor)
+    active = job is not None and not job.ended
+    again = known is not None and len(known) > 0
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if st.button(
+            "Train again" if again else "Train",
+            key="train",
+            type="primary",
+            icon=":material/play_arrow:",
+            disabled=active,
+            help="Trains in a process of its own; the run is stored.",
+        ):
+            _start(supervisor, experiment, fresh=again)
+            st.rerun()
+        st.button(
+            "Stop",
+            key="stop",
+            icon=":material/stop:",
+            disabled=not active,
+            on_click=None if job is None else job.cancel,
+            help="Ends the run between two steps; what it has reached is stored.",
+        )
+        keep = st.toggle(
+            "Keep running when I leave",
+            key="keep",
+            help="Otherwise a run stops a minute after nobody looks at it.",
+        )
+        steps, batch = experiment.train.steps, experiment.train.batch_size
+        st.caption(f"At most {_ui.count(steps)} steps of {_ui.count(batch)} sequences")
+    if job is not None:
+        job.keep = keep
+        st.fragment(_live, run_every=REDRAW_SECONDS if active else None)(supervisor, job.id)
+
+
+def _start(supervisor: Supervisor, experiment: Experiment, fresh: bool) -> None:
+    job = supervisor.start(experiment, fresh=fresh, keep=st.session_state.get("keep", False))
+    st.session_state["job"] = job.id
+
+
+def _job(supervisor: Supervisor) -> Job | None:
+    """Returns the job that this session, or the address it came from, watches."""
+    name = st.session_state.get("job") or st.query_params.get("run", "")
+    if not name:
+        return None
+    return supervisor.watch(name, _ui.watch_until_left(supervisor))
+
+
+def _live(supervisor: Supervisor, job_id: str) -> None:
+    """Draws a job; while it works this reruns by itself, and once more when it has ended."""
+    job = supervisor.watch(job_id, _ui.session_id())
+    if job is None:
+        return
+    now = job.snapshot()
+    if now.run_id and st.query_params.get("run") != now.run_id:
+        st.query_params["run"] = now.run_id
+    with st.container(border=True, key="live"):
+        _headline(job, now)
+        if now.losses or now.accuracies:
+            loss, accuracy = st.columns(2, gap="medium")
+            loss.altair_chart(
+                _charts.learning(now.losses, "training loss", now.steps, False),
+                key="live.loss",
+                alt=_said("Training loss", now.losses),
+            )
+            accuracy.altair_chart(
+                _charts.learning(now.accuracies, "accuracy", now.steps, True),
+                key="live.accuracy",
+                alt=_said("Accuracy", now.accuracies),
+            )
+        if now.ended:
+            _ended(now)
+    if now.ended and st.session_state.get("drawn_to_the_end") != job_id:
+        st.session_state["drawn_to_the_end"] = job_id
+        st.rerun()
+
+
+def _said(what: str, points: tuple[tuple[int, float], ...]) -> str:
+    return f"{what}: {points[-1][1]:.3g} at step {points[-1][0]}" if points else f"{what}: none yet"
+
+
+def _headline(job: Job, now: Snapshot) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        _ui.status_badge(now.status)
+        st.text(", ".join(job.experiment.model.layers))
+    if now.ended:
+        return
+    share = min(1.0, now.step / now.steps) if now.steps else 0.0
+    left = (
+        f"at most {_ui.seconds(now.remaining)} to go" if now.remaining is not None else "starting"
+    )
+    st.progress(share, text=f"Step {now.step} of {now.steps or '…'} · {left}")
+
+
+def _ended(now: Snapshot) -> None:
+    if now.status == "existing":
+        st.caption("The store holds this run already; see below.")
+        return
+    if now.error:
+        st.text(now.error)
+    facts = {
+        "Test accuracy": _ui.percent(now.metrics.get("accuracy", now.accuracy)),
+        "Steps": _ui.count(now.step),
+        "Time": _ui.seconds(now.seconds),
+        "Tokens per second": _ui.count(now.tokens_per_second),
+    }
+    for column, (name, value) in zip(st.columns(len(facts)), facts.items(), strict=True):
+        column.metric(name, value)
+    if now.run_id:
+        st.page_link(
+            "pages/runs.py",
+            label="All about this run",
+            icon=":material/table_rows:",
+            query_params={"run": now.run_id},
+        )
+
+
+# --- what is known already ---------------------------------------------------------------------
+
+
+def _already(known: Any) -> None:
+    if known is None or known.empty:
+        return
+    st.caption("In the store for this very configuration")
+    columns = ["run_id", "status", "accuracy", "loss", "steps", "seconds", "started_at"]
+    st.dataframe(
+        known[[c for c in columns if c in known]].head(SHOWN_RUNS),
+        hide_index=True,
+        alt="Runs of this configuration in the store",
+        column_config={
+            "run_id": "Run",
+            "status": "Status",
+            "accuracy": st.column_config.NumberColumn("Accuracy", format="percent"),
+            "loss": st.column_config.NumberColumn("Loss", format="%.3f"),
+            "steps": "Steps",
+            "seconds": st.column_config.NumberColumn("Time (s)", format="%.1f"),
+            "started_at": st.column_config.DatetimeColumn("Started", format="distance"),
+        },
+    )
+
+
+def _as_text(picked: Picked, asked: Asked) -> None:
+    with st.expander("The same on the command line and in Python", icon=":material/terminal:"):
+        call = (asked.task, picked.layer, picked.text, asked.sets, asked.frame, asked.seed)
+        st.code(_copy.command(*call), language="bash", wrap_lines=True)
+        st.code(_copy.run_snippet(*call), language="python")

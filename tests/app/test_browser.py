@@ -1,0 +1,143 @@
+"""The real app in headless Chromium: one whole journey, nothing leaves the machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlparse
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update",
+]  # fmt: skip
+LONG = 60_000  # ms
+Visit = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(params=["light", "dark"])
+def scheme(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def visit(browser: Browser, server: str) -> Iterator[Visit]:
+    """Opens pages; afterwards every request must have stayed here and no error box have shown."""
+    outside: list[str] = []
+    errors: list[str] = []
+    contexts: list[BrowserContext] = []
+
+    def opened(path: str = "", scheme: str = "light") -> Page:
+        context = browser.new_context(color_scheme=scheme, viewport={"width": 1440, "height": 1000})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        page.on("request", lambda r: outside.append(r.url) if _is_outside(r.url) else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(f"{server}/{path}")
+        settle(page)
+        return page
+
+    yield opened
+    for context in contexts:
+        for page in context.pages:
+            expect(page.get_by_test_id("stException")).to_have_count(0)
+        context.close()
+    assert outside == [] and errors == []
+
+
+def _is_outside(url: str) -> bool:
+    parts = urlparse(url)
+    inside = parts.hostname in ("127.0.0.1", "localhost")
+    return parts.scheme in ("http", "https", "ws", "wss") and not inside
+
+
+def settle(page: Page) -> None:
+    """Waits until the script has run and everything is drawn."""
+    page.wait_for_timeout(150)  # Streamlit marks the run a moment after the click
+    app = page.get_by_test_id("stApp")
+    expect(app).to_have_attribute("data-test-script-state", "notRunning", timeout=LONG)
+    expect(page.get_by_test_id("stSkeleton")).to_have_count(0, timeout=LONG)
+
+
+def choose(page: Page, label: str, value: str) -> None:
+    """Chooses from a list as a keyboard user does: type, then Enter."""
+    box = page.get_by_role("combobox", name=label, exact=True).first
+    box.click()
+    box.fill(value)
+    page.get_by_role("option", name=value, exact=True).first.click()
+    settle(page)
+
+
+def chart(page: Page, name: str) -> Locator:
+    """Returns the drawing whose name for screen readers begins with ``name``."""
+    return page.locator(f'[aria-label^="{name}"]').locator("svg, canvas").first
+
+
+def shot(page: Page, name: str) -> None:
+    """Keeps a picture of the page where SHOTS says so."""
+    folder = os.environ.get("SHOTS")
+    if folder:
+        page.screenshot(path=str(Path(folder) / f"{name}.png"))
+
+
+def test_first_visitor_of_a_server_may_come_by_the_address_of_a_page(visit: Visit) -> None:
+    page = visit("runs")
+    expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name="Explore").first).to_be_visible()
+    expect(page).to_have_title("Test-time regression explorer")
+
+
+def test_journey_from_three_ingredients_to_a_stored_run(visit: Visit) -> None:
+    page = visit("?task.pairs=2&task.seq_len=16&task.vocab_size=64&train.steps=60&model.d_model=32")
+    choose(page, "Weights", "Uniform")
+    choose(page, "Function class", "Linear")
+    choose(page, "Optimizer", "SGD")
+    expect(page.get_by_role("heading", name="deltanet", exact=True)).to_be_visible()
+    expect(chart(page, "Squared error at each step of deltanet")).to_be_visible()
+    expect(chart(page, "How much of each past value")).to_be_visible()
+
+    page.get_by_role("button", name="Train", exact=False).first.click()
+    live = page.locator(".st-key-live")
+    expect(live.get_by_text("finished")).to_be_visible(timeout=LONG)
+    settle(page)
+    link = live.get_by_role("link", name="All about this run")
+    link.click()
+    settle(page)
+    expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
+    expect(page.get_by_text("1 finished")).to_be_visible()
+    expect(page.get_by_test_id("stDataFrame").first).to_be_visible()
+    shot(page, "journey-runs")
+
+
+def test_pages_in_light_and_dark(visit: Visit, scheme: str) -> None:
+    page = visit("", scheme)
+    expect(page.get_by_role("heading", name="gated-deltanet")).to_be_visible()
+    page.wait_for_timeout(300)
+    shot(page, f"explore-{scheme}")
+    page.get_by_role("link", name="Runs").first.click()
+    settle(page)
+    expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
+    shot(page, f"runs-{scheme}")
+
+
+def test_address_survives_a_reload(visit: Visit) -> None:
+    page = visit()
+    choose(page, "Optimizer", "Hebbian")
+    assert "Hebbian" in page.url
+    page.reload()
+    settle(page)
+    expect(page.get_by_role("textbox", name="The same as text")).to_have_value(
+        "Gate | Linear | Hebbian"
+    )

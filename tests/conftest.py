@@ -1,0 +1,92 @@
+"""What every test shares: a home of its own, one thread, fixed seeds, and who owns the clock.
+
+Nothing beyond torch and pytest is imported here, so that tests/core runs with those two alone.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import sys
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+SLOW_SECONDS = 2.0
+"""A test beyond this belongs under ``@pytest.mark.slow``, or must become faster."""
+
+SHOWN = 5
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--full-grid",
+        action="store_true",
+        help="also run what is marked slow or full_grid: every cell of the finite grid",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Points every store of this session, and of the processes it starts, to an empty folder."""
+    home = tempfile.mkdtemp(prefix="ttr-tests-")
+    config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
+    for name in [name for name in os.environ if name.startswith("TTR_")]:
+        del os.environ[name]
+    os.environ["TTR_HOME"] = home
+    os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--full-grid"):
+        return
+    extra = [i for i in items if i.get_closest_marker("slow") or i.get_closest_marker("full_grid")]
+    if extra:
+        config.hook.pytest_deselected(items=extra)
+        left_out = set(map(id, extra))
+        items[:] = [item for item in items if id(item) not in left_out]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository."""
+    return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def seeds() -> None:
+    import torch
+
+    random.seed(0)
+    torch.manual_seed(0)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(0)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Prints the time of each folder, the slowest tests, and which of them overrun the budget."""
+    spent: dict[str, float] = defaultdict(float)
+    tests: dict[str, float] = defaultdict(float)
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                spent[report.nodeid.split("::")[0].rpartition("/")[0]] += report.duration
+                if report.when == "call":
+                    tests[report.nodeid] += report.duration
+    if sum(spent.values()) < SLOW_SECONDS:
+        return
+    terminalreporter.section("durations")
+    folders = sorted(spent.items(), key=lambda item: -item[1])
+    terminalreporter.write_line(", ".join(f"{name} {seconds:.0f} s" for name, seconds in folders))
+    for name, seconds in sorted(tests.items(), key=lambda item: -item[1])[:SHOWN]:
+        over = "  over the budget of a test" if seconds > SLOW_SECONDS else ""
+        terminalreporter.write_line(f"{seconds:7.2f} s  {name}{over}")

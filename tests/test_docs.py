@@ -1,0 +1,144 @@
+"""What the documents say is compared with the code."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+CODE = [
+    *ROOT.glob("*.py"),
+    *(
+        path
+        for top in ("ttr_core", "experiments_db", "pages")
+        for path in (ROOT / top).rglob("*.py")
+    ),
+]
+README = (ROOT / "README.md").read_text()
+TITLES = re.findall(r'title="(\w+)"', (ROOT / "app.py").read_text())
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name)
+def test_links_lead_somewhere(path: Path) -> None:
+    targets = re.findall(r"\]\(([^)#\s]+)\)", path.read_text())
+    local = [target for target in targets if "://" not in target]
+    assert [target for target in local if not (path.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name)
+def test_make_targets_exist(path: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.M))
+    named = re.findall(r"(?:^ {4}|`)make ([a-z-]+)", path.read_text(), flags=re.M)
+    assert set(named) - targets == set()
+
+
+@pytest.fixture(scope="module")
+def command_help() -> dict[str, str]:
+    """The help text of every command of batch.py."""
+
+    def read(*words: str) -> str:
+        call = [sys.executable, "batch.py", *words, "--help"]
+        done = subprocess.run(
+            call, cwd=ROOT, capture_output=True, text=True, check=True,
+            env={"COLUMNS": "200", "NO_COLOR": "1", "PATH": "/usr/bin:/bin", "TERM": "dumb"},
+        )  # fmt: skip
+        return done.stdout
+
+    commands = re.findall(r"^[│|]?\s*([a-z]+) {2,}\S", read(), flags=re.M)
+    return {command: read(command) for command in commands}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name)
+def test_commands_and_options_exist(path: Path, command_help: dict[str, str]) -> None:
+    calls = re.findall(r"^\s*(?:\S+/)?(?:python )?batch\.py ([a-z]+)(.*)$", path.read_text(), re.M)
+    for command, rest in calls:
+        assert command in command_help, f"batch.py has no command {command}"
+        options = set(re.findall(r"(?<!\S)\[?(--[a-z][a-z-]*)", rest.split("#")[0]))
+        missing = {option for option in options if option not in command_help[command]}
+        assert missing == set(), f"batch.py {command} has no {missing}"
+
+
+def test_every_variable_is_in_the_table_and_every_row_in_the_code() -> None:
+    used = {v for path in CODE for v in re.findall(r"\bTTR_[A-Z]+\b", path.read_text())}
+    listed = set(
+        re.findall(r"^\| `(TTR_[A-Z]+)`", (ROOT / "docs/configuration.md").read_text(), re.M)
+    )
+    assert listed == used
+
+
+def test_readme_names_every_page_of_the_navigation() -> None:
+    assert [title for title in TITLES if f"*{title}*" not in README] == []
+
+
+def test_readme_names_every_document() -> None:
+    documents = [f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")]
+    assert [document for document in documents if document not in README] == []
+
+
+def snippets(text: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", text, flags=re.M | re.S)
+
+
+def test_readme_example_runs() -> None:
+    namespace: dict[str, object] = {}
+    example = next(code for code in snippets(README) if "ttr.solve" in code)
+    exec(compile(example, "README.md", "exec"), namespace)
+    assert namespace["y"].shape == (1, 1, 128, 16)  # type: ignore[attr-defined]
+    assert namespace["W"].shape == (1, 1, 128, 128)  # type: ignore[attr-defined]
+
+
+def test_readme_ingredient_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The class does what README says, under a module name that keeps it out of the registry."""
+    import torch
+
+    import ttr_core as ttr
+
+    code = next(code for code in snippets(README) if "(FeatureMap)" in code)
+    imports = "from ttr_core.feature_maps import *\nfrom ttr_core.feature_maps import F, Tensor\n"
+    imports += "from ttr_core.feature_maps import ClassVar, FeatureMap, Mapping, dataclass\n"
+    module = types.ModuleType("readme")
+    monkeypatch.setitem(sys.modules, "readme", module)  # dataclasses look their module up
+    namespace = module.__dict__
+    exec(imports + "from ttr_core.ingredient import option\n" + code, namespace)
+    made = module.Softplus(sharpness=2.0)
+    keys = torch.randn(1, 1, 5, 4)
+    assert torch.equal(made(keys, {}), torch.nn.functional.softplus(keys, beta=2.0))
+    assert str(made) == "softplus(sharpness=2.0)"
+    assert "softplus" not in [cls.name for cls in ttr.choices("map")]
+
+
+def test_no_registry_address_and_no_path_of_a_machine() -> None:
+    outer = [ROOT / n for n in ("Makefile", ".ci/run", "requirements.txt", "requirements.lock")]
+    outer += [ROOT / "pyproject.toml", ROOT / ".streamlit/config.toml", *DOCUMENTS]
+    for path in outer:
+        text = path.read_text()
+        assert not re.search(r"(pypi\.org|download\.pytorch|index-url https?:)", text), name(path)
+        assert not re.search(r"(?<![\w.])/(home|root|tmp|work|opt)/\w", text), name(path)
+
+
+def test_lock_meets_the_ranges() -> None:
+    from importlib.metadata import version
+
+    from packaging.requirements import Requirement
+
+    pinned = dict(
+        line.split("==")
+        for line in (ROOT / "requirements.lock").read_text().split()
+        if "==" in line
+    )
+    pinned = {key.lower().replace("_", "-"): value for key, value in pinned.items()}
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    for line in (line for line in lines if line and not line.startswith("#")):
+        wanted = Requirement(line)
+        assert wanted.specifier.contains(pinned[wanted.name.lower()]), line
+        assert wanted.specifier.contains(version(wanted.name)), f"installed: {line}"
