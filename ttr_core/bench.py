@@ -25,28 +25,28 @@ REPEATS = 5
 Size = tuple[int, int, int, int]
 """B, H, T and the size of keys and values."""
 
+LONG = (
+    "Uniform | Linear | Hebbian",
+    "Uniform | Linear | SGD",
+    "Uniform | Linear | Exact(ridge=0.1)",
+)
+CHUNKED = (
+    *LONG,
+    "Gate | Linear | Hebbian",
+    "ChannelGate | Linear | Hebbian",
+    "Gate | Linear | SGD",
+)
+
 WORK: tuple[tuple[Size, tuple[str, ...], str], ...] = (
     (
         (2, 4, 4096, 64),
-        (
-            "Uniform | Linear | Hebbian",
-            "Gate | Linear | Hebbian",
-            "ChannelGate | Linear | Hebbian",
-            "Uniform | Linear | SGD",
-            "Gate | Linear | SGD",
-            "Uniform | Linear | Exact(ridge=0.1)",
-        ),
+        CHUNKED,
         "forward+backward",
     ),
     (
         (8, 4, 256, 64),
         (
-            "Uniform | Linear | Hebbian",
-            "Gate | Linear | Hebbian",
-            "ChannelGate | Linear | Hebbian",
-            "Uniform | Linear | SGD",
-            "Gate | Linear | SGD",
-            "Uniform | Linear | Exact(ridge=0.1)",
+            *CHUNKED,
             "ExpKernel | Constant | Exact",
             "Gate * ExpKernel | Constant | Exact",
             "ExpKernel | Linear | OneStep",
@@ -70,20 +70,12 @@ WORK: tuple[tuple[Size, tuple[str, ...], str], ...] = (
     ),
     (
         (1, 1, 16384, 64),
-        (
-            "Uniform | Linear | Hebbian",
-            "Uniform | Linear | SGD",
-            "Uniform | Linear | Exact(ridge=0.1)",
-        ),
+        LONG,
         "forward+backward",
     ),
     (
         (1, 1, 65536, 64),
-        (
-            "Uniform | Linear | Hebbian",
-            "Uniform | Linear | SGD",
-            "Uniform | Linear | Exact(ridge=0.1)",
-        ),
+        LONG,
         "forward+backward",
     ),
 )
