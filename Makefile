@@ -16,13 +16,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install $(QUIET)
 SOURCES := app.py batch.py pages ttr_core experiments_db tests
 
 .DEFAULT_GOAL := help
-.PHONY: help app install test test-all test-grid check format clean
+.PHONY: help app install test test-all test-grid check format docs clean
 
 help:
 	@echo "make app       open the explorer in the browser (installs into .venv the first time)"
 	@echo "make install   only install into .venv, so that .venv/bin/python batch.py runs"
 	@echo "make test      the tests (make test-all adds the full grid, make test-grid is only that)"
 	@echo "make check     format, lint and types, changing nothing; make format changes"
+	@echo "make docs      writes the pages of docs/ that are made from the code"
 	@echo "make clean     removes .venv and caches; your runs in var/ stay"
 
 # --- what is installed; a stamp per set makes the second start instant -------------------------
@@ -104,6 +105,9 @@ check: $(VENV)/.tests
 format: $(VENV)/.tests
 	@$(BIN)/ruff format $(SOURCES)
 	@$(BIN)/ruff check --fix $(SOURCES)
+
+docs: $(VENV)/.app
+	@$(BIN)/python -m ttr_core.documents --write
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

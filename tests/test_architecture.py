@@ -24,6 +24,7 @@ CORE_ORDER = (
     ("layer",),
     ("published",),
     ("grid", "describe"),
+    ("documents",),
     ("model",),
     ("tasks", "events"),
     ("training", "bench"),

@@ -1,0 +1,381 @@
+"""Two pages of documentation made from the code: docs/catalog.md and docs/ingredients.md.
+
+Everything on them is read from the catalog, the registry, the docstrings and the grid's objections.
+``--write`` makes the files; the tests run ``--check``, so that no page outlives what it describes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import itertools
+import re
+import sys
+import textwrap
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from .describe import Description, describe
+from .frame import Frame
+from .ingredient import REGISTRY, Ingredient, Option, Paper, choices, options_of
+from .published import Published, catalog
+from .solvers import caution
+from .spec import AXES, listed, triples
+
+FOLDER = Path(__file__).resolve().parent.parent / "docs"
+FAMILIES = {
+    "weights": "Weights",
+    "function": "Function classes",
+    "map": "Feature maps",
+    "optimizer": "Optimizers",
+    "loss": "Losses",
+    "readout": "Readouts",
+}
+SECTION = re.compile(r"^(Args|Returns|Raises|Reference|Deviation|Example):", re.M)
+MADE = "Made from the code by `make docs`; a test fails when this page differs from what it writes."
+SYMBOLS = (
+    "T tokens, d the width of the layer, H heads, C tokens per chunk; per head K the key size, "
+    "V the value size, F the number of features."
+)
+
+# ---- the catalog
+
+
+def catalog_page() -> str:
+    """Returns docs/catalog.md: every published layer as a regression."""
+    head = ("layer", "spec", "state size", "evidence", "paper")
+    rows = [
+        (
+            f"[{name}](#{name})",
+            _code(str(entry.spec)),
+            _code(describe(entry.spec).state_size),
+            entry.evidence,
+            _cited(entry.paper),
+        )
+        for name, entry in catalog.items()
+    ]
+    return _page(
+        "# The catalog",
+        f"The {len(rows)} published layers that this project knows, each as a point of the design "
+        "space. Their ingredients are described in [ingredients.md](ingredients.md).",
+        _table(head, rows),
+        f"- *State size*: {_argument(Description, 'state_size')}\n"
+        f"- *Cost*: {_argument(Description, 'cost')}\n"
+        f"- *Evidence*: {_argument(Published, 'evidence')}\n"
+        f"- *Deviation*: {_argument(Published, 'deviation')}\n"
+        f"- *Symbols*: {SYMBOLS}",
+        *itertools.chain.from_iterable(map(_entry, catalog.values())),
+        "## Frame settings",
+        "What surrounds a layer, unless its section says otherwise.",
+        _options(options_of(Frame)),
+    )
+
+
+def _entry(entry: Published) -> Iterable[str]:
+    """The section of one published layer."""
+    about = describe(entry.spec)
+    yield f"## {entry.name}"
+    yield _plain(entry.summary)
+    yield _code(about.text)
+    yield "Objective:"
+    yield _math(about.objective)
+    yield "Update:"
+    yield _math(about.update)
+    yield "Read-out:"
+    yield _math(about.read)
+    yield _plain(about.words)
+    yield "\n".join(f"- **{label}**: {text}" for label, text in _facts(entry, about) if text)
+
+
+def _facts(entry: Published, about: Description) -> Iterable[tuple[str, str]]:
+    yield "State size", _code(about.state_size)
+    yield "Cost", f"{_plain(about.cost)} (solver {_code(about.solver)})"
+    yield "Slow", _plain(caution(entry.spec) or "")
+    yield "What it forgets", _plain(about.forgets)
+    yield "Same point", _listing(_link(name) for name in about.names if name != entry.name)
+    yield "Same layer as", _listing(map(_code, about.same_as))
+    near = (f"{_link(name)} ({_plain(what)})" for name, what in about.neighbors)
+    yield "Nearest", "; ".join(near)
+    yield "Frame", _listing(map(_code, _changed(entry.frame))) or "the default"
+    yield "Deviation", _plain(entry.deviation)
+    yield "Evidence", entry.evidence
+    yield "Paper", _cited(entry.paper)
+
+
+def _changed(frame: Frame) -> tuple[str, ...]:
+    """The settings of a frame that differ from the default."""
+    values = ((opt, getattr(frame, opt.name)) for opt in options_of(Frame))
+    return tuple(f"{opt.name}={_value(v)}" for opt, v in values if v != opt.default)
+
+
+def _cited(paper: Paper) -> str:
+    return f"[{_plain(paper.title)}]({paper.url}) ({_plain(paper.authors)}, {paper.year})"
+
+
+def _link(name: str) -> str:
+    return f"[{name}](#{name})"
+
+
+# ---- the ingredients
+
+
+def ingredients_page() -> str:
+    """Returns docs/ingredients.md: every choice of every family, and what never fits."""
+    families = [*FAMILIES, *sorted(set(REGISTRY) - set(FAMILIES))]
+    return _page(
+        "# Ingredients",
+        "A layer is written `weights | function | optimizer`. Each choice below is one class; its "
+        "name is what `batch.py` and the pickers take. Traits are what it promises about its "
+        "structure; solvers ask for nothing else. The published layers are in "
+        "[catalog.md](catalog.md).",
+        *itertools.chain.from_iterable(map(_family, families)),
+        "## What never fits",
+        "Choices that no layer holds together, whatever stands on the remaining axes, and why.",
+        _objections(),
+    )
+
+
+def _family(family: str) -> Iterable[str]:
+    yield f"## {FAMILIES.get(family, family.capitalize())}"
+    base = next(c for c in choices(family)[0].__mro__ if "family" in c.__dict__)
+    yield from _prose(inspect.getdoc(inspect.getmodule(base)) or "")
+    for cls in choices(family):
+        yield from _choice(cls)
+    if family in AXES:
+        composed = [str(part) for part in listed(family) if type(part) not in choices(family)]
+        if composed:
+            yield f"The grid also lists the products {_listing(map(_code, composed))}."
+
+
+def _choice(cls: type[Ingredient]) -> Iterable[str]:
+    """The section of one choice."""
+    sections = _sections(cls)
+    yield f"### {cls.name}"
+    yield from _prose(sections[""])
+    if cls.options():
+        yield _options(cls.options())
+    made = (part for part in listed(cls.family) if type(part) is cls)
+    signals = dict.fromkeys(signal for part in made for signal in part.signals)
+    if signals:
+        head = ("signal", "width", "link", "meaning")
+        rows = [(_code(s.name), s.width, _code(s.link), _plain(s.help)) for s in signals]
+        yield _table(head, rows)
+    traits = [c for c in cls.__mro__[1:] if "phrase" in c.__dict__ and "family" not in c.__dict__]
+    facts = [
+        ("Traits", _promises(t for t in traits if issubclass(t, Ingredient) and t.phrase)),
+        ("Needs", _promises(cls.needs)),
+        ("Reference", _referenced(_rich(sections.get("Reference", "")))),
+        ("Deviation", _rich(sections.get("Deviation", ""))),
+    ]
+    if any(text for _, text in facts):
+        yield "\n".join(f"- **{label}**: {text}" for label, text in facts if text)
+
+
+def _promises(traits: Iterable[type[Ingredient]]) -> str:
+    return "; ".join(f"{_code(trait.name)} ({_plain(trait.phrase)})" for trait in traits)
+
+
+def _options(options: Iterable[Option]) -> str:
+    rows = [(_code(o.name), _code(_value(o.default)), _range(o), _plain(o.help)) for o in options]
+    return _table(("option", "default", "values", "meaning"), rows)
+
+
+def _range(opt: Option) -> str:
+    if opt.choices:
+        return _listing(_code(_value(choice)) for choice in opt.choices)
+    word = {"int": "whole number", "float": "number", "bool": "`true`, `false`"}
+    low = "" if opt.low is None else f" from {opt.low:g}"
+    high = "" if opt.high is None else f" to {opt.high:g}"
+    return word.get(opt.kind, opt.kind) + low + high + (" or `none`" if opt.optional else "")
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, (bool, type(None))):
+        return str(value).lower()
+    if isinstance(value, (tuple, list)):
+        return ",".join(map(_value, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+# ---- what never fits
+
+Choice = tuple[str, Ingredient]  # axis, and what stands there
+
+
+def _objections() -> str:
+    """The grid's objections, each once, beside the choices that never fit because of it."""
+    found: dict[tuple[str, tuple[str, ...]], list[tuple[str, ...]]] = {}
+    for key, sentences in _misfits().items():
+        for sentence in sentences:
+            general = _general(sentence, key)
+            texts = tuple(str(part) for _, part in key)
+            found.setdefault((general, tuple(axis for axis, _ in key)), []).append(texts)
+    why: dict[str, list[str]] = {}
+    for (general, _), combinations in found.items():
+        why.setdefault(general, []).extend(_grouped(combinations))
+    return _table(("why", "never together"), [(w, "<br>".join(g)) for w, g in why.items()])
+
+
+def _misfits() -> dict[tuple[Choice, ...], tuple[str, ...]]:
+    """The smallest sets of choices that no layer holds -> why.
+
+    An objection may stop at the first reason, so that a point tells but one of its reasons. Each is
+    told of the set, among those at its points, whose other points raise it most.
+    """
+    said = {tuple((a, getattr(s, a)) for a in AXES): s.objections() for s in triples()}
+    holding: dict[tuple[Choice, ...], list[tuple[str, ...]]] = {}
+    for point, sentences in said.items():
+        for key in _subsets(point):
+            holding.setdefault(key, []).append(sentences)
+    never = {key for key, points in holding.items() if all(points)}
+    least = {key for key in never if never.isdisjoint(k for k in _subsets(key) if k != key)}
+
+    def share(key: tuple[Choice, ...], sentence: str) -> float:
+        return sum(sentence in point for point in holding[key]) / len(holding[key])
+
+    why: dict[tuple[Choice, ...], dict[str, None]] = {}
+    for point, sentences in said.items():
+        here = [key for key in _subsets(point) if key in least]
+        for sentence in sentences:
+            best = max(here, key=lambda key: share(key, sentence))
+            why.setdefault(best, {})[sentence] = None
+    return {key: tuple(sentences) for key, sentences in why.items()}
+
+
+def _subsets(point: tuple[Choice, ...]) -> list[tuple[Choice, ...]]:
+    """Every choice of a point, then every pair, then all three."""
+    sizes = range(1, len(point) + 1)
+    return [key for size in sizes for key in itertools.combinations(point, size)]
+
+
+def _general(sentence: str, key: tuple[Choice, ...]) -> str:
+    """The sentence with the names of the choices replaced by those of their axes."""
+    text = _plain(sentence)
+    for axis, part in key:
+        for name in (str(part), part.name):
+            pattern = rf"(?<!\w){re.escape(_plain(name))}(?!\w)"
+            text = re.sub(pattern, f"*{axis}*", text)
+    return text
+
+
+def _grouped(combinations: Sequence[tuple[str, ...]]) -> Iterable[str]:
+    """Yields the combinations as text, those that share a side together."""
+    partners: dict[tuple[str, ...], list[str]] = {}
+    for texts in combinations:
+        partners.setdefault(texts[:-1], []).append(texts[-1])
+    sides: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
+    for left, lasts in partners.items():
+        sides.setdefault(tuple(lasts), []).append(left)
+    for rights, lefts in sides.items():
+        named = [_code(" | ".join(left)) for left in lefts if left]
+        right = _listing(map(_code, rights))
+        yield f"{_listing(named)} with {right}" if named else right
+
+
+# ---- docstrings
+
+
+def _sections(cls: type) -> dict[str, str]:
+    """The parts of a docstring by name; the text before them under the empty name."""
+    body, *named = SECTION.split(inspect.getdoc(cls) or "")
+    found = {"": body}
+    for title, text in zip(named[::2], named[1::2], strict=True):
+        found[title] = f"{found[title]}\n{text}" if title in found else text
+    return found
+
+
+def _argument(cls: type, name: str) -> str:
+    """What a docstring says of one argument."""
+    text = textwrap.dedent(_sections(cls)["Args"].lstrip("\n"))
+    _, *parts = re.split(r"^(\w+): ", text, flags=re.M)
+    return _rich(dict(zip(parts[::2], parts[1::2], strict=True))[name])
+
+
+def _prose(text: str) -> Iterable[str]:
+    """Yields the paragraphs and equations of a docstring."""
+    for index, piece in enumerate(re.split(r"\$\$(.+?)\$\$", text, flags=re.S)):
+        if index % 2:
+            yield _math(" ".join(piece.split()))
+        else:
+            yield from (_rich(part) for part in re.split(r"\n\s*\n", piece) if part.strip())
+
+
+def _referenced(text: str) -> str:
+    return re.sub(r"(\S.*?) \(([^()]*)\) (https://\S+)", r"[\1](\3) (\2)", text)
+
+
+# ---- Markdown
+
+
+def _page(*blocks: str) -> str:
+    return "\n\n".join((*blocks, "---", MADE)) + "\n"
+
+
+def _rich(text: str) -> str:
+    """A paragraph of a docstring on one line, its code and formulas as GitHub writes them."""
+    line = re.sub(r"``(.+?)``", r"`\1`", " ".join(text.split()))
+    return re.sub(r"\$([^$]+)\$", r"$`\1`$", line)
+
+
+def _plain(text: str) -> str:
+    """Text in which nothing but its code spans is Markdown."""
+    return re.sub(r"(`[^`]*`)|([*_<])", _escaped, " ".join(text.split()))
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return match[1] or f"\\{match[2]}"
+
+
+def _code(text: str) -> str:
+    return f"`{text}`"
+
+
+def _math(latex: str) -> str:
+    return f"```math\n{latex.strip()}\n```"
+
+
+def _listing(items: Iterable[str]) -> str:
+    return ", ".join(items)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *([_cell(c) for c in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", r"\|")
+
+
+# ---- the command
+
+
+def pages() -> dict[str, str]:
+    """Returns every generated page by the name of its file."""
+    return {"catalog.md": catalog_page(), "ingredients.md": ingredients_page()}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Writes the pages, or says which are out of date; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m ttr_core.documents", description=__doc__)
+    action = parser.add_mutually_exclusive_group(required=True)
+    action.add_argument("--write", action="store_true", help="write the pages that changed")
+    action.add_argument("--check", action="store_true", help="exit with 1 if a page is stale")
+    asked = parser.parse_args(arguments)
+    stale = 0
+    for name, text in pages().items():
+        file = FOLDER / name
+        if file.exists() and file.read_text(encoding="utf-8") == text:
+            continue
+        if asked.write:
+            file.write_text(text, encoding="utf-8")
+            print(f"docs/{name} is written.")
+        else:
+            stale += 1
+            print(f"docs/{name} is stale: run make docs.", file=sys.stderr)
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
