@@ -12,7 +12,7 @@ import torch
 from .feature_maps import Identity
 from .functions import Constant, Linear, LinearModel
 from .limits import Shape
-from .optimizers import Exact, Incremental, OneStep
+from .optimizers import Exact, Hebbian, Incremental, OneStep
 from .published import catalog
 from .solvers import resolve, solve
 from .spec import AXES, Spec, triples
@@ -262,6 +262,6 @@ def _forgets(spec: Spec) -> str:
         return "The memory shrinks at every token, and each step overwrites along its key."
     if _fades(spec):
         return "Old pairs count less in a fit that is made anew at every token."
-    if isinstance(spec.optimizer, Incremental) and spec.optimizer.signals:
+    if isinstance(spec.optimizer, Incremental) and not isinstance(spec.optimizer, Hebbian):
         return "Nothing fades; each step overwrites what the memory holds along its key."
     return "Nothing: all pairs count alike however old they are."

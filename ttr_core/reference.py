@@ -61,10 +61,10 @@ def _incremental(spec: Spec, x: Stream, params: Params) -> Tensor:
         previous = memory
         if log_decay is not None:
             memory, state = optimizer.forget(memory, state, log_decay[0, 0, t].exp())
-        weight = 1.0 if importance is None else importance[0, 0, t, 0]
-        signals = {name: s[0, 0, t] for name, s in x.signals.items()}
+        weight = x.k.new_ones(()) if importance is None else importance[0, 0, t, 0]
+        signals = {name: s[0, 0, t] for name, s in x.signals.items()} | {"importance": weight}
 
-        def loss(m: Memory, t: int = t, weight: Tensor | float = weight) -> Tensor:
+        def loss(m: Memory, t: int = t, weight: Tensor = weight) -> Tensor:
             key, value = x.k[:, :, t : t + 1], x.v[:, :, t : t + 1]
             return weight * spec.loss(spec.function.predict(m, key, own), value).sum()
 

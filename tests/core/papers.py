@@ -96,6 +96,16 @@ def longhorn_exact(q, k, v, step):
     return torch.stack(out)
 
 
+def kaczmarz(q, k, v):
+    """Wang, Shi and Fox 2025, Eq. 33: M <- M - (M k - v) k^T / |k|^2, with 1e-6 below."""
+    M, out = torch.zeros(v.shape[1], k.shape[1], dtype=k.dtype), []
+    for t in range(len(q)):
+        beta = 1 / (k[t] @ k[t] + 1e-6)
+        M = M - beta * torch.outer(M @ k[t] - v[t], k[t])
+        out.append(M @ q[t])
+    return torch.stack(out)
+
+
 def mesa_layer(q, k, v):
     """von Oswald et al. 2023, Eq. 5-7: Sherman-Morrison on R_0 = lambda I, here lambda = 1."""
     R = torch.eye(k.shape[1], dtype=k.dtype)
@@ -118,5 +128,6 @@ RECURRENCES = {
     "deltanet": deltanet,
     "gated-deltanet": gated_deltanet,
     "longhorn-exact": longhorn_exact,
+    "kaczmarz": kaczmarz,
     "mesa-layer": mesa_layer,
 }

@@ -140,13 +140,15 @@ def _head(spec: Spec) -> Callable[[Memory, State, State, State], tuple[Memory, S
         if "keep" in token:
             memory, inner = optimizer.forget(memory, inner, token["keep"])
 
+        weight = token["importance"][0] if "importance" in token else token["k"].new_ones(())
+
         def loss(m: Memory) -> Tensor:
             guess = function.predict(m, token["k"][None, None, None], params)[0, 0, 0]
-            own_loss = spec.loss(guess, token["v"])
-            return own_loss * token["importance"][0] if "importance" in token else own_loss
+            return weight * spec.loss(guess, token["v"])
 
         prefix = "signal."
         signals = {n[len(prefix) :]: s for n, s in token.items() if n.startswith(prefix)}
+        signals["importance"] = weight
         memory, inner = optimizer.update(memory, inner, loss, signals, previous)
         query = token["q"][None, None, None]
         return memory, inner, function.predict(memory, query, params, center=query)[0, 0, 0]
