@@ -6,6 +6,7 @@ import abc
 from collections.abc import Mapping
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from ..functions import FunctionClass, LinearModel
@@ -89,12 +90,29 @@ def _asked(trait: type[Ingredient]) -> str:
     return trait.phrase if "phrase" in vars(trait) else trait.name
 
 
+def fitted_values(spec: Spec, x: Stream) -> Tensor:
+    """Returns the values, with a column of ones after them if the readout divides."""
+    return torch.cat([x.v, torch.ones_like(x.v[..., :1])], -1) if spec.readout.divides else x.v
+
+
+def read_out(spec: Spec, y: Tensor) -> Tensor:
+    """Returns the outputs from what was fitted to `fitted_values`."""
+    divides = spec.readout.divides
+    return spec.readout(y[..., :-1], y[..., -1:]) if divides else spec.readout(y, None)
+
+
+def matrix_size(spec: Spec, shape: Shape) -> int:
+    """Returns the size of S, with the normalizer if the readout divides, per head."""
+    return shape.features * (shape.value_dim + spec.readout.divides)
+
+
 def matrix_formula(spec: Spec, gram: bool) -> str:
     """Returns the size of S, with a Gram matrix beside it if ``gram``, over all heads."""
-    assert isinstance(spec.function, LinearModel)
-    if spec.function.width(2) == spec.function.width(3) == 1:
-        return "d + H" if gram else "d"
-    return "2 d^2 / H" if gram else "d^2 / H"
+    model = spec.function
+    assert isinstance(model, LinearModel)
+    if model.width(2) == model.width(3) == 1:
+        return "d + H" if gram or spec.readout.divides else "d"
+    return ("2 d^2 / H" if gram else "d^2 / H") + (" + d" if spec.readout.divides else "")
 
 
 def kept_size(spec: Spec, shape: Shape) -> int:
