@@ -107,12 +107,23 @@ def matrix_size(spec: Spec, shape: Shape) -> int:
 
 
 def matrix_formula(spec: Spec, gram: bool) -> str:
-    """Returns the size of S, with a Gram matrix beside it if ``gram``, over all heads."""
-    model = spec.function
+    """Returns the size of S, with a Gram matrix beside it if ``gram``, over all heads.
+
+    In T, d (model size) and H; with F where features are not a multiple of the key size.
+    """
+    model, divides = spec.function, spec.readout.divides
     assert isinstance(model, LinearModel)
     if model.width(2) == model.width(3) == 1:
-        return "d + H" if gram or spec.readout.divides else "d"
-    return ("2 d^2 / H" if gram else "d^2 / H") + (" + d" if spec.readout.divides else "")
+        return "d + H" if gram or divides else "d"
+    per_key, rest = divmod(model.width(60), 60)
+    if rest or model.width(2) != 2 * per_key:
+        return "F d" + (" + H F^2" if gram else "") + (" + H F" if divides else "")
+    squares = per_key + (per_key**2 if gram else 0)
+    return f"{_times(squares)}d^2 / H" + (f" + {_times(per_key)}d" if divides else "")
+
+
+def _times(factor: int) -> str:
+    return "" if factor == 1 else f"{factor} "
 
 
 def kept_size(spec: Spec, shape: Shape) -> int:
