@@ -93,6 +93,14 @@ def test_a_normalized_batch_step_on_a_constant_is_the_weighted_mean(weights: str
     close(ttr.solve(step, x), ttr.solve(exact, x))
 
 
+def test_normalized_linear_attention_is_a_kernel_mean() -> None:
+    spec = ttr.catalog["linear-attention-elu"].spec
+    x = stream(spec, 20)
+    q, k = (torch.nn.functional.elu(z) + 1 for z in (x.q, x.k))
+    kernel = (q @ k.mT).tril()
+    close(ttr.solve(spec, x), kernel / kernel.sum(-1, keepdim=True) @ x.v, 1e-4)
+
+
 def test_normalized_rows_of_positive_features_sum_to_one() -> None:
     spec = ttr.Spec.parse("Gate | Linear(map=elu1) | Hebbian | readout=Normalized(eps=0)")
     weights = ttr.attention_map(spec, stream(spec, 20))
