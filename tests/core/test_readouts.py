@@ -123,6 +123,7 @@ def test_a_memory_that_is_no_sum_is_refused_in_words(optimizer: str) -> None:
     with pytest.raises(ttr.IncompatibleSpec, match="needs the optimizer Hebbian or OneStep") as e:
         ttr.resolve(spec)
     assert any("Hebbian" in text for text in e.value.alternatives)
+    assert f"Uniform | Linear | {optimizer}" in e.value.alternatives  # read plainly
 
 
 def test_a_wrong_floor_is_refused() -> None:
