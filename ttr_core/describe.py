@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from typing import Any
 
@@ -12,10 +12,11 @@ import torch
 from .feature_maps import Identity
 from .functions import Constant, Linear, LinearModel
 from .limits import Shape
-from .optimizers import Exact, Incremental, OneStep
+from .optimizers import Exact, Hebbian, Incremental, OneStep
 from .published import catalog
+from .readouts import Normalized
 from .solvers import resolve, solve
-from .spec import AXES, Spec, triples
+from .spec import Spec, triples
 from .stream import LINKS, Stream
 from .weights import MemorylessWeights
 
@@ -96,9 +97,9 @@ def state_size(spec: Spec, key_dim: int, value_dim: int, length: int) -> int:
 
 def neighbors(spec: Spec, most: int = 4) -> tuple[tuple[str, str], ...]:
     """Returns the published layers that differ in the fewest axes, each with what differs."""
-    found = []
+    axes, found = [f.name for f in fields(spec)], []
     for name, entry in catalog.items():
-        changed = [a for a in AXES if getattr(entry.spec, a) != getattr(spec, a)]
+        changed = [a for a in axes if getattr(entry.spec, a) != getattr(spec, a)]
         if changed:
             what = ", ".join(f"{getattr(entry.spec, a)} for {getattr(spec, a)}" for a in changed)
             found.append((len(changed), name, what))
@@ -182,10 +183,7 @@ def _update(spec: Spec) -> str:
     optimizer = spec.optimizer
     if isinstance(optimizer, Incremental):
         return _running(spec)
-    gamma = "" if _gamma(spec) == "1" else r"\gamma_i^{(t)} "
-    key = _phi(spec, "k_i")
-    if spec.weights.per_feature:
-        gamma, key = "", rf"(\gamma_i^{{(t)}} \circ {key})"
+    gamma, key = _weighed_key(spec)
     if isinstance(optimizer, OneStep):
         if isinstance(spec.function, Constant):
             return rf"c_t = \sum_{{i \le t}} {gamma}v_i"
@@ -202,6 +200,14 @@ def _update(spec: Spec) -> str:
         gram = rf"\sum_{{i \le t}} {gamma}{key} {key}^\top{ridge}"
         return rf"S_t = \Big({gram}\Big)^{{{power}}} \sum_{{i \le t}} {gamma}{key}\, v_i^\top"
     return rf"m_t = {optimizer.notation}"
+
+
+def _weighed_key(spec: Spec) -> tuple[str, str]:
+    """The weight of a pair and its features; a weight per feature stands within the features."""
+    key = _phi(spec, "k_i")
+    if spec.weights.per_feature:
+        return "", rf"(\gamma_i^{{(t)}} \circ {key})"
+    return "" if _gamma(spec) == "1" else r"\gamma_i^{(t)} ", key
 
 
 def _running(spec: Spec) -> str:
@@ -225,11 +231,22 @@ def _running(spec: Spec) -> str:
 
 
 def _read(spec: Spec) -> str:
+    if isinstance(spec.readout, Normalized):
+        return _normalized(spec, spec.readout)
     if isinstance(spec.function, Constant):
         return "y_t = c_t" if not isinstance(spec.optimizer, Incremental) else r"y_t = S_t^\top 1"
     if isinstance(spec.function, LinearModel):
         return rf"y_t = S_t^\top {_phi(spec, 'q_t')}"
     return r"y_t = m_t(q_t)"
+
+
+def _normalized(spec: Spec, readout: Normalized) -> str:
+    query = _phi(spec, "q_t")
+    mean = isinstance(spec.function, Constant) and isinstance(spec.optimizer, OneStep)
+    above = "c_t" if mean else rf"S_t^\top {query}"
+    below = readout.divisor(rf"z_t^\top {query}")
+    total = r"\sum_{i \le t} " + "".join(_weighed_key(spec))
+    return rf"y_t = \frac{{{above}}}{{{below}}},\quad z_t = {total}"
 
 
 def _words(spec: Spec) -> str:
@@ -238,6 +255,8 @@ def _words(spec: Spec) -> str:
         f"What counts: {weights} What is fitted: {type(spec.function).summary()} "
         f"How: {type(spec.optimizer).summary()}"
     )
+    if spec.readout.divides:
+        text += f" Read: {type(spec.readout).summary()}"
     if isinstance(spec.optimizer, Incremental) and _fades(spec):
         text += (
             " Forgetting shrinks the memory before each step, which is weight decay: the same "
@@ -262,6 +281,6 @@ def _forgets(spec: Spec) -> str:
         return "The memory shrinks at every token, and each step overwrites along its key."
     if _fades(spec):
         return "Old pairs count less in a fit that is made anew at every token."
-    if isinstance(spec.optimizer, Incremental) and spec.optimizer.signals:
+    if isinstance(spec.optimizer, Incremental) and not isinstance(spec.optimizer, Hebbian):
         return "Nothing fades; each step overwrites what the memory holds along its key."
     return "Nothing: all pairs count alike however old they are."

@@ -311,7 +311,7 @@ def choices(family: str) -> tuple[type[Ingredient], ...]:
     Example:
         >>> import ttr_core as ttr
         >>> [c.name for c in ttr.choices("readout")]
-        ['Plain']
+        ['Plain', 'Normalized']
     """
     if family not in REGISTRY:
         raise unknown("family of ingredients", family, REGISTRY)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SMALLEST_RIDGE = 1e-8
 Objective = Callable[[Memory], Tensor]
 State = dict[str, Tensor]
+Signals = Mapping[str, Tensor]
 
 STEP = Signal("step", "scalar", "sigmoid", 0.5, 0.01, 1.0, "step size of the newest pair")
 PROXIMAL_STEP = replace(
@@ -91,7 +92,7 @@ class Incremental(Optimizer):
             memory: what forgetting left.
             state: the optimizer's own state.
             loss: the newest pair's loss, times its importance.
-            signals: this token's signals by name.
+            signals: this token's signals by name; ``importance`` is always there.
             previous: the memory before forgetting.
         """
 
@@ -331,6 +332,48 @@ class Implicit(RankOneStep):
         delta = signals["step"] if importance is None else signals["step"] * importance
         gain = delta / (1 + delta * phi.square().sum(-1, keepdim=True))
         return RankOne(phi, gain * phi)
+
+
+@dataclass(frozen=True)
+class NLMS(RankOneStep):
+    r"""Project onto the newest pair: normalized least mean squares, Kaczmarz's projection.
+
+    $$S_t = a_t S_{t-1} + \tfrac{\eta\, b_t}{|\phi(k_t)|^2 + \epsilon}\,
+    \phi(k_t) \big(v_t - a_t S_{t-1}^\top \phi(k_t)\big)^\top$$
+
+    A gradient step divided by the curvature of the newest pair's loss. At $\eta = 1$ the nearest
+    memory that answers the pair (`Implicit` with $\delta = 1/\epsilon$), stable whatever the keys.
+
+    Args:
+        step: eta, the share of the way to the projection; beyond 1 it overshoots.
+        eps: what keeps the step finite where the key vanishes, in units of |phi|^2.
+
+    Reference: Test-time regression: a unifying framework for designing sequence models with
+    associative memory (Wang, Shi and Fox, 2025), Eq. 32-33 https://arxiv.org/abs/2501.12352
+
+    Deviation: the paper has eta = 1 and no eps.
+    """
+
+    step: float = option(1.0, "share of the way to the projection", low=0.0, high=2.0)
+    eps: float = option(1e-6, "added to |phi|^2 below the step", low=1e-12, high=1e6)
+    needs: ClassVar[tuple[type[Ingredient], ...]] = (MemorylessWeights, LinearModel)
+    notation: ClassVar[str] = (
+        r"S_t = a_t S_{t-1} + \tfrac{\eta b_t}{|\phi(k_t)|^2 + \epsilon} "
+        r"\phi(k_t) (v_t - a_t S_{t-1}^\top \phi(k_t))^\top"
+    )
+
+    def update(
+        self, memory: Memory, state: State, loss: Objective, signals: Signals, previous: Memory
+    ) -> tuple[Memory, State]:
+        slope, weight = torch.func.grad(loss), signals["importance"]
+        hessian = torch.func.jacrev(slope)(memory)["S"]["S"]  # (F V F V)
+        curvature = hessian[:, 0, :, 0].diagonal().sum()  # b |phi|^2, alike for every channel
+        below = (curvature + weight * self.eps).clamp_min(1e-300)  # an importance of 0: no step
+        return {"S": memory["S"] - self.step * weight / below * slope(memory)["S"]}, state
+
+    def vectors(self, phi: Tensor, importance: Tensor | None, signals: Signals) -> RankOne:
+        gain = self.step / (phi.square().sum(-1, keepdim=True) + self.eps)
+        return RankOne(phi, (gain if importance is None else gain * importance) * phi)
 
 
 def _newton(objective: Objective, start: Memory, singular: bool) -> Memory:

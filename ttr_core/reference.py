@@ -30,14 +30,23 @@ def reference(spec: Spec, x: Stream, params: Mapping[str, Tensor]) -> Tensor:
     wide = x.map(lambda z: z.double())
     slow = {name: p.double() if p.is_floating_point() else p for name, p in params.items()}
     batch, heads = wide.k.shape[:2]
-    run = _incremental if isinstance(spec.optimizer, Incremental) else _retrospective
     rows = []
     for b in range(batch):
         for h in range(heads):
             one = wide.map(partial(_one, b=b, h=h))
             own = {name: p[h : h + 1] for name, p in slow.items()}
-            rows.append(run(spec, one, own))
+            rows.append(_outputs(spec, one, own))
     return torch.stack(rows).view(batch, heads, wide.q.shape[2], wide.value_dim)
+
+
+def _outputs(spec: Spec, x: Stream, params: Params) -> Tensor:
+    """Returns what is read from one head's fit, [Tq, V]; a normalizer is a second fit, to ones."""
+    run = _incremental if isinstance(spec.optimizer, Incremental) else _retrospective
+    normalizer = None
+    if spec.readout.divides:
+        ones = Stream(x.q, x.k, torch.ones_like(x.v[..., :1]), x.signals)
+        normalizer = run(spec, ones, params)
+    return spec.readout(run(spec, x, params), normalizer)
 
 
 def _one(z: Tensor, b: int, h: int) -> Tensor:
@@ -61,17 +70,17 @@ def _incremental(spec: Spec, x: Stream, params: Params) -> Tensor:
         previous = memory
         if log_decay is not None:
             memory, state = optimizer.forget(memory, state, log_decay[0, 0, t].exp())
-        weight = 1.0 if importance is None else importance[0, 0, t, 0]
-        signals = {name: s[0, 0, t] for name, s in x.signals.items()}
+        weight = x.k.new_ones(()) if importance is None else importance[0, 0, t, 0]
+        signals = {name: s[0, 0, t] for name, s in x.signals.items()} | {"importance": weight}
 
-        def loss(m: Memory, t: int = t, weight: Tensor | float = weight) -> Tensor:
+        def loss(m: Memory, t: int = t, weight: Tensor = weight) -> Tensor:
             key, value = x.k[:, :, t : t + 1], x.v[:, :, t : t + 1]
             return weight * spec.loss(spec.function.predict(m, key, own), value).sum()
 
         memory, state = optimizer.update(memory, state, loss, signals, previous)
         if t >= first:
             query = x.q[:, :, t - first : t - first + 1]
-            outputs.append(spec.readout(spec.function.predict(memory, query, own)))
+            outputs.append(spec.function.predict(memory, query, own))
     return torch.cat(outputs, 2)[0, 0]
 
 
@@ -97,5 +106,5 @@ def _retrospective(spec: Spec, x: Stream, params: Params) -> Tensor:
 
         memory = optimizer.minimize(loss, init, function.penalty)
         query = x.q[:, :, row : row + 1]
-        outputs.append(spec.readout(function.predict(memory, query, own, center=query)))
+        outputs.append(function.predict(memory, query, own, center=query))
     return torch.cat(outputs, 2)[0, 0]

@@ -143,10 +143,10 @@ class Spec:
         return self
 
     def alternatives(self, most: int = 12) -> tuple[str, ...]:
-        """Returns the texts of layers that differ in one axis, found by trying every choice."""
+        """Returns the texts of layers that differ in one part, found by trying every choice."""
         found = [
             spec
-            for axis in AXES
+            for axis in (f.name for f in fields(self))
             for part in listed(axis)
             if part != getattr(self, axis) and not (spec := self.with_axis(axis, part)).objections()
         ]

@@ -44,6 +44,32 @@ def linear_attention(q, k, v):
     return torch.stack(out)
 
 
+def normalized(q, k, v, phi):
+    """Katharopoulos et al. 2020, Eq. 18-20: y = phi(q)^T S / (phi(q)^T Z), with 1e-6 below."""
+    f = len(phi(k[0]))
+    S, Z, out = torch.zeros(f, v.shape[1], dtype=k.dtype), torch.zeros(f, dtype=k.dtype), []
+    for t in range(len(q)):
+        S = S + torch.outer(phi(k[t]), v[t])
+        Z = Z + phi(k[t])
+        out.append(phi(q[t]) @ S / (phi(q[t]) @ Z + 1e-6))
+    return torch.stack(out)
+
+
+def linear_attention_elu(q, k, v):
+    """Katharopoulos et al. 2020, Eq. 7: phi(x) = elu(x) + 1."""
+    return normalized(q, k, v, lambda x: torch.where(x > 0, x + 1, torch.exp(x)))
+
+
+def dpfp(q, k, v):
+    """Schlag et al. 2021, nu = 1: phi_i(x) = relu([x, -x])_i relu([x, -x])_(i + 1)."""
+
+    def phi(x):
+        r = [torch.relu(c) for c in (*x, *(-x))]
+        return torch.stack([r[i] * r[(i + 1) % len(r)] for i in range(len(r))])
+
+    return normalized(q, k, v, phi)
+
+
 def retnet(q, k, v, head):
     """Sun et al. 2023, Eq. 6: S_n = gamma S_{n-1} + K_n^T V_n, gamma = 1 - 2^(-5 - head)."""
     gamma = 1 - 2.0 ** (-5 - head)
@@ -96,6 +122,16 @@ def longhorn_exact(q, k, v, step):
     return torch.stack(out)
 
 
+def kaczmarz(q, k, v):
+    """Wang, Shi and Fox 2025, Eq. 33: M <- M - (M k - v) k^T / |k|^2, with 1e-6 below."""
+    M, out = torch.zeros(v.shape[1], k.shape[1], dtype=k.dtype), []
+    for t in range(len(q)):
+        beta = 1 / (k[t] @ k[t] + 1e-6)
+        M = M - beta * torch.outer(M @ k[t] - v[t], k[t])
+        out.append(M @ q[t])
+    return torch.stack(out)
+
+
 def mesa_layer(q, k, v):
     """von Oswald et al. 2023, Eq. 5-7: Sherman-Morrison on R_0 = lambda I, here lambda = 1."""
     R = torch.eye(k.shape[1], dtype=k.dtype)
@@ -113,10 +149,13 @@ RECURRENCES = {
     "qknorm-attention": qknorm_attention,
     "forgetting-transformer": forgetting_transformer,
     "linear-attention": linear_attention,
+    "linear-attention-elu": linear_attention_elu,
+    "dpfp": dpfp,
     "retnet": retnet,
     "gla": gla,
     "deltanet": deltanet,
     "gated-deltanet": gated_deltanet,
     "longhorn-exact": longhorn_exact,
+    "kaczmarz": kaczmarz,
     "mesa-layer": mesa_layer,
 }

@@ -134,6 +134,38 @@ def test_a_large_proximal_step_on_unit_keys_is_kaczmarz() -> None:
     close(ttr.solve(implicit, far), ttr.solve(sgd, one), 1e-8)
 
 
+def test_nlms_on_unit_keys_is_sgd_with_step_one() -> None:
+    nlms, sgd = (
+        ttr.Spec.parse(f"Uniform | Linear | {o}") for o in ("NLMS(step=1.0, eps=1e-12)", "SGD")
+    )
+    x = stream(nlms, 20)
+    x = replace(x, k=torch.nn.functional.normalize(x.k, dim=-1))
+    one = replace(x, signals={"step": torch.ones(1, 2, 20, 1, dtype=torch.float64)})
+    close(ttr.solve(nlms, x), ttr.solve(sgd, one), 1e-8)
+
+
+def test_nlms_answers_the_newest_pair_whatever_the_size_of_its_key() -> None:
+    spec = ttr.Spec.parse("Uniform | Linear | NLMS(eps=1e-12)")
+    x = stream(spec, 9)
+    large = replace(x, k=100 * x.k, q=100 * x.k)
+    close(ttr.solve(spec, large), x.v)
+
+
+def test_nlms_takes_an_importance_as_its_step() -> None:
+    weighed, half = (
+        ttr.Spec.parse(f"{w} | Linear | NLMS({o})")
+        for w, o in (("Importance", "eps=1e-6"), ("Uniform", "step=0.5"))
+    )
+    x = stream(half, 9)
+    b = torch.full((1, 2, 9, 1), 0.5, dtype=torch.float64)
+    close(
+        ttr.solve(weighed, replace(x, signals={"importance": b}), solver="reference"),
+        ttr.solve(half, x),
+    )
+    nothing = ttr.solve(weighed, replace(x, signals={"importance": 0 * b}), solver="reference")
+    assert (nothing == 0).all()
+
+
 def test_decay_to_nothing_keeps_the_last_pair_only() -> None:
     spec = ttr.Spec.parse("Gate | Linear | Hebbian")
     x = stream(spec, 9)

@@ -26,6 +26,41 @@ ENTRIES = (
         evidence="code",
     ),
     Published(
+        name="linear-attention-elu",
+        spec=Spec.parse("Uniform | Linear(map=elu1) | Hebbian | readout=Normalized"),
+        frame=Frame(conv=2, conv_on=("k",), output_norm="none"),
+        paper=Paper(
+            "Transformers are RNNs: Fast Autoregressive Transformers with Linear Attention",
+            "Katharopoulos et al.",
+            2020,
+            "https://arxiv.org/abs/2006.16236",
+        ),
+        summary="The mean of the values under a kernel of positive features, in one running sum.",
+        deviation=(
+            "None in the recurrence (1e-6 below as in the authors' code); a width-2 convolution "
+            "on the keys stands in for positions added to the embedding."
+        ),
+        evidence="code",
+    ),
+    Published(
+        name="dpfp",
+        spec=Spec.parse("Uniform | Linear(map=dpfp) | Hebbian | readout=Normalized"),
+        frame=Frame(conv=2, conv_on=("k",), output_norm="none"),
+        paper=Paper(
+            "Linear Transformers Are Secretly Fast Weight Programmers",
+            "Schlag et al.",
+            2021,
+            "https://arxiv.org/abs/2102.11174",
+        ),
+        summary="Normalized linear attention on sparse products of rectified coordinates.",
+        deviation=(
+            "The paper's sum rule with its attention normalization (its delta rule is another "
+            "point: Linear(map=dpfp) with SGD), nu = 1, 1e-6 added to the divisor, a width-2 "
+            "convolution on the keys."
+        ),
+        evidence="paper",
+    ),
+    Published(
         name="retnet",
         spec=Spec.parse("Decay | Linear | Hebbian"),
         frame=Frame(rope=10000.0, output_gate="silu"),

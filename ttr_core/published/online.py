@@ -59,4 +59,22 @@ ENTRIES = (
         ),
         evidence="code",
     ),
+    Published(
+        name="kaczmarz",
+        spec=Spec.parse("Uniform | Linear | NLMS"),
+        frame=Frame(conv=4, conv_activation="silu"),
+        paper=Paper(
+            "Test-time regression: a unifying framework for designing sequence models with "
+            "associative memory",
+            "Wang, Shi and Fox",
+            2025,
+            "https://arxiv.org/abs/2501.12352",
+        ),
+        summary="The smallest change of the memory that answers the newest pair exactly.",
+        deviation=(
+            "1e-6 is added to |k|^2. The paper gives the update and no layer: the frame is "
+            "DeltaNet's with q and k as they are, for on unit keys this is DeltaNet at step 1."
+        ),
+        evidence="paper",
+    ),
 )

@@ -11,10 +11,23 @@ from torch import Tensor
 from ..functions import Constant, LinearModel
 from ..limits import Estimate, Shape
 from ..optimizers import Exact, OneStep, Optimizer
+from ..readouts import Normalized, Plain, Readout
 from ..spec import Spec
 from ..stream import Stream
 from ..weights import ExpKernel, MemorylessWeights, PositiveWeights
-from .base import Params, Solver, State, axis, features, kept_formula, kept_size, past, with_past
+from .base import (
+    Params,
+    Solver,
+    State,
+    axis,
+    features,
+    fitted_values,
+    kept_formula,
+    kept_size,
+    past,
+    read_out,
+    with_past,
+)
 
 
 class Attention(Solver):
@@ -68,6 +81,7 @@ class ParallelOneStep(Solver):
     cost: ClassVar[str] = "T^2 (F + V)"
     function = LinearModel
     optimizers: ClassVar[tuple[type[Optimizer], ...]] = (OneStep,)
+    readouts: ClassVar[tuple[type[Readout], ...]] = (Plain, Normalized)
 
     def declines(self, spec: Spec) -> str | None:
         if spec.weights.per_feature:
@@ -90,4 +104,5 @@ class ParallelOneStep(Solver):
         whole = with_past(x, state)
         q, k = features(spec, whole, params)
         weights = spec.weights.matrix(whole, axis(params, "weights"))[..., 0]
-        return (weights * (q @ k.mT)) @ whole.v, past(whole)
+        y = (weights * (q @ k.mT)) @ fitted_values(spec, whole)
+        return read_out(spec, y), past(whole)

@@ -6,6 +6,7 @@ import abc
 from collections.abc import Mapping
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from ..functions import FunctionClass, LinearModel
@@ -89,12 +90,40 @@ def _asked(trait: type[Ingredient]) -> str:
     return trait.phrase if "phrase" in vars(trait) else trait.name
 
 
+def fitted_values(spec: Spec, x: Stream) -> Tensor:
+    """Returns the values, with a column of ones after them if the readout divides."""
+    return torch.cat([x.v, torch.ones_like(x.v[..., :1])], -1) if spec.readout.divides else x.v
+
+
+def read_out(spec: Spec, y: Tensor) -> Tensor:
+    """Returns the outputs from what was fitted to `fitted_values`."""
+    divides = spec.readout.divides
+    return spec.readout(y[..., :-1], y[..., -1:]) if divides else spec.readout(y, None)
+
+
+def matrix_size(spec: Spec, shape: Shape) -> int:
+    """Returns the size of S, with the normalizer if the readout divides, per head."""
+    return shape.features * (shape.value_dim + spec.readout.divides)
+
+
 def matrix_formula(spec: Spec, gram: bool) -> str:
-    """Returns the size of S, with a Gram matrix beside it if ``gram``, over all heads."""
-    assert isinstance(spec.function, LinearModel)
-    if spec.function.width(2) == spec.function.width(3) == 1:
-        return "d + H" if gram else "d"
-    return "2 d^2 / H" if gram else "d^2 / H"
+    """Returns the size of S, with a Gram matrix beside it if ``gram``, over all heads.
+
+    In T, d (model size) and H; with F where features are not a multiple of the key size.
+    """
+    model, divides = spec.function, spec.readout.divides
+    assert isinstance(model, LinearModel)
+    if model.width(2) == model.width(3) == 1:
+        return "d + H" if gram or divides else "d"
+    per_key, rest = divmod(model.width(60), 60)
+    if rest or model.width(2) != 2 * per_key:
+        return "F d" + (" + H F^2" if gram else "") + (" + H F" if divides else "")
+    squares = per_key + (per_key**2 if gram else 0)
+    return f"{_times(squares)}d^2 / H" + (f" + {_times(per_key)}d" if divides else "")
+
+
+def _times(factor: int) -> str:
+    return "" if factor == 1 else f"{factor} "
 
 
 def kept_size(spec: Spec, shape: Shape) -> int:

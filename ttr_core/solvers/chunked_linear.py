@@ -9,10 +9,21 @@ from torch import Tensor
 from ..functions import LinearModel
 from ..limits import Estimate, Shape
 from ..optimizers import Hebbian, OneStep, Optimizer
+from ..readouts import Normalized, Plain, Readout
 from ..spec import Spec
 from ..stream import Stream
 from ..weights import MemorylessWeights
-from .base import Params, Solver, State, features, matrix_formula, recency
+from .base import (
+    Params,
+    Solver,
+    State,
+    features,
+    fitted_values,
+    matrix_formula,
+    matrix_size,
+    read_out,
+    recency,
+)
 from .chunks import CHUNK, carry, chunk_size, decayed_scores, join, split
 
 
@@ -23,6 +34,8 @@ class ChunkedLinear(Solver):
 
     $$y = (Q \circ e^{c}) S + \big(Q K^\top \circ e^{c_t - c_i}\big)_{i \le t} V$$
 
+    A readout that divides takes its normalizer from a column of ones after V.
+
     Source: Gated Linear Attention Transformers (Yang et al., 2023) https://arxiv.org/abs/2312.06635
     """
 
@@ -31,6 +44,7 @@ class ChunkedLinear(Solver):
     weights = MemorylessWeights
     function = LinearModel
     optimizers: ClassVar[tuple[type[Optimizer], ...]] = (Hebbian, OneStep)
+    readouts: ClassVar[tuple[type[Readout], ...]] = (Plain, Normalized)
 
     def declines(self, spec: Spec) -> str | None:
         return None
@@ -42,7 +56,7 @@ class ChunkedLinear(Solver):
         return Estimate(rows * (per_token + 4 * state), 4.0 * rows * (state / 16 + 4 * CHUNK))
 
     def state_size(self, spec: Spec, shape: Shape) -> int:
-        return shape.features * shape.value_dim
+        return matrix_size(spec, shape)
 
     def state_formula(self, spec: Spec) -> str:
         return matrix_formula(spec, gram=False)
@@ -52,7 +66,8 @@ class ChunkedLinear(Solver):
     ) -> tuple[Tensor, State]:
         q, k = features(spec, x, params)
         log_decay, importance = recency(spec, x, params)
-        v = x.v if importance is None else x.v * importance
+        v = fitted_values(spec, x)
+        v = v if importance is None else v * importance
         size = chunk_size(x.length, log_decay)
         q, k, v = split(q, size), split(k, size), split(v, size)
         start = None if state is None else state["S"]
@@ -65,4 +80,4 @@ class ChunkedLinear(Solver):
             keep = end.exp().mT
             before, last = carry((k * (end - c).exp()).mT @ v, keep, start)
             y = (q * c.exp()) @ before + decayed_scores(q, k, c, c, 0) @ v
-        return join(y, x.length), {"S": last}
+        return read_out(spec, join(y, x.length)), {"S": last}

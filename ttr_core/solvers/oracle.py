@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..limits import Estimate, Shape
 from ..optimizers import Optimizer
+from ..readouts import Readout
 from ..reference import reference
 from ..spec import Spec
 from ..stream import Stream
@@ -20,6 +21,7 @@ class Reference(Solver):
     name: ClassVar[str] = "reference"
     cost: ClassVar[str] = "the definition, token by token in float64"
     optimizers: ClassVar[tuple[type[Optimizer], ...]] = (Optimizer,)
+    readouts: ClassVar[tuple[type[Readout], ...]] = (Readout,)
 
     def declines(self, spec: Spec) -> str | None:
         return None

@@ -11,10 +11,22 @@ from torch import Tensor
 from ..functions import LinearModel, Memory
 from ..limits import Estimate, Shape
 from ..optimizers import Incremental, Optimizer, RankOneStep
+from ..readouts import Normalized, Plain, Readout
 from ..spec import Spec
 from ..stream import Stream
 from ..weights import MemorylessWeights
-from .base import Params, Solver, State, axis, features, matrix_formula, recency
+from .base import (
+    Params,
+    Solver,
+    State,
+    axis,
+    features,
+    fitted_values,
+    matrix_formula,
+    matrix_size,
+    read_out,
+    recency,
+)
 
 
 class RankOneScan(Solver):
@@ -25,6 +37,7 @@ class RankOneScan(Solver):
     weights = MemorylessWeights
     function = LinearModel
     optimizers: ClassVar[tuple[type[Optimizer], ...]] = (RankOneStep,)
+    readouts: ClassVar[tuple[type[Readout], ...]] = (Plain, Normalized)
 
     def declines(self, spec: Spec) -> str | None:
         return None
@@ -34,7 +47,7 @@ class RankOneScan(Solver):
         return Estimate(8.0 * rows * shape.features * shape.value_dim, 0.0)
 
     def state_size(self, spec: Spec, shape: Shape) -> int:
-        return shape.features * shape.value_dim
+        return matrix_size(spec, shape)
 
     def state_formula(self, spec: Spec) -> str:
         return matrix_formula(spec, gram=False)
@@ -47,8 +60,9 @@ class RankOneScan(Solver):
         q, k = features(spec, x, params)
         log_decay, importance = recency(spec, x, params)
         read, write = optimizer.vectors(k, importance, x.signals)
+        v = fitted_values(spec, x)
         if state is None:
-            memory = k.new_zeros(*k.shape[:2], k.shape[-1], x.value_dim)
+            memory = k.new_zeros(*k.shape[:2], k.shape[-1], v.shape[-1])
         else:
             memory = state["S"]
         kept = None if log_decay is None else log_decay.exp()[..., None]  # (B H T w 1)
@@ -57,13 +71,13 @@ class RankOneScan(Solver):
             previous = memory
             if kept is not None:
                 memory = memory * kept[:, :, t]
-            error = x.v[:, :, t : t + 1]
+            error = v[:, :, t : t + 1]
             if read is not None:
                 at = previous if optimizer.reads_undecayed else memory
                 error = error - read[:, :, t : t + 1] @ at
             memory = memory + write[:, :, t : t + 1].mT @ error
             outputs.append(q[:, :, t : t + 1] @ memory)
-        return torch.cat(outputs, 2), {"S": memory}
+        return read_out(spec, torch.cat(outputs, 2)), {"S": memory}
 
 
 class AutogradScan(Solver):
@@ -140,13 +154,15 @@ def _head(spec: Spec) -> Callable[[Memory, State, State, State], tuple[Memory, S
         if "keep" in token:
             memory, inner = optimizer.forget(memory, inner, token["keep"])
 
+        weight = token["importance"][0] if "importance" in token else token["k"].new_ones(())
+
         def loss(m: Memory) -> Tensor:
             guess = function.predict(m, token["k"][None, None, None], params)[0, 0, 0]
-            own_loss = spec.loss(guess, token["v"])
-            return own_loss * token["importance"][0] if "importance" in token else own_loss
+            return weight * spec.loss(guess, token["v"])
 
         prefix = "signal."
         signals = {n[len(prefix) :]: s for n, s in token.items() if n.startswith(prefix)}
+        signals["importance"] = weight
         memory, inner = optimizer.update(memory, inner, loss, signals, previous)
         query = token["q"][None, None, None]
         return memory, inner, function.predict(memory, query, params, center=query)[0, 0, 0]
