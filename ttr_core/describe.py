@@ -175,6 +175,8 @@ def _objective(spec: Spec) -> str:
         ridge = rf" + \tfrac{{{strength:g}}}{{2}} |S|^2" if strength else ""
     model = "c" if isinstance(spec.function, Constant) else rf"S^\top {_phi(spec, 'k_i')}"
     fit = rf"\tfrac12 \sum_{{i \le t}} {gamma}|v_i - {model}|^2{ridge}"
+    if isinstance(spec.optimizer, Hebbian):
+        fit = rf"-\sum_{{i \le t}} {gamma}v_i^\top {model}"
     weights = "" if uniform else rf",\qquad \gamma_i^{{(t)}} = {_gamma(spec)}"
     return fit + weights + _where(spec)
 
@@ -227,6 +229,8 @@ def _running(spec: Spec) -> str:
         if spec.weights.per_feature and kept.startswith("("):
             kept = r"(\mathrm{Diag}(a_t) S_{t-1})"
         text = text.replace(r"\hat S", kept)
+    if "decay" not in names:  # the fixed rate of Decay, which its weights call gamma
+        text = re.sub(r"(?<![A-Za-z])a_t(?=[ )])", r"\\gamma", text)
     return text.replace(r"\phi(k_t)", _phi(spec, "k_t")) + _where(spec)
 
 
@@ -277,6 +281,8 @@ def _forgets(spec: Spec) -> str:
         return "Nothing is lost, but old pairs count less, and each query picks its own."
     if kernel:
         return "Nothing is lost: every pair is kept, and each query weighs them anew."
+    if isinstance(spec.optimizer, Hebbian) and _fades(spec):
+        return "The memory shrinks at every token; nothing is overwritten."
     if isinstance(spec.optimizer, Incremental) and _fades(spec):
         return "The memory shrinks at every token, and each step overwrites along its key."
     if _fades(spec):
