@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from .functions import LinearModel, Memory
+from .functions import LinearModel, LocalModel, Memory
 from .ingredient import Ingredient, option
 from .stream import Signal
 from .weights import MemorylessWeights
@@ -101,6 +101,11 @@ class Incremental(Optimizer):
                 f"{self.name} keeps one running state, and no running state serves all queries "
                 f"under {spec.weights}: it needs weights that are {MemorylessWeights.phrase}."
             )
+        if isinstance(spec.function, LocalModel):
+            return (
+                f"{self.name} carries one memory from token to token; {spec.function} is centered "
+                "at each query, and a memory fitted around one query means nothing around the next."
+            )
         if spec.weights.per_feature and not isinstance(spec.function, LinearModel):
             return _no_features(spec)
         return super().objection(spec)
@@ -142,6 +147,11 @@ class RankOneStep(Incremental):
 
 
 def _no_features(spec: Spec) -> str:
+    if isinstance(spec.function, LocalModel):
+        return (
+            f"{spec.weights} forgets feature by feature; the features of {spec.function} move with "
+            "the query, so that no decay belongs to any of them."
+        )
     return f"{spec.weights} forgets feature by feature; {spec.function} has no features."
 
 
@@ -154,7 +164,8 @@ class Exact(Retrospective):
 
     With a constant it is the weighted mean (no ridge touches an intercept); with a linear model
     recursive least squares, the mesa-layer. A ridge below 0.1 is solved in float64, whatever the
-    inputs; ``ridge=0`` is the minimum-norm solution: slow, with no promise for gradients.
+    inputs; ``ridge=0`` is the minimum-norm solution (intercepts have no norm): slow, with no
+    promise for gradients.
 
     Args:
         ridge: lambda >= 0, in units of |k|^2.
@@ -178,7 +189,9 @@ class Exact(Retrospective):
         return super().objection(spec)
 
     def minimize(self, loss: Objective, init: Memory, penalty: Objective) -> Memory:
-        return _newton(lambda m: loss(m) + self.ridge / 2 * penalty(m), init, self.ridge == 0)
+        if self.ridge == 0:
+            return _newton(loss, init, penalty)
+        return _newton(lambda m: loss(m) + self.ridge / 2 * penalty(m), init)
 
 
 @dataclass(frozen=True)
@@ -323,7 +336,7 @@ class Implicit(RankOneStep):
             moved = sum((new[n] - memory[n]).square().sum() for n in memory)
             return moved / 2 + signals["step"].squeeze() * loss(new)
 
-        return _newton(proximal, memory, singular=False), state
+        return _newton(proximal, memory), state
 
     def vectors(
         self, phi: Tensor, importance: Tensor | None, signals: Mapping[str, Tensor]
@@ -333,10 +346,11 @@ class Implicit(RankOneStep):
         return RankOne(phi, gain * phi)
 
 
-def _newton(objective: Objective, start: Memory, singular: bool) -> Memory:
+def _newton(objective: Objective, start: Memory, penalty: Objective | None = None) -> Memory:
     """Returns the exact minimizer of a quadratic, one Newton step from ``start``.
 
-    A ``singular`` Hessian takes the pseudo-inverse: the minimizer nearest to ``start``.
+    With a ``penalty`` the Hessian may be singular; of all minimizers it is then the one of least
+    penalty, the limit of a ridge that goes to zero.
     """
     sizes = [start[name].numel() for name in start]
 
@@ -347,6 +361,13 @@ def _newton(objective: Objective, start: Memory, singular: bool) -> Memory:
     flat = torch.cat([start[name].reshape(-1) for name in start])
     slope = torch.func.grad(lambda x: objective(unflat(x)))
     gradient, hessian = slope(flat), torch.func.jacrev(slope)(flat)
-    if singular:
-        return unflat(flat - torch.linalg.pinv(hessian, hermitian=True) @ gradient)
-    return unflat(flat - torch.linalg.solve(hessian, gradient))
+    if penalty is None:
+        return unflat(flat - torch.linalg.solve(hessian, gradient))
+    inverse = torch.linalg.pinv(hessian, hermitian=True)
+    flat = flat - inverse @ gradient
+    free = torch.eye(len(flat), dtype=flat.dtype, device=flat.device) - inverse @ hessian
+    norm_slope = torch.func.grad(lambda x: penalty(unflat(x)))
+    curvature = free @ torch.func.jacrev(norm_slope)(flat) @ free
+    # Where the data decide, `free` holds rounding of 1e-15 or so, which must count as zero.
+    shrink = torch.linalg.pinv(curvature, atol=1e-8, hermitian=True)
+    return unflat(flat - free @ shrink @ free @ norm_slope(flat))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import unknown
-from ..functions import LinearModel
+from ..functions import MatrixModel
 from ..optimizers import Exact
 from ..spec import Spec
 from .attention import Attention, ParallelOneStep
@@ -74,9 +74,9 @@ def caution(spec: Spec) -> str | None:
     solver = resolve(spec)
     if isinstance(solver, Reference):
         return "only the reference runs it, token by token in float64"
-    exact, linear = spec.optimizer, spec.function
-    if isinstance(exact, Exact) and isinstance(linear, LinearModel):
-        some = linear.width(2) > linear.intercepts
+    exact, model = spec.optimizer, spec.function
+    if isinstance(exact, Exact) and isinstance(model, MatrixModel):
+        some = model.width(2) > model.intercepts
         if exact.ridge == 0 and some:
             return (
                 "ridge=0 takes the minimum-norm solution by a pseudo-inverse in float64, whose "
