@@ -10,6 +10,7 @@ from .attention import Attention, ParallelOneStep
 from .base import Solver
 from .chunked_delta import ChunkedDelta
 from .chunked_linear import ChunkedLinear
+from .local_polynomial import LocalPolynomial
 from .normal_equations import KernelNormalEquations, NormalEquations
 from .oracle import Reference
 from .prefix_cholesky import PrefixCholesky
@@ -23,6 +24,7 @@ SOLVERS: tuple[Solver, ...] = (
     NormalEquations(),
     ParallelOneStep(),
     KernelNormalEquations(),
+    LocalPolynomial(),
     RankOneScan(),
     AutogradScan(),
     Reference(),
