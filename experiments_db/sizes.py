@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ttr_core.errors import LimitExceeded
 from ttr_core.experiment import Experiment
-from ttr_core.functions import LinearModel
+from ttr_core.functions import MatrixModel
 from ttr_core.limits import MAX_FLOPS, REFERENCE_FLOPS, Estimate, Shape, check
 from ttr_core.model import MAX_PARAMETERS
 from ttr_core.solvers import resolve
@@ -80,4 +80,4 @@ def _check_evaluation(experiment: Experiment, task: EvaluatedTask) -> None:
 
 def _features(spec: Spec, key_dim: int) -> int:
     model = spec.function
-    return model.width(key_dim) if isinstance(model, LinearModel) else key_dim
+    return model.width(key_dim) if isinstance(model, MatrixModel) else key_dim

@@ -17,7 +17,7 @@ MAX_LINES, MAX_FUNCTION, MAX_COLUMNS = 400, 40, 100
 CORE_ORDER = (
     ("errors", "stream", "limits", "events", "init"),
     ("ingredient",),
-    ("feature_maps", "losses", "readouts", "weights", "functions", "optimizers"),
+    ("feature_maps", "losses", "readouts", "weights", "functions", "newton", "optimizers"),
     ("spec",),
     ("reference", "solvers"),
     ("frame", "init"),

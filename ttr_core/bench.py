@@ -59,6 +59,7 @@ WORK: tuple[tuple[Size, tuple[str, ...], str], ...] = (
         (
             "Gate | Linear | Exact(ridge=0.1)",
             "ExpKernel | Linear | Exact(ridge=0.1)",
+            "ExpKernel | Affine | Exact(ridge=0.1)",
             "Gate | Linear | SGD by autograd_scan",
         ),
         "forward",

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from .feature_maps import Identity
-from .functions import Constant, Linear, LinearModel
+from .functions import Constant, Linear, LinearModel, LocalModel, MatrixModel
 from .limits import Shape
 from .optimizers import Exact, Hebbian, Incremental, OneStep
 from .published import catalog
@@ -91,7 +91,7 @@ def describe(spec: Spec) -> Description:
 def state_size(spec: Spec, key_dim: int, value_dim: int, length: int) -> int:
     """Returns how many numbers one head's memory holds after ``length`` tokens."""
     model = spec.function
-    wide = model.width(key_dim) if isinstance(model, LinearModel) else key_dim
+    wide = model.width(key_dim) if isinstance(model, MatrixModel) else key_dim
     return resolve(spec).state_size(spec, Shape(1, 1, length, key_dim, value_dim, wide))
 
 
@@ -166,17 +166,26 @@ def _gamma(spec: Spec) -> str:
     return r"\,".join(part.notation for part in spec.weights.factors())
 
 
+def _model(spec: Spec) -> str:
+    """What is compared with v_i."""
+    if isinstance(spec.function, Constant):
+        return "c"
+    if isinstance(spec.function, LocalModel):
+        return "c - M (k_i - q_t)"
+    return rf"S^\top {_phi(spec, 'k_i')}"
+
+
 def _objective(spec: Spec) -> str:
     uniform = _gamma(spec) == "1"
     gamma = "" if uniform else r"\gamma_i^{(t)}\, "
     ridge = ""
     if isinstance(spec.optimizer, Exact) and not isinstance(spec.function, Constant):
         strength = spec.optimizer.ridge
-        ridge = rf" + \tfrac{{{strength:g}}}{{2}} |S|^2" if strength else ""
-    model = "c" if isinstance(spec.function, Constant) else rf"S^\top {_phi(spec, 'k_i')}"
-    fit = rf"\tfrac12 \sum_{{i \le t}} {gamma}|v_i - {model}|^2{ridge}"
+        shrunk = "M" if isinstance(spec.function, LocalModel) else "S"
+        ridge = rf" + \tfrac{{{strength:g}}}{{2}} |{shrunk}|^2" if strength else ""
+    fit = rf"\tfrac12 \sum_{{i \le t}} {gamma}|v_i - {_model(spec)}|^2{ridge}"
     if isinstance(spec.optimizer, Hebbian):
-        fit = rf"-\sum_{{i \le t}} {gamma}v_i^\top {model}"
+        fit = rf"-\sum_{{i \le t}} {gamma}v_i^\top {_model(spec)}"
     weights = "" if uniform else rf",\qquad \gamma_i^{{(t)}} = {_gamma(spec)}"
     return fit + weights + _where(spec)
 
@@ -186,6 +195,8 @@ def _update(spec: Spec) -> str:
     if isinstance(optimizer, Incremental):
         return _running(spec)
     gamma, key = _weighed_key(spec)
+    if isinstance(spec.function, LocalModel):
+        return _local(spec, gamma)
     if isinstance(optimizer, OneStep):
         if isinstance(spec.function, Constant):
             return rf"c_t = \sum_{{i \le t}} {gamma}v_i"
@@ -210,6 +221,25 @@ def _weighed_key(spec: Spec) -> tuple[str, str]:
     if spec.weights.per_feature:
         return "", rf"(\gamma_i^{{(t)}} \circ {key})"
     return "" if _gamma(spec) == "1" else r"\gamma_i^{(t)} ", key
+
+
+def _local(spec: Spec, gamma: str) -> str:
+    """The fit of a constant and a slope around the query."""
+    if not isinstance(spec.optimizer, Exact):
+        slope = rf"M_t = \sum_{{i \le t}} {gamma}v_i (k_i - q_t)^\top"
+        return rf"c_t = \sum_{{i \le t}} {gamma}v_i,\qquad {slope}"
+    ridge, power = rf" + {spec.optimizer.ridge:g} I", "-1"
+    if spec.optimizer.ridge in (0, 1):
+        ridge, power = (" + I", "-1") if spec.optimizer.ridge else ("", "+")
+    far = r"(k_i - \bar k_t)"
+    joint = rf"\sum_{{i \le t}} {gamma}(v_i - \bar v_t) {far}^\top"
+    gram = rf"\sum_{{i \le t}} {gamma}{far} {far}^\top{ridge}"
+    means = [
+        rf"\bar {z}_t = \sum_{{i \le t}} {gamma}{z}_i \Big/ \sum_{{i \le t}} {gamma or '1'}"
+        for z in "vk"
+    ]
+    slope = rf"M_t = {joint} \Big({gram}\Big)^{{{power}}}"
+    return r",\qquad ".join([slope, r"c_t = \bar v_t + M_t (q_t - \bar k_t)", *means])
 
 
 def _running(spec: Spec) -> str:
@@ -239,6 +269,8 @@ def _read(spec: Spec) -> str:
         return _normalized(spec, spec.readout)
     if isinstance(spec.function, Constant):
         return "y_t = c_t" if not isinstance(spec.optimizer, Incremental) else r"y_t = S_t^\top 1"
+    if isinstance(spec.function, LocalModel):
+        return "y_t = m_t(q_t) = c_t"
     if isinstance(spec.function, LinearModel):
         return rf"y_t = S_t^\top {_phi(spec, 'q_t')}"
     return r"y_t = m_t(q_t)"

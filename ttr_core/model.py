@@ -179,10 +179,10 @@ class SequenceModel(nn.Module):
 
 
 def feature_size(spec: Spec, key_dim: int) -> int:
-    """Returns F of a linear model; its key size for any other."""
-    from .functions import LinearModel
+    """Returns F of a model with a matrix of coefficients; the key size for any other."""
+    from .functions import MatrixModel
 
-    return spec.function.width(key_dim) if isinstance(spec.function, LinearModel) else key_dim
+    return spec.function.width(key_dim) if isinstance(spec.function, MatrixModel) else key_dim
 
 
 class Block(nn.Module):

@@ -8,15 +8,16 @@ shrinks that memory, which is weight decay and not a weighted fit.
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
-from .functions import LinearModel, Memory
+from .functions import LinearModel, LocalModel, Memory
 from .ingredient import Ingredient, option
+from .newton import Objective, newton
 from .stream import Signal
 from .weights import MemorylessWeights
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from .spec import Spec
 
 SMALLEST_RIDGE = 1e-8
-Objective = Callable[[Memory], Tensor]
 State = dict[str, Tensor]
 Signals = Mapping[str, Tensor]
 
@@ -102,6 +102,11 @@ class Incremental(Optimizer):
                 f"{self.name} keeps one running state, and no running state serves all queries "
                 f"under {spec.weights}: it needs weights that are {MemorylessWeights.phrase}."
             )
+        if isinstance(spec.function, LocalModel):
+            return (
+                f"{self.name} carries one memory from token to token; {spec.function} is centered "
+                "at each query, and a memory fitted around one query means nothing around the next."
+            )
         if spec.weights.per_feature and not isinstance(spec.function, LinearModel):
             return _no_features(spec)
         return super().objection(spec)
@@ -143,6 +148,11 @@ class RankOneStep(Incremental):
 
 
 def _no_features(spec: Spec) -> str:
+    if isinstance(spec.function, LocalModel):
+        return (
+            f"{spec.weights} forgets feature by feature; the features of {spec.function} move with "
+            "the query, so that no decay belongs to any of them."
+        )
     return f"{spec.weights} forgets feature by feature; {spec.function} has no features."
 
 
@@ -155,7 +165,8 @@ class Exact(Retrospective):
 
     With a constant it is the weighted mean (no ridge touches an intercept); with a linear model
     recursive least squares, the mesa-layer. A ridge below 0.1 is solved in float64, whatever the
-    inputs; ``ridge=0`` is the minimum-norm solution: slow, with no promise for gradients.
+    inputs; ``ridge=0`` is the minimum-norm solution (intercepts have no norm): slow, with no
+    promise for gradients.
 
     Args:
         ridge: lambda >= 0, in units of |k|^2.
@@ -179,7 +190,9 @@ class Exact(Retrospective):
         return super().objection(spec)
 
     def minimize(self, loss: Objective, init: Memory, penalty: Objective) -> Memory:
-        return _newton(lambda m: loss(m) + self.ridge / 2 * penalty(m), init, self.ridge == 0)
+        if self.ridge == 0:
+            return newton(loss, init, penalty)
+        return newton(lambda m: loss(m) + self.ridge / 2 * penalty(m), init)
 
 
 @dataclass(frozen=True)
@@ -324,7 +337,7 @@ class Implicit(RankOneStep):
             moved = sum((new[n] - memory[n]).square().sum() for n in memory)
             return moved / 2 + signals["step"].squeeze() * loss(new)
 
-        return _newton(proximal, memory, singular=False), state
+        return newton(proximal, memory), state
 
     def vectors(
         self, phi: Tensor, importance: Tensor | None, signals: Mapping[str, Tensor]
@@ -374,22 +387,3 @@ class NLMS(RankOneStep):
     def vectors(self, phi: Tensor, importance: Tensor | None, signals: Signals) -> RankOne:
         gain = self.step / (phi.square().sum(-1, keepdim=True) + self.eps)
         return RankOne(phi, (gain if importance is None else gain * importance) * phi)
-
-
-def _newton(objective: Objective, start: Memory, singular: bool) -> Memory:
-    """Returns the exact minimizer of a quadratic, one Newton step from ``start``.
-
-    A ``singular`` Hessian takes the pseudo-inverse: the minimizer nearest to ``start``.
-    """
-    sizes = [start[name].numel() for name in start]
-
-    def unflat(x: Tensor) -> Memory:
-        parts = x.split(sizes)
-        return {n: p.view(start[n].shape) for n, p in zip(start, parts, strict=True)}
-
-    flat = torch.cat([start[name].reshape(-1) for name in start])
-    slope = torch.func.grad(lambda x: objective(unflat(x)))
-    gradient, hessian = slope(flat), torch.func.jacrev(slope)(flat)
-    if singular:
-        return unflat(flat - torch.linalg.pinv(hessian, hermitian=True) @ gradient)
-    return unflat(flat - torch.linalg.solve(hessian, gradient))

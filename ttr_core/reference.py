@@ -94,17 +94,22 @@ def _retrospective(spec: Spec, x: Stream, params: Params) -> Tensor:
     for row in range(x.q.shape[2]):
         seen = first + row + 1
         keys, values, gamma = x.k[:, :, :seen], x.v[:, :, :seen], weights[row, :seen]
+        query = x.q[:, :, row : row + 1]  # a local model is fitted around it, then read at it
 
         def loss(
-            m: Memory, keys: Tensor = keys, values: Tensor = values, gamma: Tensor = gamma
+            m: Memory,
+            keys: Tensor = keys,
+            values: Tensor = values,
+            gamma: Tensor = gamma,
+            center: Tensor = query,
         ) -> Tensor:
             if gamma.shape[-1] == 1 and not spec.weights.per_feature:
-                return (gamma[:, 0] * spec.loss(function.predict(m, keys, own), values)).sum()
+                predicted = function.predict(m, keys, own, center=center)
+                return (gamma[:, 0] * spec.loss(predicted, values)).sum()
             assert isinstance(function, LinearModel)
             decayed = gamma * function.features(keys, own)  # (1 1 t F), a vector weight
             return spec.loss(decayed @ m["S"], values).sum()
 
         memory = optimizer.minimize(loss, init, function.penalty)
-        query = x.q[:, :, row : row + 1]
         outputs.append(function.predict(memory, query, own, center=query))
     return torch.cat(outputs, 2)[0, 0]

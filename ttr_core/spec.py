@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from .errors import IncompatibleSpec, RequestError, unknown
-from .functions import FunctionClass, LinearModel
+from .functions import FunctionClass, LinearModel, MatrixModel
 from .ingredient import REGISTRY, Ingredient, choices
 from .losses import Loss, Squared
 from .optimizers import Optimizer
@@ -100,7 +100,7 @@ class Spec:
     def linear_in_v(self) -> bool:
         """Whether the output is linear in the values, so that its attention map is exact."""
         per_value = any(signal.width == "value" for signal in self.signals)
-        linear = isinstance(self.loss, Squared) and isinstance(self.function, LinearModel)
+        linear = isinstance(self.loss, Squared) and isinstance(self.function, MatrixModel)
         return linear and self.optimizer.linear_in_values and not per_value
 
     def signal_width(self, signal: Signal, key_dim: int, value_dim: int) -> int:

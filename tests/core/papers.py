@@ -144,6 +144,28 @@ def mesa_layer(q, k, v):
     return torch.stack(out)
 
 
+def local_linear_attention(q, k, v):
+    """TTR Eq. 52-54; the slope's ridge of 1 is rows e_j of the design (Zuo et al. 2025)."""
+    d, out = k.shape[1], []
+    prior = torch.eye(d + 1, dtype=k.dtype)[1:]
+    for t in range(len(q)):
+        s = torch.exp(k[: t + 1] @ q[t] / math.sqrt(d)).sqrt()[:, None]
+        X = torch.cat([torch.ones(t + 1, 1, dtype=k.dtype), k[: t + 1] - q[t]], 1)
+        X = torch.cat([s * X, prior])
+        V = torch.cat([s * v[: t + 1], torch.zeros(d, v.shape[1], dtype=v.dtype)])
+        out.append(torch.linalg.lstsq(X, V).solution[0])
+    return torch.stack(out)
+
+
+def intention(q, k, v):
+    """Garnelo and Czarnecki 2023, Sec. 3, causal: Q (K^T K + alpha I)^-1 K^T V of each prefix."""
+    alpha, out = torch.eye(k.shape[1], dtype=k.dtype), []
+    for t in range(1, len(q) + 1):
+        K, V = k[:t], v[:t]
+        out.append(q[t - 1] @ torch.linalg.inv(K.T @ K + alpha) @ K.T @ V)
+    return torch.stack(out)
+
+
 RECURRENCES = {
     "softmax-attention": softmax_attention,
     "qknorm-attention": qknorm_attention,
@@ -158,4 +180,6 @@ RECURRENCES = {
     "longhorn-exact": longhorn_exact,
     "kaczmarz": kaczmarz,
     "mesa-layer": mesa_layer,
+    "local-linear-attention": local_linear_attention,
+    "intention": intention,
 }

@@ -26,4 +26,22 @@ ENTRIES = (
         ),
         evidence="paper",
     ),
+    Published(
+        name="intention",
+        spec=Spec.parse("Uniform | Linear | Exact(ridge=1.0)"),
+        frame=PAPER,
+        paper=Paper(
+            "Exploring the Space of Key-Value-Query Models with Intention",
+            "Garnelo and Czarnecki",
+            2023,
+            "https://arxiv.org/abs/2305.10203",
+        ),
+        summary="The ridge regression of values on keys, read at the query: the mesa-layer's fit.",
+        deviation=(
+            "The causal form, each query with the least squares of its own prefix (the original "
+            "is bidirectional, over a whole set); the ridge is an option (paper: fixed or "
+            "learned), and the frame is the TTR paper's for recall."
+        ),
+        evidence="secondary",
+    ),
 )

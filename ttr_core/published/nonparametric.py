@@ -1,4 +1,4 @@
-"""Local constant regression: weights that compare keys with the query."""
+"""Local regression: weights that compare keys with the query."""
 
 from __future__ import annotations
 
@@ -54,6 +54,26 @@ ENTRIES = (
         deviation=(
             "The Pro block's data-dependent shift of keys and values is a width-2 convolution; "
             "q and k are RMS-normalized without a learned gain."
+        ),
+        evidence="code",
+    ),
+    Published(
+        name="local-linear-attention",
+        spec=Spec.parse("ExpKernel | Affine | Exact(ridge=1.0)"),
+        frame=PAPER,
+        paper=Paper(
+            "Local Linear Attention: An Optimal Interpolation of Linear and Softmax Attention for "
+            "Test-Time Regression",
+            "Zuo et al.",
+            2025,
+            "https://arxiv.org/abs/2510.01450",
+        ),
+        summary="Softmax attention with a slope: a local line in place of a local constant.",
+        deviation=(
+            "The ridge is absolute, as everywhere here; the paper's is relative: its lambda times "
+            "the weights' mass, so that its code's 10 shrinks the slope far more than this 1. The "
+            "solve is dense in centered form (paper: conjugate gradients on the subtractive one), "
+            "and the frame is the TTR paper's for recall, with a learned scale that starts at 16."
         ),
         evidence="code",
     ),

@@ -8,6 +8,7 @@ from .attention import Attention, ParallelOneStep
 from .base import Solver
 from .chunked_delta import ChunkedDelta
 from .chunked_linear import ChunkedLinear
+from .local_polynomial import LocalPolynomial
 from .normal_equations import KernelNormalEquations, NormalEquations
 from .oracle import Reference
 from .prefix_cholesky import PrefixCholesky
@@ -21,6 +22,7 @@ __all__ = [
     "ChunkedDelta",
     "ChunkedLinear",
     "KernelNormalEquations",
+    "LocalPolynomial",
     "NormalEquations",
     "ParallelOneStep",
     "PrefixCholesky",

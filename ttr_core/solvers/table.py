@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from ..errors import unknown
-from ..functions import LinearModel
+from ..functions import MatrixModel
 from ..optimizers import Exact
 from ..spec import Spec
 from .attention import Attention, ParallelOneStep
 from .base import Solver
 from .chunked_delta import ChunkedDelta
 from .chunked_linear import ChunkedLinear
+from .local_polynomial import LocalPolynomial
 from .normal_equations import KernelNormalEquations, NormalEquations
 from .oracle import Reference
 from .prefix_cholesky import PrefixCholesky
@@ -23,6 +24,7 @@ SOLVERS: tuple[Solver, ...] = (
     NormalEquations(),
     ParallelOneStep(),
     KernelNormalEquations(),
+    LocalPolynomial(),
     RankOneScan(),
     AutogradScan(),
     Reference(),
@@ -74,9 +76,9 @@ def caution(spec: Spec) -> str | None:
     solver = resolve(spec)
     if isinstance(solver, Reference):
         return "only the reference runs it, token by token in float64"
-    exact, linear = spec.optimizer, spec.function
-    if isinstance(exact, Exact) and isinstance(linear, LinearModel):
-        some = linear.width(2) > linear.intercepts
+    exact, model = spec.optimizer, spec.function
+    if isinstance(exact, Exact) and isinstance(model, MatrixModel):
+        some = model.width(2) > model.intercepts
         if exact.ridge == 0 and some:
             return (
                 "ridge=0 takes the minimum-norm solution by a pseudo-inverse in float64, whose "

@@ -1,0 +1,140 @@
+"""What must hold for a function that is centered at the query."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from streams import stream
+
+import ttr_core as ttr
+
+WEIGHTS = ["Uniform", "Gate", "ExpKernel", "Gate * ExpKernel"]
+every_weighting = pytest.mark.parametrize("weights", WEIGHTS)
+
+
+def layer(weights: str, ridge: float) -> ttr.Spec:
+    return ttr.Spec.parse(f"{weights} | Affine | Exact(ridge={ridge})")
+
+
+def close(a: torch.Tensor, b: torch.Tensor, tolerance: float = 1e-9) -> None:
+    torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
+
+
+@every_weighting
+def test_a_large_ridge_leaves_the_weighted_mean(weights: str) -> None:
+    spec = layer(weights, 1e6)
+    x = stream(spec, 20)
+    mean = ttr.solve(ttr.Spec.parse(f"{weights} | Constant | Exact"), x)
+    close(ttr.solve(spec, x), mean, 1e-3)
+
+
+@every_weighting
+def test_affine_data_are_reproduced(weights: str) -> None:
+    spec = layer(weights, 1e-8)
+    x = stream(spec, 30)
+    slope, constant = torch.randn(3, 2).double(), torch.randn(2).double()
+    y = ttr.solve(spec, replace(x, v=x.k @ slope + constant))
+    enough = slice(12, None)  # fewer pairs than coefficients leave the slope to the ridge
+    close(y[:, :, enough], (x.q @ slope + constant)[:, :, enough], 1e-4)
+
+
+@every_weighting
+def test_equal_values_are_returned(weights: str) -> None:
+    spec = layer(weights, 1.0)
+    x = stream(spec, 20)
+    constant = torch.ones_like(x.v) * torch.tensor([2.0, -3.0])
+    close(ttr.solve(spec, replace(x, v=constant)), constant)
+
+
+@pytest.mark.parametrize("weights", ["Uniform", "Gate"])  # the kernel compares directions
+@pytest.mark.parametrize("shift", [1.0, 1e4])
+def test_moving_queries_and_keys_together_changes_nothing(weights: str, shift: float) -> None:
+    spec = layer(weights, 0.5)
+    x = stream(spec, 20)
+    close(ttr.solve(spec, replace(x, q=x.q + shift, k=x.k + shift)), ttr.solve(spec, x), 1e-7)
+
+
+def test_the_first_output_is_the_first_value() -> None:
+    for ridge in (0.0, 1e-8, 1.0):
+        x = stream(layer("ExpKernel", ridge), 3)
+        close(ttr.solve(layer("ExpKernel", ridge), x)[:, :, 0], x.v[:, :, 0])
+
+
+def test_weights_sum_to_one_and_leave_the_convex_hull() -> None:
+    spec = layer("ExpKernel", 0.1)
+    weights = ttr.attention_map(spec, stream(spec, 40))
+    close(weights.sum(-1), torch.ones_like(weights[..., 0]))
+    assert weights.min() < -0.01
+
+
+def test_one_step_never_reads_its_slope() -> None:
+    affine, constant = (
+        ttr.Spec.parse(f"ExpKernel | {f} | OneStep") for f in ("Affine", "Constant")
+    )
+    x = stream(affine, 20)
+    close(ttr.solve(affine, x), ttr.solve(constant, x))
+    assert str(constant) in ttr.describe(affine).same_as
+
+
+@pytest.mark.parametrize("logit", [-1e3, 0.0, 30.0])
+def test_weights_far_from_one_do_not_overflow(logit: float) -> None:
+    spec = layer("Importance * ExpKernel(scale=1.0)", 1.0)
+    x = stream(spec, 12, dtype=torch.float32)
+    k = x.k.clone()
+    k[..., 0], q = logit, x.q.clone()
+    q[..., 0] = 1.0
+    y = ttr.solve(spec, replace(x, q=q, k=k))
+    assert y.isfinite().all()
+    if logit < 0:  # the ridge is far above every weight
+        mean = ttr.Spec.parse("Importance * ExpKernel(scale=1.0) | Constant | Exact")
+        close(y, ttr.solve(mean, replace(x, q=q, k=k)), 1e-4)
+
+
+@pytest.mark.parametrize("ridge", [1.0, 1e-3])
+@pytest.mark.parametrize(
+    ("weights", "offset"),
+    [("Uniform", 10.0), ("ExpKernel(scale=0.05)", 10.0), ("ExpKernel(scale=16.0)", 0.0)],
+)
+def test_float32_holds_far_from_the_keys(weights: str, offset: float, ridge: float) -> None:
+    spec = layer(weights, ridge)
+    x = stream(spec, 200, key_dim=8, dtype=torch.float32)
+    unit = torch.nn.functional.normalize(x.k, dim=-1)
+    x = replace(x, k=unit, q=torch.nn.functional.normalize(x.q, dim=-1) + offset / 8**0.5)
+    y, wide = ttr.solve(spec, x), ttr.solve(spec, x.map(lambda z: z.double()))
+    assert y.dtype == torch.float32
+    assert (y - wide).norm() <= ttr.resolve(spec).rtol32 * wide.norm()
+
+
+def test_a_ridge_that_no_precision_resolves_is_refused_in_words() -> None:
+    spec = layer("ExpKernel(scale=1000.0)", 1e-8)
+    x = stream(spec, 6, key_dim=8)
+    with pytest.raises(ttr.RequestError, match="local covariance is singular"):
+        ttr.solve(spec, replace(x, q=x.k))
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("Uniform | Affine | SGD", "SGD carries one memory.*Affine is centered at each query"),
+        ("Gate | Affine | Hebbian", "a memory fitted around one query means nothing"),
+        ("ChannelGate | Affine | Exact", "the features of Affine move with the query"),
+        ("ExpKernel | Affine | SGD", "no running state serves all queries"),
+    ],
+)
+def test_what_cannot_be_centered_says_why(text: str, match: str) -> None:
+    with pytest.raises(ttr.IncompatibleSpec, match=match):
+        ttr.resolve(ttr.Spec.parse(text))
+
+
+def test_a_local_fit_is_described() -> None:
+    words = ttr.describe(ttr.Spec.parse("ExpKernel | Affine | Exact(ridge=0.5)"))
+    assert r"|v_i - c - M (k_i - q_t)|^2 + \tfrac{0.5}{2} |M|^2" in words.objective
+    assert r"c_t = \bar v_t + M_t (q_t - \bar k_t)" in words.update and "0.5 I" in words.update
+    assert words.read == "y_t = m_t(q_t) = c_t"
+    assert "around the query" in words.words and words.state_size == "2 T d"
+    step = ttr.describe(ttr.Spec.parse("ExpKernel | Affine | OneStep"))
+    assert r"M_t = \sum_{i \le t} \gamma_i^{(t)} v_i (k_i - q_t)^\top" in step.update
+    least = ttr.describe(ttr.Spec.parse("Uniform | Affine | Exact(ridge=0.0)"))
+    assert r"\Big)^{+}" in least.update and "|M|" not in least.objective
