@@ -261,7 +261,7 @@ def _running(spec: Spec) -> str:
         text = text.replace(r"\hat S", kept)
     if "decay" not in names:  # the fixed rate of Decay, which its weights call gamma
         text = re.sub(r"(?<![A-Za-z])a_t(?=[ )])", r"\\gamma", text)
-    return text.replace(r"\phi(k_t)", _phi(spec, "k_t")) + _where(spec)
+    return text.replace(r"\phi(k_t)", _phi(spec, "k_t"))
 
 
 def _read(spec: Spec) -> str:
