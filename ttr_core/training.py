@@ -23,7 +23,7 @@ RATES = tuple(round(10 ** (-4 + i * (math.log10(3e-2) + 4) / 5), 7) for i in ran
 
 EVAL_ROWS = 64  # sequences evaluated at once, which bounds the memory of the logits
 TEST_SETS = 4  # the test set is this many times as large as the validation set
-LOOKS_TO_SETTLE = 2  # looks in a row at the target before a run stops there
+LOOKS_TO_SETTLE = 3  # looks in a row at the target before a run stops there
 REPORT_EVERY = 5  # steps between two points of the loss curve
 
 
