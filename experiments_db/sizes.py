@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from ttr_core.errors import LimitExceeded
 from ttr_core.experiment import Experiment
-from ttr_core.functions import MatrixModel
 from ttr_core.limits import MAX_FLOPS, REFERENCE_FLOPS, Estimate, Shape, check
 from ttr_core.model import MAX_PARAMETERS
 from ttr_core.solvers import resolve
-from ttr_core.spec import Spec
 from ttr_core.tasks import EvaluatedTask, TrainedTask, generator
 
 FLOAT = 4  # bytes
@@ -61,7 +59,7 @@ def _inner(experiment: Experiment) -> Estimate:
     flops = held = 0.0
     for place in range(model.depth):
         spec = experiment.specs[place % len(experiment.specs)]
-        shape = Shape(train.batch_size, model.heads, length, dim, dim, _features(spec, dim))
+        shape = Shape(train.batch_size, model.heads, length, dim, dim, spec.feature_size(dim))
         cost = resolve(spec).estimate(spec, shape)
         flops, held = flops + cost.flops, held + cost.bytes
     return Estimate(flops, held)
@@ -71,13 +69,8 @@ def _check_evaluation(experiment: Experiment, task: EvaluatedTask) -> None:
     values = task.settings()
     dim = int(values["dim"])
     for spec in experiment.specs:
-        features = _features(spec, dim)
+        features = spec.feature_size(dim)
         shape = Shape(int(values["sequences"]), 1, int(values["seq_len"]), dim, dim, features)
         solver = resolve(spec)
         most = REFERENCE_FLOPS if solver.name == "reference" else MAX_FLOPS
         check(f"{spec} on {task.name}", solver.estimate(spec, shape), most)
-
-
-def _features(spec: Spec, key_dim: int) -> int:
-    model = spec.function
-    return model.width(key_dim) if isinstance(model, MatrixModel) else key_dim

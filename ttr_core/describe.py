@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from .feature_maps import Identity
-from .functions import Constant, Linear, LinearModel, LocalModel, MatrixModel
+from .functions import Constant, Linear, LinearModel, LocalModel
 from .limits import Shape
 from .optimizers import Exact, Hebbian, Incremental, OneStep
 from .published import catalog
@@ -90,9 +90,8 @@ def describe(spec: Spec) -> Description:
 
 def state_size(spec: Spec, key_dim: int, value_dim: int, length: int) -> int:
     """Returns how many numbers one head's memory holds after ``length`` tokens."""
-    model = spec.function
-    wide = model.width(key_dim) if isinstance(model, MatrixModel) else key_dim
-    return resolve(spec).state_size(spec, Shape(1, 1, length, key_dim, value_dim, wide))
+    shape = Shape(1, 1, length, key_dim, value_dim, spec.feature_size(key_dim))
+    return resolve(spec).state_size(spec, shape)
 
 
 def neighbors(spec: Spec, most: int = 4) -> tuple[tuple[str, str], ...]:

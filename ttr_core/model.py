@@ -169,20 +169,13 @@ class SequenceModel(nn.Module):
         total = 2.0 * sum(p.numel() for p in self.parameters() if p.dim() > 1)
         for layer in self.layers():
             dim = layer.head_dim
-            shape = Shape(1, layer.heads, length, dim, dim, feature_size(layer.spec, dim))
+            shape = Shape(1, layer.heads, length, dim, dim, layer.spec.feature_size(dim))
             total += layer.solver.estimate(layer.spec, shape).flops / length
         return total
 
     def layers(self) -> list[SequenceLayer]:
         """Returns the sequence layers, in order."""
         return [module for module in self.modules() if isinstance(module, SequenceLayer)]
-
-
-def feature_size(spec: Spec, key_dim: int) -> int:
-    """Returns F of a model with a matrix of coefficients; the key size for any other."""
-    from .functions import MatrixModel
-
-    return spec.function.width(key_dim) if isinstance(spec.function, MatrixModel) else key_dim
 
 
 class Block(nn.Module):

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .functions import LinearModel, Memory, Params
 from .optimizers import Incremental, Retrospective
-from .spec import Spec
+from .spec import Spec, axis
 from .stream import Stream
 from .weights import MemorylessWeights
 
@@ -51,11 +51,6 @@ def _outputs(spec: Spec, x: Stream, params: Params) -> Tensor:
 
 def _one(z: Tensor, b: int, h: int) -> Tensor:
     return z[b : b + 1, h : h + 1]
-
-
-def axis(params: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """Returns the parameters of one axis under the names that its ingredient knows."""
-    return {n[len(name) + 1 :]: p for n, p in params.items() if n.startswith(f"{name}.")}
 
 
 def _incremental(spec: Spec, x: Stream, params: Params) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from .optimizers import Optimizer
 from .readouts import Plain, Readout
 from .stream import Signal
 from .weights import LISTED_PRODUCTS, Weights
+
 
 MAX_TEXT = 1000
 MAX_DEPTH = 24
@@ -103,6 +104,11 @@ class Spec:
         linear = isinstance(self.loss, Squared) and isinstance(self.function, MatrixModel)
         return linear and self.optimizer.linear_in_values and not per_value
 
+    def feature_size(self, key_dim: int) -> int:
+        """Returns F, rows of the matrix that is fitted; the key size where there is no matrix."""
+        model = self.function
+        return model.width(key_dim) if isinstance(model, MatrixModel) else key_dim
+
     def signal_width(self, signal: Signal, key_dim: int, value_dim: int) -> int:
         """Returns how many numbers per token and head a signal has."""
         if signal.width == "feature":
@@ -151,6 +157,11 @@ class Spec:
             if part != getattr(self, axis) and not (spec := self.with_axis(axis, part)).objections()
         ]
         return tuple(dict.fromkeys(str(spec) for spec in found))[:most]
+
+
+def axis(params: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Returns the parameters of one axis under the names that its ingredient knows."""
+    return {n[len(name) + 1 :]: p for n, p in params.items() if n.startswith(f"{name}.")}
 
 
 def listed(axis: str) -> tuple[Ingredient, ...]:

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from ..errors import RequestError
-from ..functions import MatrixModel
 from ..limits import MAX_FLOPS, REFERENCE_FLOPS, Shape, check
 from ..spec import Spec
 from ..stream import Stream
@@ -124,8 +123,7 @@ def _average_map(spec: Spec, x: Stream, params: Params | None) -> Tensor:
 
 def shape_of(spec: Spec, x: Stream) -> Shape:
     """Returns the sizes that cost estimates are made from."""
-    model = spec.function
-    wide = model.width(x.key_dim) if isinstance(model, MatrixModel) else x.key_dim
+    wide = spec.feature_size(x.key_dim)
     return Shape(x.k.shape[0], x.k.shape[1], x.length, x.key_dim, x.value_dim, wide)
 
 

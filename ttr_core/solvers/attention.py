@@ -12,14 +12,13 @@ from ..functions import Constant, LinearModel
 from ..limits import Estimate, Shape
 from ..optimizers import Exact, OneStep, Optimizer
 from ..readouts import Normalized, Plain, Readout
-from ..spec import Spec
+from ..spec import Spec, axis
 from ..stream import Stream
 from ..weights import ExpKernel, MemorylessWeights, PositiveWeights
 from .base import (
     Params,
     Solver,
     State,
-    axis,
     features,
     fitted_values,
     kept_formula,

@@ -15,7 +15,7 @@ from ..limits import Estimate, Shape
 from ..losses import Loss, Squared
 from ..optimizers import Exact, Optimizer
 from ..readouts import Plain, Readout
-from ..spec import Spec
+from ..spec import Spec, axis
 from ..stream import Stream
 from ..weights import MemorylessWeights, Recency, Weights
 
@@ -139,11 +139,6 @@ def kept_formula(spec: Spec) -> str:
     scalars = sum(signal.width == "scalar" for signal in spec.signals)
     extra = {0: "", 1: " + T H"}.get(scalars, f" + {scalars} T H")
     return "2 T d" + extra
-
-
-def axis(params: Params, name: str) -> dict[str, Tensor]:
-    """Returns the parameters of one axis under the names that its ingredient knows."""
-    return {n[len(name) + 1 :]: p for n, p in params.items() if n.startswith(f"{name}.")}
 
 
 def features(spec: Spec, x: Stream, params: Params) -> tuple[Tensor, Tensor]:

@@ -14,10 +14,10 @@ from ..errors import Singular
 from ..functions import LocalModel
 from ..limits import Estimate, Shape
 from ..optimizers import Exact, OneStep, Optimizer
-from ..spec import Spec
+from ..spec import Spec, axis
 from ..stream import Stream
 from ..weights import PositiveWeights
-from .base import Params, Solver, State, axis, kept_formula, kept_size, past, with_past
+from .base import Params, Solver, State, kept_formula, kept_size, past, with_past
 
 BLOCK = 16  # queries at a time; each holds its offsets from every key, T x F numbers
 SAFE_RATIO = 1e-5

@@ -11,14 +11,13 @@ from ..errors import Singular
 from ..functions import LinearModel
 from ..limits import Estimate, Shape
 from ..optimizers import Exact, Optimizer
-from ..spec import Spec
+from ..spec import Spec, axis
 from ..stream import Stream
 from ..weights import MemorylessWeights, PositiveWeights
 from .base import (
     Params,
     Solver,
     State,
-    axis,
     features,
     kept_formula,
     kept_size,

@@ -12,14 +12,13 @@ from ..functions import LinearModel, Memory
 from ..limits import Estimate, Shape
 from ..optimizers import Incremental, Optimizer, RankOneStep
 from ..readouts import Normalized, Plain, Readout
-from ..spec import Spec
+from ..spec import Spec, axis
 from ..stream import Stream
 from ..weights import MemorylessWeights
 from .base import (
     Params,
     Solver,
     State,
-    axis,
     features,
     fitted_values,
     matrix_formula,
