@@ -20,7 +20,6 @@ from .readouts import Plain, Readout
 from .stream import Signal
 from .weights import LISTED_PRODUCTS, Weights
 
-
 MAX_TEXT = 1000
 MAX_DEPTH = 24
 AXES = ("weights", "function", "optimizer")
