@@ -35,6 +35,9 @@ CHUNKED = (
     "Gate | Linear | Hebbian",
     "ChannelGate | Linear | Hebbian",
     "Gate | Linear | SGD",
+    "Gate | Linear | MultiStep",
+    "Gate | Linear | Momentum",
+    "Gate | Linear | RLS",
 )
 
 WORK: tuple[tuple[Size, tuple[str, ...], str], ...] = (
@@ -50,7 +53,11 @@ WORK: tuple[tuple[Size, tuple[str, ...], str], ...] = (
             "ExpKernel | Constant | Exact",
             "Gate * ExpKernel | Constant | Exact",
             "ExpKernel | Linear | OneStep",
+            "Cosine | Linear | OneStep",
             "Gate | Constant | Exact",
+            "LongConvolution | Constant | OneStep",
+            "Uniform | Kernel | SGD",
+            "Uniform | Kernel | Exact(ridge=0.1)",
         ),
         "forward+backward",
     ),
@@ -60,6 +67,9 @@ WORK: tuple[tuple[Size, tuple[str, ...], str], ...] = (
             "Gate | Linear | Exact(ridge=0.1)",
             "ExpKernel | Linear | Exact(ridge=0.1)",
             "ExpKernel | Affine | Exact(ridge=0.1)",
+            "ExpKernel | Quadratic | Exact(ridge=0.1)",
+            "Gate | Kernel | Exact(ridge=0.1)",
+            "Uniform | NormLinear | MiniBatch",
             "Gate | Linear | SGD by autograd_scan",
         ),
         "forward",
@@ -220,7 +230,9 @@ def _call(
     signals = {}
     for signal in spec.signals:
         width = spec.signal_width(signal, dim, dim)
-        raw = torch.randn(batch, heads, length, width, generator=generator) + 3.0
+        raw = torch.randn(batch, heads, length, width, generator=generator)
+        # Further keys and values are as large as the token's own: unit keys, for one of them.
+        raw = F.normalize(raw, dim=-1) if signal.free else raw + 3.0
         signals[signal.name] = LINKS[signal.link](raw).to(device, dtype)
     leaves = [q, k, v, *signals.values()]
     for leaf in leaves:

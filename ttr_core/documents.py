@@ -49,7 +49,7 @@ def catalog_page() -> str:
         (
             f"[{name}](#{name})",
             _code(str(entry.spec)),
-            _code(describe(entry.spec).state_size),
+            _code(entry.state_size),
             entry.evidence,
             _cited(entry.paper),
         )
@@ -89,7 +89,7 @@ def _entry(entry: Published) -> Iterable[str]:
 
 
 def _facts(entry: Published, about: Description) -> Iterable[tuple[str, str]]:
-    yield "State size", _code(about.state_size)
+    yield "State size", _code(entry.state_size)
     yield "Cost", f"{_plain(about.cost)} (solver {_code(about.solver)})"
     yield "Slow", _plain(caution(entry.spec) or "")
     yield "What it forgets", _plain(about.forgets)

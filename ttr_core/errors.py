@@ -45,7 +45,8 @@ class IncompatibleSpec(RequestError):
         reasons = "\n  ".join(self.objections)
         change = "\n  ".join(self.alternatives) or "nothing nearby: choose another optimizer."
         super().__init__(
-            f"{spec} is not a layer.\n  {reasons}\nLayers one change away:\n  {change}"
+            f"{spec} is not a layer.\n  {reasons}\n"
+            f"Layers one change away, or two where none is nearer:\n  {change}"
         )
 
 

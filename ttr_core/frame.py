@@ -10,8 +10,45 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .errors import unknown
+from .errors import RequestError, unknown
+from .gates import GATES
 from .ingredient import check_options, option
+
+CHANNELS = {"channels": 1, "pairs": 2}  # of the values in a head, where these make the heads
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The sizes of a layer's heads.
+
+    Args:
+        heads: H.
+        q_heads: heads of queries that are projected; they divide H.
+        k_heads: heads of keys; they divide H and ``q_heads``.
+        v_heads: heads of values; they divide H.
+        key_dim: K.
+        value_dim: V.
+        key_inputs: projected numbers per head that a query and a key start from; K but for a few.
+    """
+
+    heads: int
+    q_heads: int
+    k_heads: int
+    v_heads: int
+    key_dim: int
+    value_dim: int
+    key_inputs: int
+
+    @property
+    def inner(self) -> int:
+        """H V, the width of the outputs of all heads."""
+        return self.heads * self.value_dim
+
+    @property
+    def qkv(self) -> tuple[int, int, int]:
+        """The widths of the projections to queries, keys and values."""
+        keys = self.key_inputs
+        return self.q_heads * keys, self.k_heads * keys, self.v_heads * self.value_dim
 
 
 @dataclass(frozen=True)
@@ -19,36 +56,75 @@ class Frame:
     """The surroundings of a regression.
 
     Args:
+        heads: what is a head: ``model`` takes the model's number of heads, ``channels`` makes
+            each channel of the values a head of its own (V = 1), ``pairs`` every two of them.
+        key_dim: K; 0 for the model's size over its heads.
+        qk_heads: heads of q and k, which the others share; 0 for as many as there are.
+        expand: size of all values over the model's.
+        source: what q, k and the gates are projected from: the layer's input, or the values after
+            their convolution.
+        shift: what each token is mixed with before all projections: ``data`` takes a share of the
+            token before it that the data choose, one for each projection.
+        shift_rank: rank of the maps to these shares.
         conv: width of the causal depthwise convolution; 0 for none.
         conv_on: which of q, k, v it is applied to.
         conv_activation: what follows it.
+        conv_bias: whether it adds a learned bias.
+        q_activation: what is applied to the queries.
         qk_norm: normalization of queries and keys, per head.
+        key_scale: what multiplies the keys: ``root`` is 1 / sqrt(K).
         temperature: what scales the logits of kernel weights; ``learned`` multiplies the query
             by one number per head.
         sharpness: where a learned temperature starts: the factor of the cosine in the logits.
         rope: base of rotary positions on q and k; 0 for none.
+        gates: where the signals come from, and what ties them.
         decay_link: what turns a projection into a log decay.
         decay_rank: rank of the projection of a decay per feature; 0 for full.
-        output_norm: normalization of each head's output.
+        decay_floor: least share kept, of gates that have one.
+        skip: what is added to the outputs: ``values`` one learned multiple of them per head,
+            ``input`` one of the layer's input per channel, after the last projection.
+        output_norm: normalization of the outputs: ``rms`` and ``layer`` per head, ``rms_all``
+            over all heads.
         output_gate: activation of a gate on the output.
+        gate_place: whether the output gate comes before or after the norm.
     """
 
+    heads: str = option("model", "what is a head", choices=("model", "channels", "pairs"))
+    key_dim: int = option(0, "size of keys; 0: the model's size over its heads", 0, 4096)
+    qk_heads: int = option(0, "heads of q and k, shared by all; 0: as many as there are", 0, 256)
+    expand: int = option(1, "size of all values over the model's", 1, 16)
+    source: str = option(
+        "input", "what q, k and gates are projected from", choices=("input", "values")
+    )
+    shift: str = option("none", "what each token is mixed with", choices=("none", "data"))
+    shift_rank: int = option(32, "rank of the maps to the shares of a shift", 1, 4096)
     conv: int = option(0, "width of the short causal convolution, in tokens; 0: none", 0, 64)
     conv_on: tuple[str, ...] = option(("q", "k", "v"), "what the convolution is applied to")
     conv_activation: str = option(
         "none", "activation after the convolution", choices=("none", "silu")
     )
+    conv_bias: bool = option(False, "whether the convolution adds a bias")
+    q_activation: str = option("none", "activation of the queries", choices=("none", "silu"))
     qk_norm: str = option("none", "normalization of q and k", choices=("none", "l2", "rms"))
+    key_scale: str = option("none", "what multiplies k", choices=("none", "root"))
     temperature: str = option("fixed", "what scales kernel logits", choices=("fixed", "learned"))
     sharpness: float = option(16.0, "where a learned temperature starts", 0.01, 1000.0)
     rope: float = option(0.0, "base of rotary positions; 0: none", 0.0, 1e9)
+    gates: str = option("dense", "where the signals come from", choices=tuple(GATES))
     decay_link: str = option(
         "log_sigmoid", "link of decays", choices=("log_sigmoid", "slow_log_sigmoid")
     )
     decay_rank: int = option(16, "rank of the projection of a decay per feature", 0, 4096)
-    output_norm: str = option("rms", "normalization of each head's output", choices=("none", "rms"))
+    decay_floor: float = option(0.0, "least share kept, of gates that have one", 0.0, 0.9999)
+    skip: str = option("none", "what is added to the outputs", choices=("none", "values", "input"))
+    output_norm: str = option(
+        "rms", "normalization of the outputs", choices=("none", "rms", "rms_all", "layer")
+    )
     output_gate: str = option(
         "none", "activation of the output gate", choices=("none", "silu", "sigmoid")
+    )
+    gate_place: str = option(
+        "after", "where the output gate stands to the norm", choices=("after", "before")
     )
 
     def __post_init__(self) -> None:
@@ -56,10 +132,63 @@ class Frame:
         for name in self.conv_on:
             if name not in ("q", "k", "v"):
                 raise unknown("tensor for the convolution", name, ("q", "k", "v"))
+        if self.source == "values" and self.conv and self.conv_on != ("v",):
+            raise RequestError(
+                "source=values projects q and k from the values after their convolution, so that "
+                f"conv_on is {','.join(self.conv_on)} in vain: take conv_on=v."
+            )
+        if self.source == "values" and self.shift != "none":
+            raise RequestError(
+                "shift=data mixes the layer's input for each projection, and source=values "
+                "projects from the values: take source=input or shift=none."
+            )
 
     def settings(self) -> dict[str, Any]:
         """Returns every setting as plain values."""
         return {**asdict(self), "conv_on": list(self.conv_on)}
+
+    def sizes(self, d_model: int, num_heads: int, kv_heads: int | None = None) -> Sizes:
+        """Returns the sizes of the heads in a model.
+
+        Args:
+            d_model: D, size of the layer's inputs and outputs.
+            num_heads: heads of the model; they must divide D.
+            kv_heads: heads of keys and values; None for ``num_heads``. Channels are heads of their
+                own whatever these are.
+
+        Raises:
+            RequestError: head counts of which one does not divide the other.
+        """
+        shared = kv_heads or num_heads
+        if d_model % num_heads or num_heads % shared:
+            raise RequestError(
+                f"d_model={d_model}, heads={num_heads}, kv_heads={shared}: heads must divide "
+                "d_model, and kv_heads must divide heads."
+            )
+        inner = self.expand * d_model
+        heads = num_heads
+        if self.heads in CHANNELS:
+            heads = shared = inner // CHANNELS[self.heads]
+        if inner % heads:
+            raise RequestError(
+                f"heads={self.heads} cuts {inner} channels of values into pairs: make the model's "
+                "size or the frame's expand even."
+            )
+        if self.qk_heads and heads % self.qk_heads:
+            raise RequestError(
+                f"qk_heads={self.qk_heads} does not divide {heads} heads: change the frame's "
+                "qk_heads or the model's heads."
+            )
+        key_dim = self.key_dim or d_model // num_heads
+        return Sizes(
+            heads=heads,
+            q_heads=self.qk_heads or heads,
+            k_heads=self.qk_heads or shared,
+            v_heads=shared,
+            key_dim=key_dim,
+            value_dim=inner // heads,
+            key_inputs=GATES[self.gates].key_inputs(key_dim),
+        )
 
 
 STANDARD = Frame(conv=4, qk_norm="l2", temperature="learned")

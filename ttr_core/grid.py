@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from .describe import same_as
+from .ingredient import Ingredient
 from .published import catalog
 from .solvers import caution, resolve
 from .spec import Spec, triples
@@ -47,16 +48,47 @@ class Cell:
         return asdict(self)
 
 
+def verdict(spec: Spec) -> tuple[str, str]:
+    """Returns ``layer``, ``slow`` or ``undefined``, and why it is not the first."""
+    if reasons := spec.objections():
+        return "undefined", " ".join(reasons)
+    slow = caution(spec)
+    return ("slow", slow) if slow else ("layer", "")
+
+
+def place(spec: Spec) -> tuple[str, str, str]:
+    """Returns where a spec lies on the map: its ingredients without their numbers.
+
+    Words and feature maps stay, for they choose another ingredient; a ridge or a scale does not.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> place(ttr.Spec.parse("Gate * ExpKernel(scale=8) | Linear(map=elu1) | Exact(ridge=3)"))
+        ('Gate * ExpKernel', 'Linear(map=elu1)', 'Exact')
+    """
+    weights = " * ".join(part.name for part in spec.weights.factors())
+    return weights, _worded(spec.function), _worded(spec.optimizer)
+
+
+def _worded(part: Ingredient) -> str:
+    words = []
+    for opt in part.options():
+        value = getattr(part, opt.name)
+        if value != opt.default and opt.kind in ("choice", "map"):
+            words.append(f"{opt.name}={value.name if isinstance(value, Ingredient) else value}")
+    return f"{part.name}({', '.join(words)})" if words else part.name
+
+
 def cell(spec: Spec) -> Cell:
     """Returns the verdict on any spec, listed or not."""
     axes = (str(spec), str(spec.weights), str(spec.function), str(spec.optimizer))
-    if reasons := spec.objections():
-        return Cell(*axes, "undefined", " ".join(reasons), None, (), spec.linear_in_v, ())
-    slow = caution(spec)
+    said, reason = verdict(spec)
+    if said == "undefined":
+        return Cell(*axes, said, reason, None, (), spec.linear_in_v, ())
     return Cell(
         *axes,
-        "slow" if slow else "layer",
-        slow or "",
+        said,
+        reason,
         resolve(spec).name,
         same_as(spec),
         spec.linear_in_v,

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import importlib
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+import pkgutil
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -311,8 +313,14 @@ def choices(family: str) -> tuple[type[Ingredient], ...]:
     Example:
         >>> import ttr_core as ttr
         >>> [c.name for c in ttr.choices("readout")]
-        ['Plain', 'Normalized']
+        ['Plain', 'Normalized', 'Bonus']
     """
     if family not in REGISTRY:
         raise unknown("family of ingredients", family, REGISTRY)
     return tuple(REGISTRY[family].values())
+
+
+def load(package: str, folders: Iterable[str]) -> None:
+    """Imports every module of a package, so that a choice is one file put there, and no list."""
+    for module in sorted(found.name for found in pkgutil.iter_modules(folders)):
+        importlib.import_module(f"{package}.{module}")

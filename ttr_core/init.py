@@ -15,6 +15,11 @@ def normal(shape: tuple[int, ...], std: float, generator: torch.Generator | None
     return nn.Parameter(torch.randn(shape, generator=generator) * std)
 
 
+def uniform(shape: tuple[int, ...], most: float, generator: torch.Generator | None) -> nn.Parameter:
+    """Returns a parameter that is uniform up to ``most`` on either side of zero."""
+    return nn.Parameter((2 * torch.rand(shape, generator=generator) - 1) * most)
+
+
 def linear(
     inputs: int, outputs: int, generator: torch.Generator | None, bias: Tensor | None = None
 ) -> nn.Linear:
@@ -39,6 +44,8 @@ def before_link(link: str, value: Tensor) -> Tensor:
         return value
     if link == "sigmoid":
         return torch.logit(value)
+    if link == "twice_sigmoid":
+        return torch.logit(value / 2)
     if link == "softplus":
         return value + torch.log(-torch.expm1(-value))
     if link == "log_sigmoid":

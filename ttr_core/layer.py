@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -10,14 +12,17 @@ from torch import Tensor, nn
 
 from .errors import NoFastSolver, RequestError
 from .frame import Frame
-from .init import before_link, linear, log_spaced
+from .gates import GATES, Site, TurnedGates
+from .init import linear, normal
+from .shift import TokenShift
 from .solvers import caution, resolve
 from .solvers.base import State
 from .spec import Spec
-from .stream import LINKS, Signal, Stream
+from .stream import Stream
 from .weights import ExpKernel
 
-SHORTEST_HALF_LIFE = 16.0
+EPS = 1e-6
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"silu": F.silu, "sigmoid": torch.sigmoid}
 
 
 class SequenceLayer(nn.Module):
@@ -55,40 +60,32 @@ class SequenceLayer(nn.Module):
         super().__init__()
         if reason := caution(spec):
             raise NoFastSolver(f"{spec} cannot be a layer: {reason}.")
-        shared = kv_heads or num_heads
-        if d_model % num_heads or num_heads % shared:
-            raise RequestError(
-                f"d_model={d_model}, heads={num_heads}, kv_heads={shared}: heads must divide "
-                "d_model, and kv_heads must divide heads."
-            )
         self.spec, self.frame, self.solver = spec, frame, resolve(spec)
-        self.heads, self.kv_heads, self.head_dim = num_heads, shared, d_model // num_heads
-        dim = self.head_dim
-        self.sizes = (num_heads * dim, shared * dim, shared * dim)
-        self.qkv = linear(d_model, sum(self.sizes), generator)
+        self.sizes = sizes = frame.sizes(d_model, num_heads, kv_heads)
+        wanted, from_values = sizes.qkv, frame.source == "values"
+        self.widths = wanted
+        self.qkv = linear(d_model, wanted[2] if from_values else sum(wanted), generator)
+        self.qk = linear(wanted[2], sum(wanted[:2]), generator) if from_values else None
         self._match_keys_with_queries()
-        self.conv = ShortConv(frame, self.sizes, generator) if frame.conv else None
-        self.signals = nn.ModuleDict(
-            {
-                signal.name.replace(".", "_"): SignalMap(
-                    spec, frame, signal, d_model, num_heads, dim, length, generator
-                )
-                for signal in spec.signals
-            }
-        )
+        shifted = frame.shift == "data"
+        self.shift = TokenShift(d_model, frame.shift_rank, generator) if shifted else None
+        on_values = (0, 0, wanted[2])
+        convolved = on_values if from_values else wanted
+        self.conv = ShortConv(frame, convolved, generator) if frame.conv else None
+        inputs = wanted[2] if from_values else d_model
+        site = Site(spec, frame, sizes, d_model, inputs, length, generator)
+        self.signals = GATES[frame.gates](site)
         self.own = nn.ParameterDict()
-        for name, value in spec.parameters(dim, dim, num_heads).items():
+        for name, value in spec.parameters(sizes.key_dim, sizes.value_dim, sizes.heads).items():
             self.own[name.replace(".", "/")] = nn.Parameter(value, value.requires_grad)
-        kernels = [p for p in spec.weights.factors() if isinstance(p, ExpKernel)]
-        self.temperature = None
-        if kernels and frame.temperature == "learned":
-            start = frame.sharpness / kernels[0].logit_scale(dim)
-            start = start if kernels[0].scale is None else 1.0
-            self.temperature = nn.Parameter(torch.full((num_heads,), math.log(start)))
-        self.norm = nn.Parameter(torch.ones(dim)) if frame.output_norm == "rms" else None
+        self.temperature = self._fresh_temperature()
+        self.skip = nn.Parameter(torch.zeros(sizes.heads)) if frame.skip == "values" else None
+        self.direct = normal((d_model,), 1.0, generator) if frame.skip == "input" else None
+        gains = sizes.value_dim if frame.output_norm == "rms" else sizes.inner
+        self.norm = nn.Parameter(torch.ones(gains)) if frame.output_norm != "none" else None
         gated = frame.output_gate != "none"
-        self.gate = linear(d_model, d_model, generator) if gated else None
-        self.out = linear(d_model, d_model, generator)
+        self.gate = linear(d_model, sizes.inner, generator) if gated else None
+        self.out = linear(sizes.inner, d_model, generator)
 
     @torch.no_grad()
     def _match_keys_with_queries(self) -> None:
@@ -96,9 +93,21 @@ class SequenceLayer(nn.Module):
 
         It saves a third of the steps on associative recall and builds in no answer.
         """
-        queries, keys = self.sizes[:2]
-        rows = self.qkv.weight[:queries].unflatten(0, (self.kv_heads, -1, self.head_dim))
-        self.qkv.weight[queries : queries + keys] = rows[:, 0].flatten(0, 1)
+        queries, keys, _ = self.widths
+        if not queries:
+            return
+        weight = self.qkv.weight if self.qk is None else self.qk.weight
+        rows = weight[:queries].unflatten(0, (self.sizes.k_heads, -1, self.sizes.key_inputs))
+        weight[queries : queries + keys] = rows[:, 0].flatten(0, 1)
+
+    def _fresh_temperature(self) -> nn.Parameter | None:
+        """Returns the log of what multiplies the queries of each head, if it is learned."""
+        kernels = [p for p in self.spec.weights.factors() if isinstance(p, ExpKernel)]
+        if not kernels or self.frame.temperature != "learned":
+            return None
+        start = self.frame.sharpness / kernels[0].logit_scale(self.sizes.key_dim)
+        start = start if kernels[0].scale is None else 1.0
+        return nn.Parameter(torch.full((self.sizes.q_heads,), math.log(start)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps a whole sequence, [B, T, D] to [B, T, D]."""
@@ -112,45 +121,90 @@ class SequenceLayer(nn.Module):
     def advance(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
         """Maps further tokens, [B, t, D], going on from ``state``; returns the state after them."""
         offset = 0 if state is None else int(state["offset"])
-        stream, tail = self._stream(x, state, offset)
+        mixes, last = self._mixed(x, state)
+        stream, kept = self._stream(x, state, offset, mixes)
         params = {name.replace("/", "."): p for name, p in self.own.items()}
-        memory = None
-        if state is not None:
-            memory = {n[7:]: s for n, s in state.items() if n.startswith("memory.")}
+        memory = None if state is None else part(state, "memory.")
         y, memory = self.solver.run(self.spec, stream.expanded(), params, memory)
         after = {f"memory.{name}": s for name, s in memory.items()}
         after["offset"] = torch.tensor(offset + x.shape[1])
-        if tail is not None:
-            after["conv"] = tail
-        return self._read(x, y), after
+        if isinstance(self.signals, TurnedGates):
+            y = self.signals.read(y, part(kept, "gates."))
+        y = self._read(mixes[-1] if mixes else x, stream.v, y)
+        return (y if self.direct is None else y + self.direct * x), after | kept | last
 
-    def _stream(self, x: Tensor, state: State | None, offset: int) -> tuple[Stream, Tensor | None]:
-        qkv, tail = self.qkv(x), None
+    def _mixed(self, x: Tensor, state: State | None) -> tuple[tuple[Tensor, ...], State]:
+        """Returns what each role is projected from, nothing without a shift, and what it keeps."""
+        if self.shift is None:
+            return (), {}
+        mixes, last = self.shift(x, None if state is None else state["shift"])
+        return mixes, {"shift": last}
+
+    def _projected(self, x: Tensor, mixes: tuple[Tensor, ...]) -> Tensor:
+        """Returns all projections of the input; one product unless each has a mix of its own."""
+        if not mixes:
+            return self.qkv(x)
+        weights = self.qkv.weight.split(self.widths)
+        return torch.cat([F.linear(z, w) for z, w in zip(mixes[:3], weights, strict=True)], -1)
+
+    def _stream(
+        self, x: Tensor, state: State | None, offset: int, mixes: tuple[Tensor, ...] = ()
+    ) -> tuple[Stream, State]:
+        """Returns queries, keys, values and signals, and what the frame keeps of these tokens."""
+        z, source, after = self._projected(x, mixes), mixes[3] if mixes else x, {}
         if self.conv is not None:
-            qkv, tail = self.conv(qkv, None if state is None else state["conv"])
+            z, after["conv"] = self.conv(z, None if state is None else state["conv"])
+        if self.qk is not None:
+            source, z = z, torch.cat([self.qk(z), z], -1)
+        sizes, frame = self.sizes, self.frame
+        heads = (sizes.q_heads, sizes.k_heads, sizes.v_heads)
         q, k, v = (
-            z.unflatten(-1, (-1, self.head_dim)).transpose(1, 2) for z in qkv.split(self.sizes, -1)
+            part.unflatten(-1, (count, width // count)).transpose(1, 2)
+            for part, count, width in zip(z.split(self.widths, -1), heads, self.widths, strict=True)
         )
-        if self.frame.qk_norm == "l2":
+        if frame.q_activation != "none":
+            q = ACTIVATIONS[frame.q_activation](q)
+        if frame.qk_norm == "l2":
             q, k = F.normalize(q, dim=-1), F.normalize(k, dim=-1)
-        elif self.frame.qk_norm == "rms":
+        elif frame.qk_norm == "rms":
             q, k = F.rms_norm(q, q.shape[-1:]), F.rms_norm(k, k.shape[-1:])
-        if self.frame.rope:
-            q, k = rotated(q, offset, self.frame.rope), rotated(k, offset, self.frame.rope)
+        if frame.rope:
+            q, k = rotated(q, offset, frame.rope), rotated(k, offset, frame.rope)
         if self.temperature is not None:
             q = q * self.temperature.exp()[:, None, None]
-        modules = self.signals
-        signals = {s.name: modules[s.name.replace(".", "_")](x) for s in self.spec.signals}
-        return Stream(q, k, v, signals), tail
+        if frame.key_scale == "root":
+            k = k * sizes.key_dim**-0.5
+        kept = {} if state is None else part(state, "gates.")
+        stream, kept = self.signals(source, Stream(q, k, v), kept)
+        stream = with_extra_keys(frame, stream, offset)
+        return stream, after | {f"gates.{name}": s for name, s in kept.items()}
 
-    def _read(self, x: Tensor, y: Tensor) -> Tensor:
-        if self.norm is not None:
-            y = F.rms_norm(y, y.shape[-1:], self.norm, 1e-6)
-        y = y.transpose(1, 2).flatten(2)
-        if self.gate is not None:
-            activation = F.silu if self.frame.output_gate == "silu" else torch.sigmoid
-            y = y * activation(self.gate(x))
-        return self.out(y)
+    def _read(self, x: Tensor, v: Tensor, y: Tensor) -> Tensor:
+        if self.skip is not None:
+            shared = v.repeat_interleave(self.sizes.heads // v.shape[1], 1)
+            y = y + self.skip[:, None, None] * shared
+        y = y.transpose(1, 2)  # (B T H V)
+        if self.gate is None:
+            return self.out(self._normalized(y).flatten(2))
+        gate = ACTIVATIONS[self.frame.output_gate](self.gate(x))
+        if self.frame.gate_place == "before":
+            return self.out(self._normalized(y * gate.view_as(y)).flatten(2))
+        return self.out(self._normalized(y).flatten(2) * gate)
+
+    def _normalized(self, y: Tensor) -> Tensor:
+        """Normalizes the outputs of all heads, [B, T, H, V]."""
+        if self.norm is None:
+            return y
+        if self.frame.output_norm == "rms":
+            return F.rms_norm(y, y.shape[-1:], self.norm, EPS)
+        if self.frame.output_norm == "rms_all":
+            return F.rms_norm(y.flatten(2), self.norm.shape, self.norm, EPS).view_as(y)
+        return F.layer_norm(y, y.shape[-1:], eps=EPS) * self.norm.view(y.shape[2:])
+
+
+def part(state: State, prefix: str) -> State:
+    """Returns the tensors of one part of a state under the names that it knows."""
+    return {name[len(prefix) :]: s for name, s in state.items() if name.startswith(prefix)}
 
 
 class ShortConv(nn.Module):
@@ -170,6 +224,10 @@ class ShortConv(nn.Module):
         bound = frame.conv**-0.5
         taps = torch.rand(frame.conv, last - first, generator=generator) * 2 - 1
         self.taps = nn.Parameter(taps * bound)
+        self.bias = None
+        if frame.conv_bias:
+            offsets = torch.rand(last - first, generator=generator) * 2 - 1
+            self.bias = nn.Parameter(offsets * bound)
 
     def forward(self, x: Tensor, tail: Tensor | None) -> tuple[Tensor, Tensor]:
         """Convolves [B, T, D]; ``tail`` holds the tokens before it, and is returned anew."""
@@ -183,48 +241,34 @@ class ShortConv(nn.Module):
         for j in range(1, self.width):
             start = self.width - 1 - j
             y = torch.addcmul(y, padded[:, start : start + length], self.taps[j])
+        if self.bias is not None:
+            y = y + self.bias
         if self.silu:
             y = F.silu(y)
         after = padded[:, length:]
         return torch.cat([x[..., : self.start], y, x[..., self.stop :]], -1), after
 
 
-class SignalMap(nn.Module):
-    """Projects a signal from the layer's input and starts it at a sensible value."""
+def with_extra_keys(frame: Frame, x: Stream, offset: int) -> Stream:
+    """Treats further keys of a token as its own: normalized and rotated by the frame.
 
-    def __init__(
-        self,
-        spec: Spec,
-        frame: Frame,
-        signal: Signal,
-        d_model: int,
-        heads: int,
-        dim: int,
-        length: int,
-        generator: torch.Generator | None,
-    ) -> None:
-        super().__init__()
-        self.heads = heads
-        self.width = spec.signal_width(signal, dim, dim)
-        decay = signal.name.startswith("decay")
-        self.link = frame.decay_link if decay else signal.link
-        if signal.init is None:
-            longest = max(SHORTEST_HALF_LIFE, float(length))
-            half_lives = log_spaced(SHORTEST_HALF_LIFE, longest, heads * self.width)
-            start = torch.exp(-math.log(2.0) / half_lives)
-        else:
-            start = torch.full((heads * self.width,), signal.init)
-        rank = frame.decay_rank if self.width > 1 else 0
-        inputs = rank or d_model
-        self.down = linear(d_model, rank, generator) if rank else None
-        self.up = linear(inputs, heads * self.width, generator, before_link(self.link, start))
-        with torch.no_grad():
-            self.up.weight *= 0.1
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Maps [B, T, D] to the signal after its link, [B, H, T, w]."""
-        z = self.up(x if self.down is None else self.down(x))
-        return LINKS[self.link](z).unflatten(-1, (self.heads, self.width)).transpose(1, 2)
+    Args:
+        frame: whose normalization and rotation it is.
+        x: a stream; without a signal ``extra_keys`` it is returned as it is.
+        offset: position of the first token.
+    """
+    if "extra_keys" not in x.signals:
+        return x
+    batch, heads, length, _ = x.signals["extra_keys"].shape
+    keys = x.signals["extra_keys"].view(batch, heads, length, -1, x.key_dim).transpose(2, 3)
+    if frame.qk_norm == "l2":
+        keys = F.normalize(keys, dim=-1)
+    elif frame.qk_norm == "rms":
+        keys = F.rms_norm(keys, keys.shape[-1:])
+    if frame.rope:
+        keys = rotated(keys.flatten(0, 1), offset, frame.rope).view_as(keys)
+    keys = keys.transpose(2, 3).flatten(3)
+    return replace(x, signals={**x.signals, "extra_keys": keys})
 
 
 def rotated(x: Tensor, offset: int, base: float) -> Tensor:

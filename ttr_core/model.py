@@ -89,6 +89,16 @@ def regression(name: str, frame: str) -> tuple[Spec, Frame]:
     return spec, own
 
 
+def about(config: ModelConfig, vocab_size: int) -> int:
+    """Returns roughly how many parameters a model has, before it is made."""
+    d, total = config.d_model, vocab_size * config.d_model
+    for _, frame in config.regressions():
+        sizes = frame.sizes(d, config.heads, config.kv_heads)
+        # Besides q, k, v: the output gate and projection, and about d^2 for the other gates.
+        total += d * (sum(sizes.qkv) + 2 * sizes.inner + d) + 2 * config.mlp * d * d
+    return total
+
+
 class SequenceModel(nn.Module):
     """A residual stack of sequence layers between tied embeddings.
 
@@ -110,8 +120,7 @@ class SequenceModel(nn.Module):
         length: int = 256,
     ) -> None:
         super().__init__()
-        d = config.d_model
-        wanted = vocab_size * d + config.depth * (6 + 2 * config.mlp) * d * d
+        d, wanted = config.d_model, about(config, vocab_size)
         if wanted > MAX_PARAMETERS:
             raise LimitExceeded(
                 f"The model would have about {wanted:,} parameters; the limit is "
@@ -161,15 +170,17 @@ class SequenceModel(nn.Module):
         """Returns the numbers that all memories hold after ``length`` tokens."""
         total = 0
         for layer in self.layers():
-            total += layer.heads * state_size(layer.spec, layer.head_dim, layer.head_dim, length)
+            sizes = layer.sizes
+            one = state_size(layer.spec, sizes.key_dim, sizes.value_dim, length)
+            total += sizes.heads * one
         return total
 
     def flops_per_token(self, length: int) -> float:
         """Returns the forward operations per token, logits included."""
         total = 2.0 * sum(p.numel() for p in self.parameters() if p.dim() > 1)
         for layer in self.layers():
-            dim = layer.head_dim
-            shape = Shape(1, layer.heads, length, dim, dim, layer.spec.feature_size(dim))
+            sizes, wide = layer.sizes, layer.spec.feature_size(layer.sizes.key_dim)
+            shape = Shape(1, sizes.heads, length, sizes.key_dim, sizes.value_dim, wide)
             total += layer.solver.estimate(layer.spec, shape).flops / length
         return total
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -10,6 +11,15 @@ from torch import Tensor
 from .functions import Memory
 
 Objective = Callable[[Memory], Tensor]
+
+
+class PairLoss(Protocol):
+    """The loss of the newest pair, times its importance; or that of another pair in its place."""
+
+    def __call__(
+        self, memory: Memory, key: Tensor | None = None, value: Tensor | None = None, /
+    ) -> Tensor:
+        """Returns it at a memory; a key is [K], a value [V]."""
 
 
 def newton(objective: Objective, start: Memory, penalty: Objective | None = None) -> Memory:

@@ -6,9 +6,10 @@ import abc
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+import torch
 from torch import Tensor
 
-from .functions import LinearModel
+from .functions import FeatureModel, LinearModel, Params
 from .ingredient import Ingredient, option
 from .optimizers import Hebbian, OneStep
 
@@ -99,6 +100,69 @@ class Normalized(Readout):
                 f"{self.name} divides by the sum of the weighted features, and the memory of "
                 f"{spec.optimizer} is no such sum: it needs the optimizer Hebbian or OneStep."
             )
-        if not isinstance(spec.function, LinearModel):
-            return f"{self.name} needs {LinearModel.phrase}; {spec.function} is not."
+        if not isinstance(spec.function, FeatureModel):
+            return f"{self.name} needs {FeatureModel.phrase}; {spec.function} is not."
+        return super().objection(spec)
+
+
+class ReadsBefore(Readout):
+    """Trait: reads the memory before forgetting and the newest pair, and adds that pair itself."""
+
+    phrase: ClassVar[str] = "a readout of the memory before the newest pair"
+
+    @abc.abstractmethod
+    def newest(self, q: Tensor, k: Tensor, params: Params) -> Tensor:
+        """Returns the factor of the newest value in the output, [B, H, T, 1].
+
+        Args:
+            q: features of the queries, [B, H, T, F].
+            k: features of each token's own key, [B, H, T, F].
+            params: the readout's own tensors, head first.
+        """
+
+
+@dataclass(frozen=True)
+class Bonus(ReadsBefore):
+    r"""The memory before the newest pair, and that pair with a learned weight per feature: RWKV.
+
+    $$y_t = S_{t-1}^\top \phi(q_t) + b_t \big(\phi(q_t)^\top (u \circ \phi(k_t))\big)\, v_t$$
+
+    The pair before the newest is not yet decayed: a gate of this token acts from the next one on.
+    Learned: u, one number per head and feature, of either sign.
+
+    Reference: Eagle and Finch: RWKV with Matrix-Valued States and Dynamic Recurrence (Peng et
+    al., 2024) https://arxiv.org/abs/2404.05892
+
+    Deviation: u starts as the first layer's at any depth.
+    """
+
+    notation: ClassVar[str] = (
+        r"S_{t-1}^\top \phi(q_t) + b_t (\phi(q_t)^\top (u \circ \phi(k_t))) v_t"
+    )
+
+    def __call__(self, prediction: Tensor, normalizer: Tensor | None) -> Tensor:
+        return prediction
+
+    def parameters(self, key_dim: int, value_dim: int, heads: int) -> dict[str, Tensor]:
+        channel = torch.arange(heads * key_dim)
+        start = 0.1 * ((channel + 1) % 3 - 1)
+        return {"u": start.view(heads, key_dim).float().requires_grad_()}
+
+    def newest(self, q: Tensor, k: Tensor, params: Params) -> Tensor:
+        return (q * params["u"][:, None] * k).sum(-1, keepdim=True)
+
+    def objection(self, spec: Spec) -> str | None:
+        if not isinstance(spec.optimizer, Hebbian):
+            return (
+                f"{self.name} adds the newest pair to a sum of the older ones, and the memory of "
+                f"{spec.optimizer} is no such sum: it needs the optimizer Hebbian."
+            )
+        model = spec.function
+        if not isinstance(model, LinearModel):
+            return f"{self.name} needs {LinearModel.phrase}; {model} is not."
+        if (model.width(2), model.width(3)) != (2, 3):
+            return (
+                f"{self.name} learns one number per key channel; the features of {model} are not "
+                "as many as the channels of the key: take a map that keeps their number."
+            )
         return super().objection(spec)

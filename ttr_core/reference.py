@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .functions import LinearModel, Memory, Params
 from .optimizers import Incremental, Retrospective
+from .readouts import ReadsBefore
 from .spec import Spec, axis
 from .stream import Stream
 from .weights import MemorylessWeights
@@ -56,10 +57,11 @@ def _one(z: Tensor, b: int, h: int) -> Tensor:
 def _incremental(spec: Spec, x: Stream, params: Params) -> Tensor:
     optimizer, weights = spec.optimizer, spec.weights
     assert isinstance(optimizer, Incremental) and isinstance(weights, MemorylessWeights)
-    own = axis(params, "function")
+    own = spec.function.given(axis(params, "function"), x.k)
     log_decay, importance = weights.recency(x, axis(params, "weights"))
-    memory = spec.function.init(x.key_dim, x.value_dim, x.k)
+    memory = spec.function.init(x.key_dim, x.value_dim, x.k, own)
     state = optimizer.begin(memory)
+    learned = {name: p[0] for name, p in axis(params, "optimizer").items()}
     outputs, first = [], x.length - x.q.shape[2]
     for t in range(x.length):
         previous = memory
@@ -68,27 +70,50 @@ def _incremental(spec: Spec, x: Stream, params: Params) -> Tensor:
         weight = x.k.new_ones(()) if importance is None else importance[0, 0, t, 0]
         signals = {name: s[0, 0, t] for name, s in x.signals.items()} | {"importance": weight}
 
-        def loss(m: Memory, t: int = t, weight: Tensor = weight) -> Tensor:
-            key, value = x.k[:, :, t : t + 1], x.v[:, :, t : t + 1]
-            return weight * spec.loss(spec.function.predict(m, key, own), value).sum()
+        def loss(
+            m: Memory,
+            key: Tensor | None = None,
+            value: Tensor | None = None,
+            t: int = t,
+            weight: Tensor = weight,
+            signals: Params = signals,
+        ) -> Tensor:
+            key = x.k[0, 0, t] if key is None else key
+            value = x.v[0, 0, t] if value is None else value
+            guess = spec.function.predict(m, key[None, None, None], own)[0, 0, 0]
+            return weight * spec.loss(guess, value, signals)
 
-        memory, state = optimizer.update(memory, state, loss, signals, previous)
+        memory, state = optimizer.update(memory, state, loss, learned | signals, previous)
         if t >= first:
             query = x.q[:, :, t - first : t - first + 1]
-            outputs.append(spec.function.predict(memory, query, own))
+            if isinstance(spec.readout, ReadsBefore):
+                pair = _newest(spec, x, params, t, query)
+                outputs.append(spec.function.predict(previous, query, own) + weight * pair)
+            else:
+                outputs.append(spec.function.predict(memory, query, own))
     return torch.cat(outputs, 2)[0, 0]
+
+
+def _newest(spec: Spec, x: Stream, params: Params, t: int, query: Tensor) -> Tensor:
+    """Returns what the pair of token t adds where the memory is read before it."""
+    assert isinstance(spec.readout, ReadsBefore) and isinstance(spec.function, LinearModel)
+    own = axis(params, "function")
+    key, value = x.k[:, :, t : t + 1], x.v[:, :, t : t + 1]
+    q, k = spec.function.features(query, own), spec.function.features(key, own)
+    return spec.readout.newest(q, k, axis(params, "readout")) * value
 
 
 def _retrospective(spec: Spec, x: Stream, params: Params) -> Tensor:
     optimizer, function = spec.optimizer, spec.function
     assert isinstance(optimizer, Retrospective)
-    own = axis(params, "function")
+    own = function.given(axis(params, "function"), x.k)
     weights = spec.weights.matrix(x, axis(params, "weights"))[0, 0]
-    init = function.init(x.key_dim, x.value_dim, x.k)
+    init = function.init(x.key_dim, x.value_dim, x.k, own)
     outputs, first = [], x.length - x.q.shape[2]
     for row in range(x.q.shape[2]):
         seen = first + row + 1
         keys, values, gamma = x.k[:, :, :seen], x.v[:, :, :seen], weights[row, :seen]
+        signals = {name: s[:, :, :seen] for name, s in x.signals.items()}
         query = x.q[:, :, row : row + 1]  # a local model is fitted around it, then read at it
 
         def loss(
@@ -96,14 +121,15 @@ def _retrospective(spec: Spec, x: Stream, params: Params) -> Tensor:
             keys: Tensor = keys,
             values: Tensor = values,
             gamma: Tensor = gamma,
+            signals: Params = signals,
             center: Tensor = query,
         ) -> Tensor:
             if gamma.shape[-1] == 1 and not spec.weights.per_feature:
                 predicted = function.predict(m, keys, own, center=center)
-                return (gamma[:, 0] * spec.loss(predicted, values)).sum()
+                return (gamma[:, 0] * spec.loss(predicted, values, signals)).sum()
             assert isinstance(function, LinearModel)
             decayed = gamma * function.features(keys, own)  # (1 1 t F), a vector weight
-            return spec.loss(decayed @ m["S"], values).sum()
+            return spec.loss(decayed @ m["S"], values, signals).sum()
 
         memory = optimizer.minimize(loss, init, function.penalty)
         outputs.append(function.predict(memory, query, own, center=query))

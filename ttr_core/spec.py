@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from .errors import IncompatibleSpec, RequestError, unknown
-from .functions import FunctionClass, LinearModel, MatrixModel
+from .functions import FeatureModel, FunctionClass, LinearModel, MatrixModel
 from .ingredient import REGISTRY, Ingredient, choices
 from .losses import Loss, Squared
 from .optimizers import Optimizer
@@ -99,8 +99,9 @@ class Spec:
     @property
     def linear_in_v(self) -> bool:
         """Whether the output is linear in the values, so that its attention map is exact."""
-        per_value = any(signal.width == "value" for signal in self.signals)
-        linear = isinstance(self.loss, Squared) and isinstance(self.function, MatrixModel)
+        per_value = any(s.unit == "value" and not s.free for s in self.signals)
+        matrix = isinstance(self.function, (MatrixModel, FeatureModel))
+        linear = isinstance(self.loss, Squared) and matrix
         return linear and self.optimizer.linear_in_values and not per_value
 
     def feature_size(self, key_dim: int) -> int:
@@ -110,11 +111,11 @@ class Spec:
 
     def signal_width(self, signal: Signal, key_dim: int, value_dim: int) -> int:
         """Returns how many numbers per token and head a signal has."""
-        if signal.width == "feature":
+        if signal.unit == "feature":
             if not isinstance(self.function, LinearModel):
                 raise RequestError(f"{self.function} has no features for signal {signal.name!r}.")
-            return self.function.width(key_dim)
-        return {"scalar": 1, "key": key_dim, "value": value_dim}[signal.width]
+            return signal.count * self.function.width(key_dim)
+        return signal.count * {"scalar": 1, "key": key_dim, "value": value_dim}[signal.unit]
 
     def parameters(self, key_dim: int, value_dim: int, heads: int) -> dict[str, Tensor]:
         """Returns the ingredients' own tensors, named ``axis.name``, head first.
@@ -129,7 +130,9 @@ class Spec:
 
     def with_axis(self, axis: str, part: Any) -> Spec:
         """Returns the spec with another ingredient on one axis."""
-        changes: dict[str, Any] = {axis: part}
+        return self._with({axis: part})
+
+    def _with(self, changes: dict[str, Any]) -> Spec:
         return replace(self, **changes)
 
     def objections(self) -> tuple[str, ...]:
@@ -148,14 +151,22 @@ class Spec:
         return self
 
     def alternatives(self, most: int = 12) -> tuple[str, ...]:
-        """Returns the texts of layers that differ in one part, found by trying every choice."""
-        found = [
-            spec
-            for axis in (f.name for f in fields(self))
-            for part in listed(axis)
-            if part != getattr(self, axis) and not (spec := self.with_axis(axis, part)).objections()
-        ]
-        return tuple(dict.fromkeys(str(spec) for spec in found))[:most]
+        """Returns the texts of layers that differ in one part, found by trying every choice.
+
+        Those that differ in two parts where none is nearer.
+        """
+        axes = [f.name for f in fields(self)]
+        others = {a: [part for part in listed(a) if part != getattr(self, a)] for a in axes}
+        for changed in (1, 2):
+            found = [
+                str(spec)
+                for chosen in itertools.combinations(axes, changed)
+                for parts in itertools.product(*(others[a] for a in chosen))
+                if not (spec := self._with(dict(zip(chosen, parts, strict=True)))).objections()
+            ]
+            if found:
+                return tuple(dict.fromkeys(found))[:most]
+        return ()
 
 
 def axis(params: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:

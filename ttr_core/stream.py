@@ -14,6 +14,7 @@ from .errors import RequestError
 LINKS: dict[str, Callable[[Tensor], Tensor]] = {
     "identity": lambda x: x,
     "sigmoid": torch.sigmoid,
+    "twice_sigmoid": lambda x: 2 * torch.sigmoid(x),  # DeltaProduct: a step of 2 is a reflection
     "log_sigmoid": F.logsigmoid,
     "softplus": F.softplus,
     "slow_log_sigmoid": lambda x: F.logsigmoid(x) / 16,  # GLA: decays close to 1
@@ -28,7 +29,8 @@ class Signal:
 
     Args:
         name: one of the fixed names (``decay``, ``step``, ``importance``, ...).
-        width: numbers per token and head: ``scalar`` 1, ``key`` K, ``value`` V, ``feature`` F.
+        width: numbers per token and head: ``scalar`` 1, ``key`` K, ``value`` V, ``feature`` F; or
+            several of them in a row, ``2*key``.
         link: what turns a projection into a valid value; the stream carries values after it.
         init: the value (after the link) that a fresh layer starts from; None for a decay, whose
             start is a half-life that the frame chooses.
@@ -44,6 +46,29 @@ class Signal:
     low: float
     high: float
     help: str
+
+    def __post_init__(self) -> None:
+        if self.unit not in WIDTHS or self.count < 1:
+            raise RequestError(
+                f"Signal {self.name!r} has width {self.width!r}; write one of {', '.join(WIDTHS)}, "
+                "or a number of them, such as '2*key'."
+            )
+
+    @property
+    def unit(self) -> str:
+        """What the signal is made of: one of the four widths."""
+        return self.width.rpartition("*")[2]
+
+    @property
+    def count(self) -> int:
+        """How many units stand in a row."""
+        number = self.width.rpartition("*")[0] or "1"
+        return int(number) if number.isdecimal() else 0
+
+    @property
+    def free(self) -> bool:
+        """Whether it holds keys or values of its own, as they were projected."""
+        return self.link == "identity" and self.unit in ("key", "value")
 
 
 @dataclass(frozen=True)

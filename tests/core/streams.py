@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import torch
 
+import ttr_core as ttr
 from ttr_core import Spec, Stream
+from ttr_core.functions import LayeredModel
+from ttr_core.optimizers import ChunkStart
 from ttr_core.spec import triples
 from ttr_core.stream import LINKS
 
 LAYERS = [spec for spec in triples() if not spec.objections()]
 UNDEFINED = [spec for spec in triples() if spec.objections()]
+TESTED = list(dict.fromkeys([*LAYERS, *(entry.spec for entry in ttr.catalog.values())]))
+"""Every layer of the grid, and every published one that is no cell of it."""
+
+
+def by_default(index: int, spec: Spec) -> bool:
+    """Whether a layer is tested without --full-grid: what is published, and every third one.
+
+    Of those whose gradients are automatic, which are slow, every fifteenth.
+    """
+    slow = isinstance(spec.function, LayeredModel) or isinstance(spec.optimizer, ChunkStart)
+    return bool(ttr.catalog.of(spec)) or index % (15 if slow else 3) == 0
 
 
 def stream(
@@ -18,20 +32,35 @@ def stream(
     seed: int = 0,
     heads: int = 2,
     key_dim: int = 3,
-    value_dim: int = 2,
+    value_dim: int | None = None,
     dtype: torch.dtype = torch.float64,
 ) -> Stream:
     """Generic queries, keys, values and signals, [1, H, T, .]."""
+    if value_dim is None:
+        value_dim = key_dim if spec.function.square else 2
     generator = torch.Generator().manual_seed(seed)
 
     def draw(width: int) -> torch.Tensor:
         return torch.randn(1, heads, length, width, generator=generator, dtype=torch.float64)
 
     q, k, v = draw(key_dim), draw(key_dim) * 0.7, draw(value_dim)
-    signals = {
-        s.name: LINKS[s.link](draw(spec.signal_width(s, key_dim, value_dim))) for s in spec.signals
-    }
+    signals = {}
+    for s in spec.signals:
+        raw = draw(spec.signal_width(s, key_dim, value_dim))
+        if s.link == "twice_sigmoid":
+            raw = raw - 2  # on keys of any size a step near 2 makes the layer itself blow up
+        if isinstance(spec.function, LayeredModel):
+            # So does a network at a step near 1, or where a norm divides by what is forgotten.
+            raw = raw + {"step": -4, "decay": 4}.get(s.name, 0)
+        signals[s.name] = LINKS[s.link](raw * 0.7 if s.free and s.unit == "key" else raw)
     return Stream(q, k, v, signals).map(lambda x: x.to(dtype))
+
+
+def scaled(spec: Spec, x: Stream, own: float, further: float) -> Stream:
+    """The stream with its values times one factor and the further values of signals another."""
+    free = {s.name for s in spec.signals if s.free and s.unit == "value"}
+    signals = {name: further * s if name in free else s for name, s in x.signals.items()}
+    return Stream(x.q, x.k, own * x.v, signals)
 
 
 def joined(first: Stream, second: Stream, at: int) -> Stream:

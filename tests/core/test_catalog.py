@@ -15,15 +15,29 @@ from ttr_core.published import EVIDENCE
 NAMES = list(ttr.catalog)
 
 
-def by_paper(name: str, x: ttr.Stream) -> torch.Tensor:
+def by_paper(name: str, x: ttr.Stream, params: dict[str, torch.Tensor]) -> torch.Tensor:
     recurrence = RECURRENCES[name]
+    asked = inspect.signature(recurrence).parameters
     rows = []
     for h in range(x.k.shape[1]):
         arguments = {n: s[0, h] for n, s in x.signals.items()}
-        if "head" in inspect.signature(recurrence).parameters:
-            arguments["head"] = h
+        own = {n.rpartition(".")[2]: p[h] for n, p in params.items()}
+        arguments |= {n: p for n, p in {**own, "head": h}.items() if n in asked}
         rows.append(recurrence(x.q[0, h], x.k[0, h], x.v[0, h], **arguments))
     return torch.stack(rows)[None]
+
+
+def own_tensors(
+    spec: ttr.Spec, key_dim: int = 4, value_dim: int = 4, heads: int = 3
+) -> dict[str, torch.Tensor]:
+    """The spec's own tensors in float64, the learned ones moved away from where they start."""
+    moved = {}
+    for name, p in spec.parameters(key_dim, value_dim, heads).items():
+        wide = p.detach().double() if p.is_floating_point() else p
+        if p.requires_grad:
+            wide = (wide + 0.1 * torch.randn_like(wide)).requires_grad_()
+        moved[name] = wide
+    return moved
 
 
 def test_every_entry_has_a_witness() -> None:
@@ -37,10 +51,14 @@ def test_entry_equals_its_papers_recurrence(name: str, length: int) -> None:
     x = stream(spec, length, heads=3, key_dim=4, value_dim=4)
     leaves = [z.clone().requires_grad_() for z in (x.q, x.k, x.v, *x.signals.values())]
     own = ttr.Stream(*leaves[:3], dict(zip(x.signals, leaves[3:], strict=True)))
-    ours, theirs = ttr.solve(spec, own), by_paper(name, own)
+    params = own_tensors(spec)
+    ours, theirs = ttr.solve(spec, own, params), by_paper(name, own, params)
     torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
-    mine = torch.autograd.grad(ours.sin().sum(), leaves)
-    papers = torch.autograd.grad(theirs.sin().sum(), leaves)
+    leaves += [p for p in params.values() if p.requires_grad]
+    mine, papers = (
+        torch.autograd.grad(y.sin().sum(), leaves, allow_unused=True, materialize_grads=True)
+        for y in (ours, theirs)
+    )
     for got, want in zip(mine, papers, strict=True):
         torch.testing.assert_close(got, want, rtol=1e-7, atol=1e-8)
 

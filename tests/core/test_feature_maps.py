@@ -4,26 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 import pytest
 import torch
-from streams import stream
-from test_definition import compare
+from streams import joined, stream
+from test_catalog import own_tensors
 
 import ttr_core as ttr
 from ttr_core.feature_maps import DPFP, FeatureMap
+from ttr_core.feature_maps.polynomial import Polynomial
+from ttr_core.feature_maps.random import FavorPlus, RandomFourier
 from ttr_core.functions import Linear
 from ttr_core.optimizers import Exact, Hebbian
 from ttr_core.solvers import SOLVERS
 from ttr_core.weights import Uniform
 
-MAPS = [choice() for choice in ttr.choices("map")] + [DPFP(nu=2), DPFP(nu=3)]
-SPECS = [
-    ttr.Spec.parse(text.format(map_))
-    for map_ in MAPS
-    for text in ("Gate | Linear(map={}) | SGD", "Uniform | Linear(map={}) | Hebbian")
-]
+SMALL: dict[str, dict[str, int]] = {  # fewer features than by default, for the slow reference
+    "favor": {"features": 8},
+    "rff": {"frequencies": 4},
+    "t2r": {"features": 6},
+    "nystrom": {"features": 5},
+}
+MAPS = [choice(**SMALL.get(choice.name, {})) for choice in ttr.choices("map")]
+MAPS += [DPFP(nu=2), DPFP(nu=3), Polynomial(degree=3)]
+RULES = (
+    "Gate | Linear(map={}) | SGD",
+    "Uniform | Linear(map={}) | Hebbian",
+    "Uniform | Linear(map={}) | Exact",
+)
+SPECS = [ttr.Spec.parse(text.format(map_)) for map_ in MAPS for text in RULES]
 PAIRS = [
     pytest.param(spec, solver.name, id=f"{spec} by {solver.name}")
     for spec in SPECS
@@ -33,12 +44,59 @@ PAIRS = [
 every_map = pytest.mark.parametrize("map_", MAPS, ids=str)
 
 
+every_spec = pytest.mark.parametrize("spec", SPECS, ids=str)
+
+
+def outputs_and_gradients(spec: ttr.Spec, solver: str) -> tuple:
+    """As for the grid, with the gradients of the learned tensors too."""
+    torch.manual_seed(0)  # the learned tensors are moved at random
+    params, x = own_tensors(spec, 3, 2, 2), stream(spec)
+    leaves = [z.clone().requires_grad_() for z in (x.q, x.k, x.v, *x.signals.values())]
+    signals = dict(zip(x.signals, leaves[3:], strict=True))
+    y = ttr.solve(spec, ttr.Stream(*leaves[:3], signals), params, solver)
+    leaves += [p for p in params.values() if p.requires_grad]
+    return y.detach(), torch.autograd.grad(y.sin().sum(), leaves, allow_unused=True)
+
+
+@lru_cache(maxsize=4)
+def oracle(spec: ttr.Spec) -> tuple:
+    return outputs_and_gradients(spec, "reference")
+
+
 @pytest.mark.parametrize(("spec", "solver"), PAIRS)
 def test_solver_equals_the_definition(spec: ttr.Spec, solver: str) -> None:
-    compare(spec, solver)
+    (y, gradients), (wanted, wanted_gradients) = outputs_and_gradients(spec, solver), oracle(spec)
+    torch.testing.assert_close(y, wanted, rtol=1e-8, atol=1e-8)
+    for got, want in zip(gradients, wanted_gradients, strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("spec", SPECS, ids=str)
+@every_spec
+def test_the_future_does_not_reach_back(spec: ttr.Spec) -> None:
+    x, other = stream(spec, 40), stream(spec, 40, seed=1)
+    both = joined(x, other.map(lambda z: 3 * z), 21)  # a later key far larger than those before
+    torch.testing.assert_close(ttr.solve(spec, both)[:, :, :21], ttr.solve(spec, x)[:, :, :21])
+
+
+@every_spec
+def test_decoding_goes_on_where_prefill_left_off(spec: ttr.Spec) -> None:
+    x = stream(spec, 12)
+    y, state = ttr.prefill(spec, x.tokens(0, 10))
+    rows = [y]
+    for t in (10, 11):
+        y, state = ttr.prefill(spec, x.tokens(t, t + 1), state=state)
+        rows.append(y)
+    torch.testing.assert_close(torch.cat(rows, 2), ttr.solve(spec, x), rtol=1e-8, atol=1e-8)
+
+
+@every_spec
+def test_float32_is_as_good_as_promised(spec: ttr.Spec) -> None:
+    x = stream(spec, 40, key_dim=8, value_dim=8)
+    y, single = ttr.solve(spec, x), ttr.solve(spec, x.map(lambda z: z.float()))
+    assert (single - y).norm() <= ttr.resolve(spec).rtol32 * y.norm()
+
+
+@every_spec
 def test_text_reads_back_and_is_described(spec: ttr.Spec) -> None:
     assert ttr.Spec.parse(str(spec)) == ttr.Spec.parse(spec.expanded) == spec
     words = ttr.describe(spec)
@@ -94,6 +152,9 @@ class Pairs(FeatureMap):
         (DPFP(), "2 d^2 / H", "6 d^2 / H"),
         (DPFP(nu=3), "6 d^2 / H", "42 d^2 / H"),
         (Pairs(), "F d", "F d + H F^2"),
+        (Polynomial(), "F d", "T^2 H + 2 T d + T H"),
+        (FavorPlus(features=120), "120 d", "120 d + 14400 H"),
+        (RandomFourier(frequencies=1), "2 d", "2 d + 4 H"),
     ],
     ids=str,
 )
@@ -112,6 +173,8 @@ def test_the_formula_of_the_state_knows_the_width(
         ("Linear(map=dpfp(nu=0))", "from 1 to 16"),
         ("Linear(map=dpfp(nu=1.5))", "whole number"),
         ("Linear(map=relo)", "Did you mean 'relu'"),
+        ("Linear(map=favor+)", "not an ingredient"),
+        ("Linear(map=polynomial(degree=4))", "from 2 to 3"),
     ],
 )
 def test_a_wrong_map_says_what_to_change(text: str, match: str) -> None:

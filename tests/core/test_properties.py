@@ -6,19 +6,23 @@ from dataclasses import replace
 
 import pytest
 import torch
-from streams import LAYERS, joined, stream
+from streams import LAYERS, TESTED, by_default, joined, scaled, stream
 
 import ttr_core as ttr
+from ttr_core.functions import LayeredModel, Linear
+from ttr_core.optimizers import Hebbian
 from ttr_core.solvers import chunks
 from ttr_core.solvers.chunked_linear import chunk_size
+from ttr_core.spec import listed
+from ttr_core.weights import MemorylessWeights as Memoryless
 
 SHOWN = [
     pytest.param(
         spec,
         id=str(spec),
-        marks=[] if i % 3 == 0 or ttr.catalog.of(spec) else [pytest.mark.full_grid],
+        marks=[] if by_default(i, spec) else [pytest.mark.full_grid],
     )
-    for i, spec in enumerate(LAYERS)
+    for i, spec in enumerate(TESTED)
 ]
 every_layer = pytest.mark.parametrize("spec", SHOWN)
 
@@ -27,17 +31,26 @@ def close(a: torch.Tensor, b: torch.Tensor, tolerance: float = 1e-9) -> None:
     torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
 
 
+def tokens(spec: ttr.Spec) -> int:
+    """How long a sequence is: 40, or 12 where the definition itself runs, token by token."""
+    return 12 if ttr.resolve(spec).name == "reference" else 40
+
+
 @every_layer
 def test_the_future_does_not_reach_back(spec: ttr.Spec) -> None:
-    x, other = stream(spec, 40), stream(spec, 40, seed=1)
-    close(ttr.solve(spec, joined(x, other, 21))[:, :, :21], ttr.solve(spec, x)[:, :, :21])
+    length = tokens(spec)
+    at = length // 2 + 1
+    x, other = stream(spec, length), stream(spec, length, seed=1)
+    close(ttr.solve(spec, joined(x, other, at))[:, :, :at], ttr.solve(spec, x)[:, :, :at])
 
 
 @every_layer
-@pytest.mark.parametrize("cuts", [(21,), (1, 2, 39)], ids=["two parts", "and single tokens"])
-def test_prefill_goes_on_where_it_left_off(spec: ttr.Spec, cuts: tuple[int, ...]) -> None:
-    x, state, parts = stream(spec, 40), None, []
-    for start, stop in zip((0, *cuts), (*cuts, 40), strict=True):
+@pytest.mark.parametrize("single", [False, True], ids=["two parts", "and single tokens"])
+def test_prefill_goes_on_where_it_left_off(spec: ttr.Spec, single: bool) -> None:
+    length = tokens(spec)
+    cuts = (1, 2, length - 1) if single else (length // 2 + 1,)
+    x, state, parts = stream(spec, length), None, []
+    for start, stop in zip((0, *cuts), (*cuts, length), strict=True):
         y, state = ttr.prefill(spec, x.tokens(start, stop), state=state)
         parts.append(y)
     close(torch.cat(parts, 2), ttr.solve(spec, x), 1e-8)
@@ -49,7 +62,12 @@ def test_prefill_goes_on_where_it_left_off(spec: ttr.Spec, cuts: tuple[int, ...]
 def test_float32_is_as_good_as_promised(spec: ttr.Spec) -> None:
     x = stream(spec, 40)
     y, single = ttr.solve(spec, x), ttr.solve(spec, x.map(lambda z: z.float()))
-    assert (single - y).norm() <= ttr.resolve(spec).rtol32 * y.norm()
+    promised = ttr.resolve(spec).rtol32 * y.norm()
+    if isinstance(spec.function, LayeredModel):
+        # Decays shrink a network until its norm blows up any rounding, that of the inputs too.
+        rounded = ttr.solve(spec, x.map(lambda z: z.float().double()))
+        promised += 100 * (rounded - y).norm()
+    assert (single - y).norm() <= promised
 
 
 @every_layer
@@ -57,14 +75,15 @@ def test_the_attention_map_gives_the_outputs(spec: ttr.Spec) -> None:
     x = stream(spec, 12)
     weights = ttr.attention_map(spec, x)
     assert weights.shape == (1, 2, 12, 12)
-    close(weights @ x.v, ttr.solve(spec, x), 1e-7)
+    if spec.linear_in_v:
+        close(weights @ x.v, ttr.solve(spec, scaled(spec, x, 1.0, 0.0)), 1e-7)
     close(weights.triu(1), torch.zeros_like(weights), 1e-9)
 
 
-@every_layer
+@pytest.mark.parametrize("spec", [param for param in SHOWN if param.values[0].linear_in_v])
 def test_outputs_scale_with_the_values(spec: ttr.Spec) -> None:
     x = stream(spec, 12)
-    close(ttr.solve(spec, replace(x, v=-3 * x.v)), -3 * ttr.solve(spec, x), 1e-7)
+    close(ttr.solve(spec, scaled(spec, x, -3.0, -3.0)), -3 * ttr.solve(spec, x), 1e-7)
 
 
 @pytest.mark.parametrize(
@@ -179,3 +198,12 @@ def test_equal_channels_are_not_a_gate_for_an_exact_fit() -> None:
     x = stream(gate, 12)
     wide = replace(x, signals={"decay": x.signals["decay"].expand(-1, -1, -1, 3)})
     assert (ttr.solve(gate, x) - ttr.solve(channel, wide)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "weights", [w for w in listed("weights") if isinstance(w, Memoryless)], ids=str
+)
+def test_weights_that_claim_not_to_fade_do_not(weights: Memoryless) -> None:
+    x = stream(ttr.Spec(weights, Linear(), Hebbian()))
+    decay = weights.recency(x, weights.parameters(3, 2, 2)).log_decay
+    assert weights.fades == (decay is not None and bool((decay < 0).any()))

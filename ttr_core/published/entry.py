@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from ..errors import unknown
 from ..frame import Frame
+from ..functions import LinearModel
 from ..ingredient import Paper
+from ..solvers import resolve
 from ..spec import Spec
 
 if TYPE_CHECKING:
@@ -41,6 +43,17 @@ class Published:
     summary: str
     deviation: str
     evidence: str
+
+    @property
+    def state_size(self) -> str:
+        """The numbers held over all heads in its own frame, a formula in T, d and H."""
+        spec, frame = self.spec, self.frame
+        model = spec.function
+        if not frame.key_dim or not isinstance(model, LinearModel):
+            return resolve(spec).state_formula(spec)
+        # Keys of one size at any d: F numbers for each value of all heads, and for each normalizer.
+        wide = model.width(frame.key_dim)
+        return f"{wide * frame.expand} d" + (f" + {wide} H" if spec.readout.divides else "")
 
     def layer(
         self,

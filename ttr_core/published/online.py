@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..frame import Frame
 from ..ingredient import Paper
 from ..spec import Spec
 from .entry import Published
+from .gated import MAMBA
 
 CONV = Frame(conv=4, conv_activation="silu", qk_norm="l2")
 
@@ -42,9 +45,28 @@ ENTRIES = (
         evidence="code",
     ),
     Published(
+        name="longhorn",
+        spec=Spec.parse("Uniform | Linear | DiagonalImplicit"),
+        frame=replace(MAMBA, gates="proximal"),
+        paper=Paper(
+            "Longhorn: State Space Models are Amortized Online Learners",
+            "Liu et al.",
+            2024,
+            "https://arxiv.org/abs/2407.14207",
+        ),
+        summary="The proximal step with the diagonal of its Hessian, in a Mamba block.",
+        deviation=(
+            "None in the recurrence. The skip starts at 0 (public code: 1), and keys start from "
+            "the projection of the queries."
+        ),
+        evidence="code",
+    ),
+    Published(
         name="longhorn-exact",
         spec=Spec.parse("Uniform | Linear | Implicit"),
-        frame=Frame(conv=4, conv_on=("v",), conv_activation="silu", output_gate="silu"),
+        frame=Frame(
+            source="values", conv=4, conv_on=("v",), conv_activation="silu", output_gate="silu"
+        ),
         paper=Paper(
             "Longhorn: State Space Models are Amortized Online Learners",
             "Liu et al.",
@@ -55,7 +77,7 @@ ENTRIES = (
         deviation=(
             "The exact solution of the paper's objective (the shipped layer takes its diagonal), "
             "one step per head (paper: per value channel), delta through softplus (paper: "
-            "sigmoid), q and k from the layer's input (paper: from the convolved values)."
+            "sigmoid)."
         ),
         evidence="code",
     ),

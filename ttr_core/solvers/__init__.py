@@ -6,8 +6,16 @@ from ..spec import Spec
 from .api import attention_map, prefill, solve
 from .attention import Attention, ParallelOneStep
 from .base import Solver
+from .chunked_cosine import ChunkedCosine
 from .chunked_delta import ChunkedDelta
 from .chunked_linear import ChunkedLinear
+from .chunked_momentum import ChunkedMomentum
+from .chunked_product import ChunkedProduct
+from .chunked_rls import ChunkedRLS
+from .dual import DualNormalEquations
+from .inner_loop import InnerLoop
+from .kernel_delta import KernelDelta
+from .kernel_ridge import KernelRidge
 from .local_polynomial import LocalPolynomial
 from .normal_equations import KernelNormalEquations, NormalEquations
 from .oracle import Reference
@@ -19,9 +27,17 @@ __all__ = [
     "SOLVERS",
     "Attention",
     "AutogradScan",
+    "ChunkedCosine",
     "ChunkedDelta",
     "ChunkedLinear",
+    "ChunkedMomentum",
+    "ChunkedProduct",
+    "ChunkedRLS",
+    "DualNormalEquations",
+    "InnerLoop",
+    "KernelDelta",
     "KernelNormalEquations",
+    "KernelRidge",
     "LocalPolynomial",
     "NormalEquations",
     "ParallelOneStep",

@@ -88,6 +88,7 @@ def attention_map(spec: Spec, stream: Stream, params: Params | None = None) -> T
 
     Exact where the output is linear in the values, $y_t = \sum_i W_{ti} v_i$: solved once with
     the identity for values. Otherwise the average over channels of $\partial y_t / \partial v_i$.
+    Further values of a token, which signals bring along, are left out.
 
     Args:
         spec: a layer.
@@ -102,9 +103,20 @@ def attention_map(spec: Spec, stream: Stream, params: Params | None = None) -> T
         return _average_map(spec, x, params)
     shape = (*x.k.shape[:3], x.length)
     values = torch.eye(x.length, dtype=x.k.dtype, device=x.k.device).expand(shape)
-    ones = Stream(x.q, x.k, values, x.signals)
-    zero = Stream(x.q, x.k, torch.zeros_like(x.v[..., :1]), x.signals)
-    return solve(spec, ones, params) - solve(spec, zero, params)
+    zeros = torch.zeros_like(x.v[..., :1])
+    return solve(spec, _alone(spec, x, values), params) - solve(
+        spec, _alone(spec, x, zeros), params
+    )
+
+
+def _alone(spec: Spec, x: Stream, v: Tensor) -> Stream:
+    """Returns the stream with other values, and none beside them."""
+    signals = dict(x.signals)
+    for signal in spec.signals:
+        if signal.free and signal.unit == "value":
+            width = signal.count * v.shape[-1]
+            signals[signal.name] = v.new_zeros(()).expand(*v.shape[:3], width)
+    return Stream(x.q, x.k, v, signals)
 
 
 def _average_map(spec: Spec, x: Stream, params: Params | None) -> Tensor:
@@ -141,6 +153,11 @@ def validated(spec: Spec, stream: Stream) -> Stream:
         raise RequestError(
             f"q {tuple(q.shape)}, k {tuple(k.shape)}, v {tuple(v.shape)} do not fit: q and k share "
             "the key size, k and v the length, and there are at most as many queries as keys."
+        )
+    if spec.function.square and stream.key_dim != stream.value_dim:
+        raise RequestError(
+            f"k has size {stream.key_dim} and v size {stream.value_dim}; {spec.function} adds the "
+            "key to its answer and needs them equal."
         )
     wanted = {signal.name: signal for signal in spec.signals}
     for name in (*wanted, *stream.signals):

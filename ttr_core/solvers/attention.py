@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..functions import Constant, LinearModel
+from ..functions import Constant, FeatureModel
 from ..limits import Estimate, Shape
 from ..optimizers import Exact, OneStep, Optimizer
 from ..readouts import Normalized, Plain, Readout
@@ -19,8 +19,8 @@ from .base import (
     Params,
     Solver,
     State,
-    features,
     fitted_values,
+    inner_products,
     kept_formula,
     kept_size,
     past,
@@ -64,21 +64,21 @@ class Attention(Solver):
         if isinstance(kernel, ExpKernel) and state is None:
             scale = kernel.logit_scale(x.key_dim)
             y = F.scaled_dot_product_attention(x.q, x.k, x.v, is_causal=True, scale=scale)
-            return y, past(whole)
+            return y, past(whole, spec.weights.reach)
         assert isinstance(kernel, PositiveWeights)
         log = kernel.log_matrix(whole, axis(params, "weights"))[..., 0]
-        return torch.softmax(log, -1) @ whole.v, past(whole)
+        return torch.softmax(log, -1) @ whole.v, past(whole, spec.weights.reach)
 
 
 class ParallelOneStep(Solver):
-    r"""Kernel weights x linear model x one step.
+    r"""Any weights x linear model or kernel x one step.
 
     $$y_t = \sum_i \gamma_i^{(t)} \phi(q_t)^\top \phi(k_i)\, v_i$$
     """
 
     name: ClassVar[str] = "parallel_one_step"
     cost: ClassVar[str] = "T^2 (F + V)"
-    function = LinearModel
+    function = FeatureModel
     optimizers: ClassVar[tuple[type[Optimizer], ...]] = (OneStep,)
     readouts: ClassVar[tuple[type[Readout], ...]] = (Plain, Normalized)
 
@@ -101,7 +101,7 @@ class ParallelOneStep(Solver):
         self, spec: Spec, x: Stream, params: Params, state: State | None
     ) -> tuple[Tensor, State]:
         whole = with_past(x, state)
-        q, k = features(spec, whole, params)
         weights = spec.weights.matrix(whole, axis(params, "weights"))[..., 0]
-        y = (weights * (q @ k.mT)) @ fitted_values(spec, whole)
-        return read_out(spec, y), past(whole)
+        scores = inner_products(spec, whole.q, whole.k, params)
+        y = (weights * scores) @ fitted_values(spec, whole)
+        return read_out(spec, y), past(whole, spec.weights.reach)

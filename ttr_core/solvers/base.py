@@ -9,12 +9,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..functions import FunctionClass, LinearModel
+from ..functions import FeatureModel, FunctionClass, KernelModel, LinearModel
 from ..ingredient import Ingredient
 from ..limits import Estimate, Shape
 from ..losses import Loss, Squared
 from ..optimizers import Exact, Optimizer
-from ..readouts import Plain, Readout
+from ..readouts import Plain, Readout, ReadsBefore
 from ..spec import Spec, axis
 from ..stream import Stream
 from ..weights import MemorylessWeights, Recency, Weights
@@ -101,25 +101,55 @@ def read_out(spec: Spec, y: Tensor) -> Tensor:
     return spec.readout(y[..., :-1], y[..., -1:]) if divides else spec.readout(y, None)
 
 
+def newest(spec: Spec, q: Tensor, k: Tensor, v: Tensor, params: Params) -> Tensor | None:
+    """Returns what each token's own pair adds to a memory read before it, [B, H, T, V].
+
+    Args:
+        spec: a layer on a linear model.
+        q: features of the queries.
+        k: features of the keys.
+        v: values times their importance.
+        params: the spec's parameters by full name.
+    """
+    if not isinstance(spec.readout, ReadsBefore):
+        return None
+    return spec.readout.newest(q, k, axis(params, "readout")) * v
+
+
 def matrix_size(spec: Spec, shape: Shape) -> int:
     """Returns the size of S, with the normalizer if the readout divides, per head."""
     return shape.features * (shape.value_dim + spec.readout.divides)
 
 
-def matrix_formula(spec: Spec, gram: bool) -> str:
+def matrix_formula(spec: Spec, gram: bool, copies: int = 1) -> str:
     """Returns the size of S, with a Gram matrix beside it if ``gram``, over all heads.
 
-    In T, d (model size) and H; with F where features are not a multiple of the key size.
+    In T, d (model size) and H, with a number of features that is fixed as a number; with F where
+    features are not a multiple of the key size. With ``copies`` there are so many matrices of the
+    size of S.
     """
     model, divides = spec.function, spec.readout.divides
     assert isinstance(model, LinearModel)
-    if model.width(2) == model.width(3) == 1:
-        return "d + H" if gram or divides else "d"
+    fixed = model.width(2)
+    if fixed == model.width(3) == model.width(60):
+        beside = (fixed**2 if gram else 0) + (fixed if divides else 0)
+        return f"{_times(copies * fixed)}d" + (f" + {_times(beside)}H" if beside else "")
     per_key, rest = divmod(model.width(60), 60)
-    if rest or model.width(2) != 2 * per_key:
-        return "F d" + (" + H F^2" if gram else "") + (" + H F" if divides else "")
-    squares = per_key + (per_key**2 if gram else 0)
+    if rest or fixed != 2 * per_key:
+        return f"{_times(copies)}F d" + (" + H F^2" if gram else "") + (" + H F" if divides else "")
+    squares = copies * per_key + (per_key**2 if gram else 0)
     return f"{_times(squares)}d^2 / H" + (f" + {_times(per_key)}d" if divides else "")
+
+
+def memory_formula(spec: Spec, copies: int = 1) -> str:
+    """Returns the size of so many memories over all heads as a formula in d (model size) and H."""
+    model = spec.function
+    if isinstance(model, LinearModel):
+        return matrix_formula(spec, gram=False, copies=copies)
+    vectors = (9 * model.memory_size(2, 2) - 4 * model.memory_size(3, 3)) // 6
+    squares = (model.memory_size(2, 2) - 2 * vectors) // 4
+    rest = f" + {_times(copies * vectors)}d" if vectors else ""
+    return f"{_times(copies * squares)}d^2 / H{rest}"
 
 
 def _times(factor: int) -> str:
@@ -127,16 +157,21 @@ def _times(factor: int) -> str:
 
 
 def kept_size(spec: Spec, shape: Shape) -> int:
-    """Returns the size of a state that keeps every key, value and signal."""
+    """Returns the size of a state that keeps every key, value and signal that may yet count."""
     signals = sum(
         spec.signal_width(signal, shape.key_dim, shape.value_dim) for signal in spec.signals
     )
-    return shape.length * (shape.key_dim + shape.value_dim + signals)
+    reach = spec.weights.reach
+    tokens = shape.length if reach is None else min(shape.length, reach - 1)
+    return tokens * (shape.key_dim + shape.value_dim + signals)
 
 
 def kept_formula(spec: Spec) -> str:
     """Returns that size over all heads as a formula."""
     scalars = sum(signal.width == "scalar" for signal in spec.signals)
+    reach = spec.weights.reach
+    if reach is not None:
+        return f"{2 * (reach - 1)} d" + (f" + {scalars * (reach - 1)} H" if scalars else "")
     extra = {0: "", 1: " + T H"}.get(scalars, f" + {scalars} T H")
     return "2 T d" + extra
 
@@ -149,10 +184,50 @@ def features(spec: Spec, x: Stream, params: Params) -> tuple[Tensor, Tensor]:
     return model.features(x.q, own), model.features(x.k, own)
 
 
+def inner_products(spec: Spec, a: Tensor, b: Tensor, params: Params) -> Tensor:
+    """Returns phi(a) . phi(b) of a model with features of the key alone, [..., A, B]."""
+    model = spec.function
+    own = {
+        n: p.to(a.dtype) if p.is_floating_point() else p
+        for n, p in axis(params, "function").items()
+    }
+    if isinstance(model, KernelModel):
+        return model.gram(a, b, own)
+    assert isinstance(model, LinearModel)
+    if model.closed_gram is not None:
+        return model.closed_gram(a, b, own)
+    return model.features(a, own) @ model.features(b, own).mT
+
+
+TYPICAL_KEY, WIDE = 64, 4
+"""Features are wide that are more than 4 times as many as the entries of a key of size 64."""
+
+
+def no_dual(model: FeatureModel) -> str | None:
+    """Says why systems of the size of the past are no gain over those of the features, or None."""
+    if isinstance(model, LinearModel):
+        if model.closed_gram is None:
+            return f"needs inner products in closed form; those of {model} take its features"
+        if model.width(TYPICAL_KEY) <= WIDE * TYPICAL_KEY:
+            return f"leaves {model}, whose features are few, to solvers with a system of their size"
+    return None
+
+
 def recency(spec: Spec, x: Stream, params: Params) -> Recency:
     """Returns the per-token decays and importances of memoryless weights."""
     assert isinstance(spec.weights, MemorylessWeights)
     return spec.weights.recency(x, axis(params, "weights"))
+
+
+def start(spec: Spec, x: Stream, params: Params) -> State:
+    """Returns the memory before the first token, [B, H, ...] each; heads may start apart."""
+    own = axis(params, "function")
+    each = [
+        spec.function.init(x.key_dim, x.value_dim, x.k, {n: p[h : h + 1] for n, p in own.items()})
+        for h in range(x.heads)
+    ]
+    stacked = {n: torch.stack([one[n] for one in each]) for n in each[0]}
+    return {n: m.expand(x.k.shape[0], *m.shape).clone() for n, m in stacked.items()}
 
 
 def precise(spec: Spec, *tensors: Tensor) -> list[Tensor]:
@@ -167,8 +242,16 @@ def precise(spec: Spec, *tensors: Tensor) -> list[Tensor]:
     return [tensor.double() for tensor in tensors]
 
 
-def past(x: Stream) -> State:
-    """Keeps the keys, values and signals themselves, for solvers without a running state."""
+def past(x: Stream, reach: int | None = None) -> State:
+    """Keeps the keys, values and signals themselves, for solvers without a running state.
+
+    Args:
+        x: all tokens so far.
+        reach: how many of the newest pairs may count for a query, itself among them; None for all.
+    """
+    if reach is not None:
+        first = max(0, x.length - reach + 1)
+        x = Stream(x.q[:, :, :0], x.k, x.v, x.signals).map(lambda z: z[:, :, first:])
     return {"k": x.k, "v": x.v} | {f"signal.{name}": s for name, s in x.signals.items()}
 
 

@@ -60,23 +60,52 @@ class ChunkedDelta(Solver):
         q, k = features(spec, x, params)
         log_decay, importance = recency(spec, x, params)
         read, write = optimizer.vectors(k, importance, x.signals)
-        size = chunk_size(x.length, log_decay)
-        q, w, v = split(q, size), split(write, size), split(x.v, size)
-        r = torch.zeros_like(w) if read is None else split(read, size)
-        c = seen = None
-        q_in, r_in, w_out, keep = q, r, w, None
-        if log_decay is not None:
-            steps = split(log_decay, size)
-            c = steps.cumsum(-2)
-            seen = c - steps if optimizer.reads_undecayed else c
-            end = c[..., -1:, :]
-            q_in, r_in, w_out = q * c.exp(), r * seen.exp(), w * (end - c).exp()
-            keep = end.exp().mT
-        a = decayed_scores(r, w, seen, c, -1)
+        read = torch.zeros_like(write) if read is None else read
+        unread = log_decay if optimizer.reads_undecayed else None
         start = None if state is None else state["S"]
-        before, errors, last = _errors(a, v, r_in, w_out, keep, start)
-        y = q_in @ before + decayed_scores(q, w, c, c, 0) @ errors
-        return join(y, x.length), {"S": last}
+        y, last = delta(q, read, write, x.v, log_decay, unread, start)
+        return y, {"S": last}
+
+
+def delta(
+    q: Tensor,
+    r: Tensor,
+    w: Tensor,
+    v: Tensor,
+    log_decay: Tensor | None,
+    unread: Tensor | None,
+    start: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """Runs the delta rule over steps, n of them to a token, and reads after the last of each n.
+
+    Args:
+        q: queries of the tokens, [B, H, T, F].
+        r: read keys of the steps, [B, H, n T, F].
+        w: write keys of the steps, likewise.
+        v: values of the steps, [B, H, n T, V].
+        log_decay: before each step, [B, H, n T, 1 or F]; None for none.
+        unread: the part of it that the step's own read does not see; None for none.
+        start: the state before, [B, H, F, V]; None for zero.
+
+    Returns:
+        y, [B, H, T, V], and the state after the last step.
+    """
+    length, every = q.shape[2], r.shape[2] // q.shape[2]
+    size = chunk_size(r.shape[2], log_decay)
+    size = max(every, size - size % every)
+    q, r, w, v = split(q, size // every), split(r, size), split(w, size), split(v, size)
+    c = at = seen = None
+    q_in, r_in, w_out, keep = q, r, w, None
+    if log_decay is not None:
+        c = split(log_decay, size).cumsum(-2)
+        seen = c if unread is None else c - split(unread, size)
+        at, end = c[..., every - 1 :: every, :], c[..., -1:, :]
+        q_in, r_in, w_out = q * at.exp(), r * seen.exp(), w * (end - c).exp()
+        keep = end.exp().mT
+    a = decayed_scores(r, w, seen, c, -1)
+    before, errors, last = _errors(a, v, r_in, w_out, keep, start)
+    y = q_in @ before + decayed_scores(q, w, at, c, 0) @ errors
+    return join(y, length), last
 
 
 def _errors(

@@ -1,4 +1,4 @@
-"""Decays x linear model x Hebbian or one batch step: matrix products only."""
+"""Decays x linear model x Hebbian, one batch step or a diagonal one: matrix products only."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from torch import Tensor
 
 from ..functions import LinearModel
 from ..limits import Estimate, Shape
-from ..optimizers import Hebbian, OneStep, Optimizer
-from ..readouts import Normalized, Plain, Readout
+from ..optimizers import DiagonalStep, Hebbian, OneStep, Optimizer
+from ..readouts import Normalized, Plain, Readout, ReadsBefore
 from ..spec import Spec
 from ..stream import Stream
-from ..weights import MemorylessWeights
+from ..weights import MemorylessWeights, Recency
 from .base import (
     Params,
     Solver,
@@ -21,10 +21,12 @@ from .base import (
     fitted_values,
     matrix_formula,
     matrix_size,
+    newest,
     read_out,
     recency,
 )
 from .chunks import CHUNK, carry, chunk_size, decayed_scores, join, split
+from .elementwise import decayed_reads, is_vector
 
 
 class ChunkedLinear(Solver):
@@ -34,7 +36,10 @@ class ChunkedLinear(Solver):
 
     $$y = (Q \circ e^{c}) S + \big(Q K^\top \circ e^{c_t - c_i}\big)_{i \le t} V$$
 
-    A readout that divides takes its normalizer from a column of ones after V.
+    A diagonal step is a decay per feature of its own, whose gain is the importance of the pair.
+    A readout that divides takes its normalizer from a column of ones after V; one that reads the
+    memory before the newest pair drops the diagonal and the decay of the query's own token.
+    Memories that are a vector (Mamba, the LRU) run the recurrence itself.
 
     Source: Gated Linear Attention Transformers (Yang et al., 2023) https://arxiv.org/abs/2312.06635
     """
@@ -43,14 +48,16 @@ class ChunkedLinear(Solver):
     cost: ClassVar[str] = "T (C F + F V), matrix products"
     weights = MemorylessWeights
     function = LinearModel
-    optimizers: ClassVar[tuple[type[Optimizer], ...]] = (Hebbian, OneStep)
-    readouts: ClassVar[tuple[type[Readout], ...]] = (Plain, Normalized)
+    optimizers: ClassVar[tuple[type[Optimizer], ...]] = (Hebbian, OneStep, DiagonalStep)
+    readouts: ClassVar[tuple[type[Readout], ...]] = (Plain, Normalized, ReadsBefore)
 
     def declines(self, spec: Spec) -> str | None:
         return None
 
     def estimate(self, spec: Spec, shape: Shape) -> Estimate:
         rows = shape.batch * shape.heads * shape.length
+        if matrix_size(spec, shape) == shape.features:  # one value channel: the recurrence itself
+            return Estimate(8.0 * rows * shape.features, 32.0 * rows * shape.features)
         per_token = 2 * CHUNK * (shape.features + shape.value_dim)
         state = shape.features * shape.value_dim
         return Estimate(rows * (per_token + 4 * state), 4.0 * rows * (state / 16 + 4 * CHUNK))
@@ -65,19 +72,35 @@ class ChunkedLinear(Solver):
         self, spec: Spec, x: Stream, params: Params, state: State | None
     ) -> tuple[Tensor, State]:
         q, k = features(spec, x, params)
-        log_decay, importance = recency(spec, x, params)
+        log_decay, importance = _written(spec, k, recency(spec, x, params), x)
         v = fitted_values(spec, x)
         v = v if importance is None else v * importance
+        own = newest(spec, q, k, v, params)
+        if log_decay is not None and own is None and is_vector(k, v):
+            y, last = decayed_reads(q, k, v, log_decay, None if state is None else state["S"])
+            return read_out(spec, y), {"S": last}
+        diagonal = 0 if own is None else -1
         size = chunk_size(x.length, log_decay)
         q, k, v = split(q, size), split(k, size), split(v, size)
         start = None if state is None else state["S"]
         if log_decay is None:
             before, last = carry(k.mT @ v, None, start)
-            y = q @ before + decayed_scores(q, k, None, None, 0) @ v
+            y = q @ before + decayed_scores(q, k, None, None, diagonal) @ v
         else:
-            c = split(log_decay, size).cumsum(-2)
+            steps = split(log_decay, size)
+            c = steps.cumsum(-2)
+            seen = c if own is None else c - steps
             end = c[..., -1:, :]
             keep = end.exp().mT
             before, last = carry((k * (end - c).exp()).mT @ v, keep, start)
-            y = (q * c.exp()) @ before + decayed_scores(q, k, c, c, 0) @ v
-        return read_out(spec, join(y, x.length)), {"S": last}
+            y = (q * seen.exp()) @ before + decayed_scores(q, k, seen, c, diagonal) @ v
+        y = join(y, x.length)
+        return read_out(spec, y if own is None else y + own), {"S": last}
+
+
+def _written(spec: Spec, k: Tensor, weights: Recency, x: Stream) -> Recency:
+    """Returns the decays and importances under which the memory is a plain sum."""
+    if not isinstance(spec.optimizer, DiagonalStep):
+        return weights
+    kept, gain = spec.optimizer.shrinkage(k, weights.importance, x.signals)
+    return Recency(kept if weights.log_decay is None else weights.log_decay + kept, gain)

@@ -34,9 +34,10 @@ def join(y: Tensor, length: int) -> Tensor:
     return y.flatten(2, 3)[:, :, :length]
 
 
-def lower(size: int, diagonal: int, like: Tensor) -> Tensor:
-    """Returns where row t sees column i, [C, C]: i <= t + diagonal."""
-    return torch.ones(size, size, dtype=torch.bool, device=like.device).tril(diagonal)
+def lower(size: int, diagonal: int, like: Tensor, every: int = 1) -> Tensor:
+    """Returns where row t sees column i, [C, C]: i <= t + diagonal; of the rows, each nth."""
+    seen = torch.ones(size, size, dtype=torch.bool, device=like.device).tril(diagonal)
+    return seen[every - 1 :: every]
 
 
 def decayed_scores(
@@ -44,16 +45,21 @@ def decayed_scores(
 ) -> Tensor:
     """Returns sum_f a[t, f] b[i, f] exp(log_a[t, f] - log_b[i, f]) for i <= t + diagonal.
 
+    With n times as many columns, each row stands at the last of n of them.
+
     Args:
         a: rows, [..., C, F].
-        b: columns, [..., C, F].
+        b: columns, [..., C, F] or [..., n C, F].
         log_a: decay up to each row, [..., C, 1 or F]; None for no decay.
         log_b: decay up to each column, likewise.
         diagonal: 0 keeps the diagonal, -1 drops it.
     """
-    if log_a is None or log_b is None:
+    every = b.shape[-2] // a.shape[-2]
+    if every == 1 and (log_a is None or log_b is None):
         return (a @ b.mT).tril(diagonal)
-    seen = lower(a.shape[-2], diagonal, a)
+    seen = lower(b.shape[-2], diagonal, a, every)
+    if log_a is None or log_b is None:
+        return (a @ b.mT).masked_fill(~seen, 0.0)
     if log_a.shape[-1] == 1:
         # Masked before exp: above the diagonal the difference is positive and would overflow.
         gamma = (log_a - log_b.mT).masked_fill(~seen, -math.inf).exp()

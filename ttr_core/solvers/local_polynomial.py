@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import Singular
@@ -16,15 +15,19 @@ from ..limits import Estimate, Shape
 from ..optimizers import Exact, OneStep, Optimizer
 from ..spec import Spec, axis
 from ..stream import Stream
+from ..systems import solve_positive
 from ..weights import PositiveWeights
 from .base import Params, Solver, State, kept_formula, kept_size, past, with_past
 
 BLOCK = 16  # queries at a time; each holds its offsets from every key, T x F numbers
+HELD = 1 << 22  # numbers that the systems of a block in the dual may hold
 SAFE_RATIO = 1e-5
-"""Smallest ridge over (weights x (|q|^2 + |k|^2)) that is solved in the type of the input.
+"""Smallest ridge over (weights x |psi|^2 at |q|^2 + |k|^2) that is solved in the input's type.
 
 Measured in float32: errors up to 1e-5 above it and 4e-5 at 1e-6.
 """
+SAFE_DUAL_RATIO = 1e-4
+"""The same in the dual, which is centered by subtraction: 2e-5 above it, 2e-4 at 1e-5."""
 
 
 class LocalPolynomial(Solver):
@@ -41,11 +44,15 @@ class LocalPolynomial(Solver):
     is solved in float64. Blocks are recomputed in the backward pass, so that memory grows with T
     and not with its square times F.
 
+    A polynomial with more slopes than the key has entries is solved in the dual as long as its
+    pairs are fewer: with $M_{ij} = \psi(k_i - q_t)^\top \psi(k_j - q_t)$ in closed form, centered
+    under $p$ and scaled by its roots, a system of the size of the past.
+
     One step from zero leaves the constant $\sum_i \gamma_i v_i$, and the slope is not read.
     """
 
     name: ClassVar[str] = "local_polynomial"
-    cost: ClassVar[str] = "T^2 F^2 + T F^3, one dense solve per token"
+    cost: ClassVar[str] = "T^2 F^2 + T F^3, or T^4 where F > T: one dense solve per token"
     weights = PositiveWeights
     function = LocalModel
     optimizers: ClassVar[tuple[type[Optimizer], ...]] = (Exact, OneStep)
@@ -61,8 +68,9 @@ class LocalPolynomial(Solver):
         pairs = float(rows * shape.length)
         if isinstance(spec.optimizer, OneStep):
             return Estimate(2.0 * pairs * (shape.key_dim + shape.value_dim), 12.0 * pairs)
-        block = heads * min(BLOCK, shape.length) * shape.length * f
-        flops = pairs * (f * f + 4.0 * f + 2.0 * shape.value_dim) + rows * f**3
+        side = min(f, shape.length) if _curved(spec, shape.key_dim) else f
+        block = heads * min(BLOCK, shape.length) * shape.length * side
+        flops = pairs * (side * side + 4.0 * side + 2.0 * shape.value_dim) + rows * side**3
         return Estimate(flops, 8.0 * (3 * block + 2 * pairs))
 
     def state_size(self, spec: Spec, shape: Shape) -> int:
@@ -77,13 +85,13 @@ class LocalPolynomial(Solver):
         whole = with_past(x, state)
         log = _log_weights(spec, whole, params)
         if isinstance(spec.optimizer, OneStep):
-            return log.exp() @ whole.v, past(whole)
+            return log.exp() @ whole.v, past(whole, spec.weights.reach)
         wide = whole
         if _needs_float64(spec, whole, log):
             wide = whole.map(lambda z: z.double())
             log = _log_weights(spec, wide, params)
         y = _exact(spec, wide.q, wide.k, wide.v, log)
-        return y.to(x.v.dtype), past(whole)
+        return y.to(x.v.dtype), past(whole, spec.weights.reach)
 
 
 def _log_weights(spec: Spec, x: Stream, params: Params) -> Tensor:
@@ -92,19 +100,30 @@ def _log_weights(spec: Spec, x: Stream, params: Params) -> Tensor:
     return spec.weights.log_matrix(x, axis(params, "weights"))[..., 0].to(x.k.dtype)
 
 
+def _curved(spec: Spec, key_dim: int) -> bool:
+    """Whether there are more slopes than entries of the key, so that the dual may be cheaper.
+
+    A pseudo-inverse would take what subtraction leaves for data: without a ridge, no dual.
+    """
+    assert isinstance(spec.optimizer, Exact) and isinstance(spec.function, LocalModel)
+    return spec.optimizer.ridge > 0 and spec.function.width(key_dim) - 1 > key_dim
+
+
 def _needs_float64(spec: Spec, x: Stream, log: Tensor) -> bool:
     """Whether the ridge is too small beside the weights for the input's type."""
-    assert isinstance(spec.optimizer, Exact)
+    assert isinstance(spec.optimizer, Exact) and isinstance(spec.function, LocalModel)
     ratio = spec.optimizer.ridge * (-log.detach().logsumexp(-1)).exp()
     reach = x.q.detach().square().sum(-1).amax() + x.k.detach().square().sum(-1).amax()
-    return bool((ratio < SAFE_RATIO * reach).any())
+    safe = SAFE_DUAL_RATIO if _curved(spec, x.key_dim) else SAFE_RATIO
+    return bool((ratio < safe * spec.function.inner(reach)).any())
 
 
 def _exact(spec: Spec, q: Tensor, k: Tensor, v: Tensor, log: Tensor) -> Tensor:
     """Returns y, [B, H, Tq, V], a block of queries and the keys that it may see at a time."""
     outputs, first = [], k.shape[2] - q.shape[2]
-    for start in range(0, q.shape[2], BLOCK):
-        rows = slice(start, min(start + BLOCK, q.shape[2]))
+    size = _rows(spec, k)
+    for start in range(0, q.shape[2], size):
+        rows = slice(start, min(start + size, q.shape[2]))
         seen = slice(first + rows.stop)
         block = (spec, q[:, :, rows], k[:, :, seen], v[:, :, seen], log[:, :, rows, seen])
         if torch.is_grad_enabled():
@@ -115,7 +134,27 @@ def _exact(spec: Spec, q: Tensor, k: Tensor, v: Tensor, log: Tensor) -> Tensor:
     return torch.cat(outputs, 2)
 
 
+def _rows(spec: Spec, k: Tensor) -> int:
+    """Returns how many queries are solved at a time."""
+    if not _curved(spec, k.shape[-1]):
+        return BLOCK
+    heads, length = k.shape[0] * k.shape[1], k.shape[2]
+    return max(1, min(BLOCK, HELD // (heads * length * length)))
+
+
 def _block(spec: Spec, q: Tensor, k: Tensor, v: Tensor, log: Tensor) -> Tensor:
+    assert isinstance(spec.function, LocalModel)
+    slopes = spec.function.width(k.shape[-1]) - 1
+    dual = _curved(spec, k.shape[-1]) and k.shape[2] <= slopes
+    p = log.softmax(-1)
+    turned = _dual(spec, q, k, log) if dual else _primal(spec, q, k, log)
+    # The rest of rounding, sum_i p_i (d_i - mean) = 0, would be multiplied by the mean value.
+    turned = turned - p * turned.sum(-1, keepdim=True)
+    return (p - turned) @ v
+
+
+def _primal(spec: Spec, q: Tensor, k: Tensor, log: Tensor) -> Tensor:
+    """Returns p_i (d_i - mean)^T (C + ridge)^-1 mean, [B, H, C, T], by the covariance C."""
     assert isinstance(spec.function, LocalModel)
     p = log.softmax(-1)
     offsets = spec.function.slopes(k[:, :, None] - q[:, :, :, None])  # (B H C T F)
@@ -123,10 +162,22 @@ def _block(spec: Spec, q: Tensor, k: Tensor, v: Tensor, log: Tensor) -> Tensor:
     centered = offsets - mean
     covariance = (p[..., None] * centered).mT @ centered
     tilt = _solve(spec, covariance, mean.mT, log.logsumexp(-1))  # (B H C F 1)
-    turned = p * (centered @ tilt).squeeze(-1)
-    # The rest of rounding, sum_i p_i (d_i - mean) = 0, would be multiplied by the mean value.
-    turned = turned - p * turned.sum(-1, keepdim=True)
-    return (p - turned) @ v
+    return p * (centered @ tilt).squeeze(-1)
+
+
+def _dual(spec: Spec, q: Tensor, k: Tensor, log: Tensor) -> Tensor:
+    """Returns the same by the inner products of the offsets, a T x T system for every query."""
+    assert isinstance(spec.function, LocalModel)
+    mass = log.logsumexp(-1)
+    root = ((log - mass[..., None]) / 2).exp()  # not the root of p: its slope at 0 is infinite
+    half = (q.square().sum(-1, keepdim=True) / 2 - q @ k.mT)[..., None]
+    gram = spec.function.inner((k @ k.mT)[:, :, None] + (half + half.mT))  # (B H C T T)
+    mean = gram @ root.square()[..., None]  # d_i . mean
+    square = root.square()[..., None, :] @ mean  # mean . mean
+    root, shift = root[..., None], root[..., None] * (square / 2 - mean)
+    outer = torch.cat([shift, root], -1) @ torch.cat([root, shift], -1).mT
+    tilt = _solve(spec, root * gram * root.mT + outer, root * (mean - square), mass)
+    return (root * tilt).squeeze(-1)
 
 
 def _solve(spec: Spec, covariance: Tensor, mean: Tensor, log_mass: Tensor) -> Tensor:
@@ -137,8 +188,8 @@ def _solve(spec: Spec, covariance: Tensor, mean: Tensor, log_mass: Tensor) -> Te
 
     Args:
         spec: whose ridge it is.
-        covariance: C, of the offsets under weights of sum 1, [B, H, C, F, F].
-        mean: $\bar d$, [B, H, C, F, 1].
+        covariance: C, of the offsets under weights of sum 1, [B, H, C, F, F], or its dual.
+        mean: $\bar d$, [B, H, C, F, 1], or its dual.
         log_mass: $\log \omega$, [B, H, C].
 
     Raises:
@@ -150,41 +201,12 @@ def _solve(spec: Spec, covariance: Tensor, mean: Tensor, log_mass: Tensor) -> Te
         return torch.linalg.pinv(covariance, hermitian=True) @ mean
     log_ratio = (math.log(ridge) - log_mass)[..., None, None]
     data, prior = (-log_ratio).sigmoid(), log_ratio.sigmoid()
-    eye = torch.eye(mean.shape[-2], dtype=mean.dtype, device=mean.device)
-    matrix = data * covariance + prior * eye
-    factor, failed = torch.linalg.cholesky_ex(matrix.detach())
-    if failed.any():
+    matrix = data * covariance
+    matrix.diagonal(dim1=-2, dim2=-1).add_(prior.squeeze(-1))
+    solved, sound = solve_positive(matrix, data * mean)
+    if not sound:
         raise Singular(
             f"{spec}: the local covariance is singular in {mean.dtype}: the ridge is too small "
             "beside the weights. Raise the ridge or lower the kernel's scale."
         )
-    solved: Tensor = Substitution.apply(matrix, data * mean, factor)
     return solved
-
-
-class Substitution(torch.autograd.Function):
-    """A x = b by the Cholesky factor of A, which the backward pass uses again.
-
-    Its gradient is a solve of its own; through the factorization it would cost F^3 five times
-    over, half of a training step.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, matrix: Tensor, right: Tensor, factor: Tensor) -> Tensor:
-        """Returns x, [..., F, 1]; ``factor`` is a constant."""
-        x = _substitute(factor, right)
-        ctx.save_for_backward(factor, x)
-        return x
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-        """Returns the gradients of A and b."""
-        factor, x = ctx.saved_tensors
-        right = _substitute(factor, grad)
-        return -right @ x.mT, right, None
-
-
-def _substitute(factor: Tensor, right: Tensor) -> Tensor:
-    half = torch.linalg.solve_triangular(factor, right, upper=False)
-    return torch.linalg.solve_triangular(factor.mT, half, upper=True)

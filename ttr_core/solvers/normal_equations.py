@@ -202,4 +202,4 @@ class KernelNormalEquations(Solver):
             grams = (rows @ outer).unflatten(-1, (k.shape[-1], -1))
             solved = _solve(grams, queries, spec, scales)
             outputs.append((rows * (solved @ k.mT)) @ v)
-        return torch.cat(outputs, 2).to(x.v.dtype), past(whole)
+        return torch.cat(outputs, 2).to(x.v.dtype), past(whole, spec.weights.reach)

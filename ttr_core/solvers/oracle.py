@@ -6,7 +6,9 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from ..functions import KernelModel
 from ..limits import Estimate, Shape
+from ..losses import Loss
 from ..optimizers import Optimizer
 from ..readouts import Readout
 from ..reference import reference
@@ -21,6 +23,7 @@ class Reference(Solver):
     name: ClassVar[str] = "reference"
     cost: ClassVar[str] = "the definition, token by token in float64"
     optimizers: ClassVar[tuple[type[Optimizer], ...]] = (Optimizer,)
+    losses: ClassVar[tuple[type[Loss], ...]] = (Loss,)
     readouts: ClassVar[tuple[type[Readout], ...]] = (Readout,)
 
     def declines(self, spec: Spec) -> str | None:
@@ -28,7 +31,8 @@ class Reference(Solver):
 
     def estimate(self, spec: Spec, shape: Shape) -> Estimate:
         rows = shape.batch * shape.heads * shape.length
-        size = shape.features * shape.value_dim
+        grows = isinstance(spec.function, KernelModel)
+        size = (shape.length if grows else shape.features) * shape.value_dim
         # A token costs about a millisecond of overhead, and a dense Newton step on its memory.
         return Estimate(rows * (1e6 + size**3 + 10.0 * shape.length * size), 8.0 * size**2)
 
@@ -42,4 +46,4 @@ class Reference(Solver):
         self, spec: Spec, x: Stream, params: Params, state: State | None
     ) -> tuple[Tensor, State]:
         whole = with_past(x, state)
-        return reference(spec, whole, params).to(x.v.dtype), past(whole)
+        return reference(spec, whole, params).to(x.v.dtype), past(whole, spec.weights.reach)

@@ -44,10 +44,8 @@ class PrefixCholesky(Solver):
             return "needs a ridge above 0"
         if spec.function.intercepts:
             return f"needs every coefficient under the ridge; {spec.function} has an intercept"
-        if any(signal.name.startswith("decay") for signal in spec.weights.signals):
+        if spec.weights.fades:
             return "needs weights without decay: under a fixed ridge the prefixes are not nested"
-        if spec.weights.parameters(1, 1, 1):
-            return f"needs weights without decay; {spec.weights} decays"
         return None
 
     def estimate(self, spec: Spec, shape: Shape) -> Estimate:

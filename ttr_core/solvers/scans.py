@@ -8,10 +8,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..functions import LinearModel, Memory
+from ..functions import KernelModel, LinearModel, Memory
 from ..limits import Estimate, Shape
+from ..losses import Loss
 from ..optimizers import Incremental, Optimizer, RankOneStep
-from ..readouts import Normalized, Plain, Readout
+from ..readouts import Normalized, Plain, Readout, ReadsBefore
 from ..spec import Spec, axis
 from ..stream import Stream
 from ..weights import MemorylessWeights
@@ -23,8 +24,11 @@ from .base import (
     fitted_values,
     matrix_formula,
     matrix_size,
+    memory_formula,
+    newest,
     read_out,
     recency,
+    start,
 )
 
 
@@ -36,7 +40,7 @@ class RankOneScan(Solver):
     weights = MemorylessWeights
     function = LinearModel
     optimizers: ClassVar[tuple[type[Optimizer], ...]] = (RankOneStep,)
-    readouts: ClassVar[tuple[type[Readout], ...]] = (Plain, Normalized)
+    readouts: ClassVar[tuple[type[Readout], ...]] = (Plain, Normalized, ReadsBefore)
 
     def declines(self, spec: Spec) -> str | None:
         return None
@@ -60,6 +64,7 @@ class RankOneScan(Solver):
         log_decay, importance = recency(spec, x, params)
         read, write = optimizer.vectors(k, importance, x.signals)
         v = fitted_values(spec, x)
+        own = newest(spec, q, write, v, params)
         if state is None:
             memory = k.new_zeros(*k.shape[:2], k.shape[-1], v.shape[-1])
         else:
@@ -75,8 +80,9 @@ class RankOneScan(Solver):
                 at = previous if optimizer.reads_undecayed else memory
                 error = error - read[:, :, t : t + 1] @ at
             memory = memory + write[:, :, t : t + 1].mT @ error
-            outputs.append(q[:, :, t : t + 1] @ memory)
-        return read_out(spec, torch.cat(outputs, 2)), {"S": memory}
+            outputs.append(q[:, :, t : t + 1] @ (memory if own is None else previous))
+        y = torch.cat(outputs, 2)
+        return read_out(spec, y if own is None else y + own), {"S": memory}
 
 
 class AutogradScan(Solver):
@@ -86,8 +92,11 @@ class AutogradScan(Solver):
     cost: ClassVar[str] = "T automatic gradients, sequential"
     weights = MemorylessWeights
     optimizers: ClassVar[tuple[type[Optimizer], ...]] = (Incremental,)
+    losses: ClassVar[tuple[type[Loss], ...]] = (Loss,)
 
     def declines(self, spec: Spec) -> str | None:
+        if isinstance(spec.function, KernelModel):
+            return "needs a memory whose size is known; that of a kernel grows with every pair"
         return None
 
     def estimate(self, spec: Spec, shape: Shape) -> Estimate:
@@ -95,19 +104,26 @@ class AutogradScan(Solver):
         return Estimate(40.0 * rows * shape.features * shape.value_dim, 0.0)
 
     def state_size(self, spec: Spec, shape: Shape) -> int:
-        return spec.function.memory_size(shape.key_dim, shape.value_dim)
+        inner = _begun(spec, shape.key_dim, shape.value_dim)
+        held = sum(z.numel() for z in inner.values())
+        return spec.function.memory_size(shape.key_dim, shape.value_dim) + held
 
     def state_formula(self, spec: Spec) -> str:
-        return (
-            matrix_formula(spec, gram=False) if isinstance(spec.function, LinearModel) else "memory"
-        )
+        model = spec.function
+        if not isinstance(model, LinearModel):
+            inner = sum(z.numel() for z in _begun(spec, 60, 60).values())
+            return memory_formula(spec, 1 + inner // model.memory_size(60, 60))
+        shapes = [tuple(z.shape) for z in _begun(spec, 60, 7).values()]
+        wide = model.width(60)
+        copies = 1 + shapes.count((wide, 7))
+        return matrix_formula(spec, gram=(wide, wide) in shapes, copies=copies)
 
     def run(
         self, spec: Spec, x: Stream, params: Params, state: State | None
     ) -> tuple[Tensor, State]:
         log_decay, importance = recency(spec, x, params)
-        memory, inner = _start(spec, x, state)
-        own = axis(params, "function")
+        memory, inner = _start(spec, x, params, state)
+        own = {n: p for n, p in params.items() if n.startswith(("function.", "optimizer."))}
         step = torch.func.vmap(_head(spec), in_dims=(0, 0, 0, 0))  # over the heads
         step = torch.func.vmap(step, in_dims=(0, 0, 0, None))  # over the batch
         outputs = []
@@ -124,20 +140,24 @@ class AutogradScan(Solver):
         return torch.stack(outputs, 2), joined | {f"inner.{n}": s for n, s in inner.items()}
 
 
-def _start(spec: Spec, x: Stream, state: State | None) -> tuple[Memory, State]:
+def _begun(spec: Spec, key_dim: int, value_dim: int) -> State:
+    """Returns the optimizer's own state at the start, of one head."""
+    assert isinstance(spec.optimizer, Incremental)
+    own = axis(spec.parameters(key_dim, value_dim, 1), "function")
+    return spec.optimizer.begin(spec.function.init(key_dim, value_dim, torch.empty(0), own))
+
+
+def _start(spec: Spec, x: Stream, params: Params, state: State | None) -> tuple[Memory, State]:
     if state is not None:
         memory = {n[7:]: m for n, m in state.items() if n.startswith("memory.")}
         return memory, {n[6:]: s for n, s in state.items() if n.startswith("inner.")}
     optimizer = spec.optimizer
     assert isinstance(optimizer, Incremental)
     batch, heads = x.k.shape[:2]
-    one = spec.function.init(x.key_dim, x.value_dim, x.k)
-    inner = optimizer.begin(one)
-
-    def spread(z: Tensor) -> Tensor:
-        return z.expand(batch, heads, *z.shape).clone()
-
-    return {n: spread(m) for n, m in one.items()}, {n: spread(s) for n, s in inner.items()}
+    memory = start(spec, x, params)
+    each = [optimizer.begin({n: m[0, h] for n, m in memory.items()}) for h in range(heads)]
+    inner = {n: torch.stack([one[n] for one in each]) for n in each[0]}
+    return memory, {n: s.expand(batch, *s.shape).clone() for n, s in inner.items()}
 
 
 def _head(spec: Spec) -> Callable[[Memory, State, State, State], tuple[Memory, State, Tensor]]:
@@ -148,20 +168,21 @@ def _head(spec: Spec) -> Callable[[Memory, State, State, State], tuple[Memory, S
     def step(
         memory: Memory, inner: State, token: State, own: State
     ) -> tuple[Memory, State, Tensor]:
-        params = {name: p[None] for name, p in own.items()}  # one head
+        params = {name: p[None] for name, p in axis(own, "function").items()}  # one head
         previous = memory
         if "keep" in token:
             memory, inner = optimizer.forget(memory, inner, token["keep"])
 
         weight = token["importance"][0] if "importance" in token else token["k"].new_ones(())
 
-        def loss(m: Memory) -> Tensor:
-            guess = function.predict(m, token["k"][None, None, None], params)[0, 0, 0]
-            return weight * spec.loss(guess, token["v"])
+        signals = axis(token, "signal") | {"importance": weight}
 
-        prefix = "signal."
-        signals = {n[len(prefix) :]: s for n, s in token.items() if n.startswith(prefix)}
-        signals["importance"] = weight
+        def loss(m: Memory, key: Tensor | None = None, value: Tensor | None = None) -> Tensor:
+            key = token["k"] if key is None else key
+            guess = function.predict(m, key[None, None, None], params)[0, 0, 0]
+            return weight * spec.loss(guess, token["v"] if value is None else value, signals)
+
+        signals = axis(own, "optimizer") | signals
         memory, inner = optimizer.update(memory, inner, loss, signals, previous)
         query = token["q"][None, None, None]
         return memory, inner, function.predict(memory, query, params, center=query)[0, 0, 0]

@@ -8,8 +8,17 @@ from ..optimizers import Exact
 from ..spec import Spec
 from .attention import Attention, ParallelOneStep
 from .base import Solver
+from .chunked_cosine import ChunkedCosine
 from .chunked_delta import ChunkedDelta
 from .chunked_linear import ChunkedLinear
+from .chunked_momentum import ChunkedMomentum
+from .chunked_product import ChunkedProduct
+from .chunked_rls import ChunkedRLS
+from .convolution import Convolution
+from .dual import DualNormalEquations
+from .inner_loop import InnerLoop
+from .kernel_delta import KernelDelta
+from .kernel_ridge import KernelRidge
 from .local_polynomial import LocalPolynomial
 from .normal_equations import KernelNormalEquations, NormalEquations
 from .oracle import Reference
@@ -19,12 +28,21 @@ from .scans import AutogradScan, RankOneScan
 SOLVERS: tuple[Solver, ...] = (
     Attention(),
     ChunkedLinear(),
+    ChunkedCosine(),
     ChunkedDelta(),
+    ChunkedProduct(),
+    ChunkedMomentum(),
+    KernelDelta(),
+    KernelRidge(),
     PrefixCholesky(),
+    DualNormalEquations(),
+    ChunkedRLS(),
     NormalEquations(),
+    Convolution(),
     ParallelOneStep(),
     KernelNormalEquations(),
     LocalPolynomial(),
+    InnerLoop(),
     RankOneScan(),
     AutogradScan(),
     Reference(),

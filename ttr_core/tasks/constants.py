@@ -62,9 +62,8 @@ class Constants:
 
     def _signal(self, signal: Signal, value: float, k: Tensor, v: Tensor) -> Tensor:
         """A constant; a free vector (a second key or value) stands for the token's own."""
-        own = {"key": k, "value": v}
-        if signal.link == "identity" and signal.width in own:
-            return own[signal.width]
+        if signal.free:
+            return (k if signal.unit == "key" else v).repeat(1, 1, 1, signal.count)
         width = self.spec.signal_width(signal, k.shape[-1], v.shape[-1])
         return k.new_full((), value).expand(*k.shape[:3], width)
 

@@ -1,0 +1,83 @@
+"""Running sums behind gates."""
+
+from __future__ import annotations
+
+import torch
+
+
+def hgrn2(q, k, v, decay):
+    """Qin et al. 2024, Eq. 5: h_t = Diag(f_t) h_{t-1} + (1 - f_t) v_t^T; the key is 1 - f_t."""
+    h, out = torch.zeros(k.shape[1], v.shape[1], dtype=k.dtype), []
+    for t in range(len(q)):
+        f = decay[t].exp()
+        h = f[:, None] * h + k[t][:, None] * v[t][None]
+        out.append(q[t] @ h)
+    return torch.stack(out)
+
+
+def mamba2(q, k, v, decay, importance):
+    """Dao and Gu 2024, Eq. 16 in its quadratic form: M = L o (C B^T), y = M (Delta x)."""
+    total = decay[:, 0].cumsum(0)
+    L = (total[:, None] - total[None]).tril().exp().tril()
+    return (L * (q @ k.T)) @ (importance * v)
+
+
+def mamba(q, k, v, decay, importance):
+    """Gu and Dao 2023, Eq. 2: per channel c h = Abar h + Delta B x_c, y_c = C h."""
+    out = torch.zeros_like(v)
+    for c in range(v.shape[1]):
+        h = torch.zeros_like(k[0])
+        for t in range(len(q)):
+            h = decay[t].exp() * h + importance[t] * k[t] * v[t, c]
+            out[t, c] = (q[t] * h).sum()
+    return out
+
+
+def mlstm(q, k, v, decay, importance):
+    """Beck et al. 2024, Eq. 19-27, stabilized by the running maximum m of App. A.2."""
+    C, n = torch.zeros(v.shape[1], k.shape[1], dtype=k.dtype), torch.zeros_like(k[0])
+    m, out = torch.tensor(-torch.inf), []
+    for t in range(len(q)):
+        log_f, log_i = decay[t, 0], importance[t, 0].log()
+        new = torch.maximum(log_f + m, log_i)
+        f, i, m = (log_f + m - new).exp(), (log_i - new).exp(), new
+        C = f * C + i * torch.outer(v[t], k[t])
+        n = f * n + i * k[t]
+        out.append(C @ q[t] / torch.maximum((n @ q[t]).abs(), (-m).exp()))
+    return torch.stack(out)
+
+
+def longhorn(q, k, v, step):
+    """Liu et al. 2024, Alg. 1: S <- (1 - Delta (x) k^2) o S + (Delta o x) (x) k, S [V, K]."""
+    S, out = torch.zeros(v.shape[1], k.shape[1], dtype=k.dtype), []
+    for t in range(len(q)):
+        Delta = (step[t] / (1 + step[t] * k[t] @ k[t])).expand(v.shape[1])
+        S = (1 - torch.outer(Delta, k[t] * k[t])) * S + torch.outer(Delta * v[t], k[t])
+        out.append(S @ q[t])
+    return torch.stack(out)
+
+
+def rfa_gate(q, k, v, decay, importance, rows, sigma):
+    """Peng et al. 2021, Sec. 3.2: S_t = g S + (1 - g) phi(k) v^T, z alike; 0.01 at least below."""
+
+    def phi(x):
+        angle = (sigma * rows) @ x
+        return torch.cat([angle.sin(), angle.cos()]) / len(rows) ** 0.5
+
+    S, z, out = 0, 0, []
+    for t in range(len(q)):
+        g, write = decay[t].exp(), importance[t]
+        S = g * S + write * torch.outer(phi(k[t]), v[t])
+        z = g * z + write * phi(k[t])
+        out.append(phi(q[t]) @ S / (phi(q[t]) @ z).clamp(min=0.01))
+    return torch.stack(out)
+
+
+RECURRENCES = {
+    "hgrn2": hgrn2,
+    "mamba": mamba,
+    "mamba2": mamba2,
+    "mlstm": mlstm,
+    "rfa-gate": rfa_gate,
+    "longhorn": longhorn,
+}

@@ -1,0 +1,73 @@
+"""Functions of a reproducing-kernel space: as many coefficients as pairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from ..ingredient import option
+from .base import KernelModel, Params
+
+
+@dataclass(frozen=True)
+class Kernel(KernelModel):
+    r"""A function of the space that a kernel spans: any smooth map, not only a linear one.
+
+    $$m(x) = \sum_{i \le t} \alpha_i\, \kappa(k_i, x), \qquad
+    |m|^2 = \sum_{ij} \alpha_i^\top \alpha_j\, \kappa(k_i, k_j)$$
+
+    The memory is all past pairs. Fitted exactly it is kernel ridge regression (kernel regression,
+    kernelized Intention); one step from zero is kernel attention without a denominator (SOFT);
+    steps on the newest pair are the kernel delta rule.
+
+    Args:
+        kernel: ``gaussian`` $\exp(-s |a-b|^2 / 2)$, ``exponential`` $\exp(s\, a^\top b)$,
+            ``polynomial`` $(1 + s\, a^\top b)^p$ or ``linear`` $s\, a^\top b$.
+        scale: s, the sharpness, as in `ExpKernel`: a Gaussian of bandwidth $s^{-1/2}$, in units of
+            |k|. At 4 unit keys at right angles are alike by exp(-4) = 2 %; None takes
+            $1/\sqrt{K}$, for keys that are not normalized.
+        degree: p, of the polynomial alone.
+
+    Reference: Test-time regression: a unifying framework for designing sequence models with
+    associative memory (Wang, Shi and Fox, 2025) https://arxiv.org/abs/2501.12352
+    """
+
+    kernel: str = option(
+        "gaussian",
+        "what compares two keys",
+        choices=("gaussian", "exponential", "polynomial", "linear"),
+    )
+    scale: float | None = option(
+        4.0, "sharpness of the kernel; none: 1 / sqrt(K)", low=1e-6, high=1000.0
+    )
+    degree: int = option(2, "degree of the polynomial kernel", low=1, high=8)
+    notation: ClassVar[str] = r"\sum_i \alpha_i\, \kappa(k_i, x)"
+
+    def gram(self, a: Tensor, b: Tensor, params: Params) -> Tensor:
+        scale = a.shape[-1] ** -0.5 if self.scale is None else self.scale
+        product = scale * (a @ b.mT)
+        if self.kernel == "linear":
+            return product
+        if self.kernel == "polynomial":
+            return (1 + product) ** self.degree
+        if self.kernel == "exponential":
+            return product.exp()
+        rows, columns = (scale / 2 * z.square().sum(-1) for z in (a, b))
+        return (product - rows[..., :, None] - columns[..., None, :]).exp()
+
+    @property
+    def formula(self) -> str:
+        """kappa(a, b) in LaTeX."""
+        over = r" / \sqrt{K}" if self.scale is None else ""
+        factor = f"{self.scale:g} " if self.scale not in (None, 1) else ""
+        if self.kernel == "gaussian":
+            below = r"2 \sqrt{K}" if self.scale is None else "2"
+            return rf"\exp(-{factor}|a - b|^2 / {below})"
+        product = rf"{factor}a^\top b{over}"
+        return {
+            "exponential": rf"\exp({product})",
+            "polynomial": rf"(1 + {product})^{{{self.degree}}}",
+            "linear": product,
+        }[self.kernel]

@@ -1,0 +1,45 @@
+"""A matrix applied to features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from ..feature_maps import FeatureMap, Identity, KernelMap
+from ..ingredient import option
+from .base import Gram, LinearModel, Params
+
+IDENTITY = Identity()
+
+
+@dataclass(frozen=True)
+class Linear(LinearModel):
+    r"""A matrix applied to features of the key.
+
+    $$m(k) = S^\top \phi(k), \qquad S \in \mathbb{R}^{F \times V}$$
+
+    Args:
+        map: the feature map phi; ``identity`` takes the key itself.
+
+    Reference: Test-time regression: a unifying framework for designing sequence models with
+    associative memory (Wang, Shi and Fox, 2025) https://arxiv.org/abs/2501.12352
+    """
+
+    map: FeatureMap = option(IDENTITY, "feature map of keys and queries")  # noqa: RUF009 - a field
+    examples: ClassVar[tuple[dict[str, object], ...]] = ({}, {"map": "elu1"})
+    notation: ClassVar[str] = r"S^\top \phi(k)"
+
+    @property
+    def closed_gram(self) -> Gram | None:
+        return self.map.gram if isinstance(self.map, KernelMap) else None
+
+    def features(self, x: Tensor, params: Params) -> Tensor:
+        return self.map(x, params)
+
+    def parameters(self, key_dim: int, value_dim: int, heads: int) -> dict[str, Tensor]:
+        return self.map.parameters(key_dim, value_dim, heads)
+
+    def width(self, key_dim: int) -> int:
+        return self.map.width(key_dim)

@@ -1,0 +1,42 @@
+"""A polynomial of degree two around the query."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from .base import LocalModel
+
+
+@dataclass(frozen=True)
+class Quadratic(LocalModel):
+    r"""A constant, a slope and a curvature around the query: local quadratic regression.
+
+    $$m(k) = c + M \psi(k - q_t), \qquad
+    \psi(z) = \big(z,\ (z_a^2)_a,\ (\sqrt2\, z_a z_b)_{a < b}\big)$$
+
+    The factor of the mixed products makes $\psi(z)^\top \psi(z') = z^\top z' + (z^\top z')^2$, so
+    that a ridge on M does not depend on the axes, and wide keys are fitted in the dual. A local
+    line is biased where the function bends, this one only where its bend changes; with few
+    pairs the ridge decides. An infinite one leaves softmax attention.
+
+    Reference: Test-time regression: a unifying framework for designing sequence models with
+    associative memory (Wang, Shi and Fox, 2025) https://arxiv.org/abs/2501.12352
+    """
+
+    notation: ClassVar[str] = r"c + M \psi(k - q_t)"
+    product: ClassVar[str] = r"a^\top b + (a^\top b)^2"
+
+    def slopes(self, offset: Tensor) -> Tensor:
+        rows, columns = torch.triu_indices(offset.shape[-1], offset.shape[-1], 1)
+        mixed = 2**0.5 * offset[..., rows] * offset[..., columns]
+        return torch.cat([offset, offset.square(), mixed], -1)
+
+    def inner(self, product: Tensor) -> Tensor:
+        return torch.addcmul(product, product, product)  # in one pass
+
+    def width(self, key_dim: int) -> int:
+        return 1 + key_dim + key_dim * (key_dim + 1) // 2

@@ -1,0 +1,9 @@
+"""Where a layer's signals come from; one file per way, each loaded by itself."""
+
+from __future__ import annotations
+
+from ..ingredient import load
+from .base import GATES, Gates, SignalMap, Site, TurnedGates
+from .dense import Dense
+
+load(__name__, __path__)

@@ -1,0 +1,126 @@
+"""Complex decays in real numbers: a modulus that weighs, a phase that turns."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import RequestError
+from ..stream import Stream
+from ..weights.learned import LearnedDecay
+from .base import Gates, SignalMap, Site, State, TurnedGates
+
+TURN = 2 * math.pi
+
+
+class Phases(Gates):
+    r"""A complex decay that each token chooses, one per channel: GateLoop.
+
+    $$a_t = \sigma(\alpha_t)\, e^{i \beta_t}, \qquad \alpha_t = W_\alpha x_t + c_\alpha, \quad
+    \beta_t = W_\beta x_t + c_\beta$$
+
+    The modulus is the weight. The phase turns queries and keys, which are one number per head, by
+    its running sum $\Theta_t = \sum_{j \le t} \beta_j$, a rotary position that the data choose:
+
+    $$\mathrm{Re}\Big(q_t \prod_{j=i+1}^{t} a_j\, k_i\Big) = \prod_{j=i+1}^{t} |a_j|\;
+    (q_t \cos\Theta_t,\, q_t \sin\Theta_t) \cdot (k_i \cos\Theta_i,\, k_i \sin\Theta_i)$$
+
+    Reference: GateLoop: Fully Data-Controlled Linear Recurrence for Sequence Modeling (Katsch,
+    2023) https://arxiv.org/abs/2311.01927
+    """
+
+    name: ClassVar[str] = "phases"
+    ties: ClassVar[tuple[str, ...]] = ("decay",)
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        if site.width(site.signal("decay")) != 1 or site.sizes.key_dim != 2:
+            raise RequestError(
+                f"gates={self.name} turns one number per head in a plane: it needs key_dim=2 in "
+                f"the frame and one decay per token and head; {site.spec} with keys of size "
+                f"{site.sizes.key_dim} is not that."
+            )
+        heads = site.sizes.heads
+        self["modulus"] = SignalMap(site, 1, "log_sigmoid", site.fresh_decays(heads), 0)
+        self["angle"] = SignalMap(site, 1, "identity", torch.zeros(heads), 0)
+
+    @classmethod
+    def key_inputs(cls, key_dim: int) -> int:
+        return 1
+
+    def tie(self, source: Tensor, stream: Stream, state: State) -> tuple[Stream, State]:
+        # In float64: what counts is the difference of two sums as long as the sequence.
+        total = self["angle"](source).double().cumsum(2)
+        if "angle" in state:
+            total = total + state["angle"]
+        total = total.remainder(TURN)
+        at = total.to(stream.q.dtype)
+        circle = torch.cat([at.cos(), at.sin()], -1)  # (B H T 2)
+        signals = {**stream.signals, "decay": self["modulus"](source)}
+        turned = replace(stream, q=stream.q * circle, k=stream.k * circle, signals=signals)
+        return turned, {"angle": total[:, :, -1:]}
+
+
+class Oscillators(TurnedGates):
+    r"""A complex decay per head that is learned and fixed in time: the LRU.
+
+    $$h_t = \lambda h_{t-1} + e^{g} (B x_t), \qquad \lambda = e^{-e^{\nu} + i e^{\theta}}$$
+
+    There is no key and no query: both are 1. The modulus is the weight (`LearnedDecay`), and the
+    phase turns the values (Re, Im) into a frame that rotates and the outputs back, so that the
+    memory is real and as large as h:
+
+    $$e^{-i \omega t} h_t = \sum_{i \le t} |\lambda|^{t-i}\, e^{-i \omega i}\, e^{g} B x_i,
+    \qquad \omega = e^{\theta}$$
+
+    Fresh phases are uniform on the circle, and $e^g = \sqrt{1 - |\lambda|^2}$.
+
+    Reference: Resurrecting Recurrent Neural Networks for Long Sequences (Orvieto et al., 2023)
+    https://arxiv.org/abs/2303.06349
+    """
+
+    name: ClassVar[str] = "oscillators"
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        sizes, weights = site.sizes, site.spec.weights
+        if not isinstance(weights, LearnedDecay) or (sizes.key_dim, sizes.value_dim) != (1, 2):
+            raise RequestError(
+                f"gates={self.name} turns two values per head under one learned decay: it needs "
+                f"the weights LearnedDecay, and heads=pairs and key_dim=1 in the frame; "
+                f"{site.spec} with keys of size {sizes.key_dim} and values of size "
+                f"{sizes.value_dim} is not that."
+            )
+        nu = weights.parameters(sizes.key_dim, sizes.value_dim, sizes.heads)["nu"].detach()
+        kept = torch.exp(-2 * nu.exp())  # |lambda|^2
+        share = torch.rand(sizes.heads, generator=site.generator).clamp_min(1e-6)
+        self.theta = nn.Parameter(torch.log(TURN * share))
+        self.gain = nn.Parameter(0.5 * torch.log1p(-kept))
+
+    @classmethod
+    def key_inputs(cls, key_dim: int) -> int:
+        return 0
+
+    def tie(self, source: Tensor, stream: Stream, state: State) -> tuple[Stream, State]:
+        v, length = stream.v, stream.length
+        first = state.get("time", torch.zeros((), dtype=torch.int64))
+        one = torch.ones_like(v[..., :1])
+        after = {"time": first + length}
+        turned = self._turned(v, after, -1) * self.gain.exp()[:, None, None]
+        return replace(stream, q=one, k=one, v=turned), after
+
+    def read(self, y: Tensor, state: State) -> Tensor:
+        return self._turned(y, state, 1)
+
+    def _turned(self, z: Tensor, state: State, sign: int) -> Tensor:
+        """Turns (Re, Im) of the last tokens before the state's time by their phase."""
+        last = int(state["time"])
+        time = torch.arange(last - z.shape[2], last, dtype=torch.float64, device=z.device)
+        # In float64: a phase in float32 is off by a part of its own size, which grows with time.
+        at = (sign * self.theta.double().exp()[:, None] * time).remainder(TURN).to(z.dtype)
+        cos, sin, re, im = at.cos(), at.sin(), z[..., 0], z[..., 1]
+        return torch.stack([re * cos - im * sin, re * sin + im * cos], -1)

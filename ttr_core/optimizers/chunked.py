@@ -1,0 +1,324 @@
+"""Gradient steps that are all taken at the memory before their chunk: TTT and Titans."""
+
+from __future__ import annotations
+
+import abc
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..functions import KernelModel, Memory
+from ..ingredient import option
+from ..newton import Objective
+from ..stream import Signal
+from .base import Incremental, Signals, State, faded
+from .momentum import MOMENTUM
+from .rank_one import STEP
+
+if TYPE_CHECKING:
+    from ..spec import Spec
+
+SIZE = "tokens per chunk, whose gradients are taken at the memory before it"
+RATE = "largest step, which the signal is a share of"
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Consecutive tokens of one chunk.
+
+    Args:
+        first: position of the first of them in the chunk.
+        scores: any tensor [B, H, C, C], for its shape and kind.
+        log_decay: their log decays, [B, H, C], or None.
+        signals: their signals, [B, H, C, 1] each.
+        params: the optimizer's own tensors, head first.
+        inputs: d, the number of inputs of the first matrix.
+    """
+
+    first: int
+    scores: Tensor
+    log_decay: Tensor | None
+    signals: Signals
+    params: Mapping[str, Tensor]
+    inputs: int
+
+    def decays(self) -> tuple[Tensor, Tensor]:
+        """Returns what is left at each row of the start, [B, H, C], and of each column."""
+        size = self.scores.shape[-1]
+        seen = torch.ones(size, size, dtype=torch.bool, device=self.scores.device).tril()
+        if self.log_decay is None:
+            return torch.ones_like(self.scores[..., 0]), seen.to(self.scores).expand_as(self.scores)
+        total = self.log_decay.cumsum(-1)
+        gap = total[..., :, None] - total[..., None, :]
+        return total.exp(), gap.masked_fill(~seen, -math.inf).exp()
+
+
+class Mix(NamedTuple):
+    """Memories as sums: base times a number, plus the move times one, minus the gradients'.
+
+    Args:
+        base: [B, H, R], or None for 0.
+        move: [B, H, R], or None for 0.
+        gradients: [B, H, R, C].
+    """
+
+    base: Tensor | None
+    move: Tensor | None
+    gradients: Tensor
+
+    def last(self) -> Mix:
+        """Returns the last row alone."""
+        base = None if self.base is None else self.base[..., -1:]
+        move = None if self.move is None else self.move[..., -1:]
+        return Mix(base, move, self.gradients[..., -1:, :])
+
+
+class Plan(NamedTuple):
+    """What each token of a segment reads, and what is kept after the last; no move is zero."""
+
+    read: Mix
+    base: Mix
+    move: Mix | None
+
+
+class ChunkStart(Incremental):
+    r"""Trait: the gradients $\nabla_i$ of a chunk are taken at the memory $m_0$ before it.
+
+    Every memory of the chunk is then $b_t m_0 + f_t z_0 - \sum_{i \le t} G_{ti} \nabla_i$, with
+    numbers for coefficients, and no token needs a copy of its own.
+    """
+
+    phrase: ClassVar[str] = "an optimizer that takes its gradients at the memory before a chunk"
+    sees: ClassVar[str] = "chunk"
+    by_gradients: ClassVar[bool] = True
+    size: int
+
+    @abc.abstractmethod
+    def plan(self, segment: Segment) -> Plan:
+        """Returns the coefficients of a segment's memories."""
+
+    def advanced(self, state: State, memory: Memory) -> State:
+        """Counts the token, and moves the place of the gradients if it was the last of a chunk."""
+        position = state["position"] + 1
+        full = position >= self.size
+        at = {f"at.{n}": torch.where(full, m, state[f"at.{n}"]) for n, m in memory.items()}
+        return at | {"position": torch.where(full, torch.zeros_like(position), position)}
+
+
+def kept(name: str, memory: Memory) -> State:
+    """Returns a memory under names of its own within a state."""
+    return {f"{name}.{n}": m for n, m in memory.items()}
+
+
+def taken(name: str, state: State) -> Memory:
+    """Returns the memory that a state keeps under a name."""
+    return {n[len(name) + 1 :]: m for n, m in state.items() if n.startswith(f"{name}.")}
+
+
+def counter(memory: Memory) -> State:
+    """Returns the position in the chunk before its first token."""
+    return {"position": next(iter(memory.values())).new_zeros(())}
+
+
+def no_inputs(spec: Spec) -> str:
+    """Says why a step that counts the inputs of a matrix is no step on a kernel's memory."""
+    return (
+        f"{spec.optimizer} counts the inputs of the memory's matrices; that of {spec.function} has "
+        "a row for every pair, of the future too."
+    )
+
+
+def descent(segment: Segment, rate: float) -> Plan:
+    """Returns the plan of plain steps: each gradient times its step, faded since."""
+    start, decays = segment.decays()
+    read = Mix(start, None, decays * (rate * segment.signals["step"].mT))
+    return Plan(read, read.last(), None)
+
+
+@dataclass(frozen=True)
+class ChunkSGD(ChunkStart):
+    r"""Gradient steps at the memory before the chunk, in place of the newest one.
+
+    $$m_t = a_t m_{t-1} - c \beta_t \nabla \ell_t(m_{\tau}), \qquad
+    \tau = b \lfloor (t-1)/b \rfloor$$
+
+    The step of `SGD` at a memory up to b tokens old, so that a chunk is matrix products whatever
+    the model. Signal ``step``: $\beta_t$.
+
+    Args:
+        size: b; at 1 it is `SGD` on the undecayed residual.
+        rate: c, the largest step. Gradients through a norm are as large as its inputs are small,
+            and a chunk adds b of them: networks take 0.01 to 0.1.
+
+    Reference: It's All Connected: A Journey Through Test-Time Memorization, Attentional Bias,
+    Retention, and Online Optimization (Behrouz et al., 2025) https://arxiv.org/abs/2504.13173
+    """
+
+    size: int = option(16, SIZE, low=1, high=4096)
+    rate: float = option(1.0, RATE, low=1e-6, high=1e6)
+    examples: ClassVar[tuple[dict[str, object], ...]] = ()
+    notation: ClassVar[str] = r"m_t = a_t m_{t-1} - c \beta_t b_t \nabla \ell_t(m_\tau)"
+
+    @property
+    def signals(self) -> tuple[Signal, ...]:
+        return (STEP,)
+
+    def begin(self, memory: Memory) -> State:
+        return kept("at", memory) | counter(memory)
+
+    def forget(self, memory: Memory, state: State, decay: Tensor) -> tuple[Memory, State]:
+        return faded(memory, decay), state
+
+    def update(
+        self, memory: Memory, state: State, loss: Objective, signals: Signals, previous: Memory
+    ) -> tuple[Memory, State]:
+        gradient = torch.func.grad(loss)(taken("at", state))
+        step = self.rate * signals["step"]
+        after = {n: memory[n] - step * gradient[n] for n in memory}
+        return after, self.advanced(state, after)
+
+    def plan(self, segment: Segment) -> Plan:
+        return descent(segment, self.rate)
+
+
+@dataclass(frozen=True)
+class ChunkMomentum(ChunkStart):
+    r"""Momentum on gradients at the memory before the chunk: the memory of Titans.
+
+    $$Z_t = \eta_t Z_{t-1} - c \theta_t \nabla \ell_t(m_{\tau}), \qquad m_t = a_t m_{t-1} + Z_t,
+    \qquad \tau = b \lfloor (t-1)/b \rfloor$$
+
+    `Momentum` at a memory up to b tokens old, so that a chunk is matrix products whatever the
+    model. Signals: ``step`` ($\theta_t$) and ``momentum`` ($\eta_t$).
+
+    Args:
+        size: b; at 1 it is `Momentum` on the undecayed residual.
+        rate: c, the largest step, as for `ChunkSGD`.
+
+    Reference: Titans: Learning to Memorize at Test Time (Behrouz, Zhong and Mirrokni, 2024)
+    https://arxiv.org/abs/2501.00663
+
+    Deviation: the paper's loss is twice this one, so that its step is half of theta.
+    """
+
+    size: int = option(16, SIZE, low=1, high=4096)
+    rate: float = option(1.0, RATE, low=1e-6, high=1e6)
+    examples: ClassVar[tuple[dict[str, object], ...]] = ({"rate": 0.1},)
+    notation: ClassVar[str] = (
+        r"m_t = a_t m_{t-1} + Z_t,\qquad "
+        r"Z_t = \eta_t Z_{t-1} - c \theta_t b_t \nabla \ell_t(m_\tau)"
+    )
+
+    @property
+    def signals(self) -> tuple[Signal, ...]:
+        return (STEP, MOMENTUM)
+
+    def begin(self, memory: Memory) -> State:
+        zero = {n: torch.zeros_like(m) for n, m in memory.items()}
+        return kept("at", memory) | kept("momentum", zero) | counter(memory)
+
+    def forget(self, memory: Memory, state: State, decay: Tensor) -> tuple[Memory, State]:
+        return faded(memory, decay), state
+
+    def update(
+        self, memory: Memory, state: State, loss: Objective, signals: Signals, previous: Memory
+    ) -> tuple[Memory, State]:
+        gradient, old = torch.func.grad(loss)(taken("at", state)), taken("momentum", state)
+        step, share = self.rate * signals["step"], signals["momentum"]
+        moved = {n: share * z - step * gradient[n] for n, z in old.items()}
+        after = {n: memory[n] + moved[n] for n in memory}
+        return after, self.advanced(state, after) | kept("momentum", moved)
+
+    def plan(self, segment: Segment) -> Plan:
+        start, decays = segment.decays()
+        share = segment.signals["momentum"].expand_as(segment.scores)  # (B H C C), alike in rows
+        below = torch.ones_like(decays).tril(-1).bool()
+        # Products of the shares after column i up to row t, zero above the diagonal.
+        repeats = torch.where(below, share, 1.0).cumprod(-2).tril()
+        surprise = repeats * (self.rate * segment.signals["step"].mT)
+        left = segment.signals["momentum"][..., 0].cumprod(-1)
+        read = Mix(start, (decays @ left[..., None])[..., 0], decays @ surprise)
+        return Plan(read, read.last(), Mix(None, left, surprise).last())
+
+
+@dataclass(frozen=True)
+class MiniBatch(ChunkStart):
+    r"""A mini-batch step that grows with the batch: the inner loop of TTT.
+
+    $$m_t = m_\tau - \frac{c}{d} \max\!\big(\tfrac1{j} + s_j, 0\big)
+    \sum_{i = \tau + 1}^{t} \sigma_i \nabla \ell_i(m_\tau), \qquad j = t - \tau$$
+
+    Every gradient of a batch is taken at the memory before it, and the j-th token reads their
+    mean rather than their sum; a decay shrinks both. Signal ``step``: $\sigma_i$. The shift $s_j$
+    of each position is learned.
+
+    Args:
+        size: tokens per batch; at 1, and $s = 0$, it is `SGD` with a step of c / d.
+        rate: c, the base of the step; d is the number of inputs.
+
+    Reference: Learning to (Learn at Test Time): RNNs with Expressive Hidden States (Sun et al.,
+    2024) https://arxiv.org/abs/2407.04620
+    """
+
+    size: int = option(16, "tokens per mini-batch", low=1, high=4096)
+    rate: float = option(1.0, "base of the step, divided by the number of inputs", 1e-6, 1e6)
+    notation: ClassVar[str] = (
+        r"m_t = B_t - \tfrac{c}{d} \big(\tfrac1j + s_j\big) G_t,\quad B_t = a_t B_{t-1},\quad "
+        r"G_t = a_t G_{t-1} + \sigma_t b_t \nabla \ell_t(m_\tau)"
+    )
+
+    @property
+    def signals(self) -> tuple[Signal, ...]:
+        return (STEP,)
+
+    def objection(self, spec: Spec) -> str | None:
+        if isinstance(spec.function, KernelModel):
+            return no_inputs(spec)
+        return super().objection(spec)
+
+    def parameters(self, key_dim: int, value_dim: int, heads: int) -> dict[str, Tensor]:
+        return {"shift": torch.zeros(heads, self.size, requires_grad=True)}
+
+    def begin(self, memory: Memory) -> State:
+        zero = {n: torch.zeros_like(m) for n, m in memory.items()}
+        at, base = kept("at", memory), kept("base", memory)
+        return at | base | kept("sum", zero) | counter(memory)
+
+    def forget(self, memory: Memory, state: State, decay: Tensor) -> tuple[Memory, State]:
+        base, total = (faded(taken(name, state), decay) for name in ("base", "sum"))
+        return faded(memory, decay), state | kept("base", base) | kept("sum", total)
+
+    def update(
+        self, memory: Memory, state: State, loss: Objective, signals: Signals, previous: Memory
+    ) -> tuple[Memory, State]:
+        gradient, old = torch.func.grad(loss)(taken("at", state)), taken("sum", state)
+        total = {n: s + signals["step"] * gradient[n] for n, s in old.items()}
+        here = torch.arange(self.size, device=signals["shift"].device) == state["position"]
+        shift = torch.where(here, signals["shift"].to(signals["step"]), 0.0).sum()
+        inputs = next(iter(memory.values())).shape[0]
+        mean = self.rate / inputs * torch.relu(1 / (state["position"] + 1) + shift)
+        base = taken("base", state)
+        after = {n: base[n] - mean * total[n] for n in memory}
+        moved = self.advanced(state, after)
+        new = moved["position"] == 0  # the next batch starts from here
+        base = {n: torch.where(new, after[n], base[n]) for n in memory}
+        total = {n: torch.where(new, torch.zeros_like(s), s) for n, s in total.items()}
+        return after, moved | kept("base", base) | kept("sum", total)
+
+    def plan(self, segment: Segment) -> Plan:
+        start, decays = segment.decays()
+        size = segment.scores.shape[-1]
+        place = slice(segment.first, segment.first + size)
+        shift = segment.params["shift"][:, place].to(segment.scores)
+        position = torch.arange(segment.first + 1, segment.first + size + 1).to(shift)
+        mean = self.rate / segment.inputs * torch.relu(1 / position + shift)  # (H C)
+        total = decays * segment.signals["step"].mT
+        read = Mix(start, mean * start, mean[..., None] * total)
+        if place.stop == self.size:
+            return Plan(read, read.last(), None)
+        nothing = torch.zeros_like(total)
+        return Plan(read, Mix(start, None, nothing).last(), Mix(None, start, total).last())

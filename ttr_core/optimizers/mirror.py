@@ -1,0 +1,116 @@
+"""Gradient steps in a geometry of their own: the retention of Memora and Moneta."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor
+
+from ..functions import Constant, KernelModel, Memory
+from ..ingredient import option
+from ..newton import Objective
+from ..stream import Signal
+from .base import Signals, State, faded
+from .chunked import RATE, SIZE, ChunkStart, Plan, Segment, counter, descent, kept, taken
+from .rank_one import STEP
+
+if TYPE_CHECKING:
+    from ..spec import Spec
+
+EPS = 1e-3  # beside |A|_q^q, so that a memory near zero is not blown up without end
+
+
+@dataclass(frozen=True)
+class MirrorDescent(ChunkStart):
+    r"""Steps on a dual of the memory, which is read through a mirror.
+
+    $$A_t = a_t A_{t-1} - \rho \beta_t \nabla \ell_t(W_{\tau}), \qquad
+    W_t = c\,\mathrm{softmax}(A_t) \quad\text{or}\quad A_t / |A_t|_q^{q-2},
+    \qquad \tau = b \lfloor (t-1)/b \rfloor$$
+
+    ``entropy``: each output is a mean of its inputs, times c: a column of W, over the inputs, is
+    a simplex, and a decay of A flattens it (Memora). ``lq``: the printed rule of Moneta, whose
+    norm runs over the whole matrix; it is no mirror map of the norm, and where A is small it
+    makes W large. A decay per feature fades the rows of A apart. Only matrices have a mirror;
+    biases take plain steps. What the model calls its start is that of A. Signal ``step``:
+    $\beta_t$.
+
+    Args:
+        geometry: the mirror, ``entropy`` or ``lq``.
+        scale: c, the sum of each simplex.
+        q: the power of ``lq``; 2 is plain descent.
+        size: b, tokens per chunk.
+        rate: rho, the largest step, as for `ChunkSGD`.
+
+    Reference: It's All Connected: A Journey Through Test-Time Memorization, Attentional Bias,
+    Retention, and Online Optimization (Behrouz et al., 2025) https://arxiv.org/abs/2504.13173
+
+    Deviation: 1e-3 is added to $|A|_q^q$; the axis of the softmax is ours.
+    """
+
+    geometry: str = option("entropy", "the mirror", choices=("entropy", "lq"))
+    scale: float = option(1.0, "sum of each simplex", low=1e-6, high=1e6)
+    q: float = option(4.0, "power of the norm of lq", low=2.0, high=16.0)
+    size: int = option(16, SIZE, low=1, high=4096)
+    rate: float = option(1.0, RATE, low=1e-6, high=1e6)
+    examples: ClassVar[tuple[dict[str, object], ...]] = ({"rate": 0.1},)
+    linear_in_values: ClassVar[bool] = False
+    notation: ClassVar[str] = (
+        r"A_t = a_t A_{t-1} - \rho \beta_t b_t \nabla \ell_t(W_\tau),\qquad W_t = \mu(A_t)"
+    )
+
+    @property
+    def mirror_notation(self) -> str:
+        """The mirror in LaTeX."""
+        if self.geometry == "lq":
+            return rf"A_t / |A_t|_{{{self.q:g}}}^{{{self.q - 2:g}}}"
+        scale = "" if self.scale == 1 else rf"{self.scale:g}\, "
+        return rf"{scale}\mathrm{{softmax}}(A_t)"
+
+    @property
+    def signals(self) -> tuple[Signal, ...]:
+        return (STEP,)
+
+    def objection(self, spec: Spec) -> str | None:
+        if self.geometry == "entropy" and isinstance(spec.function, Constant):
+            return (
+                f"{self.name} keeps a simplex over the inputs, and {spec.function} has one input: "
+                "its memory could never move."
+            )
+        if isinstance(spec.function, KernelModel):
+            return (
+                f"{self.name} mirrors the coefficients of given features; those of {spec.function} "
+                "are determined up to a rotation only, and keys to come would turn them."
+            )
+        return super().objection(spec)
+
+    def mirror(self, dual: Tensor) -> Tensor:
+        """Returns W of A, [..., F, V]."""
+        if self.geometry == "entropy":
+            return self.scale * dual.softmax(-2)
+        total = (dual.square() ** (self.q / 2)).sum((-2, -1), keepdim=True)
+        return dual * (total + EPS) ** (2 / self.q - 1)
+
+    def mirrored(self, dual: Memory) -> Memory:
+        """Returns the memory of its dual; a bias is its own."""
+        return {n: self.mirror(a) if n[0] != "b" else a for n, a in dual.items()}
+
+    def begin(self, memory: Memory) -> State:
+        return kept("at", self.mirrored(memory)) | kept("dual", memory) | counter(memory)
+
+    def forget(self, memory: Memory, state: State, decay: Tensor) -> tuple[Memory, State]:
+        return memory, state | kept("dual", faded(taken("dual", state), decay))
+
+    def update(
+        self, memory: Memory, state: State, loss: Objective, signals: Signals, previous: Memory
+    ) -> tuple[Memory, State]:
+        gradient, old = torch.func.grad(loss)(taken("at", state)), taken("dual", state)
+        step = self.rate * signals["step"]
+        dual = {n: a - step * gradient[n] for n, a in old.items()}
+        after = self.mirrored(dual)
+        return after, self.advanced(state, after) | kept("dual", dual)
+
+    def plan(self, segment: Segment) -> Plan:
+        return descent(segment, self.rate)

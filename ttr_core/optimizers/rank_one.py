@@ -1,0 +1,178 @@
+"""Steps on the newest pair that are of rank one on a linear model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ..functions import FeatureModel, Memory
+from ..ingredient import Ingredient, option
+from ..newton import Objective, newton
+from ..stream import Signal
+from ..weights import MemorylessWeights
+from .base import RankOneStep, Signals, State
+
+STEP = Signal("step", "scalar", "sigmoid", 0.5, 0.01, 1.0, "step size of the newest pair")
+PROXIMAL_STEP = replace(
+    STEP, link="softplus", init=1.0, high=100.0, help="weight of the newest pair against staying"
+)
+
+
+@dataclass(frozen=True)
+class Hebbian(RankOneStep):
+    r"""Write the pair, whatever is there already.
+
+    $$S_t = a_t S_{t-1} + b_t\, \phi(k_t) v_t^\top$$
+
+    Gradient descent on the dot product; no error is corrected. Per-token decays make it the
+    same layer as `OneStep`.
+
+    Reference: Linear Transformers Are Secretly Fast Weight Programmers (Schlag et al., 2021)
+    https://arxiv.org/abs/2102.11174
+    """
+
+    needs: ClassVar[tuple[type[Ingredient], ...]] = (MemorylessWeights, FeatureModel)
+    notation: ClassVar[str] = r"S_t = a_t S_{t-1} + b_t \phi(k_t) v_t^\top"
+    reads: ClassVar[bool] = False
+    by_gradients: ClassVar[bool] = True
+    in_gradients: ClassVar[str] = r"m_t = a_t m_{t-1} - b_t \nabla \ell_t(0)"
+
+    def update(
+        self, memory: Memory, state: State, loss: Objective, signals: Signals, previous: Memory
+    ) -> tuple[Memory, State]:
+        gradient = torch.func.grad(loss)({n: torch.zeros_like(m) for n, m in memory.items()})
+        return {name: memory[name] - gradient[name] for name in memory}, state
+
+    def gain(self, square: Tensor, importance: Tensor | None, signals: Signals) -> Tensor | None:
+        return importance
+
+
+@dataclass(frozen=True)
+class SGD(RankOneStep):
+    r"""One gradient step on the newest pair: the delta rule.
+
+    $$S_t = a_t S_{t-1} + \beta_t b_t\, \phi(k_t) \big(v_t - \hat S^\top \phi(k_t)\big)^\top$$
+
+    Stable on unit keys for steps up to 2. Signal ``step``: $\beta_t$.
+
+    Args:
+        residual: whether $\hat S$ is the memory after forgetting (``decayed``: Gated DeltaNet,
+            KDA) or before it (``undecayed``: Titans, RWKV-7).
+
+    Reference: Parallelizing Linear Transformers with the Delta Rule over Sequence Length (Yang
+    et al., 2024) https://arxiv.org/abs/2406.06484
+    """
+
+    residual: str = option(
+        "decayed", "memory whose error is corrected", choices=("decayed", "undecayed")
+    )
+    examples: ClassVar[tuple[dict[str, object], ...]] = ({}, {"residual": "undecayed"})
+    by_gradients: ClassVar[bool] = True
+    in_gradients: ClassVar[str] = r"m_t = a_t m_{t-1} - \beta_t b_t \nabla \ell_t(\hat m)"
+    notation: ClassVar[str] = (
+        r"S_t = a_t S_{t-1} + \beta_t b_t \phi(k_t) (v_t - \hat S^\top \phi(k_t))^\top"
+    )
+
+    @property
+    def signals(self) -> tuple[Signal, ...]:
+        return (STEP,)
+
+    @property
+    def reads_undecayed(self) -> bool:
+        return self.residual == "undecayed"
+
+    def update(
+        self, memory: Memory, state: State, loss: Objective, signals: Signals, previous: Memory
+    ) -> tuple[Memory, State]:
+        at = previous if self.reads_undecayed else memory
+        gradient = torch.func.grad(loss)(at)
+        step = signals["step"]
+        return {name: memory[name] - step * gradient[name] for name in memory}, state
+
+    def gain(self, square: Tensor, importance: Tensor | None, signals: Signals) -> Tensor | None:
+        return signals["step"] if importance is None else signals["step"] * importance
+
+
+@dataclass(frozen=True)
+class Implicit(RankOneStep):
+    r"""The proximal step: stay close and fit the newest pair, solved exactly.
+
+    $$S_t = \arg\min_S \tfrac12 |S - a_t S_{t-1}|^2
+    + \tfrac{\delta_t b_t}{2} |v_t - S^\top \phi(k_t)|^2$$
+
+    A delta rule of step $\delta / (1 + \delta |\phi|^2)$, stable for every $\delta \ge 0$ and
+    every key; $\delta \to \infty$ is Kaczmarz's projection. Signal ``step``: $\delta_t$.
+
+    Reference: Longhorn: State Space Models are Amortized Online Learners (Liu et al., 2024)
+    https://arxiv.org/abs/2407.14207
+
+    Deviation: one step per head, where the paper has one per value channel.
+    """
+
+    needs: ClassVar[tuple[type[Ingredient], ...]] = (MemorylessWeights, FeatureModel)
+    notation: ClassVar[str] = (
+        r"S_t = a_t S_{t-1} + \tfrac{\delta_t b_t}{1 + \delta_t b_t |\phi(k_t)|^2} "
+        r"\phi(k_t) (v_t - a_t S_{t-1}^\top \phi(k_t))^\top"
+    )
+
+    @property
+    def signals(self) -> tuple[Signal, ...]:
+        return (PROXIMAL_STEP,)
+
+    def update(
+        self, memory: Memory, state: State, loss: Objective, signals: Signals, previous: Memory
+    ) -> tuple[Memory, State]:
+        def proximal(new: Memory) -> Tensor:
+            moved = sum((new[n] - memory[n]).square().sum() for n in memory)
+            return moved / 2 + signals["step"].squeeze() * loss(new)
+
+        return newton(proximal, memory), state
+
+    def gain(self, square: Tensor, importance: Tensor | None, signals: Signals) -> Tensor | None:
+        delta = signals["step"] if importance is None else signals["step"] * importance
+        return delta / (1 + delta * square)
+
+
+@dataclass(frozen=True)
+class NLMS(RankOneStep):
+    r"""Project onto the newest pair: normalized least mean squares, Kaczmarz's projection.
+
+    $$S_t = a_t S_{t-1} + \tfrac{\eta\, b_t}{|\phi(k_t)|^2 + \epsilon}\,
+    \phi(k_t) \big(v_t - a_t S_{t-1}^\top \phi(k_t)\big)^\top$$
+
+    A gradient step divided by the curvature of the newest pair's loss. At $\eta = 1$ the nearest
+    memory that answers the pair (`Implicit` with $\delta = 1/\epsilon$), stable whatever the keys.
+
+    Args:
+        step: eta, the share of the way to the projection; beyond 1 it overshoots.
+        eps: what keeps the step finite where the key vanishes, in units of |phi|^2.
+
+    Reference: Test-time regression: a unifying framework for designing sequence models with
+    associative memory (Wang, Shi and Fox, 2025), Eq. 32-33 https://arxiv.org/abs/2501.12352
+
+    Deviation: the paper has eta = 1 and no eps.
+    """
+
+    step: float = option(1.0, "share of the way to the projection", low=0.0, high=2.0)
+    eps: float = option(1e-6, "added to |phi|^2 below the step", low=1e-12, high=1e6)
+    needs: ClassVar[tuple[type[Ingredient], ...]] = (MemorylessWeights, FeatureModel)
+    notation: ClassVar[str] = (
+        r"S_t = a_t S_{t-1} + \tfrac{\eta b_t}{|\phi(k_t)|^2 + \epsilon} "
+        r"\phi(k_t) (v_t - a_t S_{t-1}^\top \phi(k_t))^\top"
+    )
+
+    def update(
+        self, memory: Memory, state: State, loss: Objective, signals: Signals, previous: Memory
+    ) -> tuple[Memory, State]:
+        slope, weight = torch.func.grad(loss), signals["importance"]
+        hessian = torch.func.jacrev(slope)(memory)["S"]["S"]  # (F V F V)
+        curvature = hessian[:, 0, :, 0].diagonal().sum()  # b |phi|^2, alike for every channel
+        below = (curvature + weight * self.eps).clamp_min(1e-300)  # an importance of 0: no step
+        return {"S": memory["S"] - self.step * weight / below * slope(memory)["S"]}, state
+
+    def gain(self, square: Tensor, importance: Tensor | None, signals: Signals) -> Tensor | None:
+        gain = self.step / (square + self.eps)
+        return gain if importance is None else gain * importance

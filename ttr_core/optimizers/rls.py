@@ -1,0 +1,111 @@
+"""Least squares carried from token to token, with a ridge that forgetting discounts too."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor
+
+from ..functions import LinearModel, Memory
+from ..ingredient import Ingredient, option
+from ..losses import Squared
+from ..newton import Objective
+from ..weights import MemorylessWeights
+from .base import Incremental, Signals, State
+
+if TYPE_CHECKING:
+    from ..spec import Spec
+
+
+@dataclass(frozen=True)
+class RLS(Incremental):
+    r"""Recursive least squares with forgetting: the ridge fades with the pairs.
+
+    $$G_t = a_t G_{t-1} + b_t\, \phi(k_t) \phi(k_t)^\top, \qquad
+    R_t = a_t R_{t-1} + b_t\, \phi(k_t) v_t^\top, \qquad
+    S_t = (G_t + \lambda \Lambda_t)^{-1} R_t$$
+
+    Forgetting discounts these sums and leaves the memory S alone. Without decays $\Lambda_t = I$
+    and this is `Exact`. With them the textbook's $\Lambda_t = a_t \Lambda_{t-1}$ winds up: where no
+    key points, the inverse grows by $1 / a$ per token and leaves float32 after 842 tokens at
+    a = 0.9. Two guards keep $\Lambda_t$ between ``floor`` and 1: one axis per token, in turn, is
+    restored to 1, so that none fades for longer than the F tokens of a turn; and no decay is
+    taken below ``floor`` to the power 1 / F (0.9 for 64 features), which slows down faster
+    forgetting. Both are steps of rank one or none, so that chunks have an exact form.
+
+    Args:
+        ridge: lambda > 0, in units of |phi|^2.
+        floor: the least share of the ridge that forgetting leaves on any axis.
+
+    Reference: Uncovering mesa-optimization algorithms in Transformers (von Oswald et al., 2023)
+    https://arxiv.org/abs/2309.05858
+
+    Deviation: the paper's lambda is the inverse of this one, and its ridge is never restored.
+    """
+
+    ridge: float = option(1.0, "strength of the ridge, in units of |phi|^2", low=1e-8, high=1e6)
+    floor: float = option(1e-3, "least share of the ridge on any axis", low=1e-9, high=0.5)
+    needs: ClassVar[tuple[type[Ingredient], ...]] = (MemorylessWeights, LinearModel)
+    discounts: ClassVar[bool] = True
+    notation: ClassVar[str] = (
+        r"G_t = a_t G_{t-1} + b_t \phi(k_t) \phi(k_t)^\top,\quad "
+        r"R_t = a_t R_{t-1} + b_t \phi(k_t) v_t^\top,\quad "
+        r"S_t = (G_t + \lambda \Lambda_t)^{-1} R_t"
+    )
+
+    def objection(self, spec: Spec) -> str | None:
+        if reason := super().objection(spec):
+            return reason
+        if spec.weights.per_feature:
+            return (
+                f"{self.name} discounts its sums by one number per token; under {spec.weights} the "
+                "ridge would fade at a rate of its own in every pair of features: take Exact, or "
+                "one decay per token."
+            )
+        assert isinstance(spec.function, LinearModel)
+        if spec.function.intercepts:
+            return (
+                f"{self.name} carries a ridge along, and none shrinks the intercept of "
+                f"{spec.function}: take Exact, which needs none there."
+            )
+        if not isinstance(spec.loss, Squared):
+            return f"{self.name} carries the sums of the squared loss; {spec.loss} has none."
+        return None
+
+    def least_log_decay(self, features: int) -> float:
+        """Returns the log of the smallest decay: what reaches the floor in a turn of all axes."""
+        return math.log(self.floor) / features
+
+    def tokens_to(self, left: float, features: int) -> int:
+        """Returns how many tokens leave at least the share ``left`` of what was before."""
+        return max(1, int(math.log(left) / self.least_log_decay(features)))
+
+    def begin(self, memory: Memory) -> State:
+        s = memory["S"]
+        share = s.new_ones(s.shape[0])
+        return {"G": torch.diag(0 * share), "R": 0 * s, "share": share, "axis": s.new_zeros(1)}
+
+    def forget(self, memory: Memory, state: State, decay: Tensor) -> tuple[Memory, State]:
+        features = len(state["share"])
+        kept = decay.clamp_min(math.exp(self.least_log_decay(features)))
+        restored = torch.arange(features, device=kept.device) == state["axis"]
+        after = {
+            "G": kept * state["G"],
+            "R": kept * state["R"],
+            "share": torch.where(restored, 1.0, kept * state["share"]),
+            "axis": (state["axis"] + 1) % features,
+        }
+        return memory, after
+
+    def update(
+        self, memory: Memory, state: State, loss: Objective, signals: Signals, previous: Memory
+    ) -> tuple[Memory, State]:
+        slope, zero = torch.func.grad(loss), {"S": torch.zeros_like(memory["S"])}
+        hessian = torch.func.jacrev(slope)(zero)["S"]["S"]  # (F V F V)
+        gram = state["G"] + hessian[:, 0, :, 0]  # b phi phi^T, alike for every channel
+        moment = state["R"] - slope(zero)["S"]
+        fitted = torch.linalg.solve(gram + self.ridge * torch.diag(state["share"]), moment)
+        return {"S": fitted}, state | {"G": gram, "R": moment}

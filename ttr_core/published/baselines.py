@@ -1,0 +1,30 @@
+"""What is no regression, for comparison."""
+
+from __future__ import annotations
+
+from ..frame import Frame
+from ..ingredient import Paper
+from ..spec import Spec
+from .entry import Published
+
+ENTRIES = (
+    Published(
+        name="orchid",
+        spec=Spec.parse("LongConvolution | Constant | OneStep"),
+        frame=Frame(conv=3, output_norm="none", output_gate="silu"),
+        paper=Paper(
+            "Orchid: Flexible and Data-Dependent Convolution for Sequence Modeling",
+            "Karami and Ghodsi",
+            2024,
+            "https://arxiv.org/abs/2402.18508",
+        ),
+        summary="A baseline outside the frame: a long convolution whose filter the content bends.",
+        deviation=(
+            "The original is not causal: its filter sees the whole sequence, and its circular "
+            "transform wraps around. Here the filter mixes a learned basis by the mean of what was "
+            "seen, and the transform is padded; one layer of sines makes the basis, one filter "
+            "per head (paper: per channel)."
+        ),
+        evidence="code",
+    ),
+)

@@ -1,0 +1,147 @@
+"""Running sums whose gates choose, token by token, what fades and what is written."""
+
+from __future__ import annotations
+
+from ..frame import Frame
+from ..ingredient import Paper
+from ..spec import Spec
+from .entry import Published
+
+MAMBA = Frame(
+    heads="channels",
+    key_dim=16,
+    qk_heads=1,
+    expand=2,
+    source="values",
+    conv=4,
+    conv_on=("v",),
+    conv_activation="silu",
+    conv_bias=True,
+    gates="selective",
+    skip="values",
+    output_norm="none",
+    output_gate="silu",
+)
+"""The Mamba block: keys, queries and steps from convolved values, each channel with its memory."""
+
+ENTRIES = (
+    Published(
+        name="hgrn2",
+        spec=Spec.parse("ChannelGate | Linear | Hebbian"),
+        frame=Frame(conv=4, q_activation="silu", gates="complement_keys", output_norm="rms_all"),
+        paper=Paper(
+            "HGRN2: Gated Linear RNNs with State Expansion",
+            "Qin et al.",
+            2024,
+            "https://arxiv.org/abs/2404.07904",
+        ),
+        summary="As many moving averages of the values as channels, mixed by the query.",
+        deviation=(
+            "None in the recurrence; no lower bound on the gates, as in the paper's first layer "
+            "(decay_floor sets one). Gates have a bias, which starts them at half-lives from 16 "
+            "tokens to the sequence length; the short convolution before queries, gates and "
+            "values is optional in public code; the norm has a gain."
+        ),
+        evidence="code",
+    ),
+    Published(
+        name="mamba",
+        spec=Spec.parse("ChannelGate * Importance | Linear | Hebbian"),
+        frame=MAMBA,
+        paper=Paper(
+            "Mamba: Linear-Time Sequence Modeling with Selective State Spaces",
+            "Gu and Dao",
+            2023,
+            "https://arxiv.org/abs/2312.00752",
+        ),
+        summary="A memory per channel, whose step size both weighs a pair and fades the past.",
+        deviation=(
+            "None in the recurrence. The skip starts at 0 (public code: 1), steps are spread "
+            "over the channels (public code: drawn), and keys start from the projection of the "
+            "queries."
+        ),
+        evidence="code",
+    ),
+    Published(
+        name="mamba2",
+        spec=Spec.parse("Gate * Importance | Linear | Hebbian"),
+        frame=Frame(
+            key_dim=64,
+            qk_heads=1,
+            expand=2,
+            conv=4,
+            conv_activation="silu",
+            conv_bias=True,
+            gates="selective",
+            skip="values",
+            output_norm="rms_all",
+            output_gate="silu",
+            gate_place="before",
+        ),
+        paper=Paper(
+            "Transformers are SSMs: Generalized Models and Efficient Algorithms Through "
+            "Structured State Space Duality",
+            "Dao and Gu",
+            2024,
+            "https://arxiv.org/abs/2405.21060",
+        ),
+        summary="Linear attention whose step size both weighs a pair and fades the past.",
+        deviation=(
+            "None in the recurrence. The state size is 64 (public code: 128), heads are the "
+            "model's (paper: 64 channels each), the skip starts at 0 (public code: 1), rates "
+            "and steps are spread over the heads (public code: drawn), and keys start from the "
+            "projection of the queries."
+        ),
+        evidence="code",
+    ),
+    Published(
+        name="mlstm",
+        spec=Spec.parse("Gate * Importance | Linear | Hebbian | readout=Normalized(floor=abs1)"),
+        frame=Frame(
+            conv=4,
+            conv_on=("q", "k"),
+            conv_activation="silu",
+            key_scale="root",
+            gates="exponential",
+            output_norm="layer",
+            output_gate="sigmoid",
+        ),
+        paper=Paper(
+            "xLSTM: Extended Long Short-Term Memory",
+            "Beck et al.",
+            2024,
+            "https://arxiv.org/abs/2405.04517",
+        ),
+        summary="Linear attention that learns the weight of each pair and divides by their sum.",
+        deviation=(
+            "The logarithm of the input gate is capped softly at 15 and starts at 0, gates come "
+            "from the layer's input and the output gate is a sigmoid, as in xLSTM 7B (the "
+            "paper's block: no cap, gates from q, k and v, SiLU); q and k are convolved after "
+            "their projection (paper: before), and there is no skip around the memory. No running "
+            "maximum and no epsilon below."
+        ),
+        evidence="code",
+    ),
+    Published(
+        name="rfa-gate",
+        spec=Spec.parse(
+            "Gate * Importance | Linear(map=rff) | Hebbian "
+            "| readout=Normalized(floor=clamp, eps=0.01)"
+        ),
+        frame=Frame(conv=2, conv_on=("k",), qk_norm="l2", gates="complement", output_norm="none"),
+        paper=Paper(
+            "Random Feature Attention",
+            "Peng et al.",
+            2021,
+            "https://arxiv.org/abs/2103.02143",
+        ),
+        summary="Softmax attention by random features, under a moving average of the pairs.",
+        deviation=(
+            "One draw of the random rows for good (paper: another at each training step); the "
+            "divisor is at least 0.01, since the sum crosses zero (no public code has the gate); "
+            "gates start at half-lives from 16 tokens to the sequence length, and a width-2 "
+            "convolution on the keys is added."
+        ),
+        evidence="paper",
+    ),
+)

@@ -1,0 +1,115 @@
+"""Memories trained by gradient steps of a chunk: TTT, Titans and Miras."""
+
+from __future__ import annotations
+
+from ..frame import Frame
+from ..ingredient import Paper
+from ..spec import Spec
+from .entry import Published
+
+TTT = Paper(
+    "Learning to (Learn at Test Time): RNNs with Expressive Hidden States",
+    "Sun et al.",
+    2024,
+    "https://arxiv.org/abs/2407.04620",
+)
+MIRAS = Paper(
+    "It's All Connected: A Journey Through Test-Time Memorization, Attentional Bias, Retention, "
+    "and Online Optimization",
+    "Behrouz et al.",
+    2025,
+    "https://arxiv.org/abs/2504.13173",
+)
+MAMBA_BACKBONE = Frame(conv=4, conv_on=("q", "k"), output_gate="silu")
+NORMALIZED = Frame(conv=4, qk_norm="l2", output_gate="silu")
+CHUNK = (
+    "Chunks of 16 tokens. Scalar gates per head (paper: per channel, from low-rank maps); the "
+    "forget gate starts at half-lives from 16 tokens to the sequence length. "
+)
+NARROW = (
+    "The perceptron is as wide as its keys (paper: four times), for every token forms its own. "
+)
+
+ENTRIES = (
+    Published(
+        name="ttt-linear",
+        spec=Spec.parse("Uniform | NormLinear | MiniBatch"),
+        frame=MAMBA_BACKBONE,
+        paper=TTT,
+        summary="Mini-batch descent on a matrix within a norm and a residual, 16 tokens a batch.",
+        deviation=(
+            "The Mamba backbone of the public code with convolutions of q and k apart (code: of "
+            "one shared projection), without rotary positions, gated by SiLU (code: GELU), output "
+            "norm per head (code: over all)."
+        ),
+        evidence="code",
+    ),
+    Published(
+        name="ttt-mlp",
+        spec=Spec.parse("Uniform | MLP(activation=gelu_tanh, bias=true, std=0.02) | MiniBatch"),
+        frame=MAMBA_BACKBONE,
+        paper=TTT,
+        summary="Mini-batch descent on a two-layer perceptron, 16 tokens a batch.",
+        deviation=(
+            "The base of the step is 1 (paper: 0.1, as far as we know); else that of ttt-linear."
+        ),
+        evidence="code",
+    ),
+    Published(
+        name="titans",
+        spec=Spec.parse("Gate | MLP | ChunkMomentum(rate=0.1)"),
+        frame=NORMALIZED,
+        paper=Paper(
+            "Titans: Learning to Memorize at Test Time",
+            "Behrouz, Zhong and Mirrokni",
+            2024,
+            "https://arxiv.org/abs/2501.00663",
+        ),
+        summary="A perceptron trained by momentum with weight decay: the neural long-term memory.",
+        deviation=(
+            "The memory alone, without attention around it. Half the squared error (paper: the "
+            "whole, so its step is half of ours), steps of at most 0.1; a norm and a residual "
+            "around the perceptron; chunks of 16 tokens; the forget gate starts at half-lives from "
+            "16 tokens to the sequence length; no SiLU before the convolution."
+        ),
+        evidence="paper",
+    ),
+    Published(
+        name="moneta",
+        spec=Spec.parse("Gate | MLP(expansion=1) | MirrorDescent(geometry=lq, rate=0.1) | loss=Lp"),
+        frame=NORMALIZED,
+        paper=MIRAS,
+        summary="The cubed error, and a memory divided by its own 4-norm squared.",
+        deviation=(
+            CHUNK
+            + NARROW
+            + "Steps of at most 0.1. The loss is |r|_3^3 / 3, smooth by 1e-6 (paper: its gradient "
+            "smoothed by tanh); 1e-3 beside the 4-norm, which runs over each matrix; the memory "
+            "starts from a learned A."
+        ),
+        evidence="secondary",
+    ),
+    Published(
+        name="yaad",
+        spec=Spec.parse("Gate | MLP | ChunkSGD | loss=Huber"),
+        frame=NORMALIZED,
+        paper=MIRAS,
+        summary="Descent with weight decay on a perceptron, no pair pulling beyond a threshold.",
+        deviation=CHUNK + "The threshold is on the length of the error.",
+        evidence="secondary",
+    ),
+    Published(
+        name="memora",
+        spec=Spec.parse("Gate | MLP(expansion=1) | MirrorDescent(rate=0.1)"),
+        frame=NORMALIZED,
+        paper=MIRAS,
+        summary="Entropic mirror descent: each matrix of the perceptron is columns of simplices.",
+        deviation=(
+            CHUNK
+            + NARROW
+            + "Steps of at most 0.1. The softmax runs over the inputs of each unit and applies to "
+            "the memory of every token (paper: exact at the first of a chunk)."
+        ),
+        evidence="secondary",
+    ),
+)

@@ -1,0 +1,179 @@
+"""Decays x linear model x recursive least squares: two Cholesky factors per chunk."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..functions import LinearModel
+from ..limits import Estimate, Shape
+from ..optimizers import Optimizer
+from ..optimizers.rls import RLS
+from ..spec import Spec
+from ..stream import Stream
+from ..weights import MemorylessWeights
+from .base import SAFE_RIDGE, Params, Solver, State, features, matrix_formula, recency
+from .chunks import CHUNK, carry, join, lower, split
+
+LEAST = 1e-6  # what the decays of a chunk may leave: the square of what scales its rows apart
+TINY = 1e-30  # under a root whose argument may be 0, where its slope would be infinite
+
+
+class ChunkedRLS(Solver):
+    r"""Least squares whose ridge fades with the pairs, for every prefix of a chunk at once.
+
+    With rows X and values V of a chunk divided by the root of what their token's decays leave of
+    the matrix $A = G + \lambda \Lambda$ before the chunk, all prefixes are nested again:
+
+    $$L L^\top = I + X A^{-1} X^\top, \qquad U = L^{-1} (V - X A^{-1} R)$$
+    $$y = Q A^{-1} R + \big(Q A^{-1} X^\top L^{-\top}\big)_{i \le t}\, U$$
+
+    Restoring an axis of the ridge is a row of its own, of value 0. A and R before all chunks are
+    sums, so that the chunks do not wait for one another and no error of an inverse is carried on.
+    Where forgetting leaves a ridge below 0.1, the whole is solved in float64.
+
+    Source: the block form of recursive least squares; the layer is Uncovering mesa-optimization
+    algorithms in Transformers (von Oswald et al., 2023) https://arxiv.org/abs/2309.05858
+    """
+
+    name: ClassVar[str] = "chunked_rls"
+    cost: ClassVar[str] = "T (C^2 + F^2 + (C + F) V), two Cholesky factors per chunk"
+    weights = MemorylessWeights
+    function = LinearModel
+    optimizers: ClassVar[tuple[type[Optimizer], ...]] = (RLS,)
+
+    def declines(self, spec: Spec) -> str | None:
+        return None
+
+    def estimate(self, spec: Spec, shape: Shape) -> Estimate:
+        rows = 2 * shape.batch * shape.heads * shape.length
+        f, v = shape.features, shape.value_dim
+        products = 2 * f * f + 3 * f * v + CHUNK * (3 * f + 2 * v + CHUNK)
+        return Estimate(2 * rows * products, 8.0 * rows * (2 * f * (f + v) / CHUNK + 8 * CHUNK))
+
+    def state_size(self, spec: Spec, shape: Shape) -> int:
+        return shape.features * (shape.features + shape.value_dim + 1) + 1
+
+    def state_formula(self, spec: Spec) -> str:
+        assert isinstance(spec.function, LinearModel)
+        shares = "d" if spec.function.width(2) == 2 else "H F"
+        return f"{matrix_formula(spec, gram=True)} + {shares} + H"
+
+    def run(
+        self, spec: Spec, x: Stream, params: Params, state: State | None
+    ) -> tuple[Tensor, State]:
+        optimizer = spec.optimizer
+        assert isinstance(optimizer, RLS)
+        q, k = features(spec, x, params)
+        v, (log_decay, importance) = x.v, recency(spec, x, params)
+        if importance is not None:
+            root = importance.sqrt()
+            k, v = k * root, v * root
+        state = _begin(optimizer, k, v) if state is None else state
+        lost, shares, size = None, state["shares"], CHUNK
+        if log_decay is not None:
+            log_decay = log_decay.clamp_min(optimizer.least_log_decay(k.shape[-1]))
+            lost, shares = _lost(log_decay, shares, state["age"])
+            size = min(CHUNK, 2 * optimizer.tokens_to(LEAST, k.shape[-1]))
+        q, k, v, gram, moment = _precise(optimizer, lost, q, k, v, state["A"], state["R"])
+        if log_decay is not None and lost is not None:
+            # A token is two rows: its axis, from the ridge that it has lost, then its pair.
+            root = (optimizer.ridge * lost + TINY).sqrt().to(k.dtype)
+            rows = root * _axes(state["age"], k).to(k.dtype)
+            k = torch.stack([rows, k], 3).flatten(2, 3)
+            v = torch.stack([torch.zeros_like(v), v], 3).flatten(2, 3)
+            log_decay = F.pad(log_decay.to(k.dtype)[:, :, :, None], (0, 0, 0, 1)).flatten(2, 3)
+        y, gram, moment = _prefixes(q, k, v, log_decay, (gram, moment), size)
+        after = {"A": gram, "R": moment, "shares": shares, "age": state["age"] + x.length}
+        return y.to(x.v.dtype), after
+
+
+def _begin(optimizer: RLS, k: Tensor, v: Tensor) -> State:
+    """Returns the state before the first token; shares of the ridge as logs, [B, H, F]."""
+    batch, heads, _, width = k.shape
+    eye = torch.eye(width, dtype=k.dtype, device=k.device)
+    return {
+        "A": (optimizer.ridge * eye).expand(batch, heads, width, width),
+        "R": k.new_zeros(batch, heads, width, v.shape[-1]),
+        "shares": k.new_zeros(batch, heads, width),
+        "age": k.new_zeros(batch, heads, 1),
+    }
+
+
+def _lost(log_decay: Tensor, shares: Tensor, age: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns the share that each token's axis has lost of its ridge, and the logs of all after.
+
+    Args:
+        log_decay: [B, H, T, 1].
+        shares: logs of what is left of the ridge on each axis, [B, H, F].
+        age: tokens seen so far, [B, H, 1], the same in all.
+    """
+    length, width, first = log_decay.shape[2], shares.shape[-1], int(age.flatten()[0])
+    c = log_decay.double().cumsum(2)
+    times = torch.arange(length, device=c.device)
+    at_first = shares.double()[..., (first + times) % width, None] + c
+    # An axis whose last turn lies in this stream has faded since then, any other since before it.
+    since = c[:, :, width:] - c[:, :, :-width]
+    left = torch.cat([at_first[:, :, :width], since], 2) if length > width else at_first
+    axes = torch.arange(width, device=c.device)
+    last = length - 1 - (first + length - 1 - axes) % width
+    restored = c[:, :, -1] - c[:, :, last.clamp_min(0), 0]
+    after = torch.where(last >= 0, restored, shares + c[:, :, -1])
+    return -torch.expm1(left), after
+
+
+def _axes(age: Tensor, k: Tensor) -> Tensor:
+    """Returns the unit vector of each token's axis, [T, F]."""
+    width = k.shape[-1]
+    turn = torch.arange(k.shape[2], device=k.device) + int(age.flatten()[0])
+    return F.one_hot(turn % width, width)
+
+
+def _precise(optimizer: RLS, lost: Tensor | None, *tensors: Tensor) -> list[Tensor]:
+    """Returns the tensors in the precision that the smallest share of the ridge asks for."""
+    left = 1.0 if lost is None else float(1 - lost.detach().amax())
+    safe = optimizer.ridge * left >= SAFE_RIDGE
+    return [z.to(tensors[0].dtype) if safe else z.double() for z in tensors]
+
+
+def _prefixes(
+    q: Tensor,
+    x: Tensor,
+    v: Tensor,
+    log_decay: Tensor | None,
+    start: tuple[Tensor, Tensor],
+    size: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Solves for every prefix of rows x and values v, n of them to a query, read after the last.
+
+    Returns:
+        y, [B, H, T, V], and both sums after the last row.
+    """
+    length, every = q.shape[2], x.shape[2] // q.shape[2]
+    size = max(every, min(size, x.shape[2]) // every * every)
+    q, x, v = split(q, size // every), split(x, size), split(v, size)
+    x_in, v_in, x_out, v_out, keep = x, v, x, v, None
+    if log_decay is not None:
+        c = split(log_decay, size).cumsum(-2)
+        end = c[..., -1:, :]
+        spread, late = (-c / 2).exp(), ((end - c) / 2).exp()
+        x_in, v_in, x_out, v_out = x * spread, v * spread, x * late, v * late
+        keep = end.exp()
+    grams, gram = carry(x_out.mT @ x_out, keep, start[0])
+    moments, moment = carry(x_out.mT @ v_out, keep, start[1])
+    # Both sides of the inverse of each A by the root of A: what follows has no large numbers.
+    root = torch.linalg.cholesky(grams)
+    sides = torch.cat([x_in.mT, q.mT, moments], -1)
+    sides = torch.linalg.solve_triangular(root, sides, upper=False)
+    xs, qs, rs = sides.split([size, size // every, v.shape[-1]], -1)
+    eye = torch.eye(size, dtype=x.dtype, device=x.device)
+    factor = torch.linalg.cholesky(xs.mT @ xs + eye)
+    both = torch.cat([xs.mT @ qs, v_in - xs.mT @ rs], -1)
+    both = torch.linalg.solve_triangular(factor, both, upper=False)
+    w, u = both.split([size // every, v.shape[-1]], -1)
+    seen = lower(size, 0, x, every)
+    y = qs.mT @ rs + w.mT.masked_fill(~seen, 0.0) @ u
+    return join(y, length), gram, moment

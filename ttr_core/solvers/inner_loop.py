@@ -1,0 +1,252 @@
+"""Networks and matrices trained inside the layer, their gradients taken at chunk starts."""
+
+from __future__ import annotations
+
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..functions import LayeredModel, LinearModel, Memory
+from ..functions.neural import Stage
+from ..limits import Estimate, Shape
+from ..losses import Loss
+from ..optimizers import ChunkMomentum, ChunkStart, MiniBatch, MirrorDescent, Optimizer
+from ..optimizers.chunked import Mix, Segment, kept, taken
+from ..spec import Spec, axis
+from ..stream import Stream
+from ..weights import MemorylessWeights
+from .base import Params, Solver, State, memory_formula, recency, start
+
+
+class Gradients(NamedTuple):
+    """The gradients of a segment, each an outer product, stage by stage.
+
+    Args:
+        inputs: what entered the matrix, [B, H, C, F].
+        errors: the slope of the loss after it, [B, H, C, G].
+    """
+
+    inputs: list[Tensor]
+    errors: list[Tensor]
+
+
+class InnerLoop(Solver):
+    r"""Chunk-start gradients in dual form: no token gets a copy of the memory.
+
+    One pass forward and backward at the memory before the chunk gives every gradient as an outer
+    product $h_i \delta_i^\top$; a query then meets each matrix as
+
+    $$x W_t = b_t\, x W_0 + f_t\, x Z_0 - \sum_{i \le t} G_{ti} (x h_i^\top) \delta_i^\top$$
+
+    A mirror is no sum: there each token's dual is formed, [C, F, V] per chunk.
+
+    Source: Learning to (Learn at Test Time): RNNs with Expressive Hidden States (Sun et al.,
+    2024) https://arxiv.org/abs/2407.04620
+    """
+
+    name: ClassVar[str] = "inner_loop"
+    cost: ClassVar[str] = "T (P + C (F + V)) for P weights; T P C and C P memory under a mirror"
+    weights = MemorylessWeights
+    optimizers: ClassVar[tuple[type[Optimizer], ...]] = (ChunkStart,)
+    losses: ClassVar[tuple[type[Loss], ...]] = (Loss,)
+
+    def declines(self, spec: Spec) -> str | None:
+        if not isinstance(spec.function, (LayeredModel, LinearModel)):
+            return f"needs {LayeredModel.phrase}; {spec.function} is not"
+        if spec.weights.per_feature:
+            return f"needs one decay for the whole memory; {spec.weights} has one per feature"
+        return None
+
+    def estimate(self, spec: Spec, shape: Shape) -> Estimate:
+        heads, size = shape.batch * shape.heads, _size(spec)
+        memory = spec.function.memory_size(shape.key_dim, shape.value_dim)
+        mirror = isinstance(spec.optimizer, MirrorDescent)
+        tokens = min(size, shape.length)
+        each = 14.0 + (3 * tokens if mirror else 0)
+        held = 3 * tokens if mirror else 6
+        return Estimate(each * heads * shape.length * memory, 4.0 * held * heads * memory)
+
+    def state_size(self, spec: Spec, shape: Shape) -> int:
+        return _copies(spec) * spec.function.memory_size(shape.key_dim, shape.value_dim)
+
+    def state_formula(self, spec: Spec) -> str:
+        return memory_formula(spec, _copies(spec))
+
+    def run(
+        self, spec: Spec, x: Stream, params: Params, state: State | None
+    ) -> tuple[Tensor, State]:
+        log_decay, importance = recency(spec, x, params)
+        held = _begin(spec, start(spec, x, params)) if state is None else _resumed(state)
+        outputs, first = [], 0
+        while first < x.length:
+            stop = min(x.length, first + _size(spec) - held.position)
+            part = x.tokens(first, stop)
+            decay = None if log_decay is None else log_decay[:, :, first:stop, 0]
+            weight = None if importance is None else importance[:, :, first:stop]
+            y, held = _segment(spec, part, params, held, decay, weight)
+            outputs.append(y)
+            first = stop
+        position = torch.full(x.k.shape[:2], held.position, device=x.k.device)
+        after = kept("at", held.at) | kept("base", held.base) | {"position": position}
+        return torch.cat(outputs, 2), after | ({} if held.move is None else kept("move", held.move))
+
+
+class Held(NamedTuple):
+    """What goes from segment to segment.
+
+    Args:
+        at: the memory at which gradients are taken, [B, H, F, V] each.
+        base: the memory itself, or its dual.
+        move: what drives it beside the gradients; None for zero.
+        position: tokens of the chunk so far.
+    """
+
+    at: Memory
+    base: Memory
+    move: Memory | None
+    position: int
+
+
+def _size(spec: Spec) -> int:
+    assert isinstance(spec.optimizer, ChunkStart)
+    return spec.optimizer.size
+
+
+def _copies(spec: Spec) -> int:
+    """How many memories a state holds: the gradients' place, the memory, and what drives it."""
+    return 3 if isinstance(spec.optimizer, (ChunkMomentum, MiniBatch)) else 2
+
+
+def _place(spec: Spec, base: Memory) -> Memory:
+    return spec.optimizer.mirrored(base) if isinstance(spec.optimizer, MirrorDescent) else base
+
+
+def _begin(spec: Spec, memory: Memory) -> Held:
+    return Held(_place(spec, memory), memory, None, 0)
+
+
+def _resumed(state: State) -> Held:
+    position = int(state["position"].flatten()[0])
+    return Held(taken("at", state), taken("base", state), taken("move", state) or None, position)
+
+
+def _segment(
+    spec: Spec,
+    x: Stream,
+    params: Params,
+    held: Held,
+    log_decay: Tensor | None,
+    importance: Tensor | None,
+) -> tuple[Tensor, Held]:
+    """Answers the queries of a segment, and folds its pairs into the memory."""
+    optimizer, own = spec.optimizer, axis(params, "function")
+    assert isinstance(optimizer, ChunkStart)
+    gradients = _gradients(spec, x, own, held.at, importance)
+    scores = x.k.new_empty(()).expand(*x.k.shape[:2], x.length, x.length)
+    inputs = gradients.inputs[0].shape[-1]
+    learned = axis(params, "optimizer")
+    segment = Segment(held.position, scores, log_decay, x.signals, learned, inputs)
+    plan = optimizer.plan(segment)
+    y = _read(spec, x, own, held, gradients, plan.read)
+    base = _mixed(spec, held, gradients, plan.base)
+    move = None if plan.move is None else _mixed(spec, held, gradients, plan.move)
+    position = held.position + x.length
+    if position < optimizer.size:
+        return y, Held(held.at, base, move, position)
+    return y, Held(_place(spec, base), base, move, 0)
+
+
+def _stages(spec: Spec) -> tuple[Stage, ...]:
+    model = spec.function
+    return model.stages if isinstance(model, LayeredModel) else (Stage("S", None),)
+
+
+def _entered(spec: Spec, x: Tensor, own: Params) -> Tensor:
+    """What the first matrix sees of a key or query."""
+    model = spec.function
+    return model.features(x, own) if isinstance(model, LinearModel) else x
+
+
+def _gradients(
+    spec: Spec, x: Stream, own: Params, at: Memory, importance: Tensor | None
+) -> Gradients:
+    """One pass forward and backward over the keys, by hand, so that training goes through it."""
+    model, stages = spec.function, _stages(spec)
+    inputs = [_entered(spec, x.k, own)]
+    sums: list[Tensor] = []
+    for weight, bias in stages:
+        if sums:
+            assert isinstance(model, LayeredModel)
+            inputs.append(model.between(sums[-1]))
+        z = inputs[-1] @ at[weight]
+        sums.append(z if bias is None else z + at[bias][..., None, :])
+    answer = model.answer(x.k, sums[-1], own) if isinstance(model, LayeredModel) else sums[-1]
+    error = spec.loss.slope(answer, x.v, x.signals)
+    error = error if importance is None else error * importance
+    if isinstance(model, LayeredModel):
+        error = model.pulled_back(sums[-1], error, own)
+    errors = [error]
+    for (weight, _), z in zip(stages[:0:-1], sums[-2::-1], strict=True):
+        assert isinstance(model, LayeredModel)
+        errors.append((errors[-1] @ at[weight].mT) * model.slope(z))
+    return Gradients(inputs, errors[::-1])
+
+
+def _read(spec: Spec, x: Stream, own: Params, held: Held, gradients: Gradients, mix: Mix) -> Tensor:
+    """Answers each query with the memory of its token."""
+    model = spec.function
+    meet = _met_mirrored if isinstance(spec.optimizer, MirrorDescent) else _met
+    z = _entered(spec, x.q, own)
+    for i, (stage, h, error) in enumerate(zip(_stages(spec), *gradients, strict=True)):
+        if i:
+            assert isinstance(model, LayeredModel)
+            z = model.between(z)
+        z = meet(spec, z, stage, held, h, error, mix)
+    return model.answer(x.q, z, own) if isinstance(model, LayeredModel) else z
+
+
+def _met(
+    spec: Spec, z: Tensor, stage: Stage, held: Held, h: Tensor, error: Tensor, mix: Mix
+) -> Tensor:
+    """Returns each row times the matrix of its token, plus its bias: sums, never a matrix."""
+    assert mix.base is not None
+    scores = z @ h.mT
+    total = mix.base[..., None] * (z @ held.base[stage.weight])
+    if held.move is not None and mix.move is not None:
+        total = total + mix.move[..., None] * (z @ held.move[stage.weight])
+    if stage.bias is not None:
+        scores = scores + 1
+        total = total + mix.base[..., None] * held.base[stage.bias][..., None, :]
+        if held.move is not None and mix.move is not None:
+            total = total + mix.move[..., None] * held.move[stage.bias][..., None, :]
+    return total - (scores * mix.gradients) @ error
+
+
+def _met_mirrored(
+    spec: Spec, z: Tensor, stage: Stage, held: Held, h: Tensor, error: Tensor, mix: Mix
+) -> Tensor:
+    """Returns the same under a mirror, which needs the matrix of every token."""
+    assert isinstance(spec.optimizer, MirrorDescent) and mix.base is not None
+    outer = (h[..., :, None] * error[..., None, :]).flatten(-2)  # (B H C FV)
+    steps = (mix.gradients @ outer).unflatten(-1, (h.shape[-1], error.shape[-1]))
+    dual = mix.base[..., None, None] * held.base[stage.weight][:, :, None] - steps
+    y = (z[..., None, :] @ spec.optimizer.mirror(dual))[..., 0, :]
+    if stage.bias is None:
+        return y
+    return y + mix.base[..., None] * held.base[stage.bias][..., None, :] - mix.gradients @ error
+
+
+def _mixed(spec: Spec, held: Held, gradients: Gradients, mix: Mix) -> Memory:
+    """Returns the memory that one row of coefficients makes."""
+    made = {}
+    for (weight, bias), h, error in zip(_stages(spec), *gradients, strict=True):
+        made[weight] = -(h * mix.gradients.mT).mT @ error
+        if bias is not None:
+            made[bias] = -(mix.gradients @ error)[..., 0, :]
+    for share, memory in ((mix.base, held.base), (mix.move, held.move)):
+        if share is not None and memory is not None:
+            for name in made:
+                rank = made[name].dim() - 2
+                made[name] = made[name] + share.view(*share.shape[:2], *[1] * rank) * memory[name]
+    return made

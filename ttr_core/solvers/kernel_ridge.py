@@ -1,0 +1,119 @@
+"""Kernel ridge regression of every causal prefix by one Cholesky factor."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ..errors import Singular
+from ..functions import FeatureModel
+from ..limits import Estimate, Shape
+from ..optimizers import Exact, Optimizer
+from ..spec import Spec
+from ..stream import Stream
+from ..weights import MemorylessWeights
+from .base import Params, Solver, State, inner_products, no_dual, precise, recency
+
+
+class KernelRidge(Solver):
+    r"""Weights without decay x kernel x exact: all prefixes with one factor of the T x T Gram.
+
+    The leading block of a Cholesky factor is the factor of the leading block, so that with
+    importance b and $L L^\top = B^{1/2} \kappa(K, K) B^{1/2} + \lambda I$
+
+    $$Y = \mathrm{tril}\big(\kappa(Q, K) B^{1/2} L^{-\top}\big)\, L^{-1} B^{1/2} V$$
+
+    Later tokens append rows to L and to $L^{-1} B^{1/2} V$, in $T^2$ operations each.
+
+    Source: the leading blocks of Gaussian process regression; the layer is Eq. 43 of Test-time
+    regression (Wang, Shi and Fox, 2025) https://arxiv.org/abs/2501.12352
+    """
+
+    name: ClassVar[str] = "kernel_ridge"
+    cost: ClassVar[str] = "T^3 / 3 + T^2 (K + V), one Cholesky factor"
+    weights = MemorylessWeights
+    function = FeatureModel
+    optimizers: ClassVar[tuple[type[Optimizer], ...]] = (Exact,)
+
+    def declines(self, spec: Spec) -> str | None:
+        assert isinstance(spec.optimizer, Exact) and isinstance(spec.function, FeatureModel)
+        if reason := no_dual(spec.function):
+            return reason
+        if spec.optimizer.ridge == 0:
+            return "needs a ridge above 0"
+        if spec.weights.fades:
+            return "needs weights without decay: under a fixed ridge the prefixes are not nested"
+        return None
+
+    def estimate(self, spec: Spec, shape: Shape) -> Estimate:
+        heads, t = shape.batch * shape.heads, float(shape.length)
+        flops = t**3 * 4 / 3 + 2 * t * t * (2 * shape.key_dim + shape.value_dim)
+        return Estimate(heads * flops, 8.0 * heads * 6 * t * t)
+
+    def state_size(self, spec: Spec, shape: Shape) -> int:
+        return shape.length * (shape.length + shape.key_dim + shape.value_dim + 1)
+
+    def state_formula(self, spec: Spec) -> str:
+        return "T^2 H + 2 T d + T H"
+
+    def run(
+        self, spec: Spec, x: Stream, params: Params, state: State | None
+    ) -> tuple[Tensor, State]:
+        importance = recency(spec, x, params).importance
+        q, k, v = precise(spec, x.q, x.k, x.v)
+        root = torch.ones_like(k[..., :1]) if importance is None else importance.to(k.dtype).sqrt()
+        old = _nothing(k, v) if state is None else state
+
+        def gram(a: Tensor, b: Tensor) -> Tensor:
+            return inner_products(spec, a, b, params)
+
+        half = _substitute(old["L"], old["root"] * gram(old["k"], k) * root.mT)  # (B H T' T)
+        factor = _factor(spec, root * gram(k, k) * root.mT - half.mT @ half)
+        fitted = _substitute(factor, root * v - half.mT @ old["U"])
+        before = _substitute(old["L"], old["root"] * gram(old["k"], q))
+        own = _substitute(factor, root * gram(k, q) - half.mT @ before)
+        y = before.mT @ old["U"] + own.mT.tril() @ fitted
+        after = {
+            "k": torch.cat([old["k"], k], 2),
+            "root": torch.cat([old["root"], root], 2),
+            "U": torch.cat([old["U"], fitted], 2),
+            "L": _bordered(old["L"], half, factor),
+        }
+        return y.to(x.v.dtype), after
+
+
+def _nothing(k: Tensor, v: Tensor) -> State:
+    """The state before the first token."""
+    none = k[:, :, :0]
+    return {"k": none, "root": none[..., :1], "U": v[:, :, :0], "L": none[..., :0]}
+
+
+def _substitute(factor: Tensor, right: Tensor) -> Tensor:
+    return torch.linalg.solve_triangular(factor, right, upper=False)
+
+
+def _factor(spec: Spec, gram: Tensor) -> Tensor:
+    """Returns the Cholesky factor of a Gram matrix with the ridge on its diagonal.
+
+    Raises:
+        Singular: it cannot be factored.
+    """
+    assert isinstance(spec.optimizer, Exact)
+    eye = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
+    factor, failed = torch.linalg.cholesky_ex(gram + spec.optimizer.ridge * eye)
+    if failed.any():
+        raise Singular(
+            f"{spec}: the Gram matrix is singular in {gram.dtype}: the ridge is too small beside "
+            "the kernel. Raise the ridge."
+        )
+    return factor
+
+
+def _bordered(factor: Tensor, half: Tensor, corner: Tensor) -> Tensor:
+    """Returns [[L, 0], [half^T, corner]]."""
+    if not factor.shape[-1]:
+        return corner
+    above = torch.cat([factor, torch.zeros_like(half)], -1)
+    return torch.cat([above, torch.cat([half.mT, corner], -1)], -2)

@@ -1,0 +1,48 @@
+"""Positive definite systems, many at a time, with a gradient that is a solve of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+
+def solve_positive(matrix: Tensor, right: Tensor) -> tuple[Tensor, bool]:
+    """Solves A x = b by a Cholesky factor, [..., N, N] and [..., N, 1] -> [..., N, 1].
+
+    Returns:
+        x, and whether every A could be factored: x means nothing otherwise.
+    """
+    factor, failed = torch.linalg.cholesky_ex(matrix.detach())
+    solved: Tensor = Substitution.apply(matrix, right, factor)
+    return solved, not bool(failed.any())
+
+
+class Substitution(torch.autograd.Function):
+    """A x = b by the Cholesky factor of A, which the backward pass uses again.
+
+    Its gradient is a solve of its own; through the factorization it would cost F^3 five times
+    over, half of a training step.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, matrix: Tensor, right: Tensor, factor: Tensor) -> Tensor:
+        """Returns x, [..., F, 1]; ``factor`` is a constant."""
+        x = _substitute(factor, right)
+        ctx.save_for_backward(factor, x)
+        return x
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        """Returns the gradients of A and b."""
+        factor, x = ctx.saved_tensors
+        right = _substitute(factor, grad)
+        return -right @ x.mT, right, None
+
+
+def _substitute(factor: Tensor, right: Tensor) -> Tensor:
+    half = torch.linalg.solve_triangular(factor, right, upper=False)
+    return torch.linalg.solve_triangular(factor.mT, half, upper=True)

@@ -1,0 +1,125 @@
+"""First axis: how much each past pair counts at each token.
+
+The definition of a choice is `Weights.matrix`: gamma[t, i], zero above the diagonal. Weights
+multiply (``Gate * ExpKernel`` is the forgetting transformer).
+"""
+
+from __future__ import annotations
+
+import abc
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..ingredient import Ingredient
+from ..stream import Signal, Stream
+
+Params = Mapping[str, Tensor]
+
+DECAY = Signal("decay", "scalar", "log_sigmoid", None, -3.0, 0.0, "log of the share kept per token")
+CHANNEL_DECAY = replace(DECAY, width="feature", help="log of the share kept, per feature")
+IMPORTANCE = Signal(
+    "importance", "scalar", "sigmoid", 0.5, 0.01, 1.0, "weight with which the pair is written"
+)
+
+
+class Recency(NamedTuple):
+    """Memoryless weights, token by token; None where a factor is 1 everywhere.
+
+    Args:
+        log_decay: log of what is kept of the past at each token, [B, H, T, 1 or F], <= 0.
+        importance: weight of each token's own pair, [B, H, T, 1], > 0.
+    """
+
+    log_decay: Tensor | None
+    importance: Tensor | None
+
+
+class Weights(Ingredient):
+    """A family of regression weights."""
+
+    family: ClassVar[str] = "weights"
+    phrase: ClassVar[str] = "regression weights"
+
+    @abc.abstractmethod
+    def matrix(self, x: Stream, params: Params) -> Tensor:
+        """Returns gamma[t, i], [B, H, Tq, T, w] with w = 1 or F; zero where i > t."""
+
+    @property
+    def per_feature(self) -> bool:
+        """Whether there is one weight per feature rather than one per pair."""
+        return any(signal.width == "feature" for signal in self.signals)
+
+    @property
+    def fades(self) -> bool:
+        """Whether a pair ever counts less because it is older."""
+        return False
+
+    @property
+    def reach(self) -> int | None:
+        """How many of the newest pairs may count; None for all."""
+        return None
+
+    def factors(self) -> tuple[Weights, ...]:
+        """Returns what the weights are a product of; themselves unless they are a product."""
+        return (self,)
+
+    def __mul__(self, other: Weights) -> Weights:
+        """Returns the product, factors in canonical order."""
+        from .products import product
+
+        return product((*self.factors(), *other.factors()))
+
+
+class PositiveWeights(Weights):
+    """Trait: weights that are positive, given by their logarithm."""
+
+    phrase: ClassVar[str] = "positive"
+
+    @abc.abstractmethod
+    def log_matrix(self, x: Stream, params: Params) -> Tensor:
+        """Returns log gamma[t, i], [B, H, Tq, T, w]; -inf where i > t."""
+
+    def matrix(self, x: Stream, params: Params) -> Tensor:
+        return self.log_matrix(x, params).exp()
+
+
+class MemorylessWeights(PositiveWeights):
+    r"""Trait: $\gamma_i^{(t)} = b_i \prod_{j=i+1}^{t} a_j$, so a running state carries the past."""
+
+    phrase: ClassVar[str] = "memoryless, a product of per-token decays"
+
+    @property
+    def fades(self) -> bool:
+        return True
+
+    @abc.abstractmethod
+    def recency(self, x: Stream, params: Params) -> Recency:
+        """Returns the per-token decays and importances."""
+
+    def log_matrix(self, x: Stream, params: Params) -> Tensor:
+        log_decay, importance = self.recency(x, params)
+        ones = torch.zeros_like(x.k[..., :1])
+        total = (ones if log_decay is None else log_decay).cumsum(2)
+        rows = total[:, :, total.shape[2] - x.q.shape[2] :]
+        log = rows[:, :, :, None] - total[:, :, None]
+        if importance is not None:
+            log = log + importance.log()[:, :, None]
+        return log.masked_fill(future(x)[..., None], -math.inf)
+
+
+def future(x: Stream) -> Tensor:
+    """Returns where key i lies after query t, [Tq, T]; queries are the last tokens."""
+    queries, keys = x.q.shape[2], x.k.shape[2]
+    ones = torch.ones(queries, keys, dtype=torch.bool, device=x.k.device)
+    return ones.triu(keys - queries + 1)
+
+
+def constant_signal(value: Tensor, x: Stream) -> Tensor:
+    """Spreads one number per head, [H], over the tokens of a stream, [B, H, T, 1]."""
+    shape = (x.k.shape[0], value.shape[0], x.k.shape[2], 1)
+    return value.to(x.k.dtype)[None, :, None, None].expand(shape)

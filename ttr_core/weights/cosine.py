@@ -1,0 +1,64 @@
+"""Weights that turn with the distance of a pair."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor
+
+from ..ingredient import option
+from ..stream import Stream
+from .base import Params, Weights, future
+
+if TYPE_CHECKING:
+    from ..spec import Spec
+
+
+@dataclass(frozen=True)
+class Cosine(Weights):
+    r"""Pairs count by the cosine of their distance (cosFormer).
+
+    $$\gamma_i^{(t)} = \cos\left(\frac{\pi}{2} \cdot \frac{t - i}{M}\right)$$
+
+    Near pairs count most, those M tokens back not at all, and those beyond negatively: take M at
+    least as long as the sequences. It is no product of one factor per token, yet two numbers that
+    rotate carry it. Of signed weights only one step is defined: a least-squares fit under them
+    need not have a minimum.
+
+    Args:
+        length: M, in tokens.
+
+    Reference: cosFormer: Rethinking Softmax in Attention (Qin et al., 2022)
+    https://arxiv.org/abs/2202.08791
+
+    Deviation: M is fixed. The authors' code takes the length of the current sequence, so that its
+    outputs change with what comes later, and it cannot decode.
+    """
+
+    length: int = option(512, "distance at which a pair counts nothing: M, tokens", 1, 1 << 20)
+    notation: ClassVar[str] = r"\cos(\tfrac{\pi}{2} (t - i) / M)"
+
+    @property
+    def rate(self) -> float:
+        """The angle per token."""
+        return math.pi / 2 / self.length
+
+    def matrix(self, x: Stream, params: Params) -> Tensor:
+        queries, keys = x.q.shape[2], x.k.shape[2]
+        place = torch.arange(keys, dtype=torch.float64, device=x.k.device)
+        distance = place[keys - queries :, None] - place
+        gamma = torch.cos(self.rate * distance).masked_fill(future(x), 0.0)
+        return gamma.to(x.k.dtype)[None, None, :, :, None]
+
+    def objection(self, spec: Spec) -> str | None:
+        from ..optimizers import OneStep
+
+        if not isinstance(spec.optimizer, OneStep):
+            return (
+                f"{self.name} weighs pairs of more than {self.length} tokens apart negatively, and "
+                f"{spec.optimizer} has no fit to negative weights: it needs the optimizer OneStep."
+            )
+        return super().objection(spec)

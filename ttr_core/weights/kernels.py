@@ -1,0 +1,43 @@
+"""Weights that compare a key with the query."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from ..ingredient import option
+from ..stream import Stream
+from .base import Params, PositiveWeights, future
+
+
+@dataclass(frozen=True)
+class ExpKernel(PositiveWeights):
+    r"""Pairs count by how well their key matches the query.
+
+    $$\gamma_i^{(t)} = \exp(s\, q_t^\top k_i)$$
+
+    With a constant fitted to them this is softmax attention. On unit keys it is a Gaussian
+    kernel of bandwidth $s^{-1/2}$; at $s = 1/\sqrt{K}$ it is then nearly uniform, so the scale
+    matters more than any other setting.
+
+    Args:
+        scale: s; None takes $1/\sqrt{K}$.
+
+    Reference: Attention Is All You Need (Vaswani et al., 2017) https://arxiv.org/abs/1706.03762
+    """
+
+    scale: float | None = option(
+        None, "sharpness of the kernel; none: 1 / sqrt(K)", low=0.0, high=1000.0
+    )
+    notation: ClassVar[str] = r"\exp(s\,q_t^\top k_i)"
+
+    def logit_scale(self, key_dim: int) -> float:
+        """Returns s for keys of this size."""
+        return key_dim**-0.5 if self.scale is None else self.scale
+
+    def log_matrix(self, x: Stream, params: Params) -> Tensor:
+        logits = x.q @ x.k.mT * self.logit_scale(x.key_dim)
+        return logits.masked_fill(future(x), -math.inf)[..., None]

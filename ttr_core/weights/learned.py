@@ -1,0 +1,57 @@
+"""Decays that training sets, fixed in time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ..errors import RequestError
+from ..ingredient import option
+from ..stream import Stream
+from .base import MemorylessWeights, Params, Recency, constant_signal
+
+
+@dataclass(frozen=True)
+class LearnedDecay(MemorylessWeights):
+    r"""The past fades at a rate per head that is learned and the same at every token.
+
+    $$\gamma_i^{(t)} = \gamma^{t-i}, \qquad \log \gamma = -e^{\nu}$$
+
+    The modulus of the LRU's eigenvalues: right where the rate of change belongs to the data and
+    not to the token. At first $\gamma^2$ is spread evenly over the heads between ``low`` and
+    ``high``, squared. Learned: nu, one number per head.
+
+    Args:
+        low: smallest share kept per token at first, in [0, 1).
+        high: largest share kept per token at first, in (0, 1], above ``low``.
+
+    Reference: Resurrecting Recurrent Neural Networks for Long Sequences (Orvieto et al., 2023)
+    https://arxiv.org/abs/2303.06349
+
+    Deviation: gamma^2 is at the midpoints of equal parts, where the paper draws it at random.
+    """
+
+    low: float = option(0.0, "smallest share kept per token at first", low=0.0, high=1.0)
+    high: float = option(1.0, "largest share kept per token at first", low=0.0, high=1.0)
+    notation: ClassVar[str] = r"\gamma^{t-i}"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.low >= self.high:
+            raise RequestError(
+                f"LearnedDecay spreads its heads from low={self.low:g} to high={self.high:g}; low "
+                "must be less than high."
+            )
+
+    def parameters(self, key_dim: int, value_dim: int, heads: int) -> dict[str, Tensor]:
+        share = (torch.arange(heads, dtype=torch.float64) + 0.5) / heads
+        square = self.low**2 + share * (self.high**2 - self.low**2)
+        return {"nu": torch.log(-0.5 * torch.log(square)).float().requires_grad_()}
+
+    def recency(self, x: Stream, params: Params) -> Recency:
+        nu = params["nu"]
+        precise = torch.promote_types(nu.dtype, x.k.dtype)
+        return Recency(constant_signal(-nu.to(precise).exp(), x), None)

@@ -1,0 +1,153 @@
+"""Weights that a running state can carry: decays, gates, importance."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ..ingredient import option
+from ..stream import Signal, Stream
+from .base import (
+    CHANNEL_DECAY,
+    DECAY,
+    IMPORTANCE,
+    MemorylessWeights,
+    Params,
+    Recency,
+    constant_signal,
+)
+
+
+@dataclass(frozen=True)
+class Uniform(MemorylessWeights):
+    r"""Every past pair counts the same.
+
+    $$\gamma_i^{(t)} = 1$$
+
+    Nothing is forgotten: right for a stationary relation between keys and values, wrong when
+    it changes.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> str(ttr.Spec.parse("Uniform | Linear | Hebbian"))
+        'Uniform | Linear | Hebbian'
+    """
+
+    notation: ClassVar[str] = "1"
+
+    @property
+    def fades(self) -> bool:
+        return False
+
+    def recency(self, x: Stream, params: Params) -> Recency:
+        return Recency(None, None)
+
+
+@dataclass(frozen=True)
+class Decay(MemorylessWeights):
+    r"""The past fades at a fixed rate per head.
+
+    $$\gamma_i^{(t)} = \gamma^{t-i}$$
+
+    Args:
+        gamma: share kept per token, in (0, 1]; None takes RetNet's $1 - 2^{-5-h}$ for head h.
+
+    Reference: Retentive Network: A Successor to Transformer for Large Language Models (Sun et
+    al., 2023) https://arxiv.org/abs/2307.08621
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> str(ttr.Spec.parse("Decay(gamma=0.9) | Linear | Hebbian"))
+        'Decay(gamma=0.9) | Linear | Hebbian'
+    """
+
+    gamma: float | None = option(
+        None, "share kept per token; none: RetNet's 1 - 2^(-5-h) for head h", low=1e-6, high=1.0
+    )
+    notation: ClassVar[str] = r"\gamma^{t-i}"
+
+    def parameters(self, key_dim: int, value_dim: int, heads: int) -> dict[str, Tensor]:
+        # In float64: an error of a logarithm grows with the length of the sequence.
+        head = torch.arange(heads, dtype=torch.float64)
+        if self.gamma is not None:
+            return {"log_decay": torch.full_like(head, math.log(self.gamma))}
+        return {"log_decay": torch.log1p(-(2.0 ** -(5.0 + head)))}
+
+    def recency(self, x: Stream, params: Params) -> Recency:
+        return Recency(constant_signal(params["log_decay"], x), None)
+
+
+@dataclass(frozen=True)
+class Gate(MemorylessWeights):
+    r"""The past fades by a share that each token chooses.
+
+    $$\gamma_i^{(t)} = \prod_{j=i+1}^{t} a_j, \qquad a_j \in (0, 1]$$
+
+    The forget gate of Mamba-2, Gated DeltaNet and the forgetting transformer. Signal ``decay``:
+    $\log a_j$, one per token and head.
+
+    Reference: Transformers are SSMs (Dao and Gu, 2024) https://arxiv.org/abs/2405.21060
+    """
+
+    notation: ClassVar[str] = r"\prod_{j=i+1}^{t} a_j"
+
+    @property
+    def signals(self) -> tuple[Signal, ...]:
+        return (DECAY,)
+
+    def recency(self, x: Stream, params: Params) -> Recency:
+        return Recency(x.signals["decay"], None)
+
+
+@dataclass(frozen=True)
+class ChannelGate(MemorylessWeights):
+    r"""Each feature of the keys fades by a share of its own.
+
+    $$\gamma_i^{(t)} = \prod_{j=i+1}^{t} a_j, \qquad a_j \in (0, 1]^F$$
+
+    A vector is no regression weight: it stands for keys that decay, $k_i^{(t)} = \gamma_i^{(t)}
+    \circ \phi(k_i)$, with values that do not. Signal ``decay``: $\log a_j$, F per token and head.
+
+    Reference: Gated Linear Attention Transformers with Hardware-Efficient Training (Yang et
+    al., 2023) https://arxiv.org/abs/2312.06635
+    """
+
+    notation: ClassVar[str] = r"\prod_{j=i+1}^{t} a_j \in (0,1]^F"
+
+    @property
+    def signals(self) -> tuple[Signal, ...]:
+        return (CHANNEL_DECAY,)
+
+    def recency(self, x: Stream, params: Params) -> Recency:
+        return Recency(x.signals["decay"], None)
+
+
+@dataclass(frozen=True)
+class Importance(MemorylessWeights):
+    r"""Each pair counts by a weight that it brings along.
+
+    $$\gamma_i^{(t)} = b_i, \qquad b_i > 0$$
+
+    The input gate (mLSTM, Mamba's $\Delta$, MesaNet's $\beta$). Signal ``importance``: $b_i$,
+    one per token and head.
+
+    Reference: xLSTM: Extended Long Short-Term Memory (Beck et al., 2024)
+    https://arxiv.org/abs/2405.04517
+    """
+
+    notation: ClassVar[str] = "b_i"
+
+    @property
+    def signals(self) -> tuple[Signal, ...]:
+        return (IMPORTANCE,)
+
+    @property
+    def fades(self) -> bool:
+        return False
+
+    def recency(self, x: Stream, params: Params) -> Recency:
+        return Recency(None, x.signals["importance"])

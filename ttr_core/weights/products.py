@@ -1,0 +1,141 @@
+"""Weights multiplied: memoryless factors stay memoryless, a kernel makes the rest kernels."""
+
+from __future__ import annotations
+
+import abc
+import math
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from torch import Tensor
+
+from ..errors import RequestError
+from ..stream import Signal, Stream
+from .base import MemorylessWeights, Params, PositiveWeights, Recency, Weights
+from .memoryless import Uniform
+
+Part = TypeVar("Part", bound=Weights)
+
+
+@dataclass(frozen=True)
+class Multiplied(PositiveWeights, abc.ABC):
+    """Weights that are a product of others; written ``A * B``."""
+
+    parts: tuple[PositiveWeights, ...]
+
+    @classmethod
+    def listed(cls) -> bool:
+        return False
+
+    @property
+    def fades(self) -> bool:
+        return any(part.fades for part in self.parts)
+
+    def factors(self) -> tuple[Weights, ...]:
+        return self.parts
+
+    @property
+    def signals(self) -> tuple[Signal, ...]:
+        return tuple(
+            replace(signal, name=name)
+            for part, names in zip(self.parts, _names(self.parts), strict=True)
+            for signal, name in zip(part.signals, names, strict=True)
+        )
+
+    @property
+    def reach(self) -> int | None:
+        return min((r for part in self.parts if (r := part.reach) is not None), default=None)
+
+    def parameters(self, key_dim: int, value_dim: int, heads: int) -> dict[str, Tensor]:
+        each = [part.parameters(key_dim, value_dim, heads) for part in self.parts]
+        return {f"{i}.{name}": value for i, own in enumerate(each) for name, value in own.items()}
+
+    def text(self, expanded: bool = False) -> str:
+        return " * ".join(part.text(expanded) for part in self.parts)
+
+
+@dataclass(frozen=True)
+class Product(Multiplied):
+    """Positive weights multiplied, at least one of them a kernel."""
+
+    def log_matrix(self, x: Stream, params: Params) -> Tensor:
+        views = _views(self.parts, x, params)
+        first, *rest = [part.log_matrix(view, own) for part, view, own in views]
+        for log in rest:
+            first = first + log
+        return first
+
+
+@dataclass(frozen=True)
+class MemorylessProduct(Multiplied, MemorylessWeights):
+    """Memoryless weights multiplied, which stay memoryless."""
+
+    def recency(self, x: Stream, params: Params) -> Recency:
+        memoryless = tuple(part for part in self.parts if isinstance(part, MemorylessWeights))
+        each = [part.recency(view, own) for part, view, own in _views(memoryless, x, params)]
+        decays = [r.log_decay for r in each if r.log_decay is not None]
+        weights = [r.importance for r in each if r.importance is not None]
+        log_decay = sum(decays[1:], decays[0]) if decays else None
+        return Recency(log_decay, math.prod(weights[1:], start=weights[0]) if weights else None)
+
+
+LISTED_PRODUCTS: tuple[str, ...] = (
+    "Gate * Importance",
+    "ChannelGate * Importance",
+    "Decay * ExpKernel",
+    "Gate * ExpKernel",
+    "Importance * ExpKernel",
+)
+"""The products that the grid lists; any other can be written."""
+
+MAX_FACTORS = 6
+
+
+def product(parts: tuple[Weights, ...]) -> Weights:
+    """Multiplies weights; memoryless factors first, then kernels, each by name.
+
+    Raises:
+        RequestError: a factor that is not positive, or more factors than anyone needs.
+    """
+    positive = [part for part in parts if isinstance(part, PositiveWeights)]
+    if len(positive) < len(parts):
+        odd = next(part for part in parts if not isinstance(part, PositiveWeights))
+        raise RequestError(f"{odd} does not multiply: only positive weights do.")
+    if len(parts) > MAX_FACTORS:
+        raise RequestError(f"{len(parts)} factors of weights; write at most {MAX_FACTORS}.")
+    order = sorted(positive, key=lambda p: (not isinstance(p, MemorylessWeights), str(p)))
+    kept = [p for p in order if not isinstance(p, Uniform)] or order[:1]
+    if len(kept) == 1:
+        return kept[0]
+    memoryless = [p for p in kept if isinstance(p, MemorylessWeights)]
+    if len(memoryless) == len(kept):
+        return MemorylessProduct(tuple(memoryless))
+    return Product(tuple(kept))
+
+
+def _names(parts: tuple[Weights, ...]) -> list[list[str]]:
+    """Names of the factors' signals within the product: repeated ones are numbered from 1."""
+    seen: dict[str, int] = {}
+    names = []
+    for part in parts:
+        own = []
+        for signal in part.signals:
+            count = seen.get(signal.name, 0)
+            seen[signal.name] = count + 1
+            own.append(f"{signal.name}.{count}" if count else signal.name)
+        names.append(own)
+    return names
+
+
+def _views(
+    parts: tuple[Part, ...], x: Stream, params: Params
+) -> list[tuple[Part, Stream, dict[str, Tensor]]]:
+    """Each factor with the stream and parameters under the names it knows."""
+    views = []
+    for index, (part, names) in enumerate(zip(parts, _names(parts), strict=True)):
+        pairs = zip(part.signals, names, strict=True)
+        own_signals = {signal.name: x.signals[name] for signal, name in pairs}
+        prefix = f"{index}."
+        own = {n[len(prefix) :]: p for n, p in params.items() if n.startswith(prefix)}
+        views.append((part, replace(x, signals=own_signals), own))
+    return views

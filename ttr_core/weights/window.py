@@ -1,0 +1,46 @@
+"""Weights that end some tokens back."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ..ingredient import option
+from ..stream import Stream
+from .base import Params, PositiveWeights, future
+
+
+@dataclass(frozen=True)
+class Window(PositiveWeights):
+    r"""The newest pairs count, all others do not.
+
+    $$\gamma_i^{(t)} = 1 \text{ if } t - i < n, \text{ else } 0$$
+
+    Under a kernel sliding-window attention: ``Window * ExpKernel``. What leaves the window leaves
+    the fit at once and wholly, where a decay fades it; no running state can do that, so that the
+    pairs of the window are kept.
+
+    Args:
+        size: n, the newest pairs that count, the token's own among them.
+
+    Reference: Longformer: The Long-Document Transformer (Beltagy et al., 2020)
+    https://arxiv.org/abs/2004.05150
+    """
+
+    size: int = option(16, "newest pairs that count, the token's own among them", 1, 1 << 20)
+    notation: ClassVar[str] = r"\mathbf{1}[t - i < n]"
+
+    @property
+    def reach(self) -> int | None:
+        return self.size
+
+    def log_matrix(self, x: Stream, params: Params) -> Tensor:
+        hidden = future(x)
+        # Pair i is too old for the query at t if it lies before the pairs of the query at t - n.
+        older = torch.ones_like(hidden).tril(x.k.shape[2] - x.q.shape[2] - self.size)
+        log = x.k.new_zeros(hidden.shape).masked_fill(hidden | older, -math.inf)
+        return log.expand(*x.k.shape[:2], *log.shape)[..., None]
