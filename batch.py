@@ -8,19 +8,17 @@ to standard output; progress and messages go to standard error.
 from __future__ import annotations
 
 import signal
-import sys
-from collections.abc import Iterable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from experiments_db.jobs import Job
+from batch_screen import follow, print_json, print_table, say, show_run
+from batch_sweep import checking, show_plan, show_sweep, watch
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -37,8 +35,6 @@ Db = Annotated[
     typer.Option("--db", metavar="FILE", help="The store; default: TTR_DB, then TTR_HOME."),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
-PIPE_WIDTH = 200
-LINE_SECONDS = 5.0
 
 
 class Exit(IntEnum):
@@ -77,9 +73,9 @@ def layers(json: Json = False) -> None:
 
         rows = catalog.layers()
         if json:
-            _print_json(rows)
+            print_json(rows)
         else:
-            _print_table(map(catalog.cited, rows), catalog.LAYER_COLUMNS)
+            print_table(map(catalog.cited, rows), catalog.LAYER_COLUMNS)
 
 
 @app.command()
@@ -90,9 +86,9 @@ def grid(json: Json = False) -> None:
 
         rows = catalog.grid()
         if json:
-            _print_json(rows)
+            print_json(rows)
         else:
-            _print_table(rows, catalog.GRID_COLUMNS)
+            print_table(rows, catalog.GRID_COLUMNS)
 
 
 @app.command()
@@ -136,15 +132,58 @@ def run(
             supervisor.warm()
             experiment = plan.request(layer, spec, task, frame, set_ or (), seed, device)
             job = supervisor.start(experiment, tags=tag or (), fresh=fresh)
-            stopped = _follow(job)
+            stopped = follow(job)
         if note and job.run_id is not None:
             opened.set_note([job.run_id], note)
-        _report(opened, job, json)
+        show_run(opened, job, json)
         if job.existing is not None and (tag or note):
-            _say("Its tags and its note are left as they were.")
+            say("Its tags and its note are left as they were.")
     if stopped:
         raise typer.Exit(Exit.STOPPED)
     if job.status == "failed":
+        raise typer.Exit(Exit.FAILED)
+
+
+@app.command()
+def sweep(
+    file: Annotated[Path, typer.Argument(metavar="PLAN.yaml", help="See docs/sweeps.md.")],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=A,B,C", help="Replace what the plan says."),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, max=256, metavar="N", help="Runs side by side; default: one a core."),
+    ] = None,
+    executor: Annotated[str, typer.Option(metavar="local|ray", help="Who runs.")] = "local",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the runs and an estimate; run nothing.")
+    ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Run also what the store holds already.")
+    ] = False,
+    db: Db = None,
+    json: Json = False,
+) -> None:
+    """Run every combination that a plan lists; the same command resumes."""
+    with door():
+        from experiments_db import store, sweeps
+
+        sweeps.check_executor(executor)
+        opened = store.open_store(db)
+        plan, source = sweeps.load(file, set_ or ())
+        work = sweeps.expanded(plan, source, checking())
+        ahead = sweeps.preview(opened, work, jobs, fresh)
+        if dry_run:
+            show_plan(ahead, json)
+            return
+        starting = sweeps.started(opened, ahead, plan.tags, fresh)
+        with starting as (swept, kill), _stoppable(kill) as stop:
+            failures = watch(swept, stop.is_set, json)
+        show_sweep(opened, swept, work, failures, json)
+    if swept.stopped:
+        raise typer.Exit(Exit.STOPPED)
+    if failures:
         raise typer.Exit(Exit.FAILED)
 
 
@@ -159,7 +198,7 @@ def runs(
     ] = False,
     output: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write .csv, .parquet, .json or .md instead."),
+        typer.Option(metavar="FILE", help="Write .csv, .parquet, .json, .md or .tex instead."),
     ] = None,
     archived: Annotated[bool, typer.Option("--archived", help="Include archived runs.")] = False,
     db: Db = None,
@@ -170,17 +209,16 @@ def runs(
         from experiments_db import documents, export, listing, store
 
         target = None if output is None else listing.output_path(output)
-        frame = listing.runs(store.open_store(db), where, archived)
-        if group:
-            frame = documents.grouped(frame)
+        ask = listing.groups if group else listing.runs
+        frame = ask(store.open_store(db), where, archived, flat=target is not None)
         if target is not None:
-            _say(f"{len(frame)} rows written to {export.write(frame, target)}.")
+            say(f"{len(frame)} rows written to {export.write(frame, target)}.")
         if json:
-            _print_json(documents.rows(frame))
+            print_json(documents.rows(frame))
         elif target is None:
-            _say(f"{len(frame)} {'configurations' if group else 'runs'}")
+            say(f"{len(frame)} {'configurations' if group else 'runs'}")
             columns = listing.GROUP_COLUMNS if group else listing.RUN_COLUMNS
-            _print_table(documents.rows(frame), [c for c in columns if c in frame.columns])
+            print_table(documents.rows(frame), [c for c in columns if c in frame.columns])
 
 
 @app.command()
@@ -189,13 +227,13 @@ def bench(json: Json = False) -> None:
     with door():
         from ttr_core import bench as measure
 
-        result = measure.run(lambda done, total, what: _say(f"{done} of {total}: {what}"))
+        result = measure.run(lambda done, total, what: say(f"{done} of {total}: {what}"))
         if json:
-            _print_json(result)
+            print_json(result)
             return
         for name, value in result["machine"].items():
             typer.echo(f"{name}: {value}")
-        _print_table(result["rows"], tuple(result["rows"][0]))
+        print_table(result["rows"], tuple(result["rows"][0]))
 
 
 @app.command()
@@ -208,7 +246,7 @@ def backup(
     with door():
         from experiments_db import backup, store
 
-        _say(f"The store is copied to {backup.backup(store.open_store(db), file, overwrite)}.")
+        say(f"The store is copied to {backup.backup(store.open_store(db), file, overwrite)}.")
 
 
 @app.command()
@@ -223,7 +261,20 @@ def restore(
 
         opened = store.open_store(db)
         backup.restore(file, opened, overwrite)
-        _say(f"{opened.path} is restored from {file}.")
+        say(f"{opened.path} is restored from {file}.")
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Another store, or a backup.")],
+    db: Db = None,
+) -> None:
+    """Add the runs of another store that this one lacks."""
+    with door():
+        from experiments_db import backup, store
+
+        opened = store.open_store(db)
+        say(f"{backup.import_runs(opened, file)} runs added to {opened.path}.")
 
 
 @app.command()
@@ -239,10 +290,10 @@ def delete(
         opened = store.open_store(db)
         found = listing.existing(opened, run_ids)
         for row in found:
-            _say(f"{row['run_id']}  {row['status']}  {row['layer'] or row['spec']}  {row['task']}")
+            say(f"{row['run_id']}  {row['status']}  {row['layer'] or row['spec']}  {row['task']}")
         if not yes:
             typer.confirm(f"Delete {len(found)} runs for good?", abort=True, err=True)
-        _say(f"{opened.delete([row['run_id'] for row in found])} runs deleted.")
+        say(f"{opened.delete([row['run_id'] for row in found])} runs deleted.")
 
 
 @app.command()
@@ -256,80 +307,14 @@ def doctor(db: Db = None, json: Json = False) -> None:
         machine = {**documents.machine(), "device": resolve_device("auto"), "threads_per_run": 1}
         report = {"versions": documents.versions(), "machine": machine, "store": health}
         if json:
-            _print_json(report)
+            print_json(report)
         else:
             typer.echo(documents.outline(report))
     if health["problem"] is not None:
         _complain(health["problem"], Exit.FAILED)
 
 
-# ---- a run on the screen
-
-
-def _follow(job: Job) -> bool:
-    """Shows a job's progress until it ends; returns whether somebody stopped it."""
-    try:
-        if sys.stderr.isatty():
-            _draw(job)
-        else:
-            _tell(job)
-    except KeyboardInterrupt:
-        job.cancel()
-        job.wait(10)
-        return True
-    return False
-
-
-def _draw(job: Job) -> None:
-    from rich import progress as rich
-
-    columns = (
-        rich.TextColumn("{task.description}"), rich.BarColumn(), rich.MofNCompleteColumn(),
-        rich.TextColumn("{task.fields[measured]}"), rich.TextColumn("{task.fields[left]}"),
-    )  # fmt: skip
-    with rich.Progress(*columns, console=_console(), transient=True) as bar:
-        task = bar.add_task("starting", total=None, measured="", left="")
-        while not job.wait(0.2):
-            now = job.snapshot()
-            bar.update(
-                task,
-                description=now.status,
-                total=now.steps or None,
-                completed=now.step,
-                measured=now.measured,
-                left=now.timed,
-            )
-
-
-def _tell(job: Job) -> None:
-    told = 0
-    while not job.wait(LINE_SECONDS):
-        now = job.snapshot()
-        if now.step != told:
-            told = now.step
-            _say(f"step {now.step}/{now.steps}  {now.measured}  {now.timed}")
-
-
-def _report(opened: Any, job: Job, json: bool) -> None:
-    """Prints the run as the store has it, or what is known of one that never got there."""
-    from experiments_db import documents, queries
-
-    run_id = job.run_id or job.existing
-    row = queries.run(opened, run_id) if run_id is not None else None
-    if row is None:
-        _say(f"The run {job.status}: {job.message or 'it never started.'}")
-        if json:
-            _print_json(documents.unrecorded(job))
-        return
-    document = {**documents.run_document(row), "existing": job.existing is not None}
-    if job.existing is not None:
-        _say(f"This run is in the store ({row['status']}); --fresh runs it again.")
-    if json:
-        _print_json(document)
-    else:
-        typer.echo(documents.summary(document, opened.path))
-    if job.status == "failed":
-        _say(f"The run failed. {job.error}")
+# ---- how a command ends
 
 
 @contextmanager
@@ -342,52 +327,26 @@ def _terminated() -> Iterator[None]:
         signal.signal(signal.SIGTERM, previous)
 
 
-# ---- printing
+@contextmanager
+def _stoppable(kill: Callable[[], None]) -> Iterator[threading.Event]:
+    """Turns Ctrl-C, and a request to terminate, into an event; the second one kills."""
+    stop = threading.Event()
 
+    def ask(number: int, frame: Any) -> None:
+        if stop.is_set():
+            kill()
+        stop.set()  # nothing is printed here: the signal may have come in the middle of a print
 
-def _print_json(document: Any) -> None:
-    from experiments_db import documents
-
-    typer.echo(documents.dumped(document))
-
-
-def _print_table(rows: Iterable[Mapping[str, Any]], columns: Iterable[str]) -> None:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    names = tuple(columns)
-    for name in names:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*(_cell(row.get(name)) for name in names))
-    _console(stderr=False).print(table)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, (list, tuple)):
-        return ", ".join(_cell(item) for item in value)
-    return str(value)
-
-
-def _console(stderr: bool = True) -> Console:
-    """Returns a console that takes no text for markup."""
-    from rich.console import Console
-
-    out = sys.stderr if stderr else sys.stdout
-    width = None if out.isatty() else PIPE_WIDTH
-    return Console(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
-
-
-def _say(text: str) -> None:
-    typer.echo(text, err=True)
+    previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def _complain(text: str, code: Exit) -> None:
-    _say(text)
+    say(text)
     raise typer.Exit(code)
 
 

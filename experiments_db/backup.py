@@ -117,6 +117,10 @@ def _merge(connection: duckdb.DuckDBPyConnection) -> int:
             f"INSERT INTO store.{table} BY NAME "
             f"SELECT * FROM source.{table} WHERE run_id IN (SELECT run_id FROM {new})"
         )
+    connection.execute(
+        "INSERT INTO store.configs SELECT * FROM source.configs "
+        "WHERE config_group NOT IN (SELECT config_group FROM store.configs)"
+    )
     connection.execute("DELETE FROM store.live WHERE run_id IN (SELECT run_id FROM new_results)")
     connection.commit()
     return connection.table("new_runs").shape[0]

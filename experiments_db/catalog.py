@@ -40,7 +40,7 @@ def _layer(entry: Published) -> dict[str, Any]:
         "frame": _frame(entry.frame),
         "deviation": entry.deviation,
         "evidence": entry.evidence,
-        "state_size": ttr.describe(entry.spec).state_size,
+        "state_size": entry.state_size,
         "solver": _solver(entry.spec),
     }
 

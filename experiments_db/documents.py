@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 PACKAGES = ("torch", "duckdb", "pandas", "numpy", "streamlit", "ray")
 MEASURES = ("accuracy", "error", "loss")
-IDENTITY = ("layer", "spec", "frame", "task", "device", "protocol")
 JSON_COLUMNS = ("config", "accuracy_by", "lrs_tried", "versions", "environment", "metrics", "tags")
-COMPLETE = ("finished", "diverged")
 
 
 def dumped(document: Any) -> str:
@@ -63,41 +61,6 @@ def _parsed(name: str, value: Any) -> Any:
     if name in JSON_COLUMNS and isinstance(value, str):
         return json.loads(value)
     return plain(value)
-
-
-def grouped(frame: pd.DataFrame) -> pd.DataFrame:
-    """Returns complete runs grouped by everything in their configuration but the seed.
-
-    For each of accuracy, error and loss there are its mean, standard deviation (of the sample),
-    smallest and largest value; ``n`` counts the runs and ``seeds`` names them.
-    """
-    complete = frame[frame["status"].isin(COMPLETE)].copy()
-    complete["group"] = [_without_seed(config) for config in complete["config"]]
-    groups = [_group(members) for _, members in complete.groupby("group", sort=False)]
-    return pd.DataFrame(groups, columns=None if groups else ["n", *IDENTITY])
-
-
-def _without_seed(config: Any) -> str:
-    values = json.loads(config) if isinstance(config, str) else dict(config)
-    values.pop("seed", None)
-    return json.dumps(values, sort_keys=True)
-
-
-def _group(members: pd.DataFrame) -> dict[str, Any]:
-    first = members.iloc[0]
-    row: dict[str, Any] = {name: first[name] for name in IDENTITY}
-    row["n"] = len(members)
-    row["diverged"] = int((members["status"] == "diverged").sum())
-    row["seeds"] = sorted(int(seed) for seed in members["seed"])
-    for measure in MEASURES:
-        values = pd.to_numeric(members[measure], errors="coerce").dropna()
-        row[f"{measure}_mean"] = values.mean() if len(values) else None
-        row[f"{measure}_std"] = values.std() if len(values) > 1 else None
-        row[f"{measure}_min"] = values.min() if len(values) else None
-        row[f"{measure}_max"] = values.max() if len(values) else None
-    row["run_ids"] = list(members["run_id"])
-    row["config"] = _without_seed(first["config"])
-    return row
 
 
 def versions() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Tables of runs as files: CSV, Parquet, JSON, Markdown."""
+"""Tables of runs as files: CSV, Parquet, JSON, Markdown, LaTeX."""
 
 from __future__ import annotations
 
@@ -10,15 +10,29 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+from pyarrow import parquet
 
 from .errors import StoreError
-from .files import quoted, temporary
+from .files import temporary
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet runs a text that begins like this."""
+
+LATEX = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", **{sign: f"\\{sign}" for sign in "&%$#_"},
+}  # fmt: skip
+"""What LaTeX would take for a command, or show as another sign in its old encoding."""
+
+NOT_FOR_PAPER = (
+    "config", "environment", "versions", "metrics", "accuracy_by", "lrs_tried", "run_ids",
+    "config_hash", "config_group", "driver", "host", "pid",
+)  # fmt: skip
+"""Columns that LaTeX leaves out: documents and names for machines; the other formats have them."""
 
 
 def write(df: pd.DataFrame, path: Path | str) -> Path:
@@ -35,7 +49,7 @@ def write(df: pd.DataFrame, path: Path | str) -> Path:
     try:
         writer(df, fresh)
         os.replace(fresh, place)
-    except (OSError, duckdb.IOException) as error:
+    except OSError as error:
         raise StoreError(f"Cannot write {place}: {error}") from error
     finally:
         fresh.unlink(missing_ok=True)
@@ -61,6 +75,33 @@ def to_markdown(df: pd.DataFrame) -> str:
     rows = [[_markdown_cell(cell) for cell in row] for row in df.itertuples(index=False)]
     lines = [head, ["---"] * len(head), *rows]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def to_latex(df: pd.DataFrame) -> str:
+    r"""Returns a table as a LaTeX ``tabular``, which needs no package.
+
+    Columns without any value are left out, and those of :data:`NOT_FOR_PAPER`. Numbers stand to
+    the right; texts are escaped.
+
+    Example:
+        >>> print(to_latex(pd.DataFrame({"spec": ["Gate * Decay_1"], "n": [3], "error": [None]})))
+        \begin{tabular}{lr}
+        \hline
+        spec & n \\
+        \hline
+        Gate * Decay\_1 & 3 \\
+        \hline
+        \end{tabular}
+        <BLANKLINE>
+    """
+    kept = [n for n in df.columns if n not in NOT_FOR_PAPER and (df.empty or df[n].notna().any())]
+    shown = df[kept]
+    numbers = (pd.api.types.is_numeric_dtype(kind) for kind in shown.dtypes)
+    align = "".join("r" if number else "l" for number in numbers)
+    lines = [[str(name) for name in shown.columns], *shown.itertuples(index=False)]
+    head, *rows = (" & ".join(map(_latex_cell, line)) + r" \\" for line in lines)
+    parts = [rf"\begin{{tabular}}{{{align}}}", r"\hline", head, r"\hline", *rows]
+    return "\n".join([*parts, *([r"\hline"] if rows else []), r"\end{tabular}", ""])
 
 
 def plain(value: Any) -> Any:
@@ -91,25 +132,44 @@ def _harmless(text: str) -> str:
 
 
 def _markdown_cell(value: Any) -> str:
+    return _on_one_line(value).replace("\\", "\\\\").replace("|", "\\|")
+
+
+def _latex_cell(value: Any) -> str:
+    return "".join(LATEX.get(letter, letter) for letter in _on_one_line(value))
+
+
+def _on_one_line(value: Any) -> str:
     cell = plain(value)
     if cell is None:
         return ""
     if isinstance(cell, float):
         return f"{cell:.6g}"
     text = cell if isinstance(cell, str) else json.dumps(cell)
-    return " ".join(text.replace("\\", "\\\\").replace("|", "\\|").split())
+    return " ".join(text.split())
 
 
 def _nested(value: Any) -> bool:
     return isinstance(value, (np.ndarray, list, tuple, Mapping))
 
 
+def one_type_each(df: pd.DataFrame) -> pd.DataFrame:
+    """Returns a table with one type per column; what is mixed (a rate, or auto) becomes text."""
+    table = df.copy()
+    for name in [name for name in df if pd.api.types.is_object_dtype(df[name])]:
+        present = table[name].dropna()
+        kinds = {type(value) for value in present}
+        if kinds and kinds <= {int, float}:
+            table[name] = pd.to_numeric(table[name])
+        elif len(kinds) > 1 and not any(map(_nested, present)):
+            table[name] = present.map(str)
+    return table
+
+
 def _write_parquet(df: pd.DataFrame, path: Path) -> None:
-    """Writes Parquet by DuckDB; dictionaries become JSON text, lists stay lists."""
+    """Writes Parquet; dictionaries become JSON text, lists stay lists."""
     table = df.map(lambda v: json.dumps(plain(v)) if isinstance(v, Mapping) else v)
-    with duckdb.connect(":memory:") as connection:
-        connection.register("rows", table)
-        connection.execute(f"COPY rows TO {quoted(path)} (FORMAT parquet)")
+    parquet.write_table(pa.Table.from_pandas(one_type_each(table), preserve_index=False), path)
 
 
 def _as_text(form: Callable[[pd.DataFrame], str]) -> Callable[[pd.DataFrame, Path], None]:
@@ -124,4 +184,5 @@ WRITERS: dict[str, Callable[[pd.DataFrame, Path], None]] = {
     ".parquet": _write_parquet,
     ".json": _as_text(to_json),
     ".md": _as_text(to_markdown),
+    ".tex": _as_text(to_latex),
 }

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+COLUMNS = (
+    "status", "layer", "spec", "frame", "task", "device", "protocol", "seed", "config_hash",
+)  # fmt: skip
 TEXT_COLUMNS = ("run_id", "layer", "spec", "task", "note")
+FEW = 5000
+
+Names = str | Sequence[str] | None
 
 
 class Where:
-    """A growing conjunction of conditions, with the values of its parameters."""
+    """A growing conjunction of conditions.
+
+    ``values`` holds the parameters; ``names_rows`` says whether the conditions name a few rows.
+    """
 
     def __init__(self) -> None:
         self._terms: list[str] = []
         self.values: dict[str, Any] = {}
+        self.names_rows = False
 
     def __str__(self) -> str:
         return f"WHERE {' AND '.join(self._terms)}" if self._terms else ""
@@ -33,6 +44,16 @@ class Where:
         kind = "BIGINT[]" if column == "seed" else "VARCHAR[]"
         self.add(f"list_contains({{}}::{kind}, {column})", chosen)
 
+    def one_of(self, column: str, values: str | Sequence[str]) -> None:
+        """Demands that a column has one of a few values, in a form that skips blocks of rows."""
+        chosen = [values] if isinstance(values, str) else list(values)
+        if len(chosen) > FEW:
+            self.add(f"{column} IN (SELECT unnest({{}}::VARCHAR[]))", chosen)
+        else:
+            marks = ", ".join("{}" for _ in chosen) or "NULL"
+            self.add(f"{column} IN ({marks})", *chosen)
+            self.names_rows = True
+
     def tagged(self, tags: str | Sequence[str] | None) -> None:
         """Demands every one of the tags."""
         if tags is not None:
@@ -42,12 +63,16 @@ class Where:
     def set_to(self, settings: Mapping[str, Any]) -> None:
         """Demands values of settings in the config, by dotted key."""
         for key, value in settings.items():
+            said: Any = value
             path = "$" + "".join(f".{json.dumps(part)}" for part in key.split("."))
             if isinstance(value, (int, float)) and not isinstance(value, bool):
-                self.add("TRY_CAST(config ->> {} AS DOUBLE) = {}::DOUBLE", path, value)
+                term = "TRY_CAST(config ->> {} AS DOUBLE) = {}::DOUBLE"
             else:
+                term = "coalesce(config ->> {}, 'null') = {}"
                 said = value if isinstance(value, str) else json.dumps(value)
-                self.add("coalesce(config ->> {}, 'null') = {}", path, said)
+            if key != "seed":  # one config for all seeds: five times fewer to read
+                term = f"config_group IN (SELECT config_group FROM configs WHERE {term})"
+            self.add(term, path, said)
 
     def containing(self, text: str | None) -> None:
         """Demands that a text occurs in one of the columns that people read, or is a tag."""
@@ -55,3 +80,58 @@ class Where:
             places = " OR ".join(f"contains(lower({name}), {{0}})" for name in TEXT_COLUMNS)
             tag = "list_contains(list_transform(tags, lambda tag: lower(tag)), {0})"
             self.add(f"({places} OR {tag})", text.lower())
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What runs must meet, each and every one of it; None demands nothing.
+
+    Args:
+        ids: run ids.
+        status: effective statuses.
+        layer: layer names.
+        spec: spec texts.
+        frame: frames.
+        task: task names.
+        device: devices.
+        protocol: protocols.
+        seed: seeds.
+        tags: tags that a run must have, every one.
+        config_hash: configurations.
+        starred: only starred runs, or only others.
+        settings: values that the config must have, by dotted key (``{"task.pairs": 8}``).
+        text: a part of the id, layer, spec, task, note or a tag, in any case.
+        archived: the archived ones too.
+    """
+
+    ids: Names = None
+    status: Names = None
+    layer: Names = None
+    spec: Names = None
+    frame: Names = None
+    task: Names = None
+    device: Names = None
+    protocol: Names = None
+    seed: int | Sequence[int] | None = None
+    tags: Names = None
+    config_hash: Names = None
+    starred: bool | None = None
+    settings: Mapping[str, Any] | None = None
+    text: str | None = None
+    archived: bool = False
+
+    def where(self) -> Where:
+        """Returns the conditions as SQL with parameters."""
+        where = Where()
+        if self.ids is not None:
+            where.one_of("run_id", self.ids)
+        for column in COLUMNS:
+            where.among(column, getattr(self, column))
+        where.tagged(self.tags)
+        where.set_to(self.settings or {})
+        where.containing(self.text)
+        if self.starred is not None:
+            where.add("starred = {}", self.starred)
+        if not self.archived:
+            where.add("NOT archived")
+        return where

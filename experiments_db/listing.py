@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,11 @@ import pandas as pd
 
 from . import queries
 from .errors import StoreError
-from .export import WRITERS
+from .export import WRITERS, one_type_each
+from .filters import Conditions
+from .grouping import grouped
 from .migrations import version
+from .narrow import SETTING, mentioned
 from .sandbox import QueryError, where
 from .store import Store, open_store
 
@@ -25,41 +29,69 @@ GROUP_COLUMNS = (
     "accuracy_max", "error_mean", "error_std", "loss_mean", "loss_std",
 )  # fmt: skip
 ALL = 1_000_000
+SAMPLE = 200
+EVERY_COLUMN = re.compile(r"\b(columns|from)\b", re.IGNORECASE)
+"""Words by which a condition may use columns that it does not name."""
 
 
-def runs(store: Store, condition: str | None = None, archived: bool = False) -> pd.DataFrame:
+def runs(
+    store: Store, condition: str | None = None, archived: bool = False, flat: bool = False
+) -> pd.DataFrame:
     """Returns runs, newest first.
 
     Args:
         store: where they are.
         condition: an SQL condition over their columns and settings, run in a sandbox.
         archived: whether to include archived runs.
+        flat: add one column per setting.
 
     Raises:
         QueryError: the condition is refused, wrong or too slow.
     """
     if condition is None:
-        return queries.runs(store, archived=archived, limit=ALL)
-    flat = queries.runs(store, archived=archived, flat=True, limit=ALL)
+        return queries.runs(store, archived=archived, flat=flat, limit=ALL)
+    kept = chosen(store, condition, archived)
+    return queries.runs(store, ids=kept, archived=True, flat=flat, limit=len(kept))
+
+
+def groups(
+    store: Store, condition: str | None = None, archived: bool = False, flat: bool = False
+) -> pd.DataFrame:
+    """Returns one row per configuration of complete runs; the arguments are those of `runs`.
+
+    Raises:
+        QueryError: the condition is refused, wrong or too slow.
+    """
+    conditions = Conditions(archived=archived)
+    if condition is not None:
+        conditions = Conditions(ids=chosen(store, condition, archived), archived=True)
+    table = grouped(store, conditions)
+    return queries.flattened(table) if flat else table
+
+
+def chosen(store: Store, condition: str, archived: bool = False) -> list[str]:
+    """Returns the ids of the runs that meet an SQL condition, newest first.
+
+    Raises:
+        QueryError: the condition is refused, wrong or too slow.
+    """
     try:
-        kept = set(where(_plain(flat), condition, "run_id"))
+        if not EVERY_COLUMN.search(condition):
+            try:
+                return where(mentioned(store, condition, archived), condition, "run_id")
+            except QueryError:  # an error over a few runs with all their columns says more
+                few = queries.runs(store, archived=archived, flat=True, limit=SAMPLE)
+                where(one_type_each(few), condition, "run_id")
+        every = queries.runs(store, archived=archived, flat=True, limit=ALL)
+        return where(one_type_each(every), condition, "run_id")
     except QueryError as error:
-        raise QueryError(f"--where {condition!r} cannot be used. {error}") from None
-    columns = [name for name in flat.columns if "." not in name]
-    return flat.loc[flat["run_id"].isin(kept), columns].reset_index(drop=True)
+        hint = _hint(condition)
+        raise QueryError(f"--where {condition!r} cannot be used. {error}{hint}") from None
 
 
-def _plain(frame: pd.DataFrame) -> pd.DataFrame:
-    """Returns the frame with one type per column; what is mixed (a rate, or auto) becomes text."""
-    plain = frame.copy()
-    for name in [name for name in plain if pd.api.types.is_object_dtype(plain[name])]:
-        present = plain[name].dropna()
-        kinds = {type(value) for value in present}
-        if kinds <= {int, float}:
-            plain[name] = pd.to_numeric(plain[name])
-        elif len(kinds) > 1:
-            plain[name] = present.map(str)
-    return plain
+def _hint(condition: str) -> str:
+    bare = SETTING.search(re.sub(r'"[^"]*"', "", condition))
+    return f'\nA setting is written in double quotes: "{bare[0]}".' if bare else ""
 
 
 def output_path(path: Path) -> Path:
@@ -87,7 +119,7 @@ def existing(store: Store, ids: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _missing(store: Store, missing: Sequence[str]) -> str:
-    known = list(queries.runs(store, archived=True, limit=ALL)["run_id"])
+    known = queries.ids(store, Conditions(archived=True))
     lines = []
     for run_id in missing:
         near = difflib.get_close_matches(run_id, known)

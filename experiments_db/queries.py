@@ -15,15 +15,18 @@ import pandas as pd
 from .driver import alive, folder_of, held_in
 from .errors import StoreError
 from .files import log_of
-from .filters import Where
+from .filters import Conditions, Names, Where
 from .store import Store
 
 LIMIT = 1000
-WHOLE_NUMBERS = ("seed", "steps", "steps_planned", "parameters", "state_size")
+NARROW = 5000
+"""Up to so many rows are chosen first and read whole second."""
+
+WHOLE_NUMBERS = ("seed", "steps", "steps_planned", "best_step", "parameters", "state_size")
 JSON_COLUMNS = ("config", "environment", "versions", "metrics", "accuracy_by", "lrs_tried")
 SETTINGS = ("task", "model", "train")
 
-Names = str | Sequence[str] | None
+EVERY = Conditions()
 
 ROWS = """
 WITH shown AS (
@@ -91,29 +94,11 @@ def runs(
     Raises:
         StoreError: the store cannot be read, or ``order`` is no column.
     """
-    wanted = {
-        "run_id": ids,
-        "status": status,
-        "layer": layer,
-        "spec": spec,
-        "frame": frame,
-        "task": task,
-        "device": device,
-        "protocol": protocol,
-        "seed": seed,
-        "config_hash": config_hash,
-    }
-    where = Where()
-    for column, values in wanted.items():
-        where.among(column, values)
-    where.tagged(tags)
-    where.set_to(settings or {})
-    where.containing(text)
-    if starred is not None:
-        where.add("starred = {}", starred)
-    if not archived:
-        where.add("NOT archived")
-    return _select(store, where, order, descending, (limit, offset), flat)
+    asked = Conditions(
+        ids, status, layer, spec, frame, task, device, protocol, seed, tags, config_hash, starred,
+        settings, text, archived,
+    )  # fmt: skip
+    return select(store, asked.where(), order, descending, (limit, offset), flat)
 
 
 def run(store: Store, run_id: str) -> dict[str, Any] | None:
@@ -125,7 +110,7 @@ def run(store: Store, run_id: str) -> dict[str, Any] | None:
     """
     where = Where()
     where.add("starts_with(run_id, {})", run_id)
-    found = _select(store, where, "run_id", False, (2, 0), False)
+    found = select(store, where, "run_id", False, (2, 0))
     exact = found[found["run_id"] == run_id]
     found = exact if len(exact) else found
     if len(found) != 1:
@@ -153,7 +138,7 @@ def curves(store: Store, run_ids: Names, names: Names = None) -> pd.DataFrame:
         Columns run_id, name, step, value.
     """
     where = Where()
-    where.among("run_id", [] if run_ids is None else run_ids)
+    where.one_of("run_id", [] if run_ids is None else run_ids)
     where.among("name", names)
     sql = f"""
         WITH every AS (
@@ -195,7 +180,7 @@ def counts(store: Store) -> pd.DataFrame:
     """
     sql = f"{ROWS} SELECT status, count(*) AS runs FROM shown WHERE NOT archived GROUP BY status"
     with store.open() as connection:
-        return connection.execute(f"{sql} ORDER BY status", _alive(connection, store)).df()
+        return connection.execute(f"{sql} ORDER BY status", alive_of(connection, store)).df()
 
 
 def columns(store: Store) -> list[str]:
@@ -218,42 +203,61 @@ def data_version(store: Store) -> str:
     return " ".join(parts)
 
 
-def _select(
+def ids(store: Store, conditions: Conditions = EVERY) -> list[str]:
+    """Returns the ids of the runs that meet every condition, the newest first."""
+    where = conditions.where()
+    sql = f"{ROWS} SELECT run_id FROM shown {where} ORDER BY started_at DESC, run_id DESC"
+    with store.open() as connection:
+        values = {**where.values, **alive_of(connection, store)}
+        return [row[0] for row in connection.execute(sql, values).fetchall()]
+
+
+def select(
     store: Store,
     where: Where,
-    order: str,
-    descending: bool,
-    window: tuple[int, int],
-    flat: bool,
+    order: str = "started_at",
+    descending: bool = True,
+    window: tuple[int, int] = (LIMIT, 0),
+    flat: bool = False,
 ) -> pd.DataFrame:
+    """Returns the rows that ``where`` describes; see `runs`."""
     limit, offset = (max(0, int(number)) for number in window)
     way = "DESC" if descending else "ASC"
+    sort = f"ORDER BY {order} {way} NULLS LAST, run_id {way}"
     with store.open() as connection:
         known = [row[0] for row in connection.execute("DESCRIBE run_rows").fetchall()]
         if order not in known:
             raise StoreError(f"Runs cannot be sorted by {order!r}; columns: {', '.join(known)}.")
-        sql = f"""{ROWS} SELECT * FROM shown {where}
-            ORDER BY {order} {way} NULLS LAST, run_id {way} LIMIT {limit} OFFSET {offset}"""
-        table = connection.execute(sql, {**where.values, **_alive(connection, store)}).df()
+        if limit <= NARROW and not where.names_rows:  # which rows first: most are passed over
+            sql = f"{ROWS} SELECT run_id FROM shown {where} {sort} LIMIT {limit} OFFSET {offset}"
+            values = {**where.values, **alive_of(connection, store)}
+            chosen = [row[0] for row in connection.execute(sql, values).fetchall()]
+            where, limit, offset = Where(), len(chosen), 0
+            where.one_of("run_id", chosen)
+        sql = f"{ROWS} SELECT * FROM shown {where} {sort} LIMIT {limit} OFFSET {offset}"
+        values = {**where.values, **alive_of(connection, store)}
+        table = connection.execute(sql, values).df()
     table["tags"] = [list(tags) for tags in table["tags"]]
     table = table.astype(dict.fromkeys(WHOLE_NUMBERS, "Int64"))
-    return _flattened(table) if flat else table
+    return flattened(table) if flat else table
 
 
-def _flattened(table: pd.DataFrame) -> pd.DataFrame:
-    """Adds one column per setting that stands in the configs."""
-    rows = []
-    for config in map(json.loads, table["config"]):
-        groups = {group: config.get(group) or {} for group in SETTINGS}
-        rows.append(
-            {
-                f"{group}.{key}": ", ".join(map(str, value)) if isinstance(value, list) else value
-                for group, settings in groups.items()
-                for key, value in settings.items()
-                if key != "name"
-            }
-        )
+def flattened(table: pd.DataFrame) -> pd.DataFrame:
+    """Adds one column per setting that stands in the configs of a table of runs."""
+    first = dict(zip(table["config_group"], table["config"], strict=True))
+    of_group = {group: _settings(json.loads(config)) for group, config in first.items()}
+    rows = [of_group[group] for group in table["config_group"]]  # a seed changes no setting
     return table.join(pd.DataFrame(rows, index=table.index))
+
+
+def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    groups = {group: config.get(group) or {} for group in SETTINGS}
+    return {
+        f"{group}.{key}": ", ".join(map(str, value)) if isinstance(value, list) else value
+        for group, settings in groups.items()
+        for key, value in settings.items()
+        if key != "name"
+    }
 
 
 def _json_of(store: Store, run_id: str, column: str) -> dict[str, Any]:
@@ -263,5 +267,6 @@ def _json_of(store: Store, run_id: str, column: str) -> dict[str, Any]:
     return json.loads(row[0]) if row else {}
 
 
-def _alive(connection: duckdb.DuckDBPyConnection, store: Store) -> dict[str, list[str]]:
+def alive_of(connection: duckdb.DuckDBPyConnection, store: Store) -> dict[str, list[str]]:
+    """Returns the parameter of `ROWS`: who is still there."""
     return {"alive": alive(connection, store.path)}

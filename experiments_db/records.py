@@ -171,6 +171,27 @@ def thinned(curve: Curve, points: int, name: str = "curve") -> tuple[list[int], 
     return [step for step, _ in pairs], [value for _, value in pairs]
 
 
+def summary(curves: Mapping[str, Curve]) -> dict[str, float | int | None]:
+    """Returns the last and the best value of the curve that counts, and where the best stands.
+
+    That is the curve ``accuracy``, whose largest value is the best, or else ``error``, whose
+    smallest is.
+
+    Example:
+        >>> summary({"accuracy": [[20, 0.5], [40, 0.9], [60, 0.9], [80, 0.8]]})
+        {'last': 0.8, 'best': 0.9, 'best_step': 40}
+    """
+    name = next((name for name in ("accuracy", "error") if curves.get(name)), None)
+    if name is None:
+        return {"last": None, "best": None, "best_step": None}
+    steps, values = thinned(curves[name], len(curves[name]), name)
+    sign = 1 if name == "accuracy" else -1
+    finite = [i for i, value in enumerate(values) if value is not None and math.isfinite(value)]
+    best = max(finite, key=lambda i: sign * (values[i] or 0.0), default=None)
+    at = (None, None) if best is None else (values[best], steps[best])
+    return {"last": values[-1], "best": at[0], "best_step": at[1]}
+
+
 def as_json(value: Any, name: str) -> str:
     """Returns a value as strict JSON text: NaN and infinities, which JSON lacks, become null.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ttr_core.errors import LimitExceeded
 from ttr_core.experiment import Experiment
 from ttr_core.limits import MAX_FLOPS, REFERENCE_FLOPS, Estimate, Shape, check
-from ttr_core.model import MAX_PARAMETERS
+from ttr_core.model import MAX_PARAMETERS, about
 from ttr_core.solvers import resolve
 from ttr_core.tasks import EvaluatedTask, TrainedTask, generator
 
@@ -29,7 +29,8 @@ def check_sizes(experiment: Experiment) -> None:
 
 def _training(experiment: Experiment, task: TrainedTask) -> Estimate:
     """Returns what one step of training holds and computes."""
-    model, train, count = experiment.model, experiment.train, _parameters(experiment, task)
+    model, train = experiment.model, experiment.train
+    count = about(model, task.vocab_size)
     if count > MAX_PARAMETERS:
         raise LimitExceeded(
             f"The model would have about {count:,} parameters; the limit is {MAX_PARAMETERS:,}. "
@@ -37,7 +38,8 @@ def _training(experiment: Experiment, task: TrainedTask) -> Estimate:
         )
     tokens = train.batch_size * task.seq_len
     inner = _inner(experiment)
-    kept = FLOAT * tokens * model.d_model * (KEPT + 4 * model.mlp) * model.depth
+    widths = sum(KEPT * frame.expand + 4 * model.mlp for _, frame in model.regressions())
+    kept = FLOAT * tokens * model.d_model * widths
     asked = task.sample(1, generator(0, "validation")).positions.shape[1]
     logits = LOGITS * FLOAT * train.batch_size * asked * task.vocab_size
     held = OPTIMIZED * FLOAT * count * len(train.rates)
@@ -45,21 +47,15 @@ def _training(experiment: Experiment, task: TrainedTask) -> Estimate:
     return Estimate(flops, held + kept + logits + 3 * inner.bytes)
 
 
-def _parameters(experiment: Experiment, task: TrainedTask) -> int:
-    model = experiment.model
-    layer = (6 + 2 * model.mlp) * model.d_model**2
-    return task.vocab_size * model.d_model + model.depth * layer
-
-
 def _inner(experiment: Experiment) -> Estimate:
     """Returns what the layers' own solvers need: operations in total, memory of every layer."""
     model, train, task = experiment.model, experiment.train, experiment.task
-    dim = max(1, model.d_model // model.heads)
     length = int(task.settings()["seq_len"])
     flops = held = 0.0
-    for place in range(model.depth):
-        spec = experiment.specs[place % len(experiment.specs)]
-        shape = Shape(train.batch_size, model.heads, length, dim, dim, spec.feature_size(dim))
+    for spec, frame in model.regressions():
+        sizes = frame.sizes(model.d_model, model.heads, model.kv_heads)
+        keys, values = sizes.key_dim, sizes.value_dim
+        shape = Shape(train.batch_size, sizes.heads, length, keys, values, spec.feature_size(keys))
         cost = resolve(spec).estimate(spec, shape)
         flops, held = flops + cost.flops, held + cost.bytes
     return Estimate(flops, held)

@@ -27,6 +27,7 @@ from .records import (
     Outcome,
     as_json,
     new_run_id,
+    summary,
     thinned,
     utc_now,
 )
@@ -107,6 +108,7 @@ def insert_run(
     """Inserts a run as running."""
     now = utc_now()
     run_id = new_run_id(now)
+    row = {**row, "config_group": _group_of(connection, row["config"])}
     mine = {"driver": owner.driver, "host": owner.host, "pid": os.getpid(), "started_at": now}
     _insert(connection, "runs", {"run_id": run_id, **row, **mine})
     live = {"run_id": run_id, "driver": owner.driver, "host": owner.host, "beat_at": now, "step": 0}
@@ -155,6 +157,7 @@ def result_rows(run_id: str, outcome: Outcome) -> tuple[dict[str, Any], list[dic
         "state_size": outcome.state_size,
         "lr": outcome.lr,
         "lrs_tried": as_json(outcome.lrs_tried, "lrs_tried"),
+        **summary(outcome.curves),
         "message": outcome.error[-MESSAGE_CHARS:] if outcome.error else None,
     }
     curves = []
@@ -256,12 +259,13 @@ def require(connection: Connection, ids: Sequence[str]) -> None:
     Raises:
         StoreError: names them.
     """
-    missing = connection.execute(
-        "SELECT unnest($ids::VARCHAR[]) AS id EXCEPT SELECT run_id FROM runs ORDER BY id",
+    found = connection.execute(
+        "SELECT run_id FROM runs WHERE run_id IN (SELECT unnest($ids::VARCHAR[]))",
         {"ids": list(ids)},
-    ).fetchall()
-    if missing:
-        names = ", ".join(row[0] for row in missing[:3])
+    ).fetchall()  # the known ones: looking for the others would read the id of every run
+    known = {row[0] for row in found}
+    if missing := sorted(set(ids) - known):
+        names = ", ".join(missing[:3])
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise StoreError(f"The store has no run {names}{more}.")
 
@@ -277,6 +281,22 @@ def clean_tags(tags: Sequence[str]) -> list[str]:
         if not tag or len(tag) > TAG_CHARS or "\n" in tag:
             raise StoreError(f"{tag[:40]!r} is no tag: 1 to {TAG_CHARS} characters on one line.")
     return cleaned
+
+
+def _group_of(connection: Connection, config: str) -> str:
+    """Returns the fingerprint of a config without its seed, and keeps that config if it is new."""
+    patched = "SELECT json_merge_patch(?::JSON, '{\"seed\": null}')::VARCHAR AS config"
+    ((group, seedless),) = connection.execute(
+        f"SELECT md5(config), config FROM ({patched})", [config]
+    ).fetchall()  # by the database, as in the migration: two writers of JSON rarely agree
+    connection.execute(
+        """
+        INSERT INTO configs SELECT $group, $config
+        WHERE NOT EXISTS (SELECT 1 FROM configs WHERE config_group = $group)
+        """,
+        {"group": group, "config": seedless},
+    )
+    return str(group)
 
 
 def _insert(connection: Connection, table: str, row: dict[str, Any]) -> None:

@@ -77,4 +77,6 @@ if __name__ == "__main__":
         request = jobs.pop(0)
         config = request["config"]
         steps = config.get("steps") or config["train"]["steps"]
-        run(request["job"], config.get("behave", "ok"), steps)
+        by_seed = json.loads(os.environ.get("FAKE_BY_SEED", "{}"))
+        behave = config.get("behave") or by_seed.get(str(config["seed"]), "ok")
+        run(request["job"], behave, steps)

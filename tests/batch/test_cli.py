@@ -14,7 +14,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -278,7 +277,7 @@ def test_runs_lists_filters_groups_and_writes(
     assert (group["n"], group["seeds"]) == (1, [0])
     assert group["accuracy_mean"] == document["metrics"]["accuracy"]
     assert document["run_id"] in in_store(cli, db, "runs").stdout
-    for suffix in (".csv", ".parquet", ".json", ".md"):
+    for suffix in (".csv", ".parquet", ".json", ".md", ".tex"):
         target = tmp_path / f"out{suffix}"
         assert in_store(cli, db, "runs", "--output", str(target)).stdout == ""
         assert document["run_id"] in target.read_bytes().decode("utf-8", "replace")
@@ -304,28 +303,6 @@ def test_wrong_questions_are_exit_2(
 def test_an_empty_store_has_no_runs(cli: Cli) -> None:
     assert json.loads(cli("runs", "--json").stdout) == []
     assert json.loads(cli("runs", "--group", "--json").stdout) == []
-
-
-def test_seeds_are_averaged(cli: Cli) -> None:
-    from experiments_db.documents import grouped
-
-    config = '{{"seed": {}, "task": {{"pairs": {}}}}}'
-    frame = pd.DataFrame(
-        [
-            {
-                "run_id": f"{pairs}-{seed}", "status": "finished", "layer": "gla", "spec": "s",
-                "frame": "standard", "task": "mqar", "device": "cpu", "protocol": "quick",
-                "seed": seed, "accuracy": value, "error": None, "loss": 1.0,
-                "config": config.format(seed, pairs),
-            }
-            for pairs, seed, value in ((8, 0, 0.5), (8, 1, 0.7), (16, 0, 0.1))
-        ]
-    )  # fmt: skip
-    eight, sixteen = grouped(frame).to_dict("records")
-    assert (eight["n"], eight["seeds"], sixteen["n"]) == (2, [0, 1], 1)
-    assert eight["accuracy_mean"] == pytest.approx(0.6)
-    assert eight["accuracy_std"] == pytest.approx(0.1414, abs=1e-4)
-    assert (eight["accuracy_min"], eight["accuracy_max"]) == (0.5, 0.7)
 
 
 # ---- the store as a whole
@@ -362,6 +339,11 @@ def test_backup_delete_and_restore(
     cli("restore", str(copy), "--db", str(other), code=1)
     cli("restore", str(copy), "--overwrite", "--db", str(other))
     assert len(queries.runs(open_store(other))) == 1
+    third = tmp_path / "third.duckdb"
+    for added in (1, 0):  # the second time there is nothing new
+        said = cli("import", str(copy), "--db", str(third)).stderr
+        assert said.startswith(f"{added} runs added")
+    assert list(queries.runs(open_store(third))["run_id"]) == [run_id]
 
 
 def test_doctor(cli: Cli, done: tuple[Path, dict[str, Any]]) -> None:

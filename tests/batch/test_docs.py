@@ -29,7 +29,7 @@ def test_every_command_has_a_section_and_no_other() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_option_is_documented(command: str) -> None:
-    documented = set(re.findall(r"^\| `(--[a-z]+)`", SECTIONS[command], re.MULTILINE))
+    documented = set(re.findall(r"^\| `(--[a-z-]+)`", SECTIONS[command], re.MULTILINE))
     assert documented == options(command)
 
 

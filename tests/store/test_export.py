@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments_db import export, queries
-from experiments_db.store import Outcome, Store, StoreError
+from experiments_db import export, listing, queries
+from experiments_db.store import Outcome, Store, StoreError, open_store
+from tests.store.conftest import run_like
 
 FORMULAS = ["=1+1", "+1", "-1", "@x", "\tx", "\rx", "=cmd|' /C calc'!A0"]
 
@@ -78,34 +79,127 @@ def test_markdown(table: pd.DataFrame, tmp_path: Path) -> None:
     ]
 
 
+def test_latex(tmp_path: Path) -> None:
+    table = pd.DataFrame(
+        {
+            "spec": ["Gate * Decay_1 | SGD(eta=0.5)", r"50 % & $x^2$ #{~} \input{/etc/passwd} <a>"],
+            "accuracy_mean": [0.1234567, np.nan],
+            "tags": [["a_b"], []],
+            "n": pd.array([3, None], dtype="Int64"),
+            "empty": [None, None],
+            "config": ["{}", "{}"],
+        }
+    )
+    lines = export.write(table, tmp_path / "t.tex").read_text().splitlines()
+    assert lines == [
+        r"\begin{tabular}{lrlr}",
+        r"\hline",
+        r"spec & accuracy\_mean & tags & n \\",
+        r"\hline",
+        r'Gate * Decay\_1 \textbar{} SGD(eta=0.5) & 0.123457 & ["a\_b"] & 3 \\',
+        r"50 \% \& \$x\textasciicircum{}2\$ \#\{\textasciitilde{}\} "
+        r"\textbackslash{}input\{/etc/passwd\} \textless{}a\textgreater{} &  & [] &  \\",
+        r"\hline",
+        r"\end{tabular}",
+    ]
+
+
 def test_an_unknown_suffix_and_a_bad_place(table: pd.DataFrame, tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"use \.csv, \.parquet, \.json, \.md"):
+    with pytest.raises(StoreError, match=r"use \.csv, \.parquet, \.json, \.md, \.tex"):
         export.write(table, tmp_path / "t.xlsx")
     for suffix in export.WRITERS:
         with pytest.raises(StoreError, match="Cannot write"):
             export.write(table, tmp_path / "missing" / f"t{suffix}")
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".json", ".md"])
-@pytest.mark.parametrize("filled", [True, False])
-def test_runs_leave_with_everything(
-    store: Store, new_run, tmp_path: Path, suffix: str, filled: bool
-) -> None:
-    if filled:
-        with store.driver() as driver:
-            run_id = store.claim(driver, new_run(tags=["=t"])).run_id
-            store.finish(run_id, Outcome("finished", {"accuracy": 0.5}))
-            store.claim(driver, new_run("other"))
-    place = export.write(queries.runs(store, flat=True), tmp_path / f"runs{suffix}")
-    columns = queries.columns(store)
-    if suffix == ".csv":
-        assert set(columns) <= set(pd.read_csv(place).columns)
-    elif suffix == ".parquet":
-        assert set(columns) <= set(duckdb.read_parquet(str(place)).columns)
-    elif suffix == ".json":
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Runs of every kind, with settings that differ in type."""
+    store = open_store(tmp_path_factory.mktemp("exports") / "runs.duckdb")
+    store._group._interval = 0.0
+    with store.driver() as driver:
+        for seed, rate in enumerate([0.001, "auto", 0.001, 0.001]):
+            config = {
+                "task": {"name": "mqar", "pairs": 8 + seed},
+                "model": {"layers": ["gla", "mesa-layer"], "kv_heads": None},
+                "train": {"lr": rate},
+                "seed": seed,
+            }
+            run_id = str(store.claim(driver, run_like(f"h{seed}", config=config, seed=seed)).run_id)
+            curves = {"accuracy": [[20, 0.25], [40, 0.75], [60, 0.5]]}
+            if seed < 2:
+                store.finish(run_id, Outcome("finished", {"accuracy": 0.5}, curves=curves))
+            elif seed == 2:
+                store.finish(run_id, Outcome("diverged", {"loss": np.nan}, error="=1+1"))
+        ids = queries.ids(store)
+        store.tag(ids[:2], ["=t", "plain"])
+        store.set_note(ids[1:3], "=HYPERLINK(1) | a\nb")
+        store.star(ids[:1])
+        store.archive(ids[3:])
+    return store
+
+
+EVERYTHING = """
+    run_id status layer spec frame task seed device protocol accuracy error loss last best
+    best_step steps seconds seconds_to_target parameters state_size lr lrs_tried metrics
+    accuracy_by message started_at finished_at tags note starred archived host pid driver
+    versions environment config config_hash task.pairs model.layers model.kv_heads train.lr
+"""
+
+
+def test_parquet_read_back_gives_the_same_rows(filled: Store, tmp_path: Path) -> None:
+    table = queries.runs(filled, flat=True, archived=True)
+    assert set(EVERYTHING.split()) <= set(table.columns)
+    place = export.write(table, tmp_path / "runs.parquet")
+    back = pd.read_parquet(place)
+    assert list(back.columns) == list(table.columns)
+    assert len(back) == len(table) == 4
+    for name in table.columns:
+        assert [cells(v) for v in back[name]] == [cells(v) for v in table[name]], name
+    with duckdb.connect() as connection:  # and with another reader
+        other = connection.execute(f"SELECT * FROM '{place}'").df()
+    assert list(other["run_id"]) == list(table["run_id"])
+    assert list(other["train.lr"]) == ["0.001", "0.001", "auto", "0.001"]
+
+
+def cells(value: object) -> object:
+    """Returns a cell in a form that can be compared: a missing one equals a missing one."""
+    found = export.plain(value)
+    return str(found) if isinstance(found, float) else found
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".json"])
+def test_text_read_back_gives_the_same_rows(filled: Store, tmp_path: Path, suffix: str) -> None:
+    table = queries.runs(filled, flat=True, archived=True)
+    place = export.write(table, tmp_path / f"runs{suffix}")
+    if suffix == ".json":
         rows = json.loads(place.read_text())
-        assert len(rows) == 2 * filled
-        assert all(set(columns) <= set(row) for row in rows)
-    else:
-        assert len(place.read_text().splitlines()) == 2 + 2 * filled
+        assert rows == [
+            {k: export.plain(v) for k, v in row.items()} for row in table.to_dict("records")
+        ]
+        return
+    with place.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 4
+    for row, expected in zip(rows, table.to_dict("records"), strict=True):
+        assert row["run_id"] == expected["run_id"]
+        assert json.loads(row["tags"]) == expected["tags"]
+        assert row["note"].removeprefix("'") == expected["note"]
+        assert json.loads(row["config"]) == json.loads(expected["config"])
+        assert not any(str(cell).startswith(("=", "+", "@")) for cell in row.values())
+
+
+@pytest.mark.parametrize("suffix", export.WRITERS)
+@pytest.mark.parametrize("grouped", [True, False])
+@pytest.mark.parametrize("condition", [None, "false"])
+def test_every_format_takes_runs_and_groups(
+    filled: Store, tmp_path: Path, suffix: str, grouped: bool, condition: str | None
+) -> None:
+    ask = listing.groups if grouped else listing.runs
+    table = ask(filled, condition, flat=True)
+    place = export.write(table, tmp_path / f"table{suffix}")
+    assert place.stat().st_size > 0
+    if suffix == ".tex" and condition is None:
+        assert r"Decay x Linear x Hebbian" in place.read_text()
+        assert place.read_text().count("&") % (len(table) + 1) == 0
     assert list(tmp_path.glob(".*")) == []

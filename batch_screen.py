@@ -1,0 +1,128 @@
+"""What the command line shows: a run in progress, tables, documents, messages."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from experiments_db.jobs import Job
+    from experiments_db.store import Store
+
+PIPE_WIDTH = 200
+LINE_SECONDS = 5.0
+
+
+def follow(job: Job) -> bool:
+    """Shows a job's progress until it ends; returns whether somebody stopped it."""
+    try:
+        if sys.stderr.isatty():
+            _draw(job)
+        else:
+            _tell(job)
+    except KeyboardInterrupt:
+        job.cancel()
+        job.wait(10)
+        return True
+    return False
+
+
+def _draw(job: Job) -> None:
+    from rich import progress as rich
+
+    columns = (
+        rich.TextColumn("{task.description}"), rich.BarColumn(), rich.MofNCompleteColumn(),
+        rich.TextColumn("{task.fields[measured]}"), rich.TextColumn("{task.fields[left]}"),
+    )  # fmt: skip
+    with rich.Progress(*columns, console=console(), transient=True) as bar:
+        task = bar.add_task("starting", total=None, measured="", left="")
+        while not job.wait(0.2):
+            now = job.snapshot()
+            bar.update(
+                task,
+                description=now.status,
+                total=now.steps or None,
+                completed=now.step,
+                measured=now.measured,
+                left=now.timed,
+            )
+
+
+def _tell(job: Job) -> None:
+    told = 0
+    while not job.wait(LINE_SECONDS):
+        now = job.snapshot()
+        if now.step != told:
+            told = now.step
+            say(f"step {now.step}/{now.steps}  {now.measured}  {now.timed}")
+
+
+def show_run(opened: Store, job: Job, json: bool) -> None:
+    """Prints the run as the store has it, or what is known of one that never got there."""
+    from experiments_db import documents, queries
+
+    run_id = job.run_id or job.existing
+    row = queries.run(opened, run_id) if run_id is not None else None
+    if row is None:
+        say(f"The run {job.status}: {job.message or 'it never started.'}")
+        if json:
+            print_json(documents.unrecorded(job))
+        return
+    document = {**documents.run_document(row), "existing": job.existing is not None}
+    if job.existing is not None:
+        say(f"This run is in the store ({row['status']}); --fresh runs it again.")
+    if json:
+        print_json(document)
+    else:
+        typer.echo(documents.summary(document, opened.path))
+    if job.status == "failed":
+        say(f"The run failed. {job.error}")
+
+
+def print_json(document: Any) -> None:
+    """Prints a document on standard output."""
+    from experiments_db import documents
+
+    typer.echo(documents.dumped(document))
+
+
+def print_table(rows: Iterable[Mapping[str, Any]], columns: Iterable[str]) -> None:
+    """Prints rows on standard output, in these columns."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    names = tuple(columns)
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(row.get(name)) for name in names))
+    console(stderr=False).print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_cell(item) for item in value)
+    return str(value)
+
+
+def console(stderr: bool = True) -> Console:
+    """Returns a console that takes no text for markup."""
+    from rich.console import Console
+
+    out = sys.stderr if stderr else sys.stdout
+    width = None if out.isatty() else PIPE_WIDTH
+    return Console(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
+
+
+def say(text: str) -> None:
+    """Prints a message on standard error."""
+    typer.echo(text, err=True)

@@ -1,0 +1,208 @@
+"""What the command line shows of a sweep: its plan, its progress, what came out."""
+
+from __future__ import annotations
+
+import abc
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from batch_screen import console, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from experiments_db.store import Store
+    from experiments_db.sweeps import Ended, Preview, Sweep, Work
+
+POLL_SECONDS = 0.1
+TOLD_SECONDS = 2.0
+LINE_SECONDS = 30.0
+PLANNED_ROWS = 60
+"""Rows of a plan that a dry run prints; --json has all."""
+
+PLAN_COLUMNS = ("layer", "task", "setting", "seed", "store", "seconds")
+
+
+class Screen(abc.ABC):
+    """Shows the progress of a sweep."""
+
+    @abc.abstractmethod
+    def tell(self, ended: Ended, sweep: Sweep) -> None:
+        """Tells how a run ended."""
+
+    @abc.abstractmethod
+    def draw(self, sweep: Sweep) -> None:
+        """Shows how far the sweep is."""
+
+    def say(self, text: str) -> None:
+        """Shows a message."""
+        say(text)
+
+
+class Failures(Screen):
+    """Failures alone."""
+
+    def tell(self, ended: Ended, sweep: Sweep) -> None:
+        if ended.status == "failed":
+            self.say(line(ended))
+
+    def draw(self, sweep: Sweep) -> None:
+        pass
+
+
+class Lines(Screen):
+    """A plain line for every run that ends, for logs and pipes."""
+
+    def __init__(self) -> None:
+        self._said = time.monotonic()
+
+    def tell(self, ended: Ended, sweep: Sweep) -> None:
+        self._said = time.monotonic()
+        self.say(f"{sweep.settled}/{sweep.planned}  {line(ended)}")
+
+    def draw(self, sweep: Sweep) -> None:
+        if time.monotonic() - self._said > LINE_SECONDS:
+            self._said = time.monotonic()
+            self.say(f"{sweep.settled}/{sweep.planned}{_left(sweep)}")
+
+
+class Bars(Screen):
+    """A bar for the sweep and one for each worker; what ends scrolls by above them."""
+
+    def __init__(self, bars: Any) -> None:
+        self._bars, self._workers = bars, list[Any]()
+        self._total = bars.add_task("total", total=None, said="", left="")
+        self._estimated, self._left = 0.0, ""
+
+    def tell(self, ended: Ended, sweep: Sweep) -> None:
+        self.say(line(ended))
+
+    def say(self, text: str) -> None:
+        self._bars.console.print(text)
+
+    def draw(self, sweep: Sweep) -> None:
+        while len(self._workers) < len(sweep.slots):
+            self._workers.append(self._bars.add_task("", total=None, said="", left=""))
+        for number, (task, slot) in enumerate(zip(self._workers, sweep.slots, strict=True), 1):
+            if slot is None:  # between two runs: the last one is being stored
+                self._bars.update(task, said="", left="waiting")
+                continue
+            now = slot[1].snapshot()
+            self._bars.update(
+                task,
+                description=f"{number}  {slot[0]}",
+                total=now.steps or None,
+                completed=now.step,
+                said=now.measured,
+                left=f"{now.seconds:.0f} s",
+            )
+        if time.monotonic() - self._estimated > TOLD_SECONDS:
+            self._estimated, self._left = time.monotonic(), _left(sweep)
+        failed = sweep.counts["failed"]
+        self._bars.update(
+            self._total,
+            total=sweep.planned,
+            completed=sweep.settled,
+            said=f"{failed} failed" if failed else "",
+            left=self._left,
+        )
+
+
+@contextmanager
+def _screen(quiet: bool) -> Iterator[Screen]:
+    if quiet or not sys.stderr.isatty():
+        yield Failures() if quiet else Lines()
+        return
+    from rich import progress as rich
+
+    columns = (
+        rich.TextColumn("{task.description}"), rich.BarColumn(20), rich.MofNCompleteColumn(),
+        rich.TextColumn("{task.fields[said]}"), rich.TextColumn("{task.fields[left]}"),
+    )  # fmt: skip
+    with rich.Progress(*columns, console=console(), transient=True) as bars:
+        yield Bars(bars)
+
+
+def watch(sweep: Sweep, stop: Callable[[], bool], quiet: bool) -> list[Ended]:
+    """Shows a sweep until nothing is left to do; returns the runs that failed.
+
+    Args:
+        sweep: the sweep, which advances here.
+        stop: whether somebody asked to stop.
+        quiet: show failures alone.
+    """
+    failures = []
+    with _screen(quiet) as screen:
+        while not sweep.done:
+            if stop() and not sweep.stopped:
+                screen.say("Stopping: what runs is cancelled. Ctrl-C again kills it.")
+                sweep.stop()
+            for ended in sweep.advance():
+                failures += [ended] if ended.status == "failed" else []
+                screen.tell(ended, sweep)
+            screen.draw(sweep)
+            time.sleep(POLL_SECONDS)
+    return failures
+
+
+def checking() -> Callable[[int, int], None]:
+    """Returns what tells how far the check of a plan is, if it takes long."""
+    told = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal told
+        if time.monotonic() - told > TOLD_SECONDS:
+            told = time.monotonic()
+            say(f"checking configuration {done:,} of {total:,}")
+
+    return tell
+
+
+def show_plan(ahead: Preview, json: bool) -> None:
+    """Prints what a sweep would do."""
+    if json:
+        print_json(ahead.document())
+        return
+    rows = ahead.rows()
+    print_table(rows[:PLANNED_ROWS], PLAN_COLUMNS)
+    if len(rows) > PLANNED_ROWS:
+        typer.echo(f"... and {len(rows) - PLANNED_ROWS:,} more; --json lists all")
+    for text in ahead.lines():
+        typer.echo(text)
+
+
+def show_sweep(
+    store: Store, sweep: Sweep, work: Work, failures: Sequence[Ended], json: bool
+) -> None:
+    """Prints what a sweep did and what the store has of its plan."""
+    from experiments_db import sweeps
+
+    found = sweeps.report.rows(store, work.runs)
+    if json:
+        print_json(sweeps.document(sweep, work, failures, found))
+        return
+    if found:
+        shown = [c for c in sweeps.report.COLUMNS if any(row[c] not in (None, "") for row in found)]
+        print_table(sweeps.report.table(found), shown)
+    typer.echo(sweeps.summary(sweep))
+
+
+def line(ended: Ended) -> str:
+    """Returns how a run ended, on one line; a failure with its whole message."""
+    shown = [
+        f"{name} {ended.metrics[name]:.4g}"
+        for name in ("accuracy", "error")
+        if ended.metrics.get(name) is not None
+    ]
+    words = [ended.status, str(ended.run), *shown, f"{ended.seconds:.1f} s"]
+    return "  ".join([*words, ended.message] if ended.message else words)
+
+
+def _left(sweep: Sweep) -> str:
+    from experiments_db import sweeps
+
+    seconds = sweep.remaining()
+    return f"  about {sweeps.in_words(seconds)} to go" if seconds else ""

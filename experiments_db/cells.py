@@ -1,0 +1,115 @@
+"""The design space by results: what each spec reached on one task setting under one protocol.
+
+Only runs of one protocol are comparable, and of one task setting: both must be chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from .errors import StoreError
+from .filters import Where
+from .records import COMPLETE
+from .store import Store
+
+BEST = {"accuracy": "max", "error": "min", "loss": "min"}
+"""Metric -> which of its values is the best."""
+
+WAY = {"max": "DESC", "min": "ASC"}
+AXES = ("weights", "function", "optimizer")
+OTHER_PARTS = ("loss=", "readout=")
+
+COMPLETE_RUNS = f"""
+FROM (SELECT run_id, config_group, spec, task, frame, protocol FROM runs) AS runs
+JOIN (
+    SELECT config_group, config, json_extract(config, '$.task')::VARCHAR AS setting FROM configs
+) AS configs USING (config_group)
+JOIN (SELECT * FROM results WHERE status IN {COMPLETE}) AS results USING (run_id)
+ANTI JOIN (SELECT run_id FROM marks WHERE archived) AS away USING (run_id)
+"""
+
+
+def task_settings(store: Store) -> pd.DataFrame:
+    """Returns the task settings that complete runs have, the one with the most runs first.
+
+    Returns:
+        Columns task, setting (JSON text, as `cells` takes it), protocol, frame, runs.
+    """
+    sql = f"""
+        SELECT task, setting, protocol, frame, count(*) AS runs
+        {COMPLETE_RUNS}
+        GROUP BY ALL ORDER BY runs DESC, setting, protocol, frame
+    """
+    with store.open() as connection:
+        return connection.execute(sql).df()
+
+
+def cells(
+    store: Store,
+    setting: str,
+    protocol: str,
+    metric: str = "accuracy",
+    frame: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> pd.DataFrame:
+    """Returns what each spec reached, the best first; archived runs do not count.
+
+    Args:
+        store: where to look.
+        setting: the task with its settings, as `task_settings` returns it.
+        protocol: the protocol of comparison.
+        metric: accuracy, error or loss.
+        frame: only runs in this frame.
+        settings: values that the config must have, by dotted key (``{"model.d_model": 64}``).
+
+    Returns:
+        One row per spec (of models whose layers are all alike): weights, function, optimizer
+        (texts), spec, n (runs with a finite value of the metric), best, mean, std (of the sample),
+        diverged (runs), configs (settings beside the seed), rates (learning rates tried in all).
+
+    Raises:
+        StoreError: the metric is unknown.
+    """
+    if metric not in BEST:
+        raise StoreError(f"Cells cannot be compared by {metric!r}; valid: {', '.join(BEST)}.")
+    asked = Where()
+    asked.add("setting = {}", setting)
+    asked.add("protocol = {}", protocol)
+    asked.among("frame", frame)
+    asked.set_to(settings or {})
+    value = f"results.{metric}"
+    sql = f"""
+        SELECT spec,
+            count(*) FILTER (isfinite({value})) AS n,
+            {BEST[metric]}({value}) FILTER (isfinite({value})) AS best,
+            avg({value}) FILTER (isfinite({value})) AS mean,
+            stddev_samp({value}) FILTER (isfinite({value})) AS std,
+            count(*) FILTER (results.status = 'diverged') AS diverged,
+            count(DISTINCT config_group) AS configs,
+            greatest(count(DISTINCT results.lr), max(json_array_length(lrs_tried))) AS rates
+        {COMPLETE_RUNS} {asked}
+        GROUP BY spec ORDER BY best {WAY[BEST[metric]]} NULLS LAST, spec
+    """
+    with store.open() as connection:
+        table = connection.execute(sql, asked.values).df()
+    axes = [_axes(spec) for spec in table["spec"]]
+    found = table[[len(parts) == len(AXES) for parts in axes]].reset_index(drop=True)
+    parts = pd.DataFrame([a for a in axes if a], columns=list(AXES), index=found.index)
+    return parts.join(found)
+
+
+def _axes(spec: str) -> tuple[str, ...]:
+    """Returns the texts of a spec's three axes; none for a stack of different layers.
+
+    Example:
+        >>> _axes("Gate | Linear(map=elu1) | SGD | readout=Normalized")
+        ('Gate', 'Linear(map=elu1)', 'SGD')
+        >>> _axes("Gate | Linear | SGD, Uniform | Linear | Exact")
+        ()
+    """
+    parts = spec.split(" | ")
+    others = all(part.startswith(OTHER_PARTS) for part in parts[len(AXES) :])
+    return tuple(parts[: len(AXES)]) if len(parts) >= len(AXES) and others else ()

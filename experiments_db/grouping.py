@@ -1,0 +1,61 @@
+"""Runs by configuration: everything that defines them but the seed."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from .filters import Conditions
+from .queries import EVERY, ROWS, alive_of
+from .records import COMPLETE
+from .store import Store
+
+MEASURES = ("accuracy", "error", "loss", "best", "seconds")
+IDENTITY = ("layer", "spec", "frame", "task", "device", "protocol")
+
+STATISTICS = """
+    avg({0}) FILTER (isfinite({0})) AS {0}_mean,
+    stddev_samp({0}) FILTER (isfinite({0})) AS {0}_std,
+    min({0}) FILTER (isfinite({0})) AS {0}_min,
+    max({0}) FILTER (isfinite({0})) AS {0}_max,
+    count({0}) FILTER (isfinite({0})) AS {0}_n"""
+
+
+def grouped(store: Store, conditions: Conditions = EVERY) -> pd.DataFrame:
+    """Returns one row per configuration of complete runs, the newest first.
+
+    For each measure there are the mean, the standard deviation (of the sample: none for a single
+    run), the smallest and largest value, and of how many runs; what is not a finite number is left
+    out of these, and ``diverged`` counts the runs that have no better. ``n`` counts the runs,
+    ``seeds`` and ``run_ids`` name them in the same order; ``config`` lacks the seed.
+
+    Args:
+        store: where to look.
+        conditions: which runs count; of them the complete ones (finished or diverged) do.
+    """
+    where = conditions.where()
+    where.among("status", COMPLETE)
+    identity = ", ".join(f"any_value({name}) AS {name}" for name in IDENTITY)
+    measures = ",".join(STATISTICS.format(measure) for measure in MEASURES)
+    sql = f"""
+        {ROWS}, groups AS (
+            SELECT config_group, {identity},
+                count(*) AS n,
+                count(*) FILTER (status = 'diverged') AS diverged,
+                list(seed) AS seeds,
+                {measures},
+                list(run_id) AS run_ids,
+                max(started_at) AS started_at,
+                min(run_id) AS first_id
+            FROM shown {where} GROUP BY config_group
+        )
+        SELECT groups.* EXCLUDE (first_id, config_group), configs.config, config_group
+        FROM groups LEFT JOIN configs USING (config_group)
+        ORDER BY groups.started_at DESC, groups.first_id DESC
+    """
+    with store.open() as connection:
+        table = connection.execute(sql, {**where.values, **alive_of(connection, store)}).df()
+    both = zip(table["run_ids"], table["seeds"], strict=True)
+    members = [sorted(zip(ids, seeds, strict=True)) for ids, seeds in both]
+    table["run_ids"] = [[run_id for run_id, _ in pairs] for pairs in members]
+    table["seeds"] = [[int(seed) for _, seed in pairs] for pairs in members]
+    return table

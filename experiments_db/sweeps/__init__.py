@@ -1,0 +1,27 @@
+"""Sweeps: many runs from one plan, shared by several drivers, resumed by the same command."""
+
+from . import report
+from .drive import Ended, Sweep, started
+from .estimate import Pace, in_words
+from .grid import Planned, Work, expanded
+from .model import Plan, load
+from .preview import Preview, check_executor, document, preview, summary
+
+__all__ = [
+    "Ended",
+    "Pace",
+    "Plan",
+    "Planned",
+    "Preview",
+    "Sweep",
+    "Work",
+    "check_executor",
+    "document",
+    "expanded",
+    "in_words",
+    "load",
+    "preview",
+    "report",
+    "started",
+    "summary",
+]

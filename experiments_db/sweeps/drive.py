@@ -1,0 +1,225 @@
+"""A sweep on its way: hands a plan's runs to a Supervisor, a few at a time, and counts.
+
+Whoever else works on the same plan is respected: a run that is complete, or running under a living
+driver, is skipped. The claim inside the store's lock decides; what is asked before only saves it.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..jobs import RUNNING, Job
+from ..runner import Supervisor
+from ..store import Store, StoreError
+from ..writes import clean_tags
+from . import questions
+from .estimate import Pace
+from .grid import Planned
+
+if TYPE_CHECKING:
+    from .preview import Preview
+
+LOOK_SECONDS = 10.0
+"""Seconds between two looks at what other drivers have done."""
+
+REFUSALS = 3
+"""Runs in a row that get no row in the store, after which the sweep gives up."""
+
+OUTCOMES = ("finished", "diverged", "failed", "cancelled")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run of the sweep that ended here.
+
+    Args:
+        run: which one.
+        run_id: its name in the store, or None if it has no row.
+        status: how it ended.
+        message: what there is to say, or "".
+        metrics: what came out.
+        seconds: how long it took.
+    """
+
+    run: Planned
+    run_id: str | None
+    status: str
+    message: str
+    metrics: dict[str, Any]
+    seconds: float
+
+
+class Sweep:
+    """The runs of a plan, worked off by a Supervisor.
+
+    Args:
+        store: where they are kept.
+        supervisor: who runs them.
+        runs: the runs.
+        workers: how many run side by side.
+        tags: labels of every run.
+        fresh: run what the store holds already.
+        pace: how long runs take.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        supervisor: Supervisor,
+        runs: Iterable[Planned],
+        workers: int = 1,
+        tags: Iterable[str] = (),
+        fresh: bool = False,
+        pace: Pace | None = None,
+    ) -> None:
+        self._store, self._supervisor, self._workers = store, supervisor, workers
+        self._tags, self._fresh, self.pace = tuple(tags), fresh, pace or Pace()
+        self._pending = collections.deque(runs)
+        self._active: list[tuple[Planned, Job]] = []
+        self._slots: list[tuple[Planned, Job] | None] = [None] * workers
+        self._started, self._looked = time.monotonic(), float("-inf")
+        self._refused = 0
+        self.planned, self.skipped, self.elsewhere = len(self._pending), 0, 0
+        self.counts = dict.fromkeys(OUTCOMES, 0)
+        self.stopped = False
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to do."""
+        return not (self._pending or self._active)
+
+    @property
+    def settled(self) -> int:
+        """Runs that are complete or ended here."""
+        return self.skipped + sum(self.counts.values())
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the sweep began."""
+        return time.monotonic() - self._started
+
+    @property
+    def slots(self) -> tuple[tuple[Planned, Job] | None, ...]:
+        """What runs now, one place for each worker."""
+        return tuple(self._slots)
+
+    def remaining(self) -> float:
+        """Returns the seconds still to go, about; 0 when nothing is known."""
+        left = [*self._pending, *(run for run, _ in self._active)]
+        return self.pace.total((run.kind for run in left), self._workers)[0]
+
+    def advance(self) -> list[Ended]:
+        """Collects what has ended and hands out what comes next; call it a few times a second.
+
+        Raises:
+            StoreError: the store refused several runs in a row.
+        """
+        ended = self._collect()
+        if not self.stopped:
+            self._submit()
+        self._place()
+        return ended
+
+    def stop(self) -> None:
+        """Cancels what runs and starts nothing more; `advance` until `done`."""
+        self.stopped = True
+        self._pending.clear()
+        for _, job in self._active:
+            job.cancel()
+
+    def _submit(self) -> None:
+        room = 2 * self._workers - len(self._active)
+        if room <= 0 or not self._pending:
+            return
+        self._look()
+        while room > 0 and self._pending:
+            run = self._pending.popleft()
+            job = self._supervisor.start(run.experiment, tags=self._tags, fresh=self._fresh)
+            self._active.append((run, job))
+            room -= 1
+
+    def _look(self) -> None:
+        """Drops pending runs that the store holds by now."""
+        if self._fresh or time.monotonic() - self._looked < LOOK_SECONDS:
+            return
+        known = questions.held(self._store, [run.config_hash for run in self._pending])
+        left = [run for run in self._pending if run.config_hash not in known]
+        self.skipped += len(self._pending) - len(left)
+        self.elsewhere += sum(state == "running" for state in known.values())
+        self._pending, self._looked = collections.deque(left), time.monotonic()
+
+    def _collect(self) -> list[Ended]:
+        ended, active = [], []
+        for run, job in self._active:
+            if not job.ended:
+                active.append((run, job))
+            elif job.existing is not None:
+                self.skipped += 1
+            elif job.run_id is not None or job.status == "failed":
+                ended.append(self._ended(run, job))
+        self._active = active
+        return ended
+
+    def _ended(self, run: Planned, job: Job) -> Ended:
+        result = job.result or {}
+        seconds = float(result.get("seconds") or job.snapshot().seconds)
+        self.counts[job.status] += 1
+        if job.status == "finished":
+            self.pace.add(run.kind, seconds)
+        self._refused = self._refused + 1 if job.run_id is None else 0
+        if self._refused >= REFUSALS:
+            self.stop()
+            raise StoreError(f"{REFUSALS} runs in a row could not begin. {job.message}")
+        metrics = dict(result.get("metrics") or {})
+        return Ended(run, job.run_id, job.status, job.message or "", metrics, seconds)
+
+    def _place(self) -> None:
+        """Gives each running job a place of its own for as long as it runs."""
+        going = [(run, job) for run, job in self._active if job.status == RUNNING]
+        here = {job.id for _, job in going}
+        self._slots = [slot if slot and slot[1].id in here else None for slot in self._slots]
+        placed = {slot[1].id for slot in self._slots if slot}
+        for pair in going:
+            if pair[1].id not in placed and None in self._slots:
+                self._slots[self._slots.index(None)] = pair
+
+
+@contextmanager
+def started(
+    store: Store, ahead: Preview, tags: Iterable[str], fresh: bool
+) -> Iterator[tuple[Sweep, Callable[[], None]]]:
+    """Starts the workers of a sweep for the duration of the block.
+
+    Args:
+        store: where runs are kept.
+        ahead: what is to be done.
+        tags: labels of every run.
+        fresh: run what the store holds already.
+
+    Yields:
+        The sweep, and what kills this process and its workers at once: their runs stay behind as
+        interrupted, and the next sweep of the plan runs them.
+
+    Raises:
+        StoreError: the store is read-only, or a tag is none.
+    """
+    store.allow_writing()
+    labels = clean_tags(list(tags))
+    jobs = min(ahead.jobs, max(1, len(ahead.open)))
+    with Supervisor(store, workers=jobs) as supervisor:
+
+        def kill() -> None:
+            for pid in supervisor.worker_pids():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            os._exit(130)
+
+        yield Sweep(store, supervisor, ahead.work.runs, jobs, labels, fresh, ahead.pace), kill

@@ -1,0 +1,116 @@
+"""How long runs will take, by what runs like them took."""
+
+from __future__ import annotations
+
+import collections
+import json
+import statistics
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ttr_core.training import RATES
+
+KEPT = 50
+"""Runs of a kind that count, the newest."""
+
+STORED = 0.5
+"""Seconds that a run waits for the store at its start and its end."""
+
+HALVED = 3.0
+"""Trainings in full that successive halving over the learning rates comes to, about."""
+
+
+PER_STEP = 2000.0
+"""Tokens that what a step costs anyway comes to, about."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What decides how long a run takes.
+
+    Args:
+        names: the kinds of runs that it is compared with, the closest first.
+        work: how much it has to do.
+    """
+
+    names: tuple[str, ...]
+    work: float
+
+
+class Pace:
+    """Seconds per unit of work, learned from finished runs, the newest first given.
+
+    A run is compared with runs that differ in the seed alone; if there are none, with runs of the
+    same layer on the same task, then with any on that task, in proportion to
+    the tokens they see.
+    """
+
+    def __init__(self, past: Iterable[tuple[Mapping[str, Any], float]] = ()) -> None:
+        self._known: dict[str, collections.deque[float]] = {}
+        self.runs = 0
+        for config, seconds in reversed(list(past)):
+            self.add(kind(config), seconds)
+
+    def add(self, run: Kind, seconds: float) -> None:
+        """Notes how long a run took; the newest notes count."""
+        self.runs += 1
+        for name in run.names:
+            kept = self._known.setdefault(name, collections.deque(maxlen=KEPT))
+            kept.append(seconds / run.work)
+
+    def seconds(self, run: Kind) -> float | None:
+        """Returns the seconds that a run will take, or None where nothing like it was run."""
+        for name in run.names:
+            if name in self._known:
+                return statistics.median(self._known[name]) * run.work
+        return None
+
+    def total(self, runs: Iterable[Kind], workers: int) -> tuple[float, int]:
+        """Returns the seconds that runs take side by side, and how many of them are unknown.
+
+        An unknown run counts as the mean of the known ones.
+        """
+        each = [self.seconds(run) for run in runs]
+        known = [seconds + STORED for seconds in each if seconds is not None]
+        missing = len(each) - len(known)
+        mean = statistics.fmean(known) if known else 0.0
+        return (sum(known) + missing * mean) / max(1, min(workers, len(each))), missing
+
+
+def kind(config: Mapping[str, Any]) -> Kind:
+    """Returns what decides how long a run takes."""
+    task, device = config["task"]["name"], config["device"]
+    alike = {key: value for key, value in config.items() if key != "seed"}
+    names = (
+        json.dumps(alike, sort_keys=True),
+        f"{config['spec']} on {task} by {device}",
+        f"{task} by {device}",
+    )
+    return Kind(names, _work(config))
+
+
+def _work(config: Mapping[str, Any]) -> float:
+    """Returns how much a run has to do, in tokens of a small model, to compare runs by."""
+    task, train, model = config["task"], config["train"], config["model"]
+    tokens = float(task.get("seq_len") or 1)
+    if "sequences" in task:
+        return float(tokens * task["sequences"] + PER_STEP)
+    rates = 1.0
+    if train["lr"] == "auto":
+        rates = len(RATES) if train["protocol"] == "standard" else HALVED
+    each = tokens * train["batch_size"] * model["depth"] * model["d_model"] / 64
+    return float(train["steps"] * rates * (each + PER_STEP))
+
+
+def in_words(seconds: float) -> str:
+    """Returns a duration as people say it.
+
+    Example:
+        >>> in_words(42), in_words(200), in_words(8000)
+        ('42 s', '3 min', '2 h 13 min')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

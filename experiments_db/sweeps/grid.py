@@ -1,0 +1,320 @@
+"""From a plan to its runs: counted first, then made and checked one by one."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from ttr_core.errors import LimitExceeded, NoFastSolver, RequestError
+from ttr_core.experiment import Experiment
+from ttr_core.tasks import TASKS
+
+from ..plan import MAX_SEED, config_hash, request
+from . import holes
+from .estimate import Kind, kind
+from .model import LayerEntry, Plan, SpecEntry, TaskEntry
+from .text import Source
+from .values import size, texts
+
+MAX_RUNS = 10_000
+MAX_GRID = 10**15
+"""Cells of a grid that may be sampled from."""
+
+SHOWN = 5
+"""Reasons for refusing that are printed."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One run of a plan.
+
+    Args:
+        experiment: what to run.
+        config: everything that decides it.
+        config_hash: its fingerprint.
+        task: the task's name with the settings that vary in the plan.
+        setting: settings of model and training that vary in the plan.
+    """
+
+    experiment: Experiment
+    config: dict[str, Any]
+    config_hash: str
+    task: str
+    setting: str
+
+    @property
+    def layer(self) -> str:
+        """The layer's name, or the text of its spec."""
+        return self.experiment.layer or ", ".join(self.experiment.model.layers)
+
+    @cached_property
+    def kind(self) -> Kind:
+        """What decides how long it takes."""
+        return kind(self.config)
+
+    @property
+    def cell(self) -> str:
+        """The run in words, without its seed."""
+        return " · ".join(part for part in (self.layer, self.task, self.setting) if part)
+
+    def __str__(self) -> str:
+        return f"{self.cell} · seed {self.experiment.seed}"
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a plan amounts to.
+
+    Args:
+        runs: its runs, seed by seed.
+        repeated: runs that the plan asks for more than once.
+        left_out: of ``layers: all``, the layers that a task cannot take: layer on task, reason.
+        axes: how many layers, tasks, settings and seeds there are, in words.
+    """
+
+    runs: tuple[Planned, ...]
+    repeated: int = 0
+    left_out: tuple[tuple[str, str], ...] = ()
+    axes: str = ""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One entry of a plan with the settings that stand beside it."""
+
+    entry: LayerEntry | SpecEntry | TaskEntry
+    axes: tuple[tuple[str, Any], ...]
+
+    @property
+    def count(self) -> int:
+        return math.prod(size(values) for _, values in self.axes)
+
+    @cached_property
+    def _texts(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        return tuple((key, texts(values)) for key, values in self.axes)
+
+    def chosen(self, index: int) -> dict[str, str]:
+        """Returns the values of one combination, the last axis first to change."""
+        values = {}
+        for key, options in reversed(self._texts):
+            index, place = divmod(index, len(options))
+            values[key] = options[place]
+        return {key: values[key] for key, _ in self._texts}
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """One configuration before it is checked."""
+
+    who: LayerEntry | SpecEntry
+    what: TaskEntry
+    sets: dict[str, str]
+    name: str
+
+    def experiment(self, plan: Plan) -> Experiment:
+        named = isinstance(self.who, LayerEntry)
+        return request(
+            layer=self.name if named else None,
+            spec=None if named else self.name,
+            task=self.what.name,
+            sets=self.sets,
+            device=plan.device,
+        )
+
+    def __str__(self) -> str:
+        given = ", ".join(f"{key}={value}" for key, value in self.sets.items())
+        return f"{self.name} on {self.what.name}" + (f" with {given}" if given else "")
+
+
+class _Grid:
+    """Every configuration of a plan, by number."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        entries: tuple[LayerEntry | SpecEntry, ...] = (*plan.layers, *plan.specs)
+        self._who = [_of_layer(entry) for entry in entries]
+        self._what = [_of_task(entry, plan) for entry in plan.tasks]
+        self._across = sum(part.count for part in self._what)
+        self.count = sum(part.count for part in self._who) * self._across
+
+    def cell(self, index: int) -> _Cell:
+        """Returns a configuration."""
+        row, column = divmod(index, self._across)
+        who, row = _located(self._who, row)
+        what, column = _located(self._what, column)
+        values = who.chosen(row)
+        given = {key[1:-1]: value for key, value in values.items() if key.startswith("{")}
+        sets = {key: value for key, value in values.items() if not key.startswith("{")}
+        entry, task = who.entry, what.entry
+        assert isinstance(entry, (LayerEntry, SpecEntry)) and isinstance(task, TaskEntry)
+        name = entry.name if isinstance(entry, LayerEntry) else holes.filled(entry.spec, given)
+        return _Cell(entry, task, {**sets, **what.chosen(column)}, name)
+
+    def indices(self) -> Sequence[int]:
+        """Returns the configurations to run: all, or a sample."""
+        sample = self.plan.sample
+        if sample is None or sample.count >= self.count:
+            return range(self.count)
+        drawn = random.Random(sample.seed).sample(range(self.count), sample.count)
+        return sorted(drawn)
+
+    @property
+    def axes(self) -> str:
+        """The sizes of the grid in words."""
+        layers = sum(part.count for part in self._who)
+        return (
+            f"{_several(layers, 'layer')} x {_several(self._across, 'task and training setting')} "
+            f"x {_several(len(self.plan.seed_texts), 'seed')}"
+        )
+
+
+def expanded(
+    plan: Plan, source: Source, told: Callable[[int, int], None] = lambda done, total: None
+) -> Work:
+    """Returns the runs of a plan.
+
+    Args:
+        plan: a checked plan.
+        source: where its parts stand, for errors.
+        told: hears of the progress, configuration by configuration.
+
+    Raises:
+        RequestError: too many runs, or some that cannot be made, with the reasons.
+    """
+    grid = _Grid(plan)
+    seeds = [_seed(text, source) for text in plan.seed_texts]
+    _check_count(grid, len(seeds), source)
+    made: list[tuple[_Cell, Experiment]] = []
+    problems: dict[str, list[_Cell]] = {}
+    left_out: dict[str, str] = {}
+    indices = grid.indices()
+    for done, index in enumerate(indices):
+        told(done, len(indices))
+        cell = grid.cell(index)
+        if plan.protocol == "standard" and TASKS[cell.what.name].trained:
+            cell.sets.update({"train.lr": "auto", "train.protocol": "standard"})
+        try:
+            made.append((cell, cell.experiment(plan)))
+        except (NoFastSolver, LimitExceeded) as error:
+            if isinstance(cell.who, LayerEntry) and cell.who.optional:
+                left_out[f"{cell.name} on {cell.what.name}"] = str(error)
+            else:
+                problems.setdefault(str(error), []).append(cell)
+        except RequestError as error:
+            problems.setdefault(str(error), []).append(cell)
+    if problems:
+        raise _refusal(plan, problems, len(indices), source)
+    runs = {run.config_hash: run for run in _planned(made, seeds)}
+    repeated = len(made) * len(seeds) - len(runs)
+    return Work(tuple(runs.values()), repeated, tuple(left_out.items()), grid.axes)
+
+
+def _of_layer(entry: LayerEntry | SpecEntry) -> _Part:
+    named = holes.names(entry.spec) if isinstance(entry, SpecEntry) else []
+    keys = {name: f"{{{name}}}" if name in named else f"layer.{name}" for name in entry.settings}
+    return _Part(entry, tuple((keys[name], values) for name, values in entry.settings.items()))
+
+
+def _of_task(entry: TaskEntry, plan: Plan) -> _Part:
+    """A task that trains nothing has no use for the model and the training."""
+    groups = {"task": entry.settings}
+    if TASKS[entry.name].trained:
+        groups |= {"model": plan.model, "train": plan.train}
+    axes = [(f"{group}.{key}", v) for group, given in groups.items() for key, v in given.items()]
+    return _Part(entry, tuple(axes))
+
+
+def _located(parts: Sequence[_Part], index: int) -> tuple[_Part, int]:
+    for part in parts:
+        if index < part.count:
+            return part, index
+        index -= part.count
+    raise IndexError(index)
+
+
+def _seed(text: str, source: Source) -> int:
+    if not (text.isdecimal() and len(text) < 11 and int(text) <= MAX_SEED):
+        raise source.error(
+            ("seeds",), f"the seed {text[:40]!r} is not a whole number from 0 to {MAX_SEED}."
+        )
+    return int(text)
+
+
+def _check_count(grid: _Grid, seeds: int, source: Source) -> None:
+    sample = grid.plan.sample
+    drawn = grid.count if sample is None else min(grid.count, sample.count)
+    if drawn * seeds > MAX_RUNS:
+        raise source.error(
+            (), f"the plan asks for {drawn * seeds:,} runs ({grid.axes}); at most {MAX_RUNS:,} are "
+            "allowed: shorten its lists, or draw some with `sample: {count: 1000}`."
+        )  # fmt: skip
+    if grid.count > MAX_GRID:
+        raise source.error((), f"the grid has {grid.count:.1e} cells; at most {MAX_GRID:.0e}.")
+
+
+def _refusal(
+    plan: Plan, problems: Mapping[str, Sequence[_Cell]], total: int, source: Source
+) -> RequestError:
+    count = sum(len(cells) for cells in problems.values())
+    lines = [f"{source.name}: {count} of {_several(total, 'configuration')} cannot be made."]
+    for said, cells in list(problems.items())[:SHOWN]:
+        lines.append(f"{_where(plan, cells[0], source)}: {cells[0]}:")
+        lines += [f"  {line}" for line in said.splitlines()]
+        if len(cells) > 1:
+            lines.append(f"  (and {len(cells) - 1} more for the same reason)")
+    if len(problems) > SHOWN:
+        lines.append(f"... and {len(problems) - SHOWN} other reasons.")
+    return RequestError("\n".join(lines))
+
+
+def _where(plan: Plan, cell: _Cell, source: Source) -> str:
+    """Returns the lines of the layer and of the task that a configuration is made of."""
+    who, field = cell.who, "layers" if isinstance(cell.who, LayerEntry) else "specs"
+    places = ((field, getattr(plan, field).index(who)), ("tasks", plan.tasks.index(cell.what)))
+    lines = sorted({source.line(place) or 1 for place in places})
+    return " and ".join(f"line {line}" for line in lines)
+
+
+def _planned(made: Sequence[tuple[_Cell, Experiment]], seeds: Sequence[int]) -> Iterator[Planned]:
+    varied = _varied([cell for cell, _ in made])
+    known = [(cell, experiment, experiment.config()) for cell, experiment in made]
+    for seed in seeds:
+        for cell, experiment, config in known:
+            own = {**config, "seed": seed}
+            yield Planned(
+                dataclasses.replace(experiment, seed=seed),
+                own,
+                config_hash(own),
+                _shown(cell.what.name, ("task",), cell, varied),
+                _shown("", ("model", "train"), cell, varied),
+            )
+
+
+def _varied(cells: Sequence[_Cell]) -> set[tuple[str, str]]:
+    """Returns (task, key) of every setting that has several values for this task."""
+    seen: dict[tuple[str, str], set[str | None]] = {}
+    keys: dict[str, set[str]] = {}
+    for cell in cells:
+        keys.setdefault(cell.what.name, set()).update(cell.sets)
+    for cell in cells:
+        for key in keys[cell.what.name]:
+            seen.setdefault((cell.what.name, key), set()).add(cell.sets.get(key))
+    return {place for place, values in seen.items() if len(values) > 1}
+
+
+def _shown(first: str, groups: Sequence[str], cell: _Cell, varied: set[tuple[str, str]]) -> str:
+    shown = [
+        f"{key.partition('.')[2]}={value}"
+        for key, value in cell.sets.items()
+        if key.partition(".")[0] in groups and (cell.what.name, key) in varied
+    ]
+    return " ".join([first, *shown]).strip()
+
+
+def _several(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"

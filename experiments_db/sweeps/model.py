@@ -1,0 +1,338 @@
+"""What a plan says, checked: every key and name is known before anything is expanded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import pydantic
+
+import ttr_core as ttr
+from ttr_core.errors import RequestError, nearest, unknown
+from ttr_core.ingredient import options_of
+from ttr_core.model import ModelConfig
+from ttr_core.tasks import TASKS
+from ttr_core.training import TrainConfig
+
+from ..plan import MAX_SEED
+from ..settings import knobs, place, split_names
+from . import holes
+from .text import Source, read
+from .values import Range, Text, Values, size, texts
+
+MAX_SAMPLE = 10_000
+STANDARD_SEEDS = ("0", "1", "2")
+"""Seeds of the standard protocol where a plan names none; it demands as many."""
+
+Settings = dict[Text, Values]
+
+
+class Entry(pydantic.BaseModel):
+    """One item of a list in a plan: what it is, and settings with their values."""
+
+    model_config = pydantic.ConfigDict(extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, Values]
+
+    key: ClassVar[str] = "name"
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, raw: Any) -> Any:
+        return {cls.key: raw} if isinstance(raw, str) else raw
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings, each with one value, a list or a range."""
+        return self.__pydantic_extra__
+
+    def with_settings(self, more: Mapping[str, Any]) -> Entry:
+        """Returns the entry with some settings replaced."""
+        own = {self.key: getattr(self, self.key)}
+        return type(self).model_validate({**own, **self.settings, **more})
+
+
+class LayerEntry(Entry):
+    """A published layer, and options of its ingredients."""
+
+    name: Text
+    optional: ClassVar[bool] = False
+
+
+class Offered(LayerEntry):
+    """A layer of ``layers: all``: left out where a task cannot take it."""
+
+    optional: ClassVar[bool] = True
+
+
+class SpecEntry(Entry):
+    """A spec, possibly with places in braces, and values for these and for its options."""
+
+    key: ClassVar[str] = "spec"
+    spec: Text
+
+
+class TaskEntry(Entry):
+    """A task and its settings."""
+
+    name: Text
+
+
+class Sample(pydantic.BaseModel):
+    """A random part of the grid.
+
+    Args:
+        count: configurations to draw, each of them for every seed.
+        seed: decides which.
+    """
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    count: Annotated[int, pydantic.Field(ge=1, le=MAX_SAMPLE)]
+    seed: Annotated[int, pydantic.Field(ge=0, le=MAX_SEED)] = 0
+
+
+class Plan(pydantic.BaseModel):
+    """A plan as it is written; its runs are every combination of what it lists.
+
+    Args:
+        layers: published layers, or ``all``.
+        specs: specs of your own.
+        tasks: what they have to do.
+        model: settings of the model, for tasks that train.
+        train: settings of the training, for tasks that train.
+        seeds: by default 0, and 0, 1, 2 for the standard protocol.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        tags: labels of every run.
+        sample: draw some configurations instead of taking all.
+        protocol: ``standard`` for results that are to be compared.
+    """
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    layers: tuple[LayerEntry, ...] = ()
+    specs: tuple[SpecEntry, ...] = ()
+    tasks: Annotated[tuple[TaskEntry, ...], pydantic.Field(min_length=1)]
+    model: Settings = {}
+    train: Settings = {}
+    seeds: Values | None = None
+    device: Text = "auto"
+    tags: tuple[Text, ...] = ()
+    sample: Sample | None = None
+    protocol: Literal["quick", "standard"] = "quick"
+
+    @pydantic.field_validator("layers", mode="before")
+    @classmethod
+    def _every(cls, raw: Any) -> Any:
+        if raw not in ("all", ["all"]):
+            return raw
+        return tuple(Offered.model_validate({"name": name}) for name in ttr.catalog)
+
+    @pydantic.field_validator("layers", "specs", "tasks", "tags", mode="before")
+    @classmethod
+    def _several(cls, raw: Any) -> Any:
+        return [raw] if isinstance(raw, (str, dict)) else raw
+
+    @property
+    def seed_texts(self) -> tuple[str, ...]:
+        """The seeds."""
+        if self.seeds is not None:
+            return texts(self.seeds)
+        return STANDARD_SEEDS if self.protocol == "standard" else ("0",)
+
+
+TOP = tuple(Plan.model_fields)
+LISTS = ("layers", "specs", "tasks", "seeds", "tags")
+WORDS = ("device", "protocol")
+GROUPS = {"model": ModelConfig, "train": TrainConfig}
+
+
+def load(path: Path, sets: Iterable[str] = ()) -> tuple[Plan, Source]:
+    """Reads and checks a plan.
+
+    Args:
+        path: the file.
+        sets: ``key=a,b,c`` texts that replace what the plan says.
+
+    Raises:
+        RequestError: with the file, the line and the nearest valid key.
+    """
+    raw, source = read(path)
+    return checked(raw, source, sets)
+
+
+def checked(raw: Any, source: Source, sets: Iterable[str] = ()) -> tuple[Plan, Source]:
+    """Checks the values of a plan; see `load`."""
+    if not isinstance(raw, dict):
+        raise source.error((), f"a plan is a list of keys, such as {', '.join(TOP[:3])}.")
+    pairs = [_pair(text) for text in sets]
+    for key, given in pairs:
+        top, _, inner = key.partition(".")
+        if key in LISTS:
+            raw[key] = given
+        elif key in WORDS:
+            raw[key] = ", ".join(given)
+        elif top == "sample" and inner:
+            held = raw.get(top)
+            raw[top] = {**(held if isinstance(held, dict) else {}), inner: given[0]}
+    try:
+        plan = Plan.model_validate(raw)
+    except pydantic.ValidationError as error:
+        raise RequestError(_said(error, source)) from None
+    for key, given in pairs:
+        if key not in TOP and key.partition(".")[0] != "sample":
+            plan = _overridden(plan, key, given)
+    _check(plan, source)
+    return plan, source
+
+
+def _pair(text: str) -> tuple[str, list[str]]:
+    key, equals, values = text.partition("=")
+    given = [*split_names(values)]
+    if not (equals and key.strip() and given):
+        raise RequestError(f"--set takes key=a,b,c, such as pairs=4,8; this is {text[:80]!r}.")
+    return key.strip(), given
+
+
+def _overridden(plan: Plan, key: str, given: Sequence[str]) -> Plan:
+    """Returns the plan with a setting replaced, in every entry that has it."""
+    try:
+        group, name = place(key, _groups(plan))
+    except RequestError as error:
+        own = ", ".join((*LISTS, *WORDS, *(f"sample.{name}" for name in Sample.model_fields)))
+        raise RequestError(f"{error}\n  of the plan: {own}") from None
+    values = {name: tuple(given)}
+    if group in GROUPS:
+        return plan.model_copy(update={group: {**getattr(plan, group), **values}})
+    if group == "task":
+        tasks = [t.with_settings(values) if name in _options(t) else t for t in plan.tasks]
+        return plan.model_copy(update={"tasks": tuple(tasks)})
+    layers = [e.with_settings(values) if name in _knobs(e) else e for e in plan.layers]
+    specs = [e.with_settings(values) if name in _knobs(e) else e for e in plan.specs]
+    return plan.model_copy(update={"layers": tuple(layers), "specs": tuple(specs)})
+
+
+def _groups(plan: Plan) -> dict[str, list[str]]:
+    options = {group: [opt.name for opt in options_of(cls)] for group, cls in GROUPS.items()}
+    entries = (*plan.layers, *plan.specs)
+    return {
+        "layer": list(dict.fromkeys(name for entry in entries for name in _knobs(entry))),
+        "task": list(dict.fromkeys(name for entry in plan.tasks for name in _options(entry))),
+        **options,
+    }
+
+
+def _options(entry: TaskEntry) -> list[str]:
+    if entry.name not in TASKS:
+        raise unknown("task", entry.name, TASKS)
+    return [opt.name for opt in TASKS[entry.name].options()]
+
+
+def _knobs(entry: Entry) -> list[str]:
+    """Returns the settings that a layer or a spec can have: its options, its places in braces."""
+    if isinstance(entry, LayerEntry):
+        return list(knobs(ttr.catalog[entry.name].spec))
+    assert isinstance(entry, SpecEntry)
+    named = holes.names(entry.spec)
+    first = {name: texts(entry.settings[name])[0] for name in named if name in entry.settings}
+    return [*named, *knobs(ttr.Spec.parse(holes.filled(entry.spec, first)))]
+
+
+def _check(plan: Plan, source: Source) -> None:
+    """Looks every name of a plan up.
+
+    Raises:
+        RequestError: with the line.
+    """
+    if not (plan.layers or plan.specs):
+        raise source.error((), "the plan names neither layers nor specs; `layers: all` is valid.")
+    for field in ("layers", "specs", "tasks"):
+        for index, entry in enumerate(getattr(plan, field)):
+            at = (field, index)
+            try:
+                known = _options(entry) if isinstance(entry, TaskEntry) else _knobs(entry)
+            except RequestError as error:
+                raise source.error(at, str(error)) from None
+            _check_keys(entry.settings, known, getattr(entry, entry.key), at, source)
+    for group, cls in GROUPS.items():
+        known = [opt.name for opt in options_of(cls) if (group, opt.name) not in ELSEWHERE]
+        _check_elsewhere(getattr(plan, group), group, source)
+        _check_keys(getattr(plan, group), known, group, (group,), source)
+    _check_protocol(plan, source)
+
+
+ELSEWHERE = {
+    ("train", "protocol"): "write `protocol: standard` at the top of the plan",
+    ("model", "layers"): "list what is compared under `layers` or `specs`",
+}
+
+
+def _check_elsewhere(given: Mapping[str, Any], group: str, source: Source) -> None:
+    for name in given:
+        if (group, name) in ELSEWHERE:
+            said = f"{group}.{name} has no place here: {ELSEWHERE[group, name]}."
+            raise source.error((group, name), said)
+
+
+def _check_keys(
+    given: Mapping[str, Any], known: Sequence[str], what: str, at: tuple[Any, ...], source: Source
+) -> None:
+    for name in given:
+        if name not in known:
+            shown = [key for key in known if "." not in key]
+            raise source.error((*at, name), str(unknown(f"setting of {what}", name, shown)))
+
+
+def _check_protocol(plan: Plan, source: Source) -> None:
+    if plan.protocol != "standard":
+        return
+    lr = plan.train.get("lr")
+    if lr is not None and texts(lr) != ("auto",):
+        raise source.error(
+            ("train", "lr"), "protocol standard trains every learning rate of its own grid and "
+            "chooses on the validation set: remove train.lr, or write `protocol: quick`."
+        )  # fmt: skip
+    if "seconds" in plan.train:
+        raise source.error(
+            ("train", "seconds"), "protocol standard gives every learning rate the same steps, so "
+            "that it has no time limit: remove train.seconds and lower train.steps."
+        )  # fmt: skip
+    if plan.seeds is not None and size(plan.seeds) < len(STANDARD_SEEDS):
+        raise source.error(
+            ("seeds",), f"protocol standard needs at least {len(STANDARD_SEEDS)} seeds, and this "
+            f"plan has {size(plan.seeds)}: write `seeds: [0, 1, 2]`."
+        )  # fmt: skip
+
+
+def _said(error: pydantic.ValidationError, source: Source) -> str:
+    """Returns one line for each thing that is wrong, with the nearest key."""
+    found = error.errors()
+    inner = [p for p in found if not (p["type"] == "too_short" and _holds_more(p, found))]
+    return "\n".join(source.located(p["loc"], _problem(p, source)) for p in inner[:10])
+
+
+def _holds_more(problem: Any, found: Sequence[Any]) -> bool:
+    """Whether a list looks too short only because something in it is wrong."""
+    at = problem["loc"]
+    return any(p is not problem and p["loc"][: len(at)] == at for p in found)
+
+
+def _problem(problem: Any, source: Source) -> str:
+    loc = problem["loc"]
+    where = ".".join(str(part) for part in source.place(loc)) or "the plan"
+    if problem["type"] == "extra_forbidden":
+        return _unknown_key(loc, str(loc[-1]))
+    if problem["type"] == "missing":
+        return f"the key {str(loc[-1])!r} is missing in {where}."
+    if problem["type"] == "too_short":
+        return f"{where} is empty; give at least one value, or leave it out."
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{where} is {str(problem['input'])[:80]!r}: {message}."
+
+
+def _unknown_key(loc: Sequence[str | int], key: str) -> str:
+    holder = Plan if len(loc) == 1 else Sample if loc[0] == "sample" else Range
+    valid = [field.alias or name for name, field in holder.model_fields.items()]
+    close = nearest(key, valid)
+    hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+    return f"unknown key {key[:80]!r}.{hint} Valid: {', '.join(valid)}."

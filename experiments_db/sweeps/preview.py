@@ -1,0 +1,161 @@
+"""What a sweep would do, and what it did, in a few lines and as JSON-able documents."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ttr_core.errors import RequestError, unknown
+
+from ..store import Store
+from . import questions
+from .drive import OUTCOMES, Ended, Sweep
+from .estimate import Pace, in_words
+from .grid import Planned, Work
+
+EXECUTORS = ("local", "ray")
+MOST_JOBS = 8
+"""Jobs that are started without being asked for more; each holds some 0.3 GB."""
+
+COLUMNS = ("layer", "task", "setting", "seed", "store", "seconds")
+
+
+def check_executor(name: str) -> None:
+    """Refuses an executor that there is not.
+
+    Raises:
+        RequestError: says what to use instead.
+    """
+    if name not in EXECUTORS:
+        raise unknown("executor", name, EXECUTORS)
+    if name == "ray":
+        raise RequestError(
+            "--executor ray is not available in this version, which runs on one machine: use "
+            "--executor local with --jobs N. For several machines, give each its own --db and a "
+            "part of the seeds (--set seeds=0), then merge with `python batch.py import FILE`."
+        )
+
+
+def usual_jobs(runs: Sequence[Planned]) -> int:
+    """Returns how many runs go side by side by default: one per core, one on a GPU."""
+    if any(run.experiment.device == "cuda" for run in runs):
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(MOST_JOBS, cores or 1, len(runs)))
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A sweep before it begins.
+
+    Args:
+        work: its runs.
+        known: what the store has of them: config hash -> complete or running.
+        pace: how long runs take.
+        jobs: how many go side by side.
+    """
+
+    work: Work
+    known: dict[str, str]
+    pace: Pace
+    jobs: int
+
+    @property
+    def open(self) -> list[Planned]:
+        """The runs that are to be run."""
+        return [run for run in self.work.runs if run.config_hash not in self.known]
+
+    def lines(self) -> list[str]:
+        """Returns the plan in sentences."""
+        work, left = self.work, len(self.open)
+        lines = [f"{len(work.runs):,} runs: {work.axes}"]
+        if work.repeated:
+            lines.append(f"{work.repeated:,} more are asked for twice and run once.")
+        lines += [f"Left out: {what}. {why.splitlines()[0]}" for what, why in work.left_out]
+        running = sum(state == "running" for state in self.known.values())
+        lines.append(
+            f"{len(self.known) - running:,} are in the store, {running:,} are running elsewhere, "
+            f"{left:,} to run"
+        )
+        return [*lines, self._estimate()] if left else lines
+
+    def _estimate(self) -> str:
+        seconds, missing = self.pace.total((run.kind for run in self.open), self.jobs)
+        jobs = f"{self.jobs} job" if self.jobs == 1 else f"{self.jobs} jobs"
+        if missing == len(self.open):
+            return f"No estimate: the store has no run of these tasks yet. ({jobs})"
+        said = f"Estimate: {in_words(seconds)} with {jobs}, by {self.pace.runs:,} past runs"
+        return f"{said}; {missing:,} are like none of them." if missing else f"{said}."
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Returns one row per run."""
+        return [
+            {
+                "layer": run.layer,
+                "task": run.task,
+                "setting": run.setting,
+                "seed": run.experiment.seed,
+                "store": self.known.get(run.config_hash),
+                "seconds": self.pace.seconds(run.kind),
+                "config": run.config,
+            }
+            for run in self.work.runs
+        ]
+
+    def document(self) -> dict[str, Any]:
+        """Returns what ``--dry-run --json`` prints."""
+        counts = dict.fromkeys(OUTCOMES, 0)
+        seconds = self.pace.total((run.kind for run in self.open), self.jobs)[0]
+        return {
+            "planned": len(self.work.runs),
+            "skipped": len(self.known),
+            **counts,
+            "seconds": 0.0,
+            "estimated_seconds": seconds or None,
+            "left_out": dict(self.work.left_out),
+            "runs": self.rows(),
+        }
+
+
+def preview(store: Store, work: Work, jobs: int | None, fresh: bool = False) -> Preview:
+    """Looks up what a plan needs to be previewed; creates nothing.
+
+    Args:
+        store: where runs are kept.
+        work: the runs.
+        jobs: how many go side by side, or None for the usual number.
+        fresh: whether runs that the store holds are run again.
+    """
+    known = {} if fresh else questions.held(store, [run.config_hash for run in work.runs])
+    pace = Pace(questions.past(store, {run.experiment.task.name for run in work.runs}))
+    return Preview(work, known, pace, jobs or usual_jobs(work.runs))
+
+
+def document(
+    sweep: Sweep, work: Work, failures: Sequence[Ended], found: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    """Returns what ``sweep --json`` prints."""
+    return {
+        "planned": sweep.planned,
+        "skipped": sweep.skipped,
+        **sweep.counts,
+        "seconds": sweep.seconds,
+        "not_started": sweep.planned - sweep.settled,
+        "running_elsewhere": sweep.elsewhere,
+        "left_out": dict(work.left_out),
+        "failures": [
+            {"run_id": one.run_id, "run": str(one.run), "message": one.message} for one in failures
+        ],
+        "results": list(found),
+    }
+
+
+def summary(sweep: Sweep) -> str:
+    """Returns how a sweep ended in one sentence."""
+    left = sweep.planned - sweep.settled
+    counts = {"skipped": sweep.skipped, **sweep.counts, "not started": left}
+    shown = [f"{count:,} {name}" for name, count in counts.items() if count]
+    some = ", ".join(shown) or "nothing to do"
+    return f"{sweep.planned:,} runs planned: {some}, in {in_words(sweep.seconds)}."

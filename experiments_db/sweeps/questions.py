@@ -1,0 +1,81 @@
+"""What a sweep asks the store: which runs are there, how long others took, what came out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from typing import Any
+
+from ..driver import alive
+from ..records import COMPLETE
+from ..store import Store
+
+LATEST = 5000
+"""Past runs that an estimate looks at, the newest first."""
+
+
+def held(store: Store, hashes: Collection[str]) -> dict[str, str]:
+    """Returns the configurations that have a run: ``complete``, or ``running`` somewhere."""
+    sql = """
+        SELECT config_hash,
+            bool_or(coalesce(list_contains($complete::VARCHAR[], results.status), false)),
+            bool_or(coalesce(results.status IS NULL
+                AND list_contains($alive::VARCHAR[], live.driver), false))
+        FROM runs
+        LEFT JOIN results USING (run_id)
+        LEFT JOIN live USING (run_id)
+        WHERE config_hash IN (SELECT unnest($hashes::VARCHAR[]))
+        GROUP BY config_hash
+    """
+    with store.open() as connection:
+        given = {"complete": list(COMPLETE), "alive": alive(connection, store.path)}
+        rows = connection.execute(sql, {**given, "hashes": list(hashes)}).fetchall()
+    return {
+        config_hash: "complete" if complete else "running"
+        for config_hash, complete, running in rows
+        if complete or running
+    }
+
+
+def past(store: Store, tasks: Collection[str]) -> list[tuple[dict[str, Any], float]]:
+    """Returns the configurations and seconds of the newest finished runs of some tasks."""
+    sql = """
+        SELECT config, seconds
+        FROM runs
+        JOIN results USING (run_id)
+        WHERE results.status = 'finished' AND seconds IS NOT NULL
+            AND list_contains($tasks::VARCHAR[], task)
+        ORDER BY run_id DESC
+        LIMIT $latest
+    """
+    with store.open() as connection:
+        rows = connection.execute(sql, {"tasks": list(tasks), "latest": LATEST}).fetchall()
+    return [(json.loads(config), seconds) for config, seconds in rows]
+
+
+def results(store: Store, hashes: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Returns the newest complete result of each configuration.
+
+    Returns:
+        config hash -> status, lr, metrics, and rates: the table of learning rates or None.
+    """
+    sql = """
+        SELECT config_hash, results.status, lr, metrics, tables -> '$.learning_rates'
+        FROM runs
+        JOIN results USING (run_id)
+        WHERE config_hash IN (SELECT unnest($hashes::VARCHAR[]))
+            AND list_contains($complete::VARCHAR[], results.status)
+        ORDER BY run_id
+    """
+    with store.open() as connection:
+        given = {"hashes": list(hashes), "complete": list(COMPLETE)}
+        rows = connection.execute(sql, given).fetchall()
+    return {
+        config_hash: {
+            "status": status,
+            "lr": lr,
+            "metrics": json.loads(metrics),
+            "rates": json.loads(rates) if rates else None,
+        }
+        for config_hash, status, lr, metrics, rates in rows
+    }

@@ -1,0 +1,135 @@
+"""What a sweep found: one row per layer and setting, over seeds, with its learning-rate window.
+
+The rate is chosen by the accuracy on the validation set; what is reported is measured on the test
+set. Rates are compared only where each had the same training.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..store import Store
+from . import questions
+from .grid import Planned
+
+WORKS = 0.95
+"""A learning rate works if its mean validation accuracy is this share of the best rate's."""
+
+COLUMNS = (
+    "layer", "task", "setting", "seeds", "diverged", "lr", "window", "validation", "accuracy",
+    "accuracy_std", "error", "error_std",
+)  # fmt: skip
+
+Rates = dict[float, list[float]]
+Member = tuple[Planned, dict[str, Any]]
+
+
+def rows(store: Store, runs: Iterable[Planned]) -> list[dict[str, Any]]:
+    """Returns one row per configuration of a plan that has results, in the plan's order.
+
+    Runs that differ in the seed, or in a fixed learning rate, share a row.
+    """
+    planned = list(runs)
+    found = questions.results(store, [run.config_hash for run in planned])
+    groups: dict[str, list[Member]] = {}
+    for run in planned:
+        if run.config_hash in found:
+            groups.setdefault(_alike(run), []).append((run, found[run.config_hash]))
+    return [_row(members) for members in groups.values()]
+
+
+def window(rates: Rates) -> dict[str, Any] | None:
+    """Returns the window of learning rates that work, or None if fewer than two were compared.
+
+    Args:
+        rates: learning rate -> validation accuracies, one for each seed.
+
+    Example:
+        >>> window({0.001: [0.5], 0.01: [1.0], 0.1: [0.97]})
+        {'best': 0.01, 'low': 0.01, 'high': 0.1, 'rates': 2, 'tried': 3}
+    """
+    if len(rates) < 2:
+        return None
+    means = {rate: statistics.fmean(values) for rate, values in sorted(rates.items())}
+    best = max(means, key=lambda rate: means[rate])
+    good = [rate for rate, mean in means.items() if mean >= WORKS * means[best]]
+    return {"best": best, "low": good[0], "high": good[-1], "rates": len(good), "tried": len(means)}
+
+
+def table(found: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Returns rows with the window in one cell."""
+    return [{**row, "window": _in_words(row["window"])} for row in found]
+
+
+def _alike(run: Planned) -> str:
+    """Returns what runs of one row share: everything but the seed and the learning rate."""
+    train = {name: value for name, value in run.config["train"].items() if name != "lr"}
+    return json.dumps({**run.config, "seed": None, "train": train}, sort_keys=True)
+
+
+def _row(members: list[Member]) -> dict[str, Any]:
+    first = members[0][0]
+    rates = _rates(members)
+    spread = window(rates)
+    counted = _chosen(members, None if spread is None else spread["best"])
+    row: dict[str, Any] = {"layer": first.layer, "task": first.task}
+    row["setting"] = _without_rate(first.setting)
+    row["seeds"] = len({run.experiment.seed for run, _ in counted})
+    row["diverged"] = sum(result["status"] == "diverged" for _, result in counted)
+    row["lr"] = spread["best"] if spread else counted[0][1]["lr"]
+    row["window"] = spread
+    validated = [result["metrics"].get("validation_accuracy") for _, result in counted]
+    row["validation"] = _mean(validated)
+    for measure in ("accuracy", "error"):
+        values = [result["metrics"].get(measure) for _, result in counted]
+        row[measure], row[f"{measure}_std"] = _mean(values), _std(values)
+    return row
+
+
+def _rates(members: list[Member]) -> Rates:
+    """Returns the validation accuracies by learning rate; a diverged training counts as 0."""
+    rates: Rates = {}
+    for run, result in members:
+        train = run.experiment.train
+        if not run.experiment.task.trained:
+            continue
+        if train.lr != "auto":
+            accuracy = result["metrics"].get("validation_accuracy")
+            diverged = result["status"] == "diverged"
+            rates.setdefault(float(train.lr), []).append(0.0 if diverged else accuracy or 0.0)
+        elif train.protocol == "standard":
+            for tried in result["rates"] or []:
+                reached = 0.0 if tried["diverged"] else tried["accuracy"] or 0.0
+                rates.setdefault(float(tried["lr"]), []).append(reached)
+    return rates
+
+
+def _chosen(members: list[Member], best: float | None) -> list[Member]:
+    """Returns, of runs at fixed rates, those at the best one; a run that chose its own counts."""
+    fixed = [pair for pair in members if pair[0].experiment.train.lr != "auto"]
+    if best is None or len(fixed) < len(members):
+        return members
+    return [pair for pair in members if float(pair[0].experiment.train.lr) == best]
+
+
+def _without_rate(setting: str) -> str:
+    return " ".join(part for part in setting.split() if not part.startswith("lr="))
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None
+
+
+def _std(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.stdev(known) if len(known) > 1 else None
+
+
+def _in_words(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return ""
+    return f"{found['low']:.2g} to {found['high']:.2g} ({found['rates']} of {found['tried']})"

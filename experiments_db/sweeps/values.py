@@ -1,0 +1,105 @@
+"""What a key of a plan may hold: one value, a list of values, or a range of numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import pydantic
+
+MAX_TEXT, MAX_VALUES = 2000, 10_000
+
+Text = Annotated[str, pydantic.Field(max_length=MAX_TEXT)]
+Number = Annotated[float, pydantic.Field(allow_inf_nan=False)]
+
+
+class Range(pydantic.BaseModel):
+    """Numbers from one to another, both included.
+
+    Args:
+        first: the first one (``from`` in a plan).
+        last: the largest one (``to``).
+        step: the distance between two, by default 1.
+        count: how many, instead of a step.
+        scale: ``linear``, or ``log`` for equal ratios, which needs a count.
+    """
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    first: Number = pydantic.Field(alias="from")
+    last: Number = pydantic.Field(alias="to")
+    step: Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)] | None = None
+    count: Annotated[int, pydantic.Field(ge=2, le=MAX_VALUES)] | None = None
+    scale: Literal["linear", "log"] = "linear"
+
+    @pydantic.model_validator(mode="after")
+    def _fits(self) -> Range:
+        if self.last < self.first:
+            raise ValueError(f"`to` is {self.last:g}, below `from`, which is {self.first:g}")
+        if self.step is not None and self.count is not None:
+            raise ValueError("give `step` or `count`, not both")
+        if self.scale == "log" and (self.count is None or self.first <= 0):
+            raise ValueError("a log scale needs `count` and a `from` above 0")
+        if self.size > MAX_VALUES:
+            raise ValueError(f"these are {self.size:,} values; at most {MAX_VALUES:,}")
+        return self
+
+    @property
+    def size(self) -> int:
+        """How many numbers it has."""
+        if self.count is not None:
+            return self.count
+        return math.floor((self.last - self.first) / (self.step or 1.0) + 1e-9) + 1
+
+    def texts(self) -> tuple[str, ...]:
+        """Returns the numbers as text."""
+        return tuple(_text(self._at(i)) for i in range(self.size))
+
+    def _at(self, place: int) -> float:
+        if self.count is None:
+            return self.first + place * (self.step or 1.0)
+        share = place / (self.count - 1)
+        if self.scale == "log":
+            return float(self.first * (self.last / self.first) ** share)
+        return self.first + share * (self.last - self.first)
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, (dict, Range)):
+        return "range"
+    return "list" if isinstance(value, (list, tuple)) else "one"
+
+
+Values = Annotated[
+    Annotated[Text, pydantic.Tag("one")]
+    | Annotated[
+        tuple[Text, ...], pydantic.Field(min_length=1, max_length=MAX_VALUES), pydantic.Tag("list")
+    ]
+    | Annotated[Range, pydantic.Tag("range")],
+    pydantic.Discriminator(_kind),
+]
+"""One value, a list of them, or a range."""
+
+
+def size(values: str | Sequence[str] | Range) -> int:
+    """Returns how many values there are, without making them."""
+    if isinstance(values, Range):
+        return values.size
+    return 1 if isinstance(values, str) else len(values)
+
+
+def texts(values: str | Sequence[str] | Range) -> tuple[str, ...]:
+    """Returns the values as text.
+
+    Example:
+        >>> texts(Range.model_validate({"from": 1e-4, "to": 1e-2, "count": 3, "scale": "log"}))
+        ('0.0001', '0.001', '0.01')
+    """
+    if isinstance(values, Range):
+        return values.texts()
+    return (values,) if isinstance(values, str) else tuple(values)
+
+
+def _text(number: float) -> str:
+    return str(int(number)) if number == int(number) else f"{number:.7g}"
