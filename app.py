@@ -20,6 +20,13 @@ st.navigation(
             help="Pick three ingredients and see the layer they make.",
         ),
         st.Page(
+            "pages/map.py",
+            title="Map",
+            icon=":material/grid_view:",
+            url_path="map",
+            help="The whole design space: what is published, tried and still open.",
+        ),
+        st.Page(
             "pages/runs.py",
             title="Runs",
             icon=":material/table_rows:",

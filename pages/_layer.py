@@ -112,7 +112,7 @@ def _not_a_layer(picked: _pickers.Picked, found: Verdict) -> None:
         if not alternatives:
             st.caption("No single change makes it one. Choose another optimizer.")
             return
-        st.markdown("**Layers one change away** – choose one to go on from it")
+        st.markdown("**Nearest layers** – choose one to go on from it")
         with st.container(horizontal=True, gap="small"):
             for text in alternatives:
                 st.button(

@@ -7,7 +7,6 @@ every computation goes through the server's one door and is clamped to sizes tha
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -215,14 +214,11 @@ def _curves(picked: Picked, task: Regression, seed: int, compared: list[str]) ->
         for text, label in _lines(picked, compared).items()
         if text == picked.spec.expanded or verdict(text).kind != SLOW
     }
-    started = time.perf_counter()
-    place = st.empty()
     found = {}
-    for i, (text, label) in enumerate(lines.items()):
-        if time.perf_counter() - started > 1:
-            place.progress(i / len(lines), text=f"Computing {label}")
-        found[label] = _curve(text, settings, seed)
-    place.empty()
+    for i, (text, label) in enumerate(lines.items(), 1):
+        # It shows itself where a curve takes long, and how long it has taken.
+        with st.spinner(f"Computing {label}, {i} of {len(lines)} curves", show_time=True):
+            found[label] = _curve(text, settings, seed)
     own = found[lines[picked.spec.expanded]]
     data = _frame(found, own.baselines, task.seq_len)
     st.altair_chart(

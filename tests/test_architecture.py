@@ -15,30 +15,32 @@ MAX_LINES, MAX_FUNCTION, MAX_COLUMNS = 400, 40, 100
 
 # Each line may import from the lines above it, and from its own.
 CORE_ORDER = (
-    ("errors", "stream", "limits", "events", "init"),
+    ("errors", "stream", "limits", "events", "init", "systems"),
     ("ingredient",),
     ("feature_maps", "losses", "readouts", "weights", "functions", "newton", "optimizers"),
     ("spec",),
     ("reference", "solvers"),
-    ("frame", "init"),
+    ("frame", "gates", "init", "shift"),
     ("layer",),
     ("published",),
-    ("grid", "describe"),
+    ("grid", "describe", "equations"),
     ("documents",),
     ("model",),
     ("tasks", "events"),
     ("training", "bench"),
     ("experiment",),
 )
-LAYERS = ("ttr_core", "experiments_db", "pages", "app", "batch")
+LAYERS = ("ttr_core", "experiments_db", "pages", "app", "batch_screen", "batch_sweep", "batch")
 ALLOWED = {
     "ttr_core": {"torch"},
     "experiments_db": {
         "ttr_core", "duckdb", "pandas", "pyarrow", "pydantic", "yaml", "safetensors", "numpy",
     },
-    "pages": {"ttr_core", "experiments_db", "streamlit", "altair", "pandas"},
+    "pages": {"ttr_core", "experiments_db", "streamlit", "altair", "pandas", "yaml"},
     "app": {"pages", "streamlit"},
-    "batch": {"ttr_core", "experiments_db", "typer", "rich", "click", "yaml"},
+    "batch_screen": {"experiments_db", "typer", "rich"},
+    "batch_sweep": {"experiments_db", "batch_screen", "typer", "rich"},
+    "batch": {"ttr_core", "experiments_db", "batch_screen", "batch_sweep", "typer"},
 }  # fmt: skip
 
 

@@ -104,12 +104,10 @@ def test_readme_ingredient_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
     import ttr_core as ttr
 
     code = next(code for code in snippets(README) if "(FeatureMap)" in code)
-    imports = "from ttr_core.feature_maps import *\nfrom ttr_core.feature_maps import F, Tensor\n"
-    imports += "from ttr_core.feature_maps import ClassVar, FeatureMap, Mapping, dataclass\n"
     module = types.ModuleType("readme")
     monkeypatch.setitem(sys.modules, "readme", module)  # dataclasses look their module up
     namespace = module.__dict__
-    exec(imports + "from ttr_core.ingredient import option\n" + code, namespace)
+    exec(code, namespace)
     made = module.Softplus(sharpness=2.0)
     keys = torch.randn(1, 1, 5, 4)
     assert torch.equal(made(keys, {}), torch.nn.functional.softplus(keys, beta=2.0))

@@ -141,3 +141,31 @@ def test_address_survives_a_reload(visit: Visit) -> None:
     expect(page.get_by_role("textbox", name="The same as text")).to_have_value(
         "Gate | Linear | Hebbian"
     )
+
+
+def click_cell(page: Page, spec: str, *keys: str) -> None:
+    """Clicks a cell of the Map, found by what its mark says to a screen reader."""
+    mark = page.locator(f'path[aria-label*="spec: {spec};"]').first
+    mark.scroll_into_view_if_needed()
+    page.wait_for_timeout(500)  # what is drawn above it may still push it down
+    box = mark.bounding_box()
+    assert box is not None
+    for key in keys:
+        page.keyboard.down(key)
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    for key in keys:
+        page.keyboard.up(key)
+    settle(page)
+
+
+def test_a_click_on_the_map_opens_a_cell_and_shift_collects_it(visit: Visit) -> None:
+    page = visit("map")
+    click_cell(page, "Gate | Linear | SGD", "Shift")
+    expect(page.get_by_text("1 cell collected")).to_be_visible()
+    click_cell(page, "Decay | Linear | SGD", "Shift")
+    expect(page.get_by_text("2 cells collected")).to_be_visible()
+    click_cell(page, "Gate | Linear | SGD")
+    page.wait_for_url("**/?spec=*")
+    settle(page)
+    text = page.get_by_role("textbox", name="The same as text")
+    expect(text).to_have_value("Gate | Linear | SGD")

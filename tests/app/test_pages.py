@@ -38,7 +38,13 @@ def test_page_opens_on_an_empty_store(page: Opener, name: str) -> None:
     assert app.header
 
 
-@pytest.mark.parametrize("layer", ttr.catalog)
+SHOWN = [
+    pytest.param(name, marks=[] if i % 4 == 0 else [pytest.mark.full_grid])
+    for i, name in enumerate(ttr.catalog)
+]
+
+
+@pytest.mark.parametrize("layer", SHOWN)
 def test_every_published_layer_can_be_shown(page: Opener, layer: str) -> None:
     app = page("explore", layer=layer, **{"regression.seq_len": "32", "regression.sequences": "2"})
     assert not app.exception

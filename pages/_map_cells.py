@@ -1,0 +1,221 @@
+"""The cells of the Map: every triple of listed ingredients, with what the runs reached there."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+import ttr_core as ttr
+from experiments_db import cells, queries
+from experiments_db.errors import StoreError
+from experiments_db.store import Store
+from pages import _ui
+from ttr_core.grid import place, verdict
+from ttr_core.spec import AXES, triples
+from ttr_core.tasks import TASKS
+
+VERDICT = "verdict"
+TITLES = {"weights": "Weights", "function": "Function class", "optimizer": "Optimizer"}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What runs must share to be compared.
+
+    Args:
+        task: name of the task.
+        options: the task's settings, JSON text.
+        protocol: protocol of comparison.
+        frame: surroundings of the layers.
+    """
+
+    task: str
+    options: str
+    protocol: str
+    frame: str
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the Map shows.
+
+    Args:
+        facet: the axis that has a heat map per choice.
+        metric: ``accuracy``, ``error`` or ``verdict``.
+        setting: what the runs share; None while nothing has run.
+        hide: whether choices without any layer are left out.
+    """
+
+    facet: str
+    metric: str
+    setting: Setting | None
+    hide: bool
+
+
+def sidebar(store: Store) -> Shown:
+    """Shows the controls and returns what they hold."""
+    try:
+        found = _settings(str(store.path), queries.data_version(store), store)
+    except StoreError as error:
+        _ui.failed("The store could not be read", str(error))
+        found = []
+    names = {_label(setting): setting for setting, _ in found}
+    counts = {_label(setting): count for setting, count in found}
+    with st.sidebar:
+        facet = st.segmented_control(
+            "A heat map per",
+            AXES,
+            default="optimizer",
+            required=True,
+            format_func=TITLES.get,
+            key="map.facet",
+            bind="query-params",
+            help="The other two axes are the rows and columns of each.",
+        )
+        color = st.selectbox(
+            "Runs of",
+            list(names),
+            key="map.setting",
+            bind="query-params",
+            format_func=lambda name: f"{name} ({counts[name]})",
+            placeholder="no run has ended yet",
+            disabled=not names,
+            help="Only runs of one task setting, protocol and frame are compared. In parentheses: "
+            "how many have ended.",
+        )
+        setting = names.get(color or "")
+        metric = _metric(setting)
+        hide = st.toggle(
+            "Hide rows and columns without a layer",
+            key="map.hide",
+            bind="query-params",
+            help="In each heat map, leave out what is undefined all along.",
+        )
+    return Shown(facet or "optimizer", metric, setting, hide)
+
+
+def _metric(setting: Setting | None) -> str:
+    if setting is None:
+        return VERDICT
+    own = "error" if setting.task == "regression" else "accuracy"
+    chosen = st.segmented_control(
+        "Color",
+        (own, VERDICT),
+        default=own,
+        required=True,
+        key=f"map.color.{own}",
+        bind="query-params",
+        help="The best result of each cell, or whether it is a layer at all.",
+    )
+    return chosen or own
+
+
+@st.cache_data(max_entries=20, show_spinner=False)
+def _settings(path: str, version: str, _store: Store) -> list[tuple[Setting, int]]:
+    found = cells.task_settings(_store)
+    return [
+        (Setting(row.task, row.setting, row.protocol, row.frame), int(row.runs))
+        for row in found.itertuples()
+    ]
+
+
+def _label(setting: Setting) -> str:
+    """A setting in words: the options that differ from the task's defaults."""
+    options = json.loads(setting.options)
+    defaults = {o.name: o.default for o in ttr.ingredient.options_of(TASKS[setting.task])}
+    changed = [
+        f"{name}={value}"
+        for name, value in options.items()
+        if name != "name" and value != defaults.get(name)
+    ]
+    parts = [setting.task, *changed, f"{setting.frame} frame", setting.protocol]
+    return " · ".join(parts)
+
+
+@st.cache_resource(show_spinner="Judging every triple…")
+def _cells() -> dict[tuple[str, str, str], dict[str, Any]]:
+    """Every place on the map with its first listed spec, verdict and published names."""
+    known: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for spec in triples():
+        if place(spec) not in known:
+            said, reason = verdict(spec)
+            known[place(spec)] = {"spec": str(spec), "verdict": said, "reason": reason}
+    names: dict[tuple[str, str, str], list[str]] = {}
+    for name, entry in ttr.catalog.items():
+        names.setdefault(place(entry.spec), []).append(name)
+        said, reason = verdict(entry.spec)
+        new = {"spec": str(entry.spec), "verdict": said, "reason": reason}
+        known.setdefault(place(entry.spec), new)
+    for where, found in known.items():
+        found["published"] = names.get(where, [])
+    return known
+
+
+@st.cache_data(max_entries=4096, show_spinner=False)
+def _place(text: str) -> tuple[str, str, str] | None:
+    try:
+        return place(ttr.Spec.parse(text))
+    except ttr.RequestError:  # stored by another version of the project
+        return None
+
+
+def table(store: Store, shown: Shown) -> pd.DataFrame:
+    """Returns a row per cell: axes, spec, verdict, reason, published, n, best, mean, std, rates."""
+    rows = pd.DataFrame(
+        [dict(zip(AXES, where, strict=True)) | cell for where, cell in _cells().items()]
+    )
+    rows["published"] = [", ".join(names) for names in rows["published"]]
+    if shown.setting is None or shown.metric == VERDICT:
+        return rows.assign(n=0, best=None, mean=None, std=None, rates=0)
+    try:
+        where = (shown.setting.options, shown.setting.protocol, shown.metric, shown.setting.frame)
+        found = cells.cells(store, *where)
+    except StoreError as error:
+        _ui.failed("The store could not be read", str(error))
+        found = pd.DataFrame(columns=["spec", "n", "best", "mean", "std", "rates"])
+    return rows.merge(_best(found, shown.metric), how="left", on=list(AXES)).fillna({"n": 0})
+
+
+def _best(found: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Returns the best spec of each place, with how many runs all of them have."""
+    places = [_place(text) for text in found["spec"]]
+    found = found.drop(columns=list(AXES), errors="ignore")
+    known = found.assign(place=places).dropna(subset=["place"]).rename(columns={"spec": "ran"})
+    for i, axis in enumerate(AXES):
+        known[axis] = [where[i] for where in known["place"]]
+    known["n"] = known.groupby(list(AXES))["n"].transform("sum")
+    ordered = known.sort_values("best", ascending=metric == "error", na_position="last")
+    kept = [*AXES, "ran", "n", "best", "mean", "std", "rates"]
+    return ordered.drop_duplicates(list(AXES))[kept]
+
+
+def summary(rows: pd.DataFrame, shown: Shown) -> None:
+    """Says in one line what is on the map."""
+    layers = rows[rows["verdict"] == "layer"]
+    tried = int((layers["n"] > 0).sum())
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        st.badge(f"{len(layers)} layers", color="blue", icon=":material/grid_view:")
+        named = int((layers["published"] != "").sum())
+        st.badge(f"{named} with a published name", color="green", icon=":material/menu_book:")
+        st.badge(f"{(rows['verdict'] == 'undefined').sum()} undefined", color="gray")
+        if shown.setting is not None:
+            st.badge(f"{len(layers) - tried} unexplored", color="orange", icon=":material/explore:")
+    if shown.setting is None:
+        st.caption(
+            "No run has ended yet, so the cells show what is a layer. Train one in Explore, or "
+            "collect cells here into a plan."
+        )
+    else:
+        colors = {
+            "accuracy": "best accuracy, dark 0, bright 1",
+            "error": "least error, the brighter the less",
+            VERDICT: "blue a layer, orange defined but slow",
+        }
+        st.caption(
+            f"Color: {colors[shown.metric]}. ×: undefined. A dot: a layer that no run has tried. "
+            "Numbers such as scales and ridges are pooled: a cell shows the best of them."
+        )

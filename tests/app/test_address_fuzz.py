@@ -1,0 +1,91 @@
+"""Whatever an address says: a valid value, with a sentence where it was not; never a traceback."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from streamlit.testing.v1 import AppTest
+
+from pages import _options
+from ttr_core.ingredient import Option, options_of
+from ttr_core.model import ModelConfig
+from ttr_core.tasks import TASKS
+from ttr_core.training import TrainConfig
+
+OPTIONS = [
+    *options_of(TrainConfig),
+    *options_of(ModelConfig),
+    *(option for task in TASKS.values() for option in task.options()),
+]
+ODD = (
+    "", "none", "None", "nan", "inf", "-inf", "1e400", "-0", "0x10", "1_000", "९", "true", "[]",
+    "../../etc/passwd", "<script>", "'; DROP TABLE runs", "\0",
+)  # fmt: skip
+LETTERS = st.text(st.characters(codec="utf-8"), max_size=20)
+RAW = st.one_of(
+    st.sampled_from(ODD),
+    st.integers().map(str),
+    st.floats().map(str),
+    LETTERS,
+    st.just("9" * 5000),
+)  # fmt: skip
+
+
+def valid(option: Option, value: Any) -> bool:
+    if value is None:
+        return option.optional or option.default is None
+    if option.kind in ("int", "float"):
+        low = -math.inf if option.low is None else option.low
+        high = math.inf if option.high is None else option.high
+        whole = isinstance(value, int) or option.kind == "float"
+        return whole and math.isfinite(value) and low <= value <= high
+    if option.kind in ("choice", "map"):
+        return value in option.choices
+    return isinstance(value, (str, bool))
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.sampled_from(OPTIONS), RAW)
+def test_a_value_in_the_address(option: Option, raw: str) -> None:
+    value, problem = _options.checked(option.name, option, raw)
+    assert valid(option, value), (option.name, option.kind, value)
+    assert problem is None or (option.name in problem and len(problem) < 10_000)
+
+
+def page() -> None:
+    import streamlit as st
+
+    from pages import _options, _pickers, _share
+
+    for sentence in _pickers.read_address() + _options.read_address(_share.address_options()):
+        st.text(sentence)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.dictionaries(
+        st.sampled_from(["layer", "spec", "compare", "task", "mqar.pairs", "train.lr", "model.x"])
+        | LETTERS,
+        RAW,
+        max_size=4,
+    )
+)
+def test_an_address(said: dict[str, str]) -> None:
+    at = AppTest.from_function(page, default_timeout=30)
+    for key, value in said.items():
+        at.query_params[key] = value
+    at.run()
+    assert not at.exception, at.exception
+
+
+@pytest.mark.parametrize("name", ["a" * 100_000, "é" * 50])
+def test_a_name_that_is_no_layer(name: str) -> None:
+    at = AppTest.from_function(page, default_timeout=30)
+    at.query_params["layer"] = name
+    at.run()
+    assert not at.exception
+    assert len(at.text[0].value) < 10_000
