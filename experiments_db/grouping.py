@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from .errors import StoreError
 from .filters import Conditions
 from .queries import EVERY, ROWS, alive_of
 from .records import COMPLETE
@@ -20,7 +21,17 @@ STATISTICS = """
     count({0}) FILTER (isfinite({0})) AS {0}_n"""
 
 
-def grouped(store: Store, conditions: Conditions = EVERY) -> pd.DataFrame:
+SORTED_BY = ("started_at", *(f"{measure}_mean" for measure in MEASURES))
+"""Columns that groups can be sorted by."""
+
+
+def grouped(
+    store: Store,
+    conditions: Conditions = EVERY,
+    order: str = "started_at",
+    descending: bool = True,
+    limit: int | None = None,
+) -> pd.DataFrame:
     """Returns one row per configuration of complete runs, the newest first.
 
     For each measure there are the mean, the standard deviation (of the sample: none for a single
@@ -31,10 +42,20 @@ def grouped(store: Store, conditions: Conditions = EVERY) -> pd.DataFrame:
     Args:
         store: where to look.
         conditions: which runs count; of them the complete ones (finished or diverged) do.
+        order: the column to sort by, one of `SORTED_BY`.
+        descending: the largest first.
+        limit: most rows to return; None returns all.
+
+    Raises:
+        StoreError: the store cannot be read, or groups cannot be sorted so.
     """
+    if order not in SORTED_BY:
+        raise StoreError(f"Groups cannot be sorted by {order!r}; use {', '.join(SORTED_BY)}.")
     where = conditions.where()
     where.among("status", COMPLETE)
     identity = ", ".join(f"any_value({name}) AS {name}" for name in IDENTITY)
+    way = "DESC" if descending else "ASC"
+    most = "" if limit is None else f"LIMIT {int(limit)}"
     measures = ",".join(STATISTICS.format(measure) for measure in MEASURES)
     sql = f"""
         {ROWS}, groups AS (
@@ -50,7 +71,7 @@ def grouped(store: Store, conditions: Conditions = EVERY) -> pd.DataFrame:
         )
         SELECT groups.* EXCLUDE (first_id, config_group), configs.config, config_group
         FROM groups LEFT JOIN configs USING (config_group)
-        ORDER BY groups.started_at DESC, groups.first_id DESC
+        ORDER BY groups.{order} {way} NULLS LAST, groups.first_id {way} {most}
     """
     with store.open() as connection:
         table = connection.execute(sql, {**where.values, **alive_of(connection, store)}).df()

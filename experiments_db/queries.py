@@ -113,12 +113,28 @@ def run(store: Store, run_id: str) -> dict[str, Any] | None:
     found = select(store, where, "run_id", False, (2, 0))
     exact = found[found["run_id"] == run_id]
     found = exact if len(exact) else found
-    if len(found) != 1:
-        return None
-    cells = found.astype(object).where(found.notna(), None).iloc[0].to_dict()
-    row = {str(name): cell for name, cell in cells.items()}
-    parsed = {name: json.loads(row[name]) for name in JSON_COLUMNS if row[name] is not None}
-    return {**row, **parsed}
+    return _parsed(found)[0] if len(found) == 1 else None
+
+
+def details(store: Store, run_ids: Sequence[str]) -> list[dict[str, Any]]:
+    """Returns runs as `run` does, in the order of their ids; what does not exist is left out."""
+    where = Where()
+    where.one_of("run_id", run_ids)
+    found = _parsed(select(store, where, window=(len(run_ids), 0)))
+    rows = {row["run_id"]: row for row in found}
+    return [rows[run_id] for run_id in run_ids if run_id in rows]
+
+
+def _parsed(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Returns rows with their JSON columns parsed; what is missing is None."""
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    return [
+        {
+            str(name): json.loads(cell) if name in JSON_COLUMNS and cell is not None else cell
+            for name, cell in row.items()
+        }
+        for row in rows
+    ]
 
 
 def same_config(store: Store, config_hash: str) -> pd.DataFrame:
@@ -172,15 +188,17 @@ def tables(store: Store, run_id: str) -> dict[str, pd.DataFrame]:
     return {name: pd.DataFrame(rows) for name, rows in _json_of(store, run_id, "tables").items()}
 
 
-def counts(store: Store) -> pd.DataFrame:
-    """Returns how many runs there are by effective status, without the archived ones.
+def counts(store: Store, conditions: Conditions = EVERY) -> pd.DataFrame:
+    """Returns how many runs meet every condition, by effective status.
 
     Returns:
         Columns status, runs.
     """
-    sql = f"{ROWS} SELECT status, count(*) AS runs FROM shown WHERE NOT archived GROUP BY status"
+    where = conditions.where()
+    sql = f"{ROWS} SELECT status, count(*) AS runs FROM shown {where} GROUP BY status"
     with store.open() as connection:
-        return connection.execute(f"{sql} ORDER BY status", alive_of(connection, store)).df()
+        values = {**where.values, **alive_of(connection, store)}
+        return connection.execute(f"{sql} ORDER BY status", values).df()
 
 
 def columns(store: Store) -> list[str]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ttr_core.errors import RequestError, nearest, unknown
-from ttr_core.ingredient import Ingredient, from_settings
+from ttr_core.ingredient import Ingredient, from_settings, options_of
+from ttr_core.model import ModelConfig
 from ttr_core.spec import Spec
+from ttr_core.tasks import TASKS
+from ttr_core.training import TrainConfig
 
 GROUPS = ("layer", "task", "train", "model")
 
@@ -49,6 +53,38 @@ def _pair(text: str) -> tuple[str, str]:
     if not (equals and key.strip()):
         raise RequestError(f"A setting is key=value, such as pairs=8; this is {text[:80]!r}.")
     return key.strip(), value.strip()
+
+
+def sought(text: str) -> dict[str, Any]:
+    """Returns the values of settings that a search asks for, by dotted key.
+
+    Example:
+        >>> sought("pairs=8, train.lr=0.003 seed=1")
+        {'task.pairs': 8, 'train.lr': 0.003, 'seed': 1}
+
+    Raises:
+        RequestError: a part is no ``key=value``, or the key is unknown or ambiguous.
+    """
+    tasks = {option.name for task in TASKS.values() for option in task.options()}
+    names = {
+        "task": sorted(tasks),
+        "train": [option.name for option in options_of(TrainConfig)],
+        "model": [option.name for option in options_of(ModelConfig)],
+    }
+    found = {}
+    for key, value in parsed(text.replace(",", " ").split()).items():
+        name = key if key == "seed" else ".".join(place(key, names))
+        found[name] = _value(value)
+    return found
+
+
+def _value(text: str) -> Any:
+    """Returns what a text says as JSON would: a number, true, false, null; else the text."""
+    try:
+        value = json.loads({"none": "null"}.get(text.lower(), text))
+    except ValueError:
+        return text
+    return value if isinstance(value, (int, float, bool, str)) or value is None else text
 
 
 def _text(value: Any) -> str:

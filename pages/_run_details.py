@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
@@ -16,7 +15,8 @@ from ttr_core.errors import RequestError
 from ttr_core.experiment import Experiment
 from ttr_core.ingredient import options_of
 
-MAX_NOTE, MAX_TAG = 2000, 40
+MAX_NOTE = 2000
+MAX_SHOWN = 10  # curves beyond that cannot be told apart
 FACTS = (
     ("Accuracy", "accuracy", _ui.percent, "On the test set, at the queries."),
     ("Error", "error", lambda x: "–" if x is None else f"{x:.4g}", "Mean squared error."),
@@ -33,20 +33,22 @@ FACTS = (
 def show(store: Store, picked: list[str]) -> None:
     """Shows one run in full, or several side by side."""
     try:
-        runs = [run for run_id in picked if (run := queries.run(store, run_id)) is not None]
+        runs = queries.details(store, picked[:MAX_SHOWN])
     except StoreError as error:
         _ui.failed("The store could not be read", str(error))
         return
     if not runs:
-        st.text(f"The store has no run {', '.join(picked)}.")
+        st.text(f"The store has no run {', '.join(picked[:MAX_SHOWN])}.")
         return
     if len(runs) == 1:
         _one(store, runs[0])
     else:
         st.subheader(f"{len(runs)} runs", anchor=False)
+        if len(picked) > MAX_SHOWN:
+            st.caption(f"The first {MAX_SHOWN} of {_ui.count(len(picked))} picked runs.")
         _curves(store, runs)
-    if not store.readonly:
-        _edit(store, runs)
+    if len(runs) == 1 and not store.readonly:
+        _note(store, runs[0])
 
 
 def _one(store: Store, run: dict[str, Any]) -> None:
@@ -173,74 +175,14 @@ def _carry(run: dict[str, Any]) -> None:
 # --- what people say of it ---------------------------------------------------------------------
 
 
-def _edit(store: Store, runs: list[dict[str, Any]]) -> None:
-    ids = [run["run_id"] for run in runs]
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        starred = all(run["starred"] for run in runs)
-        _action(
-            "Unstar" if starred else "Star",
-            ":material/star:",
-            "Marks what you come back to.",
-            store.unstar if starred else store.star,
-            ids,
-        )
-        archived = all(run["archived"] for run in runs)
-        _action(
-            "Bring back" if archived else "Archive",
-            ":material/archive:",
-            "Hides a run; nothing is lost.",
-            store.restore if archived else store.archive,
-            ids,
-        )
-        tags = sorted({tag for run in runs for tag in run["tags"]})
-        _tags(store, ids, tags)
-    if len(runs) == 1:
-        _note(store, runs[0])
-
-
-def _action(
-    name: str, icon: str, help: str, act: Callable[[list[str]], int], ids: list[str]
-) -> None:
-    st.button(name, icon=icon, help=help, key=f"act.{name}", on_click=_done, args=(act, ids))
-
-
-def _done(act: Callable[..., int], *arguments: Any) -> None:
-    """Carries out an edit and keeps what went wrong, so that the page can say it."""
-    try:
-        act(*arguments)
-    except StoreError as error:
-        st.session_state["edit_error"] = str(error)
-
-
-def _tags(store: Store, ids: list[str], tags: list[str]) -> None:
-    chosen = st.multiselect(
-        "Tags",
-        tags,
-        default=tags,
-        accept_new_options=True,
-        key=f"tags.{','.join(ids)}",
-        width=320,
-        placeholder="add a tag",
-        help="Type a new one and press Enter.",
-    )
-    added = [tag.strip()[:MAX_TAG] for tag in chosen if tag.strip() and tag not in tags]
-    removed = [tag for tag in tags if tag not in chosen]
-    if added or removed:
-        if added:
-            _done(store.tag, ids, added)
-        if removed:
-            _done(store.untag, ids, removed)
-        st.session_state.pop(f"tags.{','.join(ids)}", None)
-        st.rerun()
-    if "edit_error" in st.session_state:
-        _ui.failed("That could not be stored", st.session_state.pop("edit_error"))
-
-
 def _note(store: Store, run: dict[str, Any]) -> None:
     key = f"note.{run['run_id']}"
 
     def save() -> None:
-        _done(store.set_note, [run["run_id"]], st.session_state[key][:MAX_NOTE])
+        try:
+            store.set_note([run["run_id"]], st.session_state[key][:MAX_NOTE])
+        except StoreError as error:
+            st.session_state["edit_error"] = str(error)
 
     st.text_area(
         "Note",

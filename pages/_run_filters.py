@@ -1,66 +1,134 @@
-"""The sidebar of Runs: what to list."""
+"""The sidebar of Runs: filters that everything on the page obeys, all of them in the address."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import streamlit as st
 
+from experiments_db import choices, listing, queries
+from experiments_db.errors import StoreError
+from experiments_db.filters import Conditions
 from experiments_db.records import STATUSES
+from experiments_db.sandbox import QueryError
+from experiments_db.settings import sought
 from experiments_db.store import Store
-from ttr_core.errors import unknown
+from pages import _ui
+from ttr_core.errors import RequestError, unknown
 from ttr_core.tasks import TASKS
 
 LIMITS = (50, 200, 1000, 5000)
+VIEWS = ("runs", "configurations")
+ORDERS = {
+    "newest": ("started_at", True),
+    "most accurate": ("accuracy", True),
+    "least error": ("error", False),
+    "fastest": ("seconds", False),
+}
+"""How rows may be sorted: the measure, and whether the largest comes first."""
+
+KEYS = ("text", "status", "task", "layer", "tags", "settings", "frame", "protocol", "device",
+        "sql", "starred", "archived")  # fmt: skip
+TEXT_CHARS, SQL_CHARS = 200, 2000
 
 
 @dataclass(frozen=True)
 class Filters:
-    """What to list; hashable, so that it can key a cache.
+    """What to list and how; hashable, so that it can key a cache.
 
     Args:
-        status: statuses to keep, or none for all.
-        task: tasks to keep, or none for all.
+        view: one of `VIEWS`; a configuration has a row over its seeds.
+        order: a key of `ORDERS`.
+        limit: rows at most.
         text: what must stand in a run's id, layer, spec, task, note or tags.
+        settings: ``key=value`` words that the config must meet.
+        sql: a condition in SQL, run in a sandbox.
         starred: only starred ones.
         archived: the archived ones too.
-        limit: rows at most.
+        status: statuses to keep; this and the following are empty for all.
+        task: tasks to keep.
+        layer: layers to keep.
+        tags: tags that a run must have, every one.
+        frame: frames to keep.
+        protocol: protocols to keep.
+        device: devices to keep.
     """
 
-    status: tuple[str, ...]
-    task: tuple[str, ...]
+    view: str
+    order: str
+    limit: int
     text: str
+    settings: str
+    sql: str
     starred: bool
     archived: bool
-    limit: int
+    status: tuple[str, ...]
+    task: tuple[str, ...]
+    layer: tuple[str, ...]
+    tags: tuple[str, ...]
+    frame: tuple[str, ...]
+    protocol: tuple[str, ...]
+    device: tuple[str, ...]
 
-    def query(self) -> dict[str, Any]:
-        """Returns the arguments of `queries.runs`."""
-        return {
-            "status": list(self.status) or None,
-            "task": list(self.task) or None,
-            "text": self.text or None,
-            "starred": True if self.starred else None,
-            "archived": self.archived,
-            "limit": self.limit,
-        }
+    def conditions(self, store: Store) -> Conditions:
+        """Returns the filters as conditions on runs.
+
+        Raises:
+            RequestError: a setting is unknown.
+            QueryError: the condition in SQL cannot be used.
+            StoreError: the store cannot be read.
+        """
+        chosen = None
+        if self.sql:
+            version = queries.data_version(store)
+            chosen = _chosen(str(store.path), version, self.sql, self.archived, store)
+        return Conditions(
+            ids=chosen,
+            status=self.status or None,
+            task=self.task or None,
+            layer=self.layer or None,
+            tags=self.tags or None,
+            frame=self.frame or None,
+            protocol=self.protocol or None,
+            device=self.device or None,
+            starred=True if self.starred else None,
+            settings=sought(self.settings),
+            text=self.text or None,
+            archived=self.archived,
+        )
+
+
+@st.cache_data(max_entries=20, show_spinner="Asking the store…")
+def _chosen(path: str, version: str, sql: str, archived: bool, _store: Store) -> tuple[str, ...]:
+    return tuple(listing.chosen(_store, sql, archived))
+
+
+@st.cache_data(max_entries=20, show_spinner=False)
+def there_is(path: str, version: str, _store: Store) -> choices.Choices:
+    """Returns what occurs in the store; ``path`` and ``version`` stand for what it holds."""
+    return choices.choices(_store)
 
 
 def sidebar(store: Store) -> Filters:
     """Shows the filters and returns what they hold."""
-    wrong = [*_unknown("runs.status", STATUSES, "status"), *_unknown("runs.task", TASKS, "task")]
+    try:
+        there = there_is(str(store.path), queries.data_version(store), store)
+    except StoreError as error:
+        _ui.failed("The store could not be read", str(error))
+        there = choices.Choices((), (), (), (), ())
+    valid = {
+        "view": VIEWS,
+        "status": STATUSES,
+        "task": tuple(TASKS),
+        "layer": there.layer,
+        "tags": there.tags,
+    }
+    wrong = [said for name, options in valid.items() for said in _unknown(name, options)]
     with st.sidebar:
-        filters = Filters(
-            text=_search(),
-            status=_pills("Status", STATUSES, "None chosen: every status."),
-            task=_pills("Task", tuple(TASKS), "None chosen: every task."),
-            starred=_toggle("Starred only", "runs.starred", "Runs that somebody starred."),
-            archived=_toggle(
-                "Archived too", "runs.archived", "Archived runs are hidden, not gone."
-            ),
-            limit=_limit(),
-        )
+        filters = _filters(there)
+        if _active(filters):
+            st.button("Clear the filters", icon=":material/filter_alt_off:", on_click=_clear)
         if store.readonly:
             st.caption("Read-only: this server changes nothing.")
         for sentence in wrong:
@@ -68,38 +136,132 @@ def sidebar(store: Store) -> Filters:
     return filters
 
 
-def _search() -> str:
-    text = st.text_input(
-        "Search",
-        key="runs.text",
-        type="search",
+def _filters(there: choices.Choices) -> Filters:
+    view, order, limit = _arrangement()
+    shown = {
+        "text": _text("text", "Search", "In the run's id, layer, spec, task, note and tags."),
+        "status": _pills("status", STATUSES),
+        "task": _pills("task", tuple(TASKS)),
+        "layer": _several("layer", there.layer, "Any of these."),
+        "tags": _several("tags", there.tags, "Every one of these."),
+        "settings": _text(
+            "settings", "Settings", "Words such as pairs=8 train.lr=0.003 seed=1; all must hold."
+        ),
+        "starred": _toggle("starred", "Starred only", "Runs that somebody starred."),
+        "archived": _toggle("archived", "Archived too", "Archived runs are hidden, not gone."),
+    }
+    with st.expander("More filters", icon=":material/filter_alt:", expanded=_further()):
+        shown["frame"] = _pills("frame", there.frame)
+        shown["protocol"] = _pills("protocol", there.protocol)
+        shown["device"] = _pills("device", there.device)
+        shown["sql"] = _sql()
+    return Filters(view=view, order=order, limit=limit, **shown)  # type: ignore[arg-type]
+
+
+def _arrangement() -> tuple[str, str, int]:
+    view = st.segmented_control(
+        "Show",
+        VIEWS,
+        default="runs",
+        required=True,
+        key="runs.view",
         bind="query-params",
-        max_chars=200,
-        icon=":material/search:",
-        help="In the run's id, layer, spec, task, note and tags.",
+        help="A configuration is everything but the seed: its row has means and deviations.",
     )
-    return text or ""
+    with st.container(horizontal=True, gap="small"):
+        order = st.selectbox("First the", ORDERS, key="runs.order", bind="query-params")
+        limit = st.selectbox(
+            "Rows at most",
+            LIMITS,
+            index=1,
+            key="runs.limit",
+            bind="query-params",
+            help="Exports and bulk actions reach beyond this, to all that match.",
+        )
+    return view or "runs", order, limit
 
 
-def _pills(label: str, options: tuple[str, ...], help: str) -> tuple[str, ...]:
-    key = f"runs.{label.lower()}"
+def _text(name: str, label: str, help: str) -> str:
+    said = st.text_input(
+        label,
+        key=f"runs.{name}",
+        type="search" if name == "text" else "default",
+        bind="query-params",
+        max_chars=TEXT_CHARS,
+        icon=":material/search:" if name == "text" else None,
+        placeholder="pairs=8 lr=0.01" if name == "settings" else None,
+        help=help,
+    )
+    return (said or "").strip()[:TEXT_CHARS]
+
+
+def _sql() -> str:
+    said = st.text_area(
+        "Condition in SQL",
+        key="runs.sql",
+        bind="query-params",
+        max_chars=SQL_CHARS,
+        height=80,
+        placeholder='accuracy > 0.9 AND "task.pairs" >= 8',
+        help="Over the columns of an export, settings in double quotes. It runs in a sandbox that "
+        "sees the runs and nothing else. The same as `batch.py runs --where`.",
+    )
+    return (said or "").strip()[:SQL_CHARS]
+
+
+def _pills(name: str, options: tuple[str, ...]) -> tuple[str, ...]:
     chosen = st.pills(
-        label, options, selection_mode="multi", key=key, bind="query-params", help=help
+        name.capitalize(),
+        options,
+        selection_mode="multi",
+        key=f"runs.{name}",
+        bind="query-params",
+        help=f"None chosen: every {name}.",
     )
     return tuple(chosen)
 
 
-def _toggle(label: str, key: str, help: str) -> bool:
-    return st.toggle(label, key=key, bind="query-params", help=help)
-
-
-def _limit() -> int:
-    return st.selectbox(
-        "Rows at most", LIMITS, index=1, key="runs.limit", bind="query-params", help="Newest first."
+def _several(name: str, options: tuple[str, ...], help: str) -> tuple[str, ...]:
+    chosen = st.multiselect(
+        name.capitalize(),
+        options,
+        key=f"runs.{name}",
+        bind="query-params",
+        placeholder="all" if options else "none yet",
+        disabled=not options,
+        help=help,
     )
+    return tuple(chosen)
 
 
-def _unknown(key: str, valid: Any, kind: str) -> list[str]:
+def _toggle(name: str, label: str, help: str) -> bool:
+    return st.toggle(label, key=f"runs.{name}", bind="query-params", help=help)
+
+
+def _active(filters: Filters) -> bool:
+    return any(getattr(filters, name) for name in KEYS)
+
+
+def _further() -> bool:
+    """Whether a filter that is out of sight is set."""
+    hidden = [f"runs.{name}" for name in ("frame", "protocol", "device", "sql")]
+    return any(st.session_state.get(key) or st.query_params.get(key) for key in hidden)
+
+
+def _clear() -> None:
+    for name in KEYS:
+        key = f"runs.{name}"
+        kept = st.session_state.get(key)
+        st.session_state[key] = [] if isinstance(kept, (list, tuple)) else type(kept)()
+
+
+def _unknown(name: str, valid: Iterable[str]) -> list[str]:
     """Returns what the address asks for that does not exist; the control drops it."""
+    key, options = f"runs.{name}", list(valid)
     asked = [] if key in st.session_state else st.query_params.get_all(key)
-    return [str(unknown(kind, name[:80], valid)) for name in asked if name not in valid]
+    kind = name.removesuffix("s") if name == "tags" else name
+    return [str(unknown(kind, said[:80], options)) for said in asked if said not in options]
+
+
+WRONG = (RequestError, QueryError, StoreError)
+"""What `Filters.conditions` raises."""

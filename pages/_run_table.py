@@ -1,84 +1,84 @@
-"""The table of Runs: newest first, its selection follows the runs and not their positions."""
+"""The table of Runs: a row per run, or per configuration over its seeds."""
 
 from __future__ import annotations
-
-import tempfile
-from functools import partial
-from pathlib import Path
 
 import pandas as pd
 import streamlit as st
 
-from experiments_db import export, queries
-from experiments_db.errors import StoreError
+from experiments_db import grouping, queries
 from experiments_db.store import Store
-from pages import _ui
-from pages._run_filters import Filters
+from pages import _run_columns, _run_picks, _ui
+from pages._run_filters import ORDERS, WRONG, Filters
 
 CHECK_SECONDS = 4.0
-MAX_PICKED = 10  # curves beyond that cannot be told apart
-COLUMNS = (
-    "starred", "status", "layer", "spec", "task", "accuracy", "error", "loss", "steps", "seconds",
-    "seconds_to_target", "frame", "seed", "tags", "note", "started_at", "run_id",
-)  # fmt: skip
-ALWAYS = ("status", "accuracy", "loss")  # shown even when nothing is in them yet
-FORMATS = ("csv", "parquet", "json")
+ROW_HEIGHT, MOST_HEIGHT = 35, 420  # pixels
 
 
-def show(store: Store, filters: Filters) -> list[str]:
-    """Shows the runs that pass the filters and returns the ids of the picked ones."""
-    _put_address()
+def show(store: Store, filters: Filters) -> int | None:
+    """Shows the runs that pass the filters; returns how many do, or None if none can be shown."""
+    _run_picks.picked()
     try:
         version = queries.data_version(store)
-        table = _rows(str(store.path), version, filters, store)
-        numbers = queries.counts(store)
-    except StoreError as error:
-        _ui.failed("The store could not be read", str(error))
-        return []
-    _summary(numbers, table, filters)
+        table, numbers = _read(str(store.path), version, filters, store)
+    except WRONG as error:
+        _ui.failed("These filters cannot be used", str(error))
+        return None
+    total = int(numbers["runs"].sum()) if len(numbers) else 0
+    _summary(numbers, total, table, filters)
     _news(store, version)
     if table.empty:
-        _nothing(numbers)
-        return []
-    picked = _table(table, version)
-    _exports(store, filters, picked)
-    return picked
+        _nothing(store, total)
+        return None if total == 0 else total
+    _table(table, filters, version)
+    return total
 
 
 @st.cache_data(max_entries=20, show_spinner=False)
-def _rows(path: str, version: str, filters: Filters, _store: Store) -> pd.DataFrame:
-    """Returns the rows; ``path`` and ``version`` stand for what is in the store."""
-    return queries.runs(_store, **filters.query())
+def _read(
+    path: str, version: str, filters: Filters, _store: Store
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Returns rows and counts; ``path`` and ``version`` stand for what is in the store."""
+    conditions = filters.conditions(_store)
+    measure, descending = ORDERS[filters.order]
+    numbers = queries.counts(_store, conditions)
+    if filters.view == "configurations":
+        order = measure if measure in grouping.SORTED_BY else f"{measure}_mean"
+        table = grouping.grouped(_store, conditions, order, descending, filters.limit)
+        return queries.flattened(table), numbers
+    window = (filters.limit, 0)
+    where = conditions.where()
+    return queries.select(_store, where, measure, descending, window, flat=True), numbers
 
 
-def _put_address() -> None:
-    """Picks the runs that the address names, once per session."""
-    if "picked" not in st.session_state:
-        st.session_state["picked"] = st.query_params.get_all("run")[:MAX_PICKED]
-
-
-def _summary(numbers: pd.DataFrame, table: pd.DataFrame, filters: Filters) -> None:
+def _summary(numbers: pd.DataFrame, total: int, table: pd.DataFrame, filters: Filters) -> None:
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        total = int(numbers["runs"].sum()) if len(numbers) else 0
-        shown = f"{_ui.count(len(table))} of {_ui.count(total)} runs, newest first"
-        more = " (more match: raise *Rows at most*)" if len(table) == filters.limit else ""
-        st.caption(shown + more, width="content")
+        st.caption(_counted(total, table, filters), width="content")
         for status, count in zip(numbers["status"], numbers["runs"], strict=True):
             st.badge(
-                f"{count} {status}",
+                f"{_ui.count(count)} {status}",
                 icon=_ui.STATUS_ICONS.get(status),
                 color=_ui.STATUS_COLORS.get(status, "gray"),  # type: ignore[arg-type]
             )
 
 
+def _counted(total: int, table: pd.DataFrame, filters: Filters) -> str:
+    first = f"{filters.order} first"
+    more = " (more match: raise *Rows at most*)" if len(table) == filters.limit else ""
+    if filters.view == "configurations":
+        runs = int(table["n"].sum())
+        return (
+            f"{_ui.count(len(table))} configurations with {_ui.count(runs)} complete runs, "
+            f"of {_ui.count(total)} runs that match, {first}{more}"
+        )
+    if len(table) == total:
+        return f"{_ui.count(total)} {'run' if total == 1 else 'runs'}, {first}"
+    return f"{_ui.count(len(table))} of {_ui.count(total)} runs that match, {first}{more}"
+
+
 @st.fragment(run_every=CHECK_SECONDS)
 def _news(store: Store, version: str) -> None:
     """Says that the store has changed; the table itself stays still while people work in it."""
-    try:
-        changed = queries.data_version(store) != version
-    except StoreError:
-        return  # the next look may succeed; the table on show is still right
-    if changed and st.button(
+    if queries.data_version(store) != version and st.button(
         "Something changed: refresh",
         icon=":material/refresh:",
         key="refresh",
@@ -87,9 +87,12 @@ def _news(store: Store, version: str) -> None:
         st.rerun()
 
 
-def _nothing(numbers: pd.DataFrame) -> None:
+def _nothing(store: Store, total: int) -> None:
     with st.container(border=True):
-        if len(numbers):
+        if total:
+            st.markdown("**No configuration has a complete run yet.** Look at the runs instead.")
+            return
+        if len(queries.ids(store)):
             st.markdown("**No run passes these filters.** Loosen them in the sidebar.")
             return
         st.markdown("**No runs yet.** Train a layer in Explore, or start one from a terminal:")
@@ -97,112 +100,43 @@ def _nothing(numbers: pd.DataFrame) -> None:
         st.page_link("pages/explore.py", label="Go to Explore", icon=":material/explore:")
 
 
-def _table(table: pd.DataFrame, version: str) -> list[str]:
-    ids = table["run_id"].tolist()
-    wanted = set(st.session_state["picked"])
-    rows = [i for i, run_id in enumerate(ids) if run_id in wanted]
+def _table(table: pd.DataFrame, filters: Filters, version: str) -> None:
+    members = [[i] for i in table["run_id"]] if "run_id" in table else table["run_ids"].tolist()
+    before = _run_picks.rows_of(members)
+    of_runs = filters.view == "runs"
+    names = _run_columns.shown(table)
     event = st.dataframe(
-        _readable(table),
-        key=f"runs-{version}-{hash(tuple(ids))}",
+        _run_columns.readable(table)[names],
+        key=f"runs-{version}-{_run_picks.turn()}-{hash((filters.view, *map(tuple, members)))}",
         hide_index=True,
-        height=min(420, 38 + 35 * len(table)),
+        height=min(MOST_HEIGHT, ROW_HEIGHT * (1 + len(table)) + 3),
         placeholder="",
-        column_order=[n for n in COLUMNS if n in table and (n in ALWAYS or table[n].notna().any())],
-        column_config=_column_config(),
+        column_config=_run_columns.config(table),
         on_select="rerun",
         selection_mode="multi-row",
-        selection_default={"selection": {"rows": rows}},
+        selection_default={"selection": {"rows": before}},
         lazy=False,
-        alt="Runs, newest first",
+        alt=f"{'Runs' if of_runs else 'Configurations'}, {filters.order} first",
     )
-    picked = [ids[i] for i in event["selection"]["rows"] if i < len(ids)]
-    st.session_state["picked"] = picked
-    _put_in_address(picked)
-    if len(picked) > MAX_PICKED:
-        st.caption(f"Showing the first {MAX_PICKED} of {len(picked)} picked runs.")
-    return picked[:MAX_PICKED] if picked else _by_keyboard(ids)
+    _run_picks.follow(members, before, event["selection"]["rows"])
+    _by_keyboard(table, members, of_runs)
 
 
-def _by_keyboard(ids: list[str]) -> list[str]:
-    chosen = st.selectbox(
-        "Look at a run",
-        ["", *ids],
+def _by_keyboard(table: pd.DataFrame, members: list[list[str]], of_runs: bool) -> None:
+    """Offers every row by name, for those who do not use a mouse."""
+    names = table["layer"].fillna(table["spec"]).tolist()
+    named = {ids[0]: (name, ids) for name, ids in zip(names, members, strict=True)}
+    count = (lambda ids: "") if of_runs else (lambda ids: f" and {len(ids) - 1} more")
+    first = st.selectbox(
+        "Look at",
+        list(named),
+        index=None,
         key="look",
-        format_func=lambda run_id: run_id or "– tick rows above, or choose one here –",
-        help="The same as ticking its row, reachable by keyboard; type to search.",
+        format_func=lambda i: f"{named[i][0]} · {i}{count(named[i][1])}" if i in named else i,
+        placeholder="tick rows above, or choose one here",
+        help="The same as ticking its row alone, reachable by keyboard; type to search.",
     )
-    return [chosen] if chosen in ids else []
-
-
-def _put_in_address(picked: list[str]) -> None:
-    if st.query_params.get_all("run") == picked:
-        return
-    if picked:
-        st.query_params["run"] = picked
-    else:
-        st.query_params.pop("run", None)
-
-
-def _readable(table: pd.DataFrame) -> pd.DataFrame:
-    starred = table["starred"].map({True: "★", False: ""})
-    return table.assign(starred=starred, layer=table["layer"].fillna("–"))
-
-
-def _column_config() -> dict[str, object]:
-    column = st.column_config
-    return {
-        "starred": column.TextColumn("★", width=30, help="Starred"),
-        "status": column.TextColumn("Status", width=85),
-        "layer": column.TextColumn("Layer", width=150),
-        "spec": column.TextColumn("Spec", width="medium"),
-        "task": column.TextColumn("Task", width=80),
-        "accuracy": column.ProgressColumn(
-            "Accuracy",
-            format="percent",
-            min_value=0.0,
-            max_value=1.0,
-            width=110,
-            help="On the test set, at the queries.",
-        ),
-        "error": column.NumberColumn(
-            "Error", format="%.4g", width=75, help="Mean squared error, where the task has one."
-        ),
-        "loss": column.NumberColumn("Loss", format="%.3f", width=65),
-        "steps": column.NumberColumn("Steps", width=65),
-        "seconds": column.NumberColumn("Time (s)", format="%.1f", width=75),
-        "seconds_to_target": column.NumberColumn(
-            "To target (s)", format="%.1f", width=90, help="Time to the target accuracy."
-        ),
-        "frame": column.TextColumn("Frame", width=85),
-        "seed": column.NumberColumn("Seed", width=50),
-        "tags": column.ListColumn("Tags", width="small"),
-        "note": column.TextColumn("Note", width="small"),
-        "started_at": column.DatetimeColumn("Started (UTC)", format="YYYY-MM-DD HH:mm", width=130),
-        "run_id": column.TextColumn("Run", width="small"),
-    }
-
-
-# --- export ------------------------------------------------------------------------------------
-
-
-def _exports(store: Store, filters: Filters, picked: list[str]) -> None:
-    what = "picked" if picked else "listed"
-    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        st.caption(f"Export the {what} runs with all their columns", width="content")
-        for suffix in FORMATS:
-            st.download_button(
-                suffix.upper(),
-                data=partial(_exported, store, filters, tuple(picked), suffix),
-                file_name=f"runs.{suffix}",
-                key=f"export.{suffix}",
-                icon=":material/download:",
-                on_click="ignore",
-                help=f"As a .{suffix} file.",
-            )
-
-
-def _exported(store: Store, filters: Filters, picked: tuple[str, ...], suffix: str) -> bytes:
-    query = {"ids": list(picked), "archived": True} if picked else filters.query()
-    table = queries.runs(store, flat=True, **query)
-    with tempfile.TemporaryDirectory() as folder:
-        return export.write(table, Path(folder) / f"runs.{suffix}").read_bytes()
+    if first in named and st.session_state.get("looked") != first:
+        st.session_state["looked"] = first
+        _run_picks.pick(named[first][1])
+        st.rerun()

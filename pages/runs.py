@@ -1,8 +1,16 @@
-"""Runs: every run in the store; filter, look closer, tag, export."""
+"""Runs: every run in the store; filter, group, look closer, tag, archive, export."""
 
 import streamlit as st
 
-from pages import _front_door, _run_details, _run_filters, _run_table, _ui
+from pages import (
+    _front_door,
+    _run_actions,
+    _run_details,
+    _run_filters,
+    _run_picks,
+    _run_table,
+    _ui,
+)
 
 _front_door.enter()
 
@@ -10,6 +18,9 @@ store = _ui.store()
 if store is not None:
     filters = _run_filters.sidebar(store)
     st.header("Runs", anchor=False)
-    picked = _run_table.show(store, filters)
-    if picked:
-        _run_details.show(store, picked)
+    _run_actions.undo_bar(store)
+    total = _run_table.show(store, filters)
+    if total is not None:
+        _run_actions.show(store, filters, total)
+    if _run_picks.picked():
+        _run_details.show(store, _run_picks.picked())

@@ -10,6 +10,11 @@ from urllib.parse import urlparse
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
+import ttr_core as ttr
+from experiments_db.plan import config_hash, request
+from experiments_db.records import NewRun, Outcome
+from experiments_db.store import open_store
+
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update",
@@ -169,3 +174,49 @@ def test_a_click_on_the_map_opens_a_cell_and_shift_collects_it(visit: Visit) -> 
     settle(page)
     text = page.get_by_role("textbox", name="The same as text")
     expect(text).to_have_value("Gate | Linear | SGD")
+
+
+def put(home: Path, layer: str, seeds: range) -> list[str]:
+    """Stores finished runs of a layer; returns their ids."""
+    store, found = open_store(home / "runs.duckdb"), []
+    with store.driver() as driver:
+        for seed in seeds:
+            config = request(layer=layer, seed=seed, sets={"task.pairs": "3"}).config()
+            spec = str(ttr.catalog[layer].spec)
+            run = NewRun(config, config_hash(config), layer, spec, "published", "mqar", seed, "cpu")
+            found.append(str(store.claim(driver, run).run_id))
+            store.finish(found[-1], Outcome("finished", {"accuracy": 0.5, "loss": 1.0}))
+    return found
+
+
+def tick(page: Page, row: int) -> None:
+    """Ticks a row of the table of Runs, which is drawn on a canvas."""
+    box = page.get_by_test_id("stDataFrame").first.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + 18, box["y"] + 35 * (row + 1) + 17)
+    settle(page)
+
+
+def test_picks_on_runs_follow_the_runs(visit: Visit, server_home: Path, scheme: str) -> None:
+    ids = put(server_home, "retnet", range(2) if scheme == "light" else range(4, 6))
+    page = visit("runs?runs.layer=retnet", scheme)
+    tick(page, 0)  # the newest first
+    expect(page.get_by_text("1 picked", exact=True)).to_be_visible()
+    assert ids[-1] in page.url
+    page.get_by_role("button", name="Star", exact=True).click()
+    settle(page)
+    expect(page.get_by_text("Starred 1 run.")).to_be_visible()
+
+    put(server_home, "retnet", range(2, 4) if scheme == "light" else range(6, 8))
+    page.get_by_role("button", name="Something changed").click(timeout=LONG)
+    settle(page)
+    expect(page.get_by_text("1 picked", exact=True)).to_be_visible()
+    assert ids[-1] in page.url, "new rows above it have moved it"
+    shot(page, f"runs-picked-{scheme}")
+
+    page.get_by_role("button", name="Archive", exact=True).click()
+    settle(page)
+    expect(page.get_by_text("0 picked", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Undo").click()
+    settle(page)
+    expect(page.get_by_text("1 picked", exact=True)).to_be_visible()

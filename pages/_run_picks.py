@@ -1,0 +1,66 @@
+"""Which runs are picked: kept as run ids, so that no new row and no filter moves a selection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+IN_ADDRESS = 50  # an address with more ids than that is too long to be shared
+PICKED, TURN = "picked", "picked.turn"
+
+
+def picked() -> list[str]:
+    """Returns the ids of the picked runs; the first time, those that the address names."""
+    if PICKED not in st.session_state:
+        st.session_state[PICKED] = st.query_params.get_all("run")[:IN_ADDRESS]
+    return st.session_state[PICKED]
+
+
+def turn() -> int:
+    """Returns how often runs were picked by other means than the table.
+
+    A table keeps its ticks by its key; with this number in the key it takes up the new ones.
+    """
+    return st.session_state.get(TURN, 0)
+
+
+def pick(ids: Sequence[str]) -> None:
+    """Makes these the picked runs, in the table too."""
+    st.session_state[TURN] = turn() + 1
+    _keep(ids)
+
+
+def _keep(ids: Sequence[str]) -> None:
+    """Notes the picked runs, here and in the address."""
+    chosen = list(dict.fromkeys(ids))
+    st.session_state[PICKED] = chosen
+    told = chosen[:IN_ADDRESS]
+    if st.query_params.get_all("run") == told:
+        return
+    if told:
+        st.query_params["run"] = told
+    else:
+        st.query_params.pop("run", None)
+
+
+def rows_of(members: Sequence[Sequence[str]]) -> list[int]:
+    """Returns the rows to tick: those all of whose runs are picked."""
+    chosen = set(picked())
+    return [row for row, ids in enumerate(members) if chosen.issuperset(ids)]
+
+
+def follow(members: Sequence[Sequence[str]], before: Sequence[int], now: Sequence[int]) -> None:
+    """Picks the runs of rows that were ticked and drops those of rows that were unticked.
+
+    Runs that are picked but not in the table (a filter hides them) stay picked.
+
+    Args:
+        members: the run ids of each row.
+        before: the rows that were ticked when the table was drawn.
+        now: the rows that are ticked.
+    """
+    rows = [row for row in now if row < len(members)]
+    dropped = {run_id for row in set(before) - set(rows) for run_id in members[row]}
+    added = [run_id for row in rows if row not in set(before) for run_id in members[row]]
+    _keep([run_id for run_id in picked() if run_id not in dropped] + added)
