@@ -49,9 +49,9 @@ def runs(
         QueryError: the condition is refused, wrong or too slow.
     """
     if condition is None:
-        return queries.runs(store, archived=archived, flat=flat, limit=ALL)
+        return queries.runs(store, Conditions(archived=archived), flat=flat, limit=ALL)
     kept = chosen(store, condition, archived)
-    return queries.runs(store, ids=kept, archived=True, flat=flat, limit=len(kept))
+    return queries.runs(store, Conditions(ids=kept, archived=True), flat=flat, limit=len(kept))
 
 
 def groups(
@@ -80,9 +80,9 @@ def chosen(store: Store, condition: str, archived: bool = False) -> list[str]:
             try:
                 return where(mentioned(store, condition, archived), condition, "run_id")
             except QueryError:  # an error over a few runs with all their columns says more
-                few = queries.runs(store, archived=archived, flat=True, limit=SAMPLE)
+                few = queries.runs(store, Conditions(archived=archived), flat=True, limit=SAMPLE)
                 where(one_type_each(few), condition, "run_id")
-        every = queries.runs(store, archived=archived, flat=True, limit=ALL)
+        every = queries.runs(store, Conditions(archived=archived), flat=True, limit=ALL)
         return where(one_type_each(every), condition, "run_id")
     except QueryError as error:
         hint = _hint(condition)

@@ -41,22 +41,8 @@ WITH shown AS (
 
 def runs(
     store: Store,
+    conditions: Conditions = EVERY,
     *,
-    ids: Names = None,
-    status: Names = None,
-    layer: Names = None,
-    spec: Names = None,
-    frame: Names = None,
-    task: Names = None,
-    device: Names = None,
-    protocol: Names = None,
-    seed: int | Sequence[int] | None = None,
-    tags: Names = None,
-    config_hash: Names = None,
-    starred: bool | None = None,
-    settings: Mapping[str, Any] | None = None,
-    text: str | None = None,
-    archived: bool = False,
     flat: bool = False,
     order: str = "started_at",
     descending: bool = True,
@@ -67,21 +53,7 @@ def runs(
 
     Args:
         store: where to look.
-        ids: run ids.
-        status: effective statuses.
-        layer: layer names.
-        spec: spec texts.
-        frame: frames.
-        task: task names.
-        device: devices.
-        protocol: protocols.
-        seed: seeds.
-        tags: tags that a run must have, every one.
-        config_hash: configurations.
-        starred: only starred runs, or only others.
-        settings: values that the config must have, by dotted key (``{"task.pairs": 8}``).
-        text: a part of the id, layer, spec, task, note or a tag, in any case.
-        archived: the archived ones too.
+        conditions: what the runs must meet; by default all that are not archived.
         flat: add one column per setting (``task.pairs``, ``model.d_model``, ``train.steps``).
         order: the column to sort by.
         descending: the largest first.
@@ -94,11 +66,7 @@ def runs(
     Raises:
         StoreError: the store cannot be read, or ``order`` is no column.
     """
-    asked = Conditions(
-        ids, status, layer, spec, frame, task, device, protocol, seed, tags, config_hash, starred,
-        settings, text, archived,
-    )  # fmt: skip
-    return select(store, asked.where(), order, descending, (limit, offset), flat)
+    return _select(store, conditions.where(), order, descending, (limit, offset), flat)
 
 
 def run(store: Store, run_id: str) -> dict[str, Any] | None:
@@ -110,7 +78,7 @@ def run(store: Store, run_id: str) -> dict[str, Any] | None:
     """
     where = Where()
     where.add("starts_with(run_id, {})", run_id)
-    found = select(store, where, "run_id", False, (2, 0))
+    found = _select(store, where, "run_id", False, (2, 0))
     exact = found[found["run_id"] == run_id]
     found = exact if len(exact) else found
     return _parsed(found)[0] if len(found) == 1 else None
@@ -118,9 +86,7 @@ def run(store: Store, run_id: str) -> dict[str, Any] | None:
 
 def details(store: Store, run_ids: Sequence[str]) -> list[dict[str, Any]]:
     """Returns runs as `run` does, in the order of their ids; what does not exist is left out."""
-    where = Where()
-    where.one_of("run_id", run_ids)
-    found = _parsed(select(store, where, window=(len(run_ids), 0)))
+    found = _parsed(runs(store, Conditions(ids=run_ids, archived=True), limit=len(run_ids)))
     rows = {row["run_id"]: row for row in found}
     return [rows[run_id] for run_id in run_ids if run_id in rows]
 
@@ -139,7 +105,7 @@ def _parsed(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def same_config(store: Store, config_hash: str) -> pd.DataFrame:
     """Returns every run of one configuration, the archived ones too, the newest first."""
-    return runs(store, config_hash=config_hash, archived=True)
+    return runs(store, Conditions(config_hash=config_hash, archived=True))
 
 
 def curves(store: Store, run_ids: Names, names: Names = None) -> pd.DataFrame:
@@ -230,7 +196,7 @@ def ids(store: Store, conditions: Conditions = EVERY) -> list[str]:
         return [row[0] for row in connection.execute(sql, values).fetchall()]
 
 
-def select(
+def _select(
     store: Store,
     where: Where,
     order: str = "started_at",

@@ -213,5 +213,4 @@ def exported(store: Store, filters: Filters, picked: tuple[str, ...], suffix: st
 def _whole(store: Store, filters: Filters, conditions: Conditions) -> pd.DataFrame:
     if filters.view == "configurations":
         return queries.flattened(grouping.grouped(store, conditions))
-    every = (len(queries.ids(store, conditions)), 0)
-    return queries.select(store, conditions.where(), window=every, flat=True)
+    return queries.runs(store, conditions, flat=True, limit=len(queries.ids(store, conditions)))

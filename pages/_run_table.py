@@ -45,9 +45,10 @@ def _read(
         order = measure if measure in grouping.SORTED_BY else f"{measure}_mean"
         table = grouping.grouped(_store, conditions, order, descending, filters.limit)
         return queries.flattened(table), numbers
-    window = (filters.limit, 0)
-    where = conditions.where()
-    return queries.select(_store, where, measure, descending, window, flat=True), numbers
+    table = queries.runs(
+        _store, conditions, flat=True, order=measure, descending=descending, limit=filters.limit
+    )
+    return table, numbers
 
 
 def _summary(numbers: pd.DataFrame, total: int, table: pd.DataFrame, filters: Filters) -> None:

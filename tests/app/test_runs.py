@@ -17,6 +17,7 @@ from streamlit.testing.v1 import AppTest
 
 import ttr_core as ttr
 from experiments_db import export, queries
+from experiments_db.filters import Conditions
 from experiments_db.plan import config_hash, request
 from experiments_db.records import NewRun, Outcome
 from experiments_db.store import Store, open_store
@@ -216,7 +217,7 @@ def test_tags_and_stars_of_the_picked(page: Opener, six: list[str]) -> None:
     assert "Tagged 1 run with first." in text_of(app), "one of them had it"
     app.button(key="act.Star").click().run()
     assert not app.exception
-    table = queries.runs(open_store(), tags="first", starred=True)
+    table = queries.runs(open_store(), Conditions(tags="first", starred=True))
     assert set(table["run_id"]) == {six[0], six[1]}
 
 

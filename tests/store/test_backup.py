@@ -10,6 +10,7 @@ import pytest
 
 from experiments_db import queries
 from experiments_db.backup import backup, import_runs, restore
+from experiments_db.filters import Conditions
 from experiments_db.store import Outcome, Store, StoreError, open_store
 
 
@@ -25,7 +26,7 @@ def filled(store: Store, new_run) -> Store:
 
 
 def everything(store: Store) -> list[pd.DataFrame]:
-    table = queries.runs(store, archived=True, order="run_id")
+    table = queries.runs(store, Conditions(archived=True), order="run_id")
     return [table, queries.curves(store, list(table.run_id))]
 
 

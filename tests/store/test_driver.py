@@ -9,6 +9,7 @@ import pytest
 
 from experiments_db import driver as drivers
 from experiments_db import queries
+from experiments_db.filters import Conditions
 from experiments_db.records import utc_now
 from experiments_db.store import Live, Outcome, Store
 
@@ -32,8 +33,8 @@ def test_a_killed_driver_interrupts_its_run_at_once(store: Store, new_run, child
     process.wait()
     assert status(store, run_id) == "interrupted"
     assert queries.data_version(store) != before
-    assert list(queries.runs(store, status="interrupted").run_id) == [run_id]
-    assert queries.runs(store, status="running").empty
+    assert list(queries.runs(store, Conditions(status="interrupted")).run_id) == [run_id]
+    assert queries.runs(store, Conditions(status="running")).empty
     assert queries.counts(store).to_dict("records") == [{"status": "interrupted", "runs": 1}]
     with store.driver() as driver:
         again = store.claim(driver, new_run())

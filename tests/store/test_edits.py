@@ -37,7 +37,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def said(store: Store) -> list[tuple[object, ...]]:
-    table = queries.runs(store, archived=True)
+    table = queries.runs(store, Conditions(archived=True))
     tags = table["tags"].map(lambda tags: ",".join(sorted(tags)))
     return list(zip(table["run_id"], table["starred"], table["archived"], tags, strict=True))
 
@@ -66,7 +66,7 @@ def test_a_read_only_store_refuses_every_edit(store: Store) -> None:
 
 
 def test_choices_are_what_occurs(store: Store) -> None:
-    found, table = choices(store), queries.runs(store, archived=True)
+    found, table = choices(store), queries.runs(store, Conditions(archived=True))
     assert found.layer == tuple(sorted(set(table["layer"].dropna())))
     assert found.frame == tuple(sorted(set(table["frame"])))
     store.tag(queries.ids(store), ["new"])

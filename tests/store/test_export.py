@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from experiments_db import export, listing, queries
+from experiments_db.filters import Conditions
 from experiments_db.store import Outcome, Store, StoreError, open_store
 from tests.store.conftest import run_like
 
@@ -148,7 +149,7 @@ EVERYTHING = """
 
 
 def test_parquet_read_back_gives_the_same_rows(filled: Store, tmp_path: Path) -> None:
-    table = queries.runs(filled, flat=True, archived=True)
+    table = queries.runs(filled, Conditions(archived=True), flat=True)
     assert set(EVERYTHING.split()) <= set(table.columns)
     place = export.write(table, tmp_path / "runs.parquet")
     back = pd.read_parquet(place)
@@ -170,7 +171,7 @@ def cells(value: object) -> object:
 
 @pytest.mark.parametrize("suffix", [".csv", ".json"])
 def test_text_read_back_gives_the_same_rows(filled: Store, tmp_path: Path, suffix: str) -> None:
-    table = queries.runs(filled, flat=True, archived=True)
+    table = queries.runs(filled, Conditions(archived=True), flat=True)
     place = export.write(table, tmp_path / f"runs{suffix}")
     if suffix == ".json":
         rows = json.loads(place.read_text())

@@ -88,7 +88,7 @@ def test_groups_follow_conditions(filled: Store) -> None:
 
 
 def test_last_best_and_step_of_best(filled: Store) -> None:
-    row = queries.runs(filled, seed=1).iloc[0]
+    row = queries.runs(filled, Conditions(seed=1)).iloc[0]
     assert (row["last"], row["best"], row["best_step"]) == (0.1, 0.7, 40)
 
 
@@ -153,7 +153,7 @@ def test_cells_are_of_one_setting_and_one_protocol(filled: Store, setting: str) 
 
 
 def test_archived_runs_are_in_no_cell(filled: Store, setting: str) -> None:
-    best = queries.runs(filled, spec=NORMALIZED).run_id.to_list()
+    best = queries.runs(filled, Conditions(spec=NORMALIZED)).run_id.to_list()
     filled.archive(best)
     assert NORMALIZED not in set(cells(filled, setting, "standard").spec)
     filled.restore(best)

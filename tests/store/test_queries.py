@@ -7,6 +7,7 @@ import json
 import pytest
 
 from experiments_db import queries
+from experiments_db.filters import Conditions
 from experiments_db.store import NewRun, Outcome, Store, StoreError, open_store
 
 NASTY = "x'; DROP TABLE runs; --"
@@ -68,17 +69,27 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Store:
         ({"text": "%"}, []),
         ({"starred": False}, [3, 2, 1, 0]),
         ({"starred": True}, []),
-        ({"order": "seed", "descending": False, "limit": 2}, [0, 1]),
-        ({"order": "seed", "limit": 2, "offset": 1}, [2, 1]),
-        ({"order": "accuracy"}, [2, 1, 3, 0]),
-        ({"limit": 0}, []),
         ({"task": "mqar", "frame": "standard", "device": "cpu", "protocol": "quick"}, [3, 2, 1, 0]),
         ({"spec": "another"}, []),
     ],
     ids=str,
 )
 def test_conditions(filled: Store, conditions: dict, seeds: list[int]) -> None:
-    assert list(queries.runs(filled, **conditions).seed) == seeds
+    assert list(queries.runs(filled, Conditions(**conditions)).seed) == seeds
+
+
+@pytest.mark.parametrize(
+    ("window", "seeds"),
+    [
+        ({"order": "seed", "descending": False, "limit": 2}, [0, 1]),
+        ({"order": "seed", "limit": 2, "offset": 1}, [2, 1]),
+        ({"order": "accuracy"}, [2, 1, 3, 0]),
+        ({"limit": 0}, []),
+    ],
+    ids=str,
+)
+def test_order_and_window(filled: Store, window: dict, seeds: list[int]) -> None:
+    assert list(queries.runs(filled, **window).seed) == seeds
 
 
 def test_settings_become_columns(filled: Store) -> None:
@@ -88,7 +99,7 @@ def test_settings_become_columns(filled: Store) -> None:
     assert "task.name" not in table
     columns = queries.columns(filled)
     assert list(table.columns[: len(columns)]) == columns
-    assert len(queries.runs(filled, flat=True, seed=77)) == 0
+    assert len(queries.runs(filled, Conditions(seed=77), flat=True)) == 0
 
 
 def test_the_columns_that_were_promised(filled: Store) -> None:
@@ -119,7 +130,7 @@ def test_a_run_by_the_beginning_of_its_id(filled: Store) -> None:
 
 
 def test_a_run_is_plain_python(filled: Store) -> None:
-    row = queries.run(filled, queries.runs(filled, seed=1).run_id[0])
+    row = queries.run(filled, queries.runs(filled, Conditions(seed=1)).run_id[0])
     assert row["accuracy"] == 0.25
     assert row["error"] is None
     assert isinstance(row["seed"], int)
@@ -128,7 +139,7 @@ def test_a_run_is_plain_python(filled: Store) -> None:
 
 
 def test_accuracy_by_group(filled: Store) -> None:
-    run_id = queries.runs(filled, seed=1).run_id[0]
+    run_id = queries.runs(filled, Conditions(seed=1)).run_id[0]
     assert queries.metrics_by(filled, run_id).to_dict("records") == [
         {"by": "gap", "group": "2-3", "value": 0.5},
         {"by": "gap", "group": "4-7", "value": 0.25},

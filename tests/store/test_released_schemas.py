@@ -12,6 +12,7 @@ import pytest
 
 from experiments_db import queries
 from experiments_db.backup import import_runs
+from experiments_db.filters import Conditions
 from experiments_db.migrations import migrations
 from experiments_db.store import NewRun, Outcome, Store, open_store
 
@@ -47,7 +48,7 @@ def test_every_released_schema_has_a_file() -> None:
 def test_nothing_is_lost(released: Path) -> None:
     before = rows_of(released)
     store = open_store(released)
-    table = queries.runs(store, archived=True, limit=1000)
+    table = queries.runs(store, Conditions(archived=True), limit=1000)
     after = rows_of(released)
     assert set(before) <= set(after)
     for name, rows in before.items():
@@ -63,7 +64,7 @@ def test_nothing_is_lost(released: Path) -> None:
 
 def test_what_is_computed_for_old_runs_is_what_new_runs_get(released: Path) -> None:
     old = open_store(released)
-    table = queries.runs(old, archived=True, limit=1000)
+    table = queries.runs(old, Conditions(archived=True), limit=1000)
     points = queries.curves(old, list(table.run_id))
     new = open_store(released.with_name("new.duckdb"))
     with new.driver() as driver:
@@ -98,10 +99,10 @@ def facts(table, columns: list[str]) -> list[tuple]:
 
 def test_an_old_store_goes_on(released: Path, new_run) -> None:
     store = Store(released)
-    known = len(queries.runs(store, archived=True))
+    known = len(queries.runs(store, Conditions(archived=True)))
     with store.driver() as driver:
         store.finish(str(store.claim(driver, new_run("new")).run_id), Outcome("finished"))
-    assert len(queries.runs(store, archived=True)) == known + 1
+    assert len(queries.runs(store, Conditions(archived=True))) == known + 1
     fresh = open_store(released.with_name("fresh.duckdb"))
     assert import_runs(fresh, released) == known + 1
 
@@ -109,5 +110,5 @@ def test_an_old_store_goes_on(released: Path, new_run) -> None:
 def test_an_old_backup_can_be_imported(released: Path) -> None:
     before = released.read_bytes()
     fresh = open_store(released.with_name("fresh.duckdb"))
-    assert import_runs(fresh, released) == len(queries.runs(fresh, archived=True))
+    assert import_runs(fresh, released) == len(queries.runs(fresh, Conditions(archived=True)))
     assert released.read_bytes() == before

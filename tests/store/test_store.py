@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from experiments_db import queries
+from experiments_db.filters import Conditions
 from experiments_db.groups import INTERVAL
 from experiments_db.records import POINTS, as_json, thinned
 from experiments_db.store import Outcome, Store, StoreError, open_store
@@ -235,7 +236,7 @@ def test_marks(store: Store, driver, new_run) -> None:
     store.unstar([a])
     store.archive([a])
     assert list(queries.runs(store).run_id) == [b]
-    assert len(queries.runs(store, archived=True)) == 2
+    assert len(queries.runs(store, Conditions(archived=True))) == 2
     store.restore([a])
     assert len(queries.runs(store)) == 2
     assert store.star([]) == 0
