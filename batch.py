@@ -34,6 +34,10 @@ Db = Annotated[
     Path | None,
     typer.Option("--db", metavar="FILE", help="The store; default: TTR_DB, then TTR_HOME."),
 ]
+Output = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Write .csv, .parquet, .json, .md or .tex instead."),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 
 
@@ -162,25 +166,29 @@ def sweep(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Run also what the store holds already.")
     ] = False,
+    output: Output = None,
     db: Db = None,
     json: Json = False,
 ) -> None:
     """Run every combination that a plan lists; the same command resumes."""
     with door():
-        from experiments_db import store, sweeps
+        from experiments_db import listing, store, sweeps
 
         sweeps.check_executor(executor)
+        target = None if output is None else listing.output_path(output)
         opened = store.open_store(db)
         plan, source = sweeps.load(file, set_ or ())
         work = sweeps.expanded(plan, source, checking())
         ahead = sweeps.preview(opened, work, jobs, fresh)
         if dry_run:
             show_plan(ahead, json)
+            if target is not None:
+                say(f"A dry run writes nothing: {target} is as it was.")
             return
         starting = sweeps.started(opened, ahead, plan.tags, fresh)
         with starting as (swept, kill), _stoppable(kill) as stop:
             failures = watch(swept, stop.is_set, json)
-        show_sweep(opened, swept, work, failures, json)
+        show_sweep(opened, swept, work, failures, json, target)
     if swept.stopped:
         raise typer.Exit(Exit.STOPPED)
     if failures:
@@ -196,10 +204,7 @@ def runs(
     group: Annotated[
         bool, typer.Option("--group", help="One row per configuration: mean and std over seeds.")
     ] = False,
-    output: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Write .csv, .parquet, .json, .md or .tex instead."),
-    ] = None,
+    output: Output = None,
     archived: Annotated[bool, typer.Option("--archived", help="Include archived runs.")] = False,
     db: Db = None,
     json: Json = False,

@@ -14,6 +14,8 @@ import typer
 from batch_screen import console, print_json, print_table, say
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from experiments_db.store import Store
     from experiments_db.sweeps import Ended, Preview, Sweep, Work
 
@@ -175,19 +177,39 @@ def show_plan(ahead: Preview, json: bool) -> None:
 
 
 def show_sweep(
-    store: Store, sweep: Sweep, work: Work, failures: Sequence[Ended], json: bool
+    store: Store,
+    sweep: Sweep,
+    work: Work,
+    failures: Sequence[Ended],
+    json: bool,
+    target: Path | None = None,
 ) -> None:
-    """Prints what a sweep did and what the store has of its plan."""
+    """Prints what a sweep did, and prints or writes what the store has of its plan."""
     from experiments_db import sweeps
 
     found = sweeps.report.rows(store, work.runs)
     if json:
         print_json(sweeps.document(sweep, work, failures, found))
-        return
-    if found:
+    elif found and target is None:
         shown = [c for c in sweeps.report.COLUMNS if any(row[c] not in (None, "") for row in found)]
         print_table(sweeps.report.table(found), shown)
-    typer.echo(sweeps.summary(sweep))
+    if not json:
+        typer.echo(sweeps.summary(sweep))
+    if target is not None:
+        _write(sweep, found, target)
+
+
+def _write(sweep: Sweep, found: Sequence[dict[str, Any]], target: Path) -> None:
+    """Writes what a sweep found, unless it was stopped: half a table would replace a whole one."""
+    from experiments_db import export, sweeps
+
+    if sweep.stopped:
+        say(f"{target} is as it was: the sweep was stopped. The same command resumes it.")
+        return
+    place = export.write(sweeps.report.frame(found, target.suffix.lower()), target)
+    missing = sweep.planned - sum(row["runs"] for row in found)
+    lacking = f"; {missing:,} of {sweep.planned:,} runs are missing in it" if missing else ""
+    say(f"{len(found)} rows written to {place}{lacking}.")
 
 
 def line(ended: Ended) -> str:

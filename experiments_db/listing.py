@@ -13,6 +13,7 @@ import pandas as pd
 from . import queries
 from .errors import StoreError
 from .export import WRITERS, one_type_each
+from .files import temporary
 from .filters import Conditions
 from .grouping import grouped
 from .migrations import version
@@ -95,13 +96,24 @@ def _hint(condition: str) -> str:
 
 
 def output_path(path: Path) -> Path:
-    """Returns where a table may be written.
+    """Returns where a table may be written; the file itself is left alone.
 
     Raises:
-        QueryError: the suffix names no format.
+        QueryError: the suffix names no format, or nothing can be written there.
     """
     if path.suffix.lower() not in WRITERS:
         raise QueryError(f"--output {path} names no format: use {', '.join(WRITERS)}.")
+    place = path.expanduser().resolve()
+    try:
+        if place.is_dir():
+            raise QueryError(f"--output {path} is a folder; name a file.")
+        if not place.parent.is_dir():
+            raise QueryError(f"--output {path} lies in no folder: create {place.parent} first.")
+        probe = temporary(place)
+        probe.touch()  # permissions alone do not tell whether a file can be made there
+        probe.unlink()
+    except OSError as error:
+        raise QueryError(f"--output {path} cannot be written: {error.strerror}.") from None
     return path
 
 

@@ -15,7 +15,7 @@ MAX_LINES, MAX_FUNCTION, MAX_COLUMNS = 400, 40, 100
 
 # Each line may import from the lines above it, and from its own.
 CORE_ORDER = (
-    ("errors", "stream", "limits", "events", "init", "systems"),
+    ("errors", "stream", "limits", "events", "init", "systems", "markdown"),
     ("ingredient",),
     ("feature_maps", "losses", "readouts", "weights", "functions", "newton", "optimizers"),
     ("spec",),
@@ -24,10 +24,10 @@ CORE_ORDER = (
     ("layer",),
     ("published",),
     ("grid", "describe", "equations"),
-    ("documents",),
     ("model",),
     ("tasks", "events"),
     ("training", "bench"),
+    ("learning", "documents"),
     ("experiment",),
 )
 LAYERS = ("ttr_core", "experiments_db", "pages", "app", "batch_screen", "batch_sweep", "batch")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import ttr_core as ttr
-from ttr_core import documents
+from ttr_core import documents, markdown
 from ttr_core.ingredient import REGISTRY
 from ttr_core.spec import AXES, triples
 
@@ -143,5 +143,5 @@ def test_a_reference_becomes_a_link() -> None:
 
 
 def test_marks_are_escaped_outside_code() -> None:
-    assert documents._plain("a * b_c `d_e`") == r"a \* b\_c `d_e`"
-    assert documents._cell("|k|") == r"\|k\|"
+    assert markdown.plain("a * b_c `d_e`") == r"a \* b\_c `d_e`"
+    assert markdown.cell("|k|") == r"\|k\|"

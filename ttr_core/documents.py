@@ -1,6 +1,7 @@
 """Two pages of documentation made from the code: docs/catalog.md and docs/ingredients.md.
 
-Everything on them is read from the catalog, the registry, the docstrings and the grid's objections.
+Everything on them is read from the catalog, the registry, the docstrings and the grid's objections;
+what the layers learn stands in docs/learning.csv.
 ``--write`` makes the files; the tests run ``--check``, so that no page outlives what it describes.
 """
 
@@ -14,8 +15,9 @@ import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
+from . import learning
+from . import markdown as md
 from .describe import Description, describe
 from .frame import Frame
 from .ingredient import REGISTRY, Ingredient, Option, Paper, choices, options_of
@@ -47,9 +49,9 @@ def catalog_page() -> str:
     head = ("layer", "spec", "state size", "evidence", "paper")
     rows = [
         (
-            f"[{name}](#{name})",
-            _code(str(entry.spec)),
-            _code(entry.state_size),
+            md.link(name),
+            md.code(str(entry.spec)),
+            md.code(entry.state_size),
             entry.evidence,
             _cited(entry.paper),
         )
@@ -59,12 +61,13 @@ def catalog_page() -> str:
         "# The catalog",
         f"The {len(rows)} published layers that this project knows, each as a point of the design "
         "space. Their ingredients are described in [ingredients.md](ingredients.md).",
-        _table(head, rows),
+        md.table(head, rows),
         f"- *State size*: {_argument(Description, 'state_size')}\n"
         f"- *Cost*: {_argument(Description, 'cost')}\n"
         f"- *Evidence*: {_argument(Published, 'evidence')}\n"
         f"- *Deviation*: {_argument(Published, 'deviation')}\n"
         f"- *Symbols*: {SYMBOLS}",
+        *learning.section(FOLDER / learning.FILE),
         *itertools.chain.from_iterable(map(_entry, catalog.values())),
         "## Frame settings",
         "What surrounds a layer, unless its section says otherwise.",
@@ -76,29 +79,29 @@ def _entry(entry: Published) -> Iterable[str]:
     """The section of one published layer."""
     about = describe(entry.spec)
     yield f"## {entry.name}"
-    yield _plain(entry.summary)
-    yield _code(about.text)
+    yield md.plain(entry.summary)
+    yield md.code(about.text)
     yield "Objective:"
-    yield _math(about.objective)
+    yield md.formula(about.objective)
     yield "Update:"
-    yield _math(about.update)
+    yield md.formula(about.update)
     yield "Read-out:"
-    yield _math(about.read)
-    yield _plain(about.words)
-    yield "\n".join(f"- **{label}**: {text}" for label, text in _facts(entry, about) if text)
+    yield md.formula(about.read)
+    yield md.plain(about.words)
+    yield md.bullets(_facts(entry, about))
 
 
 def _facts(entry: Published, about: Description) -> Iterable[tuple[str, str]]:
-    yield "State size", _code(entry.state_size)
-    yield "Cost", f"{_plain(about.cost)} (solver {_code(about.solver)})"
-    yield "Slow", _plain(caution(entry.spec) or "")
-    yield "What it forgets", _plain(about.forgets)
-    yield "Same point", _listing(_link(name) for name in about.names if name != entry.name)
-    yield "Same layer as", _listing(map(_code, about.same_as))
-    near = (f"{_link(name)} ({_plain(what)})" for name, what in about.neighbors)
+    yield "State size", md.code(entry.state_size)
+    yield "Cost", f"{md.plain(about.cost)} (solver {md.code(about.solver)})"
+    yield "Slow", md.plain(caution(entry.spec) or "")
+    yield "What it forgets", md.plain(about.forgets)
+    yield "Same point", md.listing(md.link(name) for name in about.names if name != entry.name)
+    yield "Same layer as", md.listing(map(md.code, about.same_as))
+    near = (f"{md.link(name)} ({md.plain(what)})" for name, what in about.neighbors)
     yield "Nearest", "; ".join(near)
-    yield "Frame", _listing(map(_code, _changed(entry.frame))) or "the default"
-    yield "Deviation", _plain(entry.deviation)
+    yield "Frame", md.listing(map(md.code, _changed(entry.frame))) or "the default"
+    yield "Deviation", md.plain(entry.deviation)
     yield "Evidence", entry.evidence
     yield "Paper", _cited(entry.paper)
 
@@ -106,15 +109,11 @@ def _facts(entry: Published, about: Description) -> Iterable[tuple[str, str]]:
 def _changed(frame: Frame) -> tuple[str, ...]:
     """The settings of a frame that differ from the default."""
     values = ((opt, getattr(frame, opt.name)) for opt in options_of(Frame))
-    return tuple(f"{opt.name}={_value(v)}" for opt, v in values if v != opt.default)
+    return tuple(f"{opt.name}={md.value(v)}" for opt, v in values if v != opt.default)
 
 
 def _cited(paper: Paper) -> str:
-    return f"[{_plain(paper.title)}]({paper.url}) ({_plain(paper.authors)}, {paper.year})"
-
-
-def _link(name: str) -> str:
-    return f"[{name}](#{name})"
+    return f"[{md.plain(paper.title)}]({paper.url}) ({md.plain(paper.authors)}, {paper.year})"
 
 
 # ---- the ingredients
@@ -145,7 +144,7 @@ def _family(family: str) -> Iterable[str]:
     if family in AXES:
         composed = [str(part) for part in listed(family) if type(part) not in choices(family)]
         if composed:
-            yield f"The grid also lists the products {_listing(map(_code, composed))}."
+            yield f"The grid also lists the products {md.listing(map(md.code, composed))}."
 
 
 def _choice(cls: type[Ingredient]) -> Iterable[str]:
@@ -159,43 +158,38 @@ def _choice(cls: type[Ingredient]) -> Iterable[str]:
     signals = dict.fromkeys(signal for part in made for signal in part.signals)
     if signals:
         head = ("signal", "width", "link", "meaning")
-        rows = [(_code(s.name), s.width, _code(s.link), _plain(s.help)) for s in signals]
-        yield _table(head, rows)
+        rows = [(md.code(s.name), s.width, md.code(s.link), md.plain(s.help)) for s in signals]
+        yield md.table(head, rows)
     traits = [c for c in cls.__mro__[1:] if "phrase" in c.__dict__ and "family" not in c.__dict__]
     facts = [
         ("Traits", _promises(t for t in traits if issubclass(t, Ingredient) and t.phrase)),
         ("Needs", _promises(cls.needs)),
-        ("Reference", _referenced(_rich(sections.get("Reference", "")))),
-        ("Deviation", _rich(sections.get("Deviation", ""))),
+        ("Reference", _referenced(md.rich(sections.get("Reference", "")))),
+        ("Deviation", md.rich(sections.get("Deviation", ""))),
     ]
     if any(text for _, text in facts):
-        yield "\n".join(f"- **{label}**: {text}" for label, text in facts if text)
+        yield md.bullets(facts)
 
 
 def _promises(traits: Iterable[type[Ingredient]]) -> str:
-    return "; ".join(f"{_code(trait.name)} ({_plain(trait.phrase)})" for trait in traits)
+    return "; ".join(f"{md.code(trait.name)} ({md.plain(trait.phrase)})" for trait in traits)
 
 
 def _options(options: Iterable[Option]) -> str:
-    rows = [(_code(o.name), _code(_value(o.default)), _range(o), _plain(o.help)) for o in options]
-    return _table(("option", "default", "values", "meaning"), rows)
+    rows = [
+        (md.code(o.name), md.code(md.value(o.default)), _range(o), md.plain(o.help))
+        for o in options
+    ]
+    return md.table(("option", "default", "values", "meaning"), rows)
 
 
 def _range(opt: Option) -> str:
     if opt.choices:
-        return _listing(_code(_value(choice)) for choice in opt.choices)
+        return md.listing(md.code(md.value(choice)) for choice in opt.choices)
     word = {"int": "whole number", "float": "number", "bool": "`true`, `false`"}
     low = "" if opt.low is None else f" from {opt.low:g}"
     high = "" if opt.high is None else f" to {opt.high:g}"
     return word.get(opt.kind, opt.kind) + low + high + (" or `none`" if opt.optional else "")
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, (bool, type(None))):
-        return str(value).lower()
-    if isinstance(value, (tuple, list)):
-        return ",".join(map(_value, value)) or "none"
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 # ---- what never fits
@@ -214,7 +208,7 @@ def _objections() -> str:
     why: dict[str, list[str]] = {}
     for (general, _), combinations in found.items():
         why.setdefault(general, []).extend(_grouped(combinations))
-    return _table(("why", "never together"), [(w, "<br>".join(g)) for w, g in why.items()])
+    return md.table(("why", "never together"), [(w, "<br>".join(g)) for w, g in why.items()])
 
 
 def _misfits() -> dict[tuple[Choice, ...], tuple[str, ...]]:
@@ -251,10 +245,10 @@ def _subsets(point: tuple[Choice, ...]) -> list[tuple[Choice, ...]]:
 
 def _general(sentence: str, key: tuple[Choice, ...]) -> str:
     """The sentence with the names of the choices replaced by those of their axes."""
-    text = _plain(sentence)
+    text = md.plain(sentence)
     for axis, part in key:
         for name in (str(part), part.name):
-            pattern = rf"(?<!\w){re.escape(_plain(name))}(?!\w)"
+            pattern = rf"(?<!\w){re.escape(md.plain(name))}(?!\w)"
             text = re.sub(pattern, f"*{axis}*", text)
     return text
 
@@ -268,9 +262,9 @@ def _grouped(combinations: Sequence[tuple[str, ...]]) -> Iterable[str]:
     for left, lasts in partners.items():
         sides.setdefault(tuple(lasts), []).append(left)
     for rights, lefts in sides.items():
-        named = [_code(" | ".join(left)) for left in lefts if left]
-        right = _listing(map(_code, rights))
-        yield f"{_listing(named)} with {right}" if named else right
+        named = [md.code(" | ".join(left)) for left in lefts if left]
+        right = md.listing(map(md.code, rights))
+        yield f"{md.listing(named)} with {right}" if named else right
 
 
 # ---- docstrings
@@ -289,63 +283,24 @@ def _argument(cls: type, name: str) -> str:
     """What a docstring says of one argument."""
     text = textwrap.dedent(_sections(cls)["Args"].lstrip("\n"))
     _, *parts = re.split(r"^(\w+): ", text, flags=re.M)
-    return _rich(dict(zip(parts[::2], parts[1::2], strict=True))[name])
+    return md.rich(dict(zip(parts[::2], parts[1::2], strict=True))[name])
 
 
 def _prose(text: str) -> Iterable[str]:
     """Yields the paragraphs and equations of a docstring."""
     for index, piece in enumerate(re.split(r"\$\$(.+?)\$\$", text, flags=re.S)):
         if index % 2:
-            yield _math(" ".join(piece.split()))
+            yield md.formula(" ".join(piece.split()))
         else:
-            yield from (_rich(part) for part in re.split(r"\n\s*\n", piece) if part.strip())
+            yield from (md.rich(part) for part in re.split(r"\n\s*\n", piece) if part.strip())
 
 
 def _referenced(text: str) -> str:
     return re.sub(r"(\S.*?) \(([^()]*)\) (https://\S+)", r"[\1](\3) (\2)", text)
 
 
-# ---- Markdown
-
-
 def _page(*blocks: str) -> str:
     return "\n\n".join((*blocks, "---", MADE)) + "\n"
-
-
-def _rich(text: str) -> str:
-    """A paragraph of a docstring on one line, its code and formulas as GitHub writes them."""
-    line = re.sub(r"``(.+?)``", r"`\1`", " ".join(text.split()))
-    return re.sub(r"\$([^$]+)\$", r"$`\1`$", line)
-
-
-def _plain(text: str) -> str:
-    """Text in which nothing but its code spans is Markdown."""
-    return re.sub(r"(`[^`]*`)|([*_<])", _escaped, " ".join(text.split()))
-
-
-def _escaped(match: re.Match[str]) -> str:
-    return match[1] or f"\\{match[2]}"
-
-
-def _code(text: str) -> str:
-    return f"`{text}`"
-
-
-def _math(latex: str) -> str:
-    return f"```math\n{latex.strip()}\n```"
-
-
-def _listing(items: Iterable[str]) -> str:
-    return ", ".join(items)
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *([_cell(c) for c in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", r"\|")
 
 
 # ---- the command

@@ -13,6 +13,9 @@ from ..store import Store
 LATEST = 5000
 """Past runs that an estimate looks at, the newest first."""
 
+TOLD = ("state_size", "parameters", "steps", "seconds")
+"""Sizes and times of a result that a report shows."""
+
 
 def held(store: Store, hashes: Collection[str]) -> dict[str, str]:
     """Returns the configurations that have a run: ``complete``, or ``running`` somewhere."""
@@ -57,10 +60,12 @@ def results(store: Store, hashes: Collection[str]) -> dict[str, dict[str, Any]]:
     """Returns the newest complete result of each configuration.
 
     Returns:
-        config hash -> status, lr, metrics, and rates: the table of learning rates or None.
+        config hash -> status, lr, metrics, the sizes and times of `TOLD`, lrs_tried, and rates:
+        the table of learning rates or None.
     """
-    sql = """
-        SELECT config_hash, results.status, lr, metrics, tables -> '$.learning_rates'
+    sql = f"""
+        SELECT config_hash, results.status, lr, metrics, lrs_tried, tables -> '$.learning_rates',
+            {", ".join(TOLD)}
         FROM runs
         JOIN results USING (run_id)
         WHERE config_hash IN (SELECT unnest($hashes::VARCHAR[]))
@@ -75,7 +80,9 @@ def results(store: Store, hashes: Collection[str]) -> dict[str, dict[str, Any]]:
             "status": status,
             "lr": lr,
             "metrics": json.loads(metrics),
+            "lrs_tried": json.loads(tried) or [],
             "rates": json.loads(rates) if rates else None,
+            **dict(zip(TOLD, told, strict=True)),
         }
-        for config_hash, status, lr, metrics, rates in rows
+        for config_hash, status, lr, metrics, tried, rates, *told in rows
     }

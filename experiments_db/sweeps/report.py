@@ -11,6 +11,9 @@ import statistics
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import pandas as pd
+
+from ..queries import flattened
 from ..store import Store
 from . import questions
 from .grid import Planned
@@ -22,6 +25,20 @@ COLUMNS = (
     "layer", "task", "setting", "seeds", "diverged", "lr", "window", "validation", "accuracy",
     "accuracy_std", "error", "error_std",
 )  # fmt: skip
+"""What a terminal shows."""
+
+FILE_COLUMNS = (
+    "layer", "task", "setting", "runs", "seeds", "diverged", "lr", "lr_low", "lr_high",
+    "rates_good", "rates_tried", "lrs_tried", "validation", "accuracy", "accuracy_std", "error",
+    "error_std", "state_size", "parameters", "steps", "seconds", "cpu_seconds",
+)  # fmt: skip
+"""What a file holds, before one column per setting."""
+
+WHOLE_NUMBERS = (
+    "runs", "seeds", "diverged", "rates_good", "rates_tried", "state_size", "parameters", "steps",
+)  # fmt: skip
+READ_BY_PEOPLE = (".md", ".tex")
+"""Formats without the settings: those that vary stand in ``task`` and ``setting``."""
 
 Rates = dict[float, list[float]]
 Member = tuple[Planned, dict[str, Any]]
@@ -50,13 +67,16 @@ def window(rates: Rates) -> dict[str, Any] | None:
     Example:
         >>> window({0.001: [0.5], 0.01: [1.0], 0.1: [0.97]})
         {'best': 0.01, 'low': 0.01, 'high': 0.1, 'rates': 2, 'tried': 3}
+        >>> window({0.01: [0.0], 0.1: [0.0]})
+        {'best': 0.01, 'low': None, 'high': None, 'rates': 0, 'tried': 2}
     """
     if len(rates) < 2:
         return None
     means = {rate: statistics.fmean(values) for rate, values in sorted(rates.items())}
     best = max(means, key=lambda rate: means[rate])
-    good = [rate for rate, mean in means.items() if mean >= WORKS * means[best]]
-    return {"best": best, "low": good[0], "high": good[-1], "rates": len(good), "tried": len(means)}
+    good = [rate for rate, mean in means.items() if mean > 0 and mean >= WORKS * means[best]]
+    low, high = (good[0], good[-1]) if good else (None, None)
+    return {"best": best, "low": low, "high": high, "rates": len(good), "tried": len(means)}
 
 
 def table(found: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -64,10 +84,38 @@ def table(found: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [{**row, "window": _in_words(row["window"])} for row in found]
 
 
-def _alike(run: Planned) -> str:
+def frame(found: Iterable[Mapping[str, Any]], suffix: str) -> pd.DataFrame:
+    """Returns rows as the table of a file: flat, with one column per setting.
+
+    Args:
+        found: what `rows` returns.
+        suffix: the file's, such as ``.csv``; the formats of `READ_BY_PEOPLE` have no settings.
+    """
+    flat = [{**row, **_flat(row["window"])} for row in found]
+    table = pd.DataFrame(flat, columns=list(FILE_COLUMNS)).astype(
+        dict.fromkeys(WHOLE_NUMBERS, "Int64")
+    )
+    if suffix in READ_BY_PEOPLE or table.empty:
+        return table
+    configs = [json.dumps(row["config"]) for row in flat]
+    whole = flattened(table.assign(config=configs, config_group=range(len(flat))))
+    return whole.drop(columns=["config", "config_group"])
+
+
+def _flat(found: Mapping[str, Any] | None) -> dict[str, Any]:
+    names = {"lr_low": "low", "lr_high": "high", "rates_good": "rates", "rates_tried": "tried"}
+    return {name: found[key] if found else None for name, key in names.items()}
+
+
+def _shared(run: Planned) -> dict[str, Any]:
     """Returns what runs of one row share: everything but the seed and the learning rate."""
+    shared = {name: value for name, value in run.config.items() if name != "seed"}
     train = {name: value for name, value in run.config["train"].items() if name != "lr"}
-    return json.dumps({**run.config, "seed": None, "train": train}, sort_keys=True)
+    return {**shared, "train": train}
+
+
+def _alike(run: Planned) -> str:
+    return json.dumps(_shared(run), sort_keys=True)
 
 
 def _row(members: list[Member]) -> dict[str, Any]:
@@ -77,16 +125,29 @@ def _row(members: list[Member]) -> dict[str, Any]:
     counted = _chosen(members, None if spread is None else spread["best"])
     row: dict[str, Any] = {"layer": first.layer, "task": first.task}
     row["setting"] = _without_rate(first.setting)
+    row["runs"] = len(members)
     row["seeds"] = len({run.experiment.seed for run, _ in counted})
     row["diverged"] = sum(result["status"] == "diverged" for _, result in counted)
     row["lr"] = spread["best"] if spread else counted[0][1]["lr"]
     row["window"] = spread
+    row["lrs_tried"] = sorted({rate for _, result in members for rate in result["lrs_tried"]})
     validated = [result["metrics"].get("validation_accuracy") for _, result in counted]
     row["validation"] = _mean(validated)
     for measure in ("accuracy", "error"):
         values = [result["metrics"].get(measure) for _, result in counted]
         row[measure], row[f"{measure}_std"] = _mean(values), _std(values)
-    return row
+    return {**row, **_cost([result for _, result in counted]), "config": _shared(first)}
+
+
+def _cost(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """Returns the sizes of the runs that count, and their mean steps and times."""
+    steps = _mean(result["steps"] for result in results)
+    return {
+        **{name: results[0][name] for name in ("state_size", "parameters")},
+        "steps": None if steps is None else round(steps),
+        "seconds": _mean(result["seconds"] for result in results),
+        "cpu_seconds": _mean(result["metrics"].get("cpu_seconds") for result in results),
+    }
 
 
 def _rates(members: list[Member]) -> Rates:
@@ -132,4 +193,6 @@ def _std(values: Iterable[float | None]) -> float | None:
 def _in_words(found: Mapping[str, Any] | None) -> str:
     if found is None:
         return ""
+    if not found["rates"]:
+        return f"none of {found['tried']}"
     return f"{found['low']:.2g} to {found['high']:.2g} ({found['rates']} of {found['tried']})"

@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from experiments_db.runner import Supervisor
-from experiments_db.store import Store, open_store
+from experiments_db.store import Outcome, Store, open_store
+
+if TYPE_CHECKING:
+    from experiments_db.sweeps import Planned
 
 FAKE_WORKER = (sys.executable, str(Path(__file__).with_name("fake_worker.py")))
 
@@ -77,3 +80,33 @@ def supervisor(store: Store) -> Iterator[Callable[..., Supervisor]]:
     yield make
     for one in made:
         one.close()
+
+
+@pytest.fixture
+def prompt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the stores of this process commit at once."""
+    monkeypatch.setattr("experiments_db.store.INTERVAL", 0.05)
+
+
+@pytest.fixture
+def stored(store: Store, prompt: None) -> Iterator[Callable[..., None]]:
+    """Stores a result for a run of a plan without running it."""
+    from experiments_db import outcomes
+
+    with store.driver() as driver:
+
+        def keep(
+            run: Planned,
+            accuracy: float,
+            status: str = "finished",
+            metrics: dict[str, Any] | None = None,
+            **more: Any,
+        ) -> None:
+            row = outcomes.new_run(run.experiment, run.config, ())
+            claim = store.claim(driver, row)
+            assert claim.run_id is not None
+            reached = {"validation_accuracy": accuracy, "accuracy": accuracy - 0.01}
+            outcome = Outcome(status, metrics={**reached, **(metrics or {})}, **more)
+            store.finish(claim.run_id, outcome)
+
+        yield keep

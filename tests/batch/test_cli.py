@@ -290,6 +290,7 @@ def test_runs_lists_filters_groups_and_writes(
         ("--where", "true); DROP TABLE runs; --"),
         ("--where", "(SELECT count(*) FROM read_text('/etc/passwd')) > 0"),
         ("--output", "out.xlsx"),
+        ("--output", "no-such-folder/out.csv"),
     ],
 )
 def test_wrong_questions_are_exit_2(

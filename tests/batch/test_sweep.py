@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,9 @@ from typer.testing import CliRunner
 
 import batch
 import batch_sweep
-from experiments_db import outcomes, queries
+from experiments_db import queries
 from experiments_db.runner import Supervisor
-from experiments_db.store import Outcome, Store, open_store
+from experiments_db.store import Store, open_store
 from experiments_db.sweeps import Planned, Sweep, grid, model, report, text
 from experiments_db.sweeps.drive import REFUSALS
 
@@ -49,10 +49,7 @@ def runs_of(plan: str) -> tuple[Planned, ...]:
     return grid.expanded(*model.checked(*text.parsed(plan))).runs
 
 
-@pytest.fixture(autouse=True)
-def prompt(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets the stores of this process commit at once."""
-    monkeypatch.setattr("experiments_db.store.INTERVAL", 0.05)
+pytestmark = pytest.mark.usefixtures("prompt")
 
 
 @pytest.fixture
@@ -230,21 +227,6 @@ def test_a_killed_sweep_resumes_at_once_and_two_share_the_rest(
 
 
 # ---- the report
-
-
-@pytest.fixture
-def stored(store: Store, prompt: None) -> Iterator[Callable[..., None]]:
-    """Stores a result for a run of a plan without running it."""
-    with store.driver() as driver:
-
-        def keep(run: Planned, accuracy: float, status: str = "finished", **more: Any) -> None:
-            row = outcomes.new_run(run.experiment, run.config, ())
-            claim = store.claim(driver, row)
-            assert claim.run_id is not None
-            metrics = {"validation_accuracy": accuracy, "accuracy": accuracy - 0.01}
-            store.finish(claim.run_id, Outcome(status, metrics=metrics, **more))
-
-        yield keep
 
 
 def test_the_window_of_the_standard_protocol(store: Store, stored: Callable[..., None]) -> None:

@@ -1,0 +1,183 @@
+"""What the layers learn: a file of results becomes a section, and none of its text does."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ttr_core as ttr
+from experiments_db.sweeps import model
+from ttr_core import documents, learning
+from ttr_core.tasks import MQAR
+from ttr_core.training import RATES, TrainConfig
+
+ROOT = Path(__file__).resolve().parent.parent
+FIRST, SECOND, THIRD, *OTHERS = ttr.catalog
+ROW = {
+    "layer": FIRST, "task": "mqar", "seeds": "1", "diverged": "0", "lr": "0.01", "lr_low": "0.003",
+    "lr_high": "0.03", "rates_good": "3", "rates_tried": "3", "lrs_tried": "[0.003, 0.01, 0.03]",
+    "accuracy": "0.98765", "state_size": "16384", "cpu_seconds": "1234.56", "task.pairs": "32",
+    "task.seq_len": "128", "task.vocab_size": "4096", "task.power": "0.5", "model.frame": "paper",
+    "model.d_model": "48", "model.kv_heads": "", "train.steps": "400", "train.batch_size": "16",
+    "train.eval_examples": "64", "train.target": "", "train.protocol": "quick",
+}  # fmt: skip
+HOSTILE = ("=1+1", "'=1+1", "[x](https://example.org)", "a | b\n\n# c", "<b>", f"{FIRST}2", "")
+
+
+def written(folder: Path, *rows: dict[str, str]) -> Path:
+    file = folder / learning.FILE
+    with file.open("w", encoding="utf-8", newline="") as lines:
+        writer = csv.DictWriter(lines, ROW, quoting=csv.QUOTE_NONNUMERIC)
+        writer.writeheader()
+        writer.writerows({**ROW, **row} for row in rows)
+    return file
+
+
+def section(file: Path) -> str:
+    return "\n\n".join(learning.section(file))
+
+
+def table(text: str) -> list[list[str]]:
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    return [line.strip("| ").split(" | ") for line in lines[2:]]
+
+
+def test_every_cell_shows_as_its_column_says(tmp_path: Path) -> None:
+    (row,) = table(section(written(tmp_path, {})))
+    assert row == [
+        f"[{FIRST}](#{FIRST})", "98.8", "0.01", "0.003 to 0.03 (3 of 3)", "16,384", "1,235",
+    ]  # fmt: skip
+    assert len(row) == len(learning.HEAD)
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ({"lr_low": "0.01", "lr_high": "0.01", "rates_good": "1"}, (2, "0.01", "0.01 (1 of 3)")),
+        ({"lr_low": "", "lr_high": "", "rates_good": "0"}, (2, "–", "–")),
+        ({"rates_good": "", "rates_tried": ""}, (2, "0.01", "–")),
+        ({"accuracy": "", "diverged": "1"}, (1, "diverged")),
+        ({"accuracy": ""}, (1, "–")),
+        ({"accuracy": "1.5"}, (1, "–")),
+        ({"accuracy": "0"}, (1, "0.0")),
+        ({"lr": "nan"}, (2, "–")),
+        ({"state_size": "inf", "cpu_seconds": "-3"}, (4, "–", "–")),
+    ],
+)
+def test_what_is_missing_or_no_number_is_a_dash(
+    tmp_path: Path, given: dict[str, str], shown: tuple[Any, ...]
+) -> None:
+    (row,) = table(section(written(tmp_path, given)))
+    start, *cells = shown
+    assert row[start : start + len(cells)] == cells
+
+
+def test_the_best_stand_first_then_the_names(tmp_path: Path) -> None:
+    names = sorted(OTHERS[:3])
+    reached = {names[2]: "0.5", names[0]: "", FIRST: "1.0", names[1]: "0.5", SECOND: "0.75"}
+    rows = [{"layer": name, "accuracy": accuracy} for name, accuracy in reached.items()]
+    shown = [
+        re.findall(r"\[(.+?)\]", row[0])[0] for row in table(section(written(tmp_path, *rows)))
+    ]
+    assert shown == [FIRST, SECOND, names[1], names[2], names[0]]
+
+
+def test_layers_without_a_row_are_named_and_strangers_are_left_out(tmp_path: Path) -> None:
+    strangers = [{"layer": name} for name in HOSTILE]
+    text = section(written(tmp_path, *strangers, {"layer": SECOND}, {"layer": THIRD}))
+    assert [row[0] for row in table(text)] == sorted(f"[{n}](#{n})" for n in (SECOND, THIRD))
+    (missing,) = re.findall(r"^Without a result: (.+)\.$", text, flags=re.M)
+    named = re.findall(r"\[(.+?)\]\(#\1\)", missing)
+    assert named == [name for name in ttr.catalog if name not in (SECOND, THIRD)]
+    every = section(written(tmp_path, *({"layer": name} for name in ttr.catalog)))
+    assert "Without a result" not in every and len(table(every)) == len(ttr.catalog)
+
+
+@pytest.mark.parametrize("column", ROW)
+@pytest.mark.parametrize("cell", ["=1+1", "[x](y)", "a | b\n\n# c", "1e999", "²"])
+def test_no_text_of_the_file_reaches_the_page(tmp_path: Path, column: str, cell: str) -> None:
+    text = section(written(tmp_path, {"layer": SECOND}, {"layer": FIRST, column: cell}))
+    allowed = section(written(tmp_path, {"layer": SECOND}, {"layer": FIRST}))
+    for part in ("=1+1", "[x](y)", "a | b", "# c", "999", "²"):
+        assert part not in text
+    assert set(re.findall(r"\]\((.+?)\)", text)) <= {
+        *re.findall(r"\]\((.+?)\)", allowed), *(f"#{name}" for name in (FIRST, SECOND)),
+    }  # fmt: skip
+    rows = table(text)
+    assert rows and all(len(row) == len(learning.HEAD) for row in rows)
+
+
+def test_the_setting_is_that_of_the_file(tmp_path: Path) -> None:
+    text = section(written(tmp_path, {}))
+    for told in (
+        "`pairs=32`", "`seq_len=128`", "`vocab_size=4096`", "`power=0.5`", "`d_model=48`",
+        "`paper` frame", "`steps=400`", "`batch_size=16`", "`target=none`", MQAR.summary(),
+        "1 seed;", "learning rates 0.003, 0.01, 0.03",
+    ):  # fmt: skip
+        assert told in text, told
+    assert "rebound" not in text, "what is as always is not told"
+
+
+def test_rows_of_another_setting_are_not_compared(tmp_path: Path) -> None:
+    rows = (
+        {"layer": SECOND, "accuracy": "0.5"},
+        {"layer": FIRST, "task.pairs": "4"},
+        {"layer": THIRD, "task": "mqra"},
+        {"layer": SECOND, "accuracy": "0.9"},
+    )
+    ((name, accuracy, *_),) = table(section(written(tmp_path, *rows)))
+    assert (name, accuracy) == (f"[{SECOND}](#{SECOND})", "50.0")
+
+
+def test_what_is_reduced_is_told_and_nothing_else(tmp_path: Path) -> None:
+    default = TrainConfig()
+    text = section(written(tmp_path, {}))
+    (reduced,) = re.findall(r"^- \*\*Reduced\*\*: (.+)$", text, flags=re.M)
+    for told in (
+        "1 seed instead of 3 or more", f"3 learning rates instead of {len(RATES)}",
+        f"`steps=400` instead of {default.steps}",
+        f"`batch_size=16` instead of {default.batch_size}",
+        f"`eval_examples=64` instead of {default.eval_examples}",
+    ):  # fmt: skip
+        assert told in reduced
+    assert "beyond" not in reduced
+    beyond = section(written(tmp_path, {"train.target": "0.9"}))
+    assert "no training beyond an accuracy of 0.9" in beyond
+    whole = {
+        "seeds": "3", "lrs_tried": str(list(RATES)), "train.steps": "600", "train.batch_size": "32",
+        "train.eval_examples": "128", "train.protocol": "standard",
+    }  # fmt: skip
+    assert "Reduced" not in section(written(tmp_path, whole))
+    assert len(model.STANDARD_SEEDS) == learning.STANDARD_SEEDS
+
+
+@pytest.mark.parametrize("rows", [None, (), ({"layer": "=1+1"},)])
+def test_without_results_the_section_says_how_to_get_them(
+    tmp_path: Path, rows: tuple[dict[str, str], ...] | None
+) -> None:
+    file = tmp_path / learning.FILE if rows is None else written(tmp_path, *rows)
+    text = section(file)
+    assert "--output docs/learning.csv" in text and "|" not in text
+    (plan,) = re.findall(r"batch\.py sweep (\S+)", text)
+    assert (ROOT / plan).exists()
+
+
+def test_a_file_that_is_no_table_gives_no_rows(tmp_path: Path) -> None:
+    file = tmp_path / learning.FILE
+    for data in (b"", b"\xff\xfe\x00|", b"layer\n" + FIRST.encode(), b"layer,task\nx\n,,,,,\n"):
+        file.write_bytes(data)
+        assert "No results" in section(file)
+
+
+def test_the_page_has_the_section_of_the_file_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(documents, "FOLDER", tmp_path)
+    written(tmp_path, {})
+    text = documents.catalog_page()
+    assert "98.8" in text and "No results" not in text
+    assert text.index("## What they learn") < text.index(f"## {FIRST}\n")
