@@ -32,10 +32,8 @@ def linear(
 
 
 def log_spaced(low: float, high: float, count: int) -> Tensor:
-    """Returns ``count`` numbers from ``low`` to ``high``; their geometric mean for one."""
-    if count == 1:
-        return torch.tensor([math.sqrt(low * high)])
-    return torch.logspace(math.log10(low), math.log10(high), count)
+    """Returns ``count`` numbers from ``low`` to ``high``; ``high`` alone for one."""
+    return torch.logspace(math.log10(high), math.log10(low), count).flip(0)
 
 
 def before_link(link: str, value: Tensor) -> Tensor:

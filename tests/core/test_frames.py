@@ -6,12 +6,14 @@ a line of ttr_core.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
 import torch
 
 import ttr_core as ttr
+from ttr_core.frame import STANDARD
 
 Parameters = dict[str, torch.Tensor]
 
@@ -203,6 +205,15 @@ def test_exponential_input_gates_are_capped() -> None:
         module.signals["input"].up.bias.fill_(1000.0)
     stream, _ = module._stream(torch.randn(1, 3, 16).double(), None, 0)
     assert stream.signals["importance"].max().log().item() == pytest.approx(15.0)
+
+
+@pytest.mark.parametrize(("heads", "lives"), [(1, [256.0]), (2, [16.0, 256.0])])
+def test_fresh_gates_reach_the_beginning_of_the_sequence(heads: int, lives: list[float]) -> None:
+    spec = ttr.Spec.parse("Gate | Linear | SGD")
+    layer = ttr.SequenceLayer(spec, STANDARD, 8, heads)
+    kept = torch.sigmoid(layer.signals["decay"].up.bias.double())
+    half_lives = -math.log(2.0) / torch.log(kept)
+    torch.testing.assert_close(half_lives, torch.tensor(lives).double(), rtol=1e-3, atol=0.0)
 
 
 def test_fresh_selective_gates_are_mambas() -> None:

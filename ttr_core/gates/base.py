@@ -63,7 +63,10 @@ class Site:
         return next(signal for signal in self.spec.signals if signal.name == name)
 
     def fresh_decays(self, count: int) -> Tensor:
-        """Returns shares kept per token, of half-lives spread from 16 tokens to the length."""
+        """Returns shares kept per token, of half-lives spread from 16 tokens to the length.
+
+        A lone decay has the longest: what fades before the question is asked is not learned.
+        """
         longest = max(SHORTEST_HALF_LIFE, float(self.length))
         return torch.exp(-math.log(2.0) / log_spaced(SHORTEST_HALF_LIFE, longest, count))
 
