@@ -19,6 +19,7 @@ GROUP_COLUMNS = (
 )  # fmt: skip
 """Columns in order; the star stands for what differs: settings, frame, protocol, device."""
 
+SPREAD = ("accuracy_std", "accuracy_min", "accuracy_max", "error_std")
 ALWAYS = ("status", "accuracy", "loss", "accuracy_mean")  # shown even when nothing is in them yet
 ALSO = ("frame", "protocol", "device")
 MOST_SETTINGS = 8
@@ -28,6 +29,8 @@ ELSEWHERE = ("model.layers", "model.frame", "train.protocol")  # settings with c
 def shown(table: pd.DataFrame) -> list[str]:
     """Returns the columns of a table of runs or of groups that say something, in order."""
     asked = RUN_COLUMNS if "run_id" in table else GROUP_COLUMNS
+    if "n" in table and (table["n"] == 1).all():  # a single run is its own mean, least and most
+        asked = tuple(name for name in asked if name not in SPREAD)
     found = []
     for name in asked:
         if name == "*":
