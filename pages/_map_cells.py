@@ -66,11 +66,10 @@ def sidebar(store: Store) -> Shown:
     names = {_label(setting): setting for setting, _ in found}
     counts = {_label(setting): count for setting, count in found}
     with st.sidebar:
-        facet = st.segmented_control(
+        facet = st.radio(
             "A heat map per",
             AXES,
-            default="optimizer",
-            required=True,
+            index=AXES.index("optimizer"),
             format_func=TITLES.get,
             key="map.facet",
             bind="query-params",
@@ -101,7 +100,7 @@ def sidebar(store: Store) -> Shown:
 def _metric(setting: Setting | None) -> str:
     if setting is None:
         return VERDICT
-    own = "error" if setting.task == "regression" else "accuracy"
+    own = _own_metric(setting)
     chosen = st.segmented_control(
         "Color",
         (own, VERDICT),
@@ -112,6 +111,11 @@ def _metric(setting: Setting | None) -> str:
         help="The best result of each cell, or whether it is a layer at all.",
     )
     return chosen or own
+
+
+def _own_metric(setting: Setting) -> str:
+    """Returns what runs of a setting are compared by."""
+    return "error" if setting.task == "regression" else "accuracy"
 
 
 @st.cache_data(max_entries=20, show_spinner=False)
@@ -165,19 +169,32 @@ def _place(text: str) -> tuple[str, str, str] | None:
 
 def table(store: Store, shown: Shown) -> pd.DataFrame:
     """Returns a row per cell: axes, spec, verdict, reason, published, n, best, mean, std, rates."""
+    setting, rows = shown.setting, _rows()
+    if setting is None:
+        return rows.assign(n=0, best=None, mean=None, std=None, rates=0)
+    try:
+        version = queries.data_version(store)
+        best = _reached(str(store.path), version, store, setting)
+    except StoreError as error:
+        _ui.failed("The store could not be read", str(error))
+        best = pd.DataFrame(columns=[*AXES, "n", "best", "mean", "std", "rates"])
+    return rows.merge(best, how="left", on=list(AXES)).fillna({"n": 0})
+
+
+@st.cache_resource(show_spinner=False)
+def _rows() -> pd.DataFrame:
+    """Returns the cells as a table without results; it is shared, so nobody may change it."""
     rows = pd.DataFrame(
         [dict(zip(AXES, where, strict=True)) | cell for where, cell in _cells().items()]
     )
-    rows["published"] = [", ".join(names) for names in rows["published"]]
-    if shown.setting is None or shown.metric == VERDICT:
-        return rows.assign(n=0, best=None, mean=None, std=None, rates=0)
-    try:
-        where = (shown.setting.options, shown.setting.protocol, shown.metric, shown.setting.frame)
-        found = cells.cells(store, *where)
-    except StoreError as error:
-        _ui.failed("The store could not be read", str(error))
-        found = pd.DataFrame(columns=["spec", "n", "best", "mean", "std", "rates"])
-    return rows.merge(_best(found, shown.metric), how="left", on=list(AXES)).fillna({"n": 0})
+    return rows.assign(published=[", ".join(names) for names in rows["published"]])
+
+
+@st.cache_data(max_entries=20, show_spinner=False)
+def _reached(path: str, version: str, _store: Store, setting: Setting) -> pd.DataFrame:
+    metric = _own_metric(setting)
+    found = cells.cells(_store, setting.options, setting.protocol, metric, setting.frame)
+    return _best(found, metric)
 
 
 def _best(found: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -210,9 +227,10 @@ def summary(rows: pd.DataFrame, shown: Shown) -> None:
             "collect cells here into a plan."
         )
     else:
+        ran = _ui.escaped(_label(shown.setting))
         colors = {
-            "accuracy": "best accuracy, dark 0, bright 1",
-            "error": "least error, the brighter the less",
+            "accuracy": f"best accuracy of {ran}, dark 0, bright 1",
+            "error": f"least error of {ran}, the brighter the less",
             VERDICT: "blue a layer, orange defined but slow",
         }
         st.caption(

@@ -18,12 +18,13 @@ def open_cell(spec: str) -> None:
     st.switch_page("pages/explore.py", query_params={"spec": spec})
 
 
-def collect(chart: str, specs: Sequence[str]) -> None:
-    """Notes which cells of one heat map are collected; a change shows in the next drawing."""
+def collect(chart: str, specs: Sequence[str]) -> bool:
+    """Notes which cells of one heat map are collected; returns whether that is news."""
     charts: dict[str, list[str]] = st.session_state.setdefault("map.charts", {})
-    if charts.get(chart, []) != list(specs):
-        charts[chart] = list(specs)
-        st.rerun()
+    if charts.get(chart, []) == list(specs):
+        return False
+    charts[chart] = list(specs)
+    return True
 
 
 def collected() -> list[str]:
@@ -64,8 +65,9 @@ def show(table: pd.DataFrame) -> None:
     if opened and spec:
         open_cell(spec)
     specs = collected()[:MAX_COLLECTED]
-    if specs:
-        _plan(specs)
+    with st.container():  # also without a plan: what comes and goes would redraw all below it
+        if specs:
+            _plan(specs)
 
 
 def _type(spec: str | None) -> None:
@@ -83,7 +85,7 @@ def _plan(specs: list[str]) -> None:
     with st.container(border=True):
         title = "1 cell collected" if len(specs) == 1 else f"{len(specs)} cells collected"
         st.subheader(title, anchor=False)
-        st.code(text, language="yaml", height=min(320, 60 + 22 * text.count("\n")))
+        st.code(text, language="yaml", height="content" if text.count("\n") <= 12 else 320)
         st.code(shlex.join(["python", "batch.py", "sweep", PLAN]), language="bash")
         with st.container(horizontal=True, gap="small"):
             st.download_button(

@@ -11,6 +11,7 @@ if store is not None:
     shown = _map_cells.sidebar(store)
     st.header("Map", anchor=False)
     table = _map_cells.table(store, shown)
+    _map_chart.heed(table, shown)
     _map_cells.summary(table, shown)
     _map_plan.show(table)
     _map_chart.show(table, shown)

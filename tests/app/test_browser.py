@@ -169,11 +169,33 @@ def test_a_click_on_the_map_opens_a_cell_and_shift_collects_it(visit: Visit) -> 
     expect(page.get_by_text("1 cell collected")).to_be_visible()
     click_cell(page, "Decay | Linear | SGD", "Shift")
     expect(page.get_by_text("2 cells collected")).to_be_visible()
+    assert page.evaluate("String(getSelection())") == "", "shift and a click select text"
+    page.get_by_text("Hide rows and columns without a layer").click()
+    settle(page)
+    expect(page.get_by_text("2 cells collected")).to_be_visible()
     click_cell(page, "Gate | Linear | SGD")
     page.wait_for_url("**/?spec=*")
     settle(page)
     text = page.get_by_role("textbox", name="The same as text")
     expect(text).to_have_value("Gate | Linear | SGD")
+    page.get_by_role("link", name="Map").first.click()
+    settle(page)
+    expect(page.get_by_role("heading", name="Map", exact=True)).to_be_visible()
+
+
+def test_the_names_of_the_map_fit_their_cells(visit: Visit, scheme: str) -> None:
+    page = visit("map", scheme)
+    heat_map = chart(page, "Weights by Function class for Exact")
+    for width in (1440, 900):
+        page.set_viewport_size({"width": width, "height": 1000})
+        page.wait_for_timeout(1000)  # the page resizes its charts a while after the window
+        cell = heat_map.locator('path[aria-label*="spec: Gate * ExpKernel | Constant | Exact;"]')
+        name = heat_map.locator("text", has_text="forg")
+        within, box = cell.bounding_box(), name.bounding_box()
+        assert within is not None and box is not None
+        assert within["x"] <= box["x"]
+        assert box["x"] + box["width"] <= within["x"] + within["width"]
+    shot(page, f"map-{scheme}")
 
 
 def put(home: Path, layer: str, seeds: range) -> list[str]:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Callable
+from typing import Any
 
+import pandas as pd
+import pyarrow as pa
 import pytest
 import yaml
 from streamlit.testing.v1 import AppTest
@@ -12,10 +17,10 @@ import ttr_core as ttr
 from experiments_db.cells import task_settings
 from experiments_db.records import NewRun, Outcome
 from experiments_db.store import open_store
-from pages import _map_cells, _map_plan
+from pages import _map_cells, _map_chart, _map_plan, _map_spec
 from tests.app.app_text import text_of
 from ttr_core.grid import place
-from ttr_core.spec import triples
+from ttr_core.spec import AXES, triples
 
 Opener = Callable[..., AppTest]
 
@@ -42,18 +47,58 @@ def put(spec: str, accuracy: float, seed: int = 0, pairs: int = 8, archived: boo
         store.archive([run])
 
 
+def charts(app: AppTest) -> list[Any]:
+    """Returns the heat maps as they are sent to the browser."""
+    return [element.proto for element in app.get("vega_lite_chart")]
+
+
+def rows(chart: Any) -> pd.DataFrame:
+    """Returns the cells of a heat map."""
+    (sent,) = chart.datasets
+    assert sent.name == _map_spec.ROWS
+    return pa.ipc.open_stream(io.BytesIO(sent.data.data)).read_all().to_pandas()
+
+
+def unexplored(app: AppTest) -> int:
+    """Returns how many layers the Map says that no run has tried."""
+    (badge,) = (text.value for text in app.markdown if "unexplored" in text.value)
+    return int(badge.split(" unexplored")[0].split()[-1])
+
+
+def choose(app: AppTest, chart: str, way: str, *specs: str) -> AppTest:
+    """Does as the browser does when cells of a heat map are clicked."""
+    chosen = {"open": [], "collect": [], way: [{"spec": spec} for spec in specs]}
+    app.session_state[f"map.{chart}"] = {"selection": chosen}
+    return app.run()
+
+
 def test_the_map_of_an_empty_store_shows_verdicts(page: Opener) -> None:
     app = page("map")
     assert not app.exception and app.header[0].value == "Map"
     assert "No run has ended yet" in text_of(app)
-    charts = app.get("arrow_vega_lite_chart") or app.get("vega_lite_chart")
-    assert len(charts) == len({where[2] for where in _map_cells._cells()})
+    assert len(charts(app)) == len({where[2] for where in _map_cells._cells()})
 
 
-@pytest.mark.parametrize("facet", ["weights", "function", "optimizer"])
+@pytest.mark.parametrize("facet", AXES)
 def test_any_axis_may_be_the_facet(page: Opener, facet: str) -> None:
-    app = page("map", **{"map.facet": facet, "map.hide": "true"})
-    assert not app.exception and app.subheader
+    app = page("map", **{"map.facet": _map_cells.TITLES[facet]})
+    choices = {where[AXES.index(facet)] for where in _map_cells._cells()}
+    assert not app.exception
+    assert {element.value for element in app.subheader} == choices
+    assert {chart.alt.split(" for ")[1].split(":")[0] for chart in charts(app)} == choices
+
+
+def test_rows_and_columns_without_a_layer_can_be_hidden(page: Opener) -> None:
+    app = page("map", **{"map.facet": "Weights"})
+    every = {len(rows(chart)) for chart in charts(app)}
+    app.toggle(key="map.hide").set_value(True).run()
+    assert not app.exception
+    for chart in charts(app):
+        shown = rows(chart)
+        layers = shown[shown["verdict"] != "undefined"]
+        assert 0 < len(shown) <= max(every)
+        for axis in ("function", "optimizer"):
+            assert set(layers[axis]) == set(shown[axis])
 
 
 def test_a_cell_shows_the_best_of_its_numbers_and_counts_all(page: Opener) -> None:
@@ -75,6 +120,7 @@ def test_a_cell_shows_the_best_of_its_numbers_and_counts_all(page: Opener) -> No
     ]
     app = page("map")
     assert not app.exception and "unexplored" in text_of(app)
+    assert "best accuracy of mqar · standard frame · quick" in text_of(app)
 
 
 def test_every_listed_triple_and_every_entry_has_a_cell() -> None:
@@ -97,3 +143,111 @@ def test_a_cell_can_be_opened_and_collected_by_keyboard(page: Opener) -> None:
 def test_the_plan_is_yaml_that_names_the_cells() -> None:
     specs = ["Gate | Linear | SGD", "Gate * ExpKernel | Constant | Exact"]
     assert yaml.safe_load(_map_plan.plan(specs))["specs"] == specs
+
+
+def test_heat_maps_share_one_specification_and_say_what_they_show(page: Opener) -> None:
+    put("Gate | Linear | Exact", 0.25)
+    drawn = charts(page("map"))
+    shared = []
+    for chart in drawn:
+        spec = json.loads(chart.spec)
+        (slanted,) = [each for each in spec["params"] if each["name"] == "slanted"]
+        spec["params"].remove(slanted)
+        shared.append(json.dumps(spec))
+        assert {each["name"] for each in spec["params"]} == {"open", "collect"}
+        assert sorted(chart.selection_mode) == ["collect", "open"]
+        assert chart.alt.startswith("Weights by Function class for ")
+    assert set(shared) == {shared[0]}
+    cells = pd.concat([rows(chart) for chart in drawn])
+    assert len(cells) == len(_map_cells._cells()) and cells["spec"].is_unique
+    tried = cells[cells["spec"] == "Gate | Linear | Exact"].iloc[0]
+    assert (tried["label"], tried["best"], tried["n"], tried["strength"]) == ("0.25", 0.25, 1, 0)
+    named = cells[cells["spec"] == "Gate | Linear | SGD"].iloc[0]
+    assert (named["label"], named["about"]) == ("gated-deltanet", "gated-deltanet")
+
+
+def test_what_has_run_meanwhile_is_on_the_map(page: Opener) -> None:
+    put("Gate | Linear | Exact", 0.25)
+    app = page("map")
+    before = unexplored(app)
+    put("Gate | Linear | SGD", 0.5)
+    put("Gate | Linear | Exact", 0.75, seed=1)
+    app.run()
+    assert unexplored(app) == before - 1
+    cells = pd.concat([rows(chart) for chart in charts(app)]).set_index("spec")
+    assert cells.loc["Gate | Linear | Exact", ["n", "best"]].tolist() == [2, 0.75]
+
+
+def test_a_map_of_verdicts_knows_what_was_tried(page: Opener) -> None:
+    put("Gate | Linear | Exact", 0.25)
+    results, verdicts = page("map"), page("map", **{"map.color.accuracy": "verdict"})
+    assert unexplored(results) == unexplored(verdicts)
+    cells = pd.concat([rows(chart) for chart in charts(verdicts)]).set_index("spec")
+    assert cells["label"]["Gate | Linear | Exact"] == ""
+    assert cells["label"]["Decay | Linear | Exact"] == "·"
+    assert cells["strength"].min() > 0 and "best" not in cells
+
+
+def test_cells_are_collected_on_several_heat_maps_and_dropped(page: Opener) -> None:
+    app = page("map")
+    choose(app, "optimizer.SGD", "collect", "Gate | Linear | SGD", "Decay | Linear | SGD")
+    choose(app, "optimizer.Exact", "collect", "Gate | Linear | Exact")
+    assert not app.exception and "3 cells collected" in text_of(app)
+    choose(app, "optimizer.SGD", "collect", "Decay | Linear | SGD")
+    assert yaml.safe_load(app.code[0].value)["specs"] == [
+        "Decay | Linear | SGD",
+        "Gate | Linear | Exact",
+    ]
+    choose(app, "optimizer.SGD", "collect")
+    choose(app, "optimizer.Exact", "collect")
+    assert not app.exception and "collected" not in text_of(app)
+
+
+def test_a_click_opens_a_cell_before_anything_is_drawn(
+    page: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = page("map")
+    drawn: list[str] = []
+    heat_map = _map_chart._heat_map
+
+    def counted(cells: pd.DataFrame, choice: str, *others: Any) -> None:
+        drawn.append(choice)
+        heat_map(cells, choice, *others)
+
+    monkeypatch.setattr(_map_chart, "_heat_map", counted)
+    choose(app, "optimizer.SGD", "collect", "Gate | Linear | SGD")
+    assert len(drawn) == len(set(drawn)) == len(charts(app))
+    choose(app, "optimizer.RLS", "open", "Gate | Linear | RLS")
+    assert len(drawn) == len(set(drawn))
+    assert app.text_input(key="spec").value == "Gate | Linear | RLS"
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "error", "verdict"])
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_specification_is_written_once_and_stays_as_it_is(metric: str, dark: bool) -> None:
+    look = _map_spec.Look("weights", "function", ("a",), ("b",), metric, (0.1, 1.0), dark)
+    spec = _map_spec.written(look)
+    before = json.dumps(spec)
+    _map_spec.filled(look, pd.DataFrame({"weights": ["a"], "function": ["b"]}))
+    assert _map_spec.written(look) is spec and json.dumps(spec) == before
+    ink = json.dumps(spec["layer"][-1]["encoding"]["color"])
+    assert (_map_spec.DARK in ink) == dark and (_map_spec.LIGHT in ink) != dark
+    assert ("viridis" in before) == (metric != "verdict")
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        (("undefined", "", 0, None, "accuracy"), ("×", "")),
+        (("layer", "", 0, None, "accuracy"), ("·", "")),
+        (("slow", "", 0, None, "verdict"), ("slow", "")),
+        (("slow", "", 2, 0.5, "accuracy"), ("0.50", "")),
+        (("layer", "", 2, 0.0123, "error"), ("0.012", "")),
+        (("layer", "", 2, 0.5, "verdict"), ("", "")),
+        (("layer", "gla, hgrn2, rwkv6", 2, 0.5, "accuracy"), ("gla", " +2")),
+    ],
+)
+def test_a_cell_says_its_name_or_its_result_or_what_it_lacks(
+    cell: tuple[Any, ...], text: tuple[str, str]
+) -> None:
+    assert _map_chart._label(*cell) == text
