@@ -17,7 +17,7 @@ from streamlit.testing.v1 import AppTest
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT = 60.0
-STARTED_WITHIN = 40.0
+STARTED_WITHIN = 120.0
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ FLAGS = [
     "--disable-background-networking", "--disable-component-update",
 ]  # fmt: skip
 LONG = 60_000  # ms
+expect.set_options(timeout=20_000)  # a busy machine is slow and not wrong
 Visit = Callable[..., Page]
 
 
