@@ -34,6 +34,8 @@ HEAD = (
     "training (processor s)",
 )  # fmt: skip
 NONE = "–"
+LEARNS = 0.1
+"""Below this accuracy no rate is said to work: the best of three failures tells nothing."""
 CHECKED = ("int", "float", "bool", "choice")
 """Kinds of settings that are read: not free text, and not what each layer has for itself."""
 
@@ -104,9 +106,10 @@ def section(file: Path) -> Iterable[str]:
     yield COMMANDS
     yield md.table(HEAD, map(_cells, found))
     yield (
-        "Rates that work are those whose validation accuracy is close to the best one's, however "
-        "low that is ([sweeps.md](sweeps.md) says how close), and how many of those tried; "
-        f"{NONE} if none does. Seconds compare layers; another computer takes more or less."
+        "Rates that work are those whose validation accuracy is close to the best one's "
+        "([sweeps.md](sweeps.md) says how close), and how many of those tried; "
+        f"{NONE} where a layer stays below {LEARNS:.0%}. Seconds compare layers; another computer "
+        "takes more or less."
     )
     missing = [md.link(name) for name in catalog if name not in {one.layer for one in found}]
     if missing:
@@ -251,15 +254,21 @@ def _cells(one: Learned) -> tuple[str, ...]:
     return (
         md.link(one.layer),
         unknown if one.accuracy is None else f"{100 * one.accuracy:.1f}",
-        NONE if one.rate is None or one.good == 0 else f"{one.rate:g}",
+        NONE if one.rate is None or not _learns(one) else f"{one.rate:g}",
         _window(one),
         NONE if one.state_size is None else f"{one.state_size:,.0f}",
         NONE if one.seconds is None else f"{one.seconds:,.0f}",
     )
 
 
+def _learns(one: Learned) -> bool:
+    return one.good != 0 and one.accuracy is not None and one.accuracy >= LEARNS
+
+
 def _window(one: Learned) -> str:
     if one.low is None or one.high is None or not one.good or one.tried is None:
+        return NONE
+    if not _learns(one):
         return NONE
     ends = f"{one.low:g}" if one.low == one.high else f"{one.low:g} to {one.high:g}"
     return f"{ends} ({one.good:.0f} of {one.tried:.0f})"
