@@ -1,7 +1,7 @@
 """What the layers of the catalog learn: docs/learning.csv as a section of docs/catalog.md.
 
-The file is the table of a sweep, kept in the repository because its runs take an hour. No text of
-it reaches the page: a row counts if its layer is in the catalog and its setting is valid, and a
+The file is the table of a sweep, kept in the repository because its runs take long. No text of it
+reaches the page: a row counts if its layer is in the catalog and its setting is valid, and a
 cell if it is a number.
 """
 
@@ -20,11 +20,9 @@ from .ingredient import from_settings, options_of
 from .model import ModelConfig
 from .published import catalog
 from .tasks import TASKS, Task, task
-from .training import RATES, TrainConfig
+from .training import RATES, SEEDS, TrainConfig
 
 FILE = "learning.csv"
-STANDARD_SEEDS = 3
-"""Seeds that the standard protocol demands."""
 
 COMMANDS = f"""\
     python batch.py sweep examples/learning_table.yaml --jobs 2 --output docs/{FILE}
@@ -34,8 +32,6 @@ HEAD = (
     "training (processor s)",
 )  # fmt: skip
 NONE = "–"
-LEARNS = 0.1
-"""Below this accuracy no rate is said to work: the best of three failures tells nothing."""
 CHECKED = ("int", "float", "bool", "choice")
 """Kinds of settings that are read: not free text, and not what each layer has for itself."""
 
@@ -108,8 +104,7 @@ def section(file: Path) -> Iterable[str]:
     yield (
         "Rates that work are those whose validation accuracy is close to the best one's "
         "([sweeps.md](sweeps.md) says how close), and how many of those tried; "
-        f"{NONE} where a layer stays below {LEARNS:.0%}. Seconds compare layers; another computer "
-        "takes more or less."
+        f"{NONE} if none does. Seconds compare layers; another computer takes more or less."
     )
     missing = [md.link(name) for name in catalog if name not in {one.layer for one in found}]
     if missing:
@@ -226,8 +221,8 @@ def _seeds(found: Iterable[Learned]) -> str:
 
 def _reduced(found: Sequence[Learned], train: TrainConfig) -> Iterable[str]:
     """Yields what is less than the standard protocol and the default training have."""
-    if any(one.seeds is not None and one.seeds < STANDARD_SEEDS for one in found):
-        yield f"{_seeds(found)} instead of {STANDARD_SEEDS} or more"
+    if any(one.seeds is not None and one.seeds < SEEDS for one in found):
+        yield f"{_seeds(found)} instead of {SEEDS} or more"
     if len(_rates(found)) < len(RATES):
         yield f"{len(_rates(found))} learning rates instead of {len(RATES)}"
     for opt in options_of(TrainConfig):
@@ -254,21 +249,15 @@ def _cells(one: Learned) -> tuple[str, ...]:
     return (
         md.link(one.layer),
         unknown if one.accuracy is None else f"{100 * one.accuracy:.1f}",
-        NONE if one.rate is None or not _learns(one) else f"{one.rate:g}",
+        NONE if one.rate is None or one.good == 0 else f"{one.rate:g}",
         _window(one),
         NONE if one.state_size is None else f"{one.state_size:,.0f}",
         NONE if one.seconds is None else f"{one.seconds:,.0f}",
     )
 
 
-def _learns(one: Learned) -> bool:
-    return one.good != 0 and one.accuracy is not None and one.accuracy >= LEARNS
-
-
 def _window(one: Learned) -> str:
     if one.low is None or one.high is None or not one.good or one.tried is None:
-        return NONE
-    if not _learns(one):
         return NONE
     ends = f"{one.low:g}" if one.low == one.high else f"{one.low:g} to {one.high:g}"
     return f"{ends} ({one.good:.0f} of {one.tried:.0f})"

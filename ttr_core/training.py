@@ -21,6 +21,9 @@ from .tasks import Batch, TrainedTask, generator
 RATES = tuple(round(10 ** (-4 + i * (math.log10(3e-2) + 4) / 5), 7) for i in range(6))
 """The learning rates that ``lr="auto"`` and the standard protocol try."""
 
+SEEDS = 3
+"""The seeds that the standard protocol demands."""
+
 EVAL_ROWS = 64  # sequences evaluated at once, which bounds the memory of the logits
 TEST_SETS = 4  # the test set is this many times as large as the validation set
 LOOKS_TO_SETTLE = 3  # looks in a row at the target before a run stops there

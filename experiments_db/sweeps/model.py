@@ -13,7 +13,7 @@ from ttr_core.errors import RequestError, nearest, unknown
 from ttr_core.ingredient import options_of
 from ttr_core.model import ModelConfig
 from ttr_core.tasks import TASKS
-from ttr_core.training import TrainConfig
+from ttr_core.training import SEEDS, TrainConfig
 
 from ..plan import MAX_SEED
 from ..settings import knobs, place, split_names
@@ -22,7 +22,7 @@ from .text import Source, read
 from .values import Range, Text, Values, size, texts
 
 MAX_SAMPLE = 10_000
-STANDARD_SEEDS = ("0", "1", "2")
+STANDARD_SEEDS = tuple(map(str, range(SEEDS)))
 """Seeds of the standard protocol where a plan names none; it demands as many."""
 
 Settings = dict[Text, Values]

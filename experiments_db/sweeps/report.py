@@ -21,6 +21,9 @@ from .grid import Planned
 WORKS = 0.95
 """A learning rate works if its mean validation accuracy is this share of the best rate's."""
 
+LEARNS = 0.1
+"""No rate works where even the best stays below this: the best of failures tells nothing."""
+
 COLUMNS = (
     "layer", "task", "setting", "seeds", "diverged", "lr", "window", "validation", "accuracy",
     "accuracy_std", "error", "error_std",
@@ -67,14 +70,14 @@ def window(rates: Rates) -> dict[str, Any] | None:
     Example:
         >>> window({0.001: [0.5], 0.01: [1.0], 0.1: [0.97]})
         {'best': 0.01, 'low': 0.01, 'high': 0.1, 'rates': 2, 'tried': 3}
-        >>> window({0.01: [0.0], 0.1: [0.0]})
+        >>> window({0.01: [0.05], 0.1: [0.0]})
         {'best': 0.01, 'low': None, 'high': None, 'rates': 0, 'tried': 2}
     """
     if len(rates) < 2:
         return None
     means = {rate: statistics.fmean(values) for rate, values in sorted(rates.items())}
     best = max(means, key=lambda rate: means[rate])
-    good = [rate for rate, mean in means.items() if mean > 0 and mean >= WORKS * means[best]]
+    good = [rate for rate, mean in means.items() if mean >= max(LEARNS, WORKS * means[best])]
     low, high = (good[0], good[-1]) if good else (None, None)
     return {"best": best, "low": low, "high": high, "rates": len(good), "tried": len(means)}
 

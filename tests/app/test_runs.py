@@ -22,7 +22,7 @@ from experiments_db.plan import config_hash, request
 from experiments_db.records import NewRun, Outcome
 from experiments_db.sandbox import QueryError
 from experiments_db.store import Store, open_store
-from pages import _run_actions, _run_columns, _run_picks
+from pages import _run_actions, _run_columns, _run_picks, _run_table
 from pages._run_filters import ORDERS, VIEWS, WRONG, Filters
 from tests.app.app_text import text_of
 
@@ -251,11 +251,7 @@ def test_exports(six: list[str], view: str, suffix: str) -> None:
 
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("view", VIEWS)
-def test_settings_that_differ_are_columns(
-    page: Opener, six: list[str], view: str, order: str
-) -> None:
-    from pages import _run_table
-
+def test_settings_that_differ_are_columns(six: list[str], view: str, order: str) -> None:
     filters = change(view=view, order=order)
     table, _ = _run_table._read.__wrapped__("", "", filters, open_store())
     shown = _run_columns.shown(table)

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 from streams import joined, stream
-from test_definition import compare
+from test_definition import by_every_solver, compare
 
 import ttr_core as ttr
-from ttr_core.solvers import SOLVERS, chunks
+from ttr_core.solvers import chunks
 
 TEXTS = (
     "Uniform | Linear | Hebbian | readout=Bonus",
@@ -21,12 +21,7 @@ TEXTS = (
 )
 SPECS = [ttr.Spec.parse(text) for text in TEXTS]
 every_spec = pytest.mark.parametrize("spec", SPECS, ids=str)
-PAIRS = [
-    pytest.param(spec, solver.name, id=f"{spec} by {solver.name}")
-    for spec in SPECS
-    for solver in SOLVERS[:-1]
-    if solver.refusal(spec) is None
-]
+PAIRS = by_every_solver(SPECS)
 
 
 def close(a: torch.Tensor, b: torch.Tensor, tolerance: float = 1e-9) -> None:

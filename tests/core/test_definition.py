@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 import pytest
@@ -12,6 +13,17 @@ import ttr_core as ttr
 from ttr_core.optimizers import SGD
 from ttr_core.solvers import SOLVERS, caution
 from ttr_core.solvers.chunked_delta import ChunkedDelta
+
+
+def by_every_solver(specs: Iterable[ttr.Spec]) -> list:
+    """Returns each spec with each solver, other than the oracle, that accepts it."""
+    return [
+        pytest.param(spec, solver.name, id=f"{spec} by {solver.name}")
+        for spec in specs
+        for solver in SOLVERS[:-1]
+        if solver.refusal(spec) is None
+    ]
+
 
 ACCEPTED = [
     (i, spec, solver.name)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from streams import joined, stream
 from test_catalog import own_tensors
+from test_definition import by_every_solver
 
 import ttr_core as ttr
 from ttr_core.feature_maps import DPFP, FeatureMap
@@ -18,7 +19,6 @@ from ttr_core.feature_maps.polynomial import Polynomial
 from ttr_core.feature_maps.random import FavorPlus, RandomFourier
 from ttr_core.functions import Linear
 from ttr_core.optimizers import Exact, Hebbian
-from ttr_core.solvers import SOLVERS
 from ttr_core.weights import Uniform
 
 SMALL: dict[str, dict[str, int]] = {  # fewer features than by default, for the slow reference
@@ -35,12 +35,7 @@ RULES = (
     "Uniform | Linear(map={}) | Exact",
 )
 SPECS = [ttr.Spec.parse(text.format(map_)) for map_ in MAPS for text in RULES]
-PAIRS = [
-    pytest.param(spec, solver.name, id=f"{spec} by {solver.name}")
-    for spec in SPECS
-    for solver in SOLVERS[:-1]
-    if solver.refusal(spec) is None
-]
+PAIRS = by_every_solver(SPECS)
 every_map = pytest.mark.parametrize("map_", MAPS, ids=str)
 
 

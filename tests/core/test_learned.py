@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 from streams import LAYERS, by_default, stream
+from test_definition import by_every_solver
 
 import ttr_core as ttr
 from ttr_core.functions import LayeredModel
-from ttr_core.solvers import SOLVERS, caution
+from ttr_core.solvers import caution
 
 READ = (
     "Uniform | Linear | Hebbian | readout=Bonus",
@@ -38,12 +39,7 @@ SPECS = [
     if by_default(i, s) or not isinstance(s.function, LayeredModel)
 ]
 SPECS += [ttr.Spec.parse(text) for text in READ]
-PAIRS = [
-    pytest.param(spec, solver.name, id=f"{spec} by {solver.name}")
-    for spec in SPECS
-    for solver in SOLVERS[:-1]
-    if solver.refusal(spec) is None
-]
+PAIRS = by_every_solver(SPECS)
 
 
 def moved(spec: ttr.Spec) -> dict[str, torch.Tensor]:

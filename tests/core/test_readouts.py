@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 from streams import stream
-from test_definition import compare
+from test_definition import by_every_solver, compare
 
 import ttr_core as ttr
-from ttr_core.solvers import SOLVERS
 
 TEXTS = (
     "Uniform | Linear(map=elu1) | Hebbian | readout=Normalized",
@@ -23,12 +22,7 @@ TEXTS = (
 )
 SPECS = [ttr.Spec.parse(text) for text in TEXTS]
 every_spec = pytest.mark.parametrize("spec", SPECS, ids=str)
-PAIRS = [
-    pytest.param(spec, solver.name, id=f"{spec} by {solver.name}")
-    for spec in SPECS
-    for solver in SOLVERS[:-1]
-    if solver.refusal(spec) is None
-]
+PAIRS = by_every_solver(SPECS)
 
 
 def close(a: torch.Tensor, b: torch.Tensor, tolerance: float = 1e-9) -> None:

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..functions import FeatureModel, FunctionClass, KernelModel, LinearModel
+from ..functions import FunctionClass, KernelModel, LinearModel
 from ..ingredient import Ingredient
 from ..limits import Estimate, Shape
 from ..losses import Loss, Squared
@@ -203,8 +203,12 @@ TYPICAL_KEY, WIDE = 64, 4
 """Features are wide that are more than 4 times as many as the entries of a key of size 64."""
 
 
-def no_dual(model: FeatureModel) -> str | None:
-    """Says why systems of the size of the past are no gain over those of the features, or None."""
+def no_dual(spec: Spec) -> str | None:
+    """Says why an exact fit has no gain from a system of the size of the past, or None."""
+    assert isinstance(spec.optimizer, Exact)
+    model = spec.function
+    if spec.optimizer.ridge == 0:
+        return "needs a ridge above 0"
     if isinstance(model, LinearModel):
         if model.closed_gram is None:
             return f"needs inner products in closed form; those of {model} take its features"

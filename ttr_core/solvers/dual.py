@@ -54,11 +54,8 @@ class DualNormalEquations(Solver):
     optimizers: ClassVar[tuple[type[Optimizer], ...]] = (Exact,)
 
     def declines(self, spec: Spec) -> str | None:
-        assert isinstance(spec.optimizer, Exact) and isinstance(spec.function, FeatureModel)
-        if reason := no_dual(spec.function):
+        if reason := no_dual(spec):
             return reason
-        if spec.optimizer.ridge == 0:
-            return "needs a ridge above 0"
         if spec.weights.per_feature:
             return "needs one weight per pair"
         return None

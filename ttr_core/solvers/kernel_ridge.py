@@ -38,11 +38,8 @@ class KernelRidge(Solver):
     optimizers: ClassVar[tuple[type[Optimizer], ...]] = (Exact,)
 
     def declines(self, spec: Spec) -> str | None:
-        assert isinstance(spec.optimizer, Exact) and isinstance(spec.function, FeatureModel)
-        if reason := no_dual(spec.function):
+        if reason := no_dual(spec):
             return reason
-        if spec.optimizer.ridge == 0:
-            return "needs a ridge above 0"
         if spec.weights.fades:
             return "needs weights without decay: under a fixed ridge the prefixes are not nested"
         return None
