@@ -226,10 +226,12 @@ def test_a_stopped_run_is_cancelled_and_exit_130(
         until(lambda: list(queries.runs(store)["status"]) == ["running"])
         os.kill(os.getpid(), number)
 
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
     stopping = threading.Thread(target=stop)
     stopping.start()
     result = cli("run", "--spec", SPEC, *SETS, "--set", "steps=100000", "--json", code=130)
     stopping.join()
+    signal.signal(signal.SIGINT, usual)
     assert json.loads(result.stdout)["status"] == "cancelled"
     assert list(queries.runs(store)["status"]) == ["cancelled"]
 
