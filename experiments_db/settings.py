@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ttr_core.errors import RequestError, nearest, unknown
-from ttr_core.ingredient import Ingredient, from_settings, options_of
 from ttr_core.model import ModelConfig
-from ttr_core.spec import Spec
+from ttr_core.space.ingredient import Ingredient, from_settings, options_of
+from ttr_core.space.spec import Spec
 from ttr_core.tasks import TASKS
 from ttr_core.training import TrainConfig
 

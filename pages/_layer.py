@@ -9,7 +9,7 @@ import streamlit as st
 
 import ttr_core as ttr
 from pages import _options, _pickers, _ui
-from ttr_core.ingredient import Ingredient
+from ttr_core.space.ingredient import Ingredient
 
 HEAD_SIZE, LENGTH = 64, 1024  # the sizes at which the state is counted
 SHOWN_NAMES, SHOWN_NEIGHBORS = 4, 5

@@ -15,7 +15,7 @@ from experiments_db.errors import StoreError
 from experiments_db.store import Store
 from pages import _ui
 from ttr_core.grid import place, verdict
-from ttr_core.spec import AXES, triples
+from ttr_core.space.spec import AXES, triples
 from ttr_core.tasks import TASKS
 
 VERDICT = "verdict"

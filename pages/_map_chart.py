@@ -12,7 +12,7 @@ import streamlit as st
 from pages import _map_plan, _map_spec
 from pages._map_cells import TITLES, VERDICT, Shown
 from pages._map_spec import VERDICTS, Look
-from ttr_core.spec import AXES
+from ttr_core.space.spec import AXES
 
 MAPS = "map-maps"
 NO_TEXT = "-webkit-user-select: none; user-select: none"  # or shift and a click select text

@@ -13,7 +13,7 @@ from typing import Any
 import streamlit as st
 
 from ttr_core.errors import RequestError, nearest, unknown
-from ttr_core.ingredient import Option
+from ttr_core.space.ingredient import Option
 
 LABELS = {
     "seq_len": "Length",

@@ -15,8 +15,8 @@ import streamlit as st
 import ttr_core as ttr
 from pages import _options
 from ttr_core.errors import RequestError, unknown
-from ttr_core.ingredient import Ingredient, Option
-from ttr_core.weights import Weights
+from ttr_core.space.ingredient import Ingredient, Option
+from ttr_core.space.weights import Weights
 
 DEFAULT_LAYER = "gated-deltanet"
 FAMILIES = {

@@ -20,7 +20,7 @@ from pages import _charts, _options, _ui
 from pages._layer import SLOW, Verdict, verdict
 from pages._pickers import Picked
 from ttr_core.errors import RequestError
-from ttr_core.ingredient import Option
+from ttr_core.space.ingredient import Option
 from ttr_core.tasks.regression import Regression
 
 PREFIX = "regression"

@@ -13,7 +13,7 @@ from experiments_db.store import Store
 from pages import _charts, _copy, _options, _ui
 from ttr_core.errors import RequestError
 from ttr_core.experiment import Experiment
-from ttr_core.ingredient import options_of
+from ttr_core.space.ingredient import options_of
 
 MAX_NOTE = 2000
 MAX_SHOWN = 10  # curves beyond that cannot be told apart

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages import _copy, _pickers, _regression, _training, _ui
-from ttr_core.ingredient import Option
+from ttr_core.space.ingredient import Option
 
 
 def address_options() -> dict[str, Option]:

@@ -2,15 +2,7 @@
 
 import streamlit as st
 
-from pages import (
-    _front_door,
-    _run_actions,
-    _run_details,
-    _run_filters,
-    _run_picks,
-    _run_table,
-    _ui,
-)
+from pages import _front_door, _run_actions, _run_details, _run_filters, _run_picks, _run_table, _ui
 
 _front_door.enter()
 

@@ -15,8 +15,8 @@ import pytest
 
 import ttr_core as ttr
 from ttr_core import documents, markdown
-from ttr_core.ingredient import REGISTRY
-from ttr_core.spec import AXES, triples
+from ttr_core.space.ingredient import REGISTRY
+from ttr_core.space.spec import AXES, triples
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("catalog.md", "ingredients.md")

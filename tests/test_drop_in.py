@@ -24,7 +24,7 @@ from typing import ClassVar
 import torch
 
 from ..ingredient import option
-from ..stream import Stream
+from ...stream import Stream
 from .base import MemorylessWeights, Params, Recency
 
 
@@ -68,7 +68,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for file in (*ROOT.glob("*.py"), ROOT / "pyproject.toml"):
         shutil.copy(file, folder)
-    (folder / "ttr_core/weights/toy.py").write_text(TOY)
+    (folder / "ttr_core/space/weights/toy.py").write_text(TOY)
     return folder
 
 

@@ -32,16 +32,16 @@ Example:
     'prefix_cholesky'
 """
 
-from .describe import Description, describe, state_size
+from .describe import Description, describe
 from .errors import IncompatibleSpec, LimitExceeded, NoFastSolver, RequestError, UnknownName
 from .frame import FRAMES, Frame
 from .grid import Cell, cell, grid
-from .ingredient import Ingredient, Option, Paper, choices
 from .layer import SequenceLayer
 from .model import ModelConfig, SequenceModel
 from .published import Published, catalog
-from .solvers import SOLVERS, attention_map, caution, explain, prefill, resolve, solve
-from .spec import Spec
+from .solvers import SOLVERS, attention_map, caution, explain, prefill, resolve, solve, state_size
+from .space.ingredient import Ingredient, Option, Paper, choices
+from .space.spec import Spec
 from .stream import Signal, Stream
 
 __version__ = "0.1.0"

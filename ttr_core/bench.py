@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from .solvers import SOLVERS, resolve, solve
-from .spec import Spec
+from .space.spec import Spec
 from .stream import LINKS, Stream
 
 SDPA = "sdpa"

@@ -9,15 +9,14 @@ from typing import Any
 import torch
 
 from .equations import objective, read, update
-from .limits import Shape
-from .losses import Squared
-from .optimizers import ChunkStart, Hebbian, Incremental
 from .published import catalog
-from .readouts import Plain
 from .solvers import resolve, solve
-from .spec import Spec, triples
+from .space.losses import Squared
+from .space.optimizers import ChunkStart, Hebbian, Incremental
+from .space.readouts import Plain
+from .space.spec import Spec, triples
+from .space.weights import Cosine, MemorylessWeights
 from .stream import LINKS, Stream
-from .weights import Cosine, MemorylessWeights
 
 TOLERANCE = 1e-9
 """Relative difference up to which two outputs are the same."""
@@ -86,12 +85,6 @@ def describe(spec: Spec) -> Description:
         same_as=same_as(spec),
         neighbors=neighbors(spec),
     )
-
-
-def state_size(spec: Spec, key_dim: int, value_dim: int, length: int) -> int:
-    """Returns how many numbers one head's memory holds after ``length`` tokens."""
-    shape = Shape(1, 1, length, key_dim, value_dim, spec.feature_size(key_dim))
-    return resolve(spec).state_size(spec, shape)
 
 
 def neighbors(spec: Spec, most: int = 4) -> tuple[tuple[str, str], ...]:

@@ -20,10 +20,10 @@ from . import learning
 from . import markdown as md
 from .describe import Description, describe
 from .frame import Frame
-from .ingredient import REGISTRY, Ingredient, Option, Paper, choices, options_of
 from .published import Published, catalog
 from .solvers import caution
-from .spec import AXES, listed, triples
+from .space.ingredient import REGISTRY, Ingredient, Option, Paper, choices, options_of
+from .space.spec import AXES, listed, triples
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs"
 FAMILIES = {

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .feature_maps import Identity
-from .functions import (
+from .space.functions import (
     Affine,
     Constant,
     FeatureModel,
@@ -15,11 +14,12 @@ from .functions import (
     Linear,
     LocalModel,
 )
-from .losses import Squared
-from .optimizers import Exact, Hebbian, Incremental, MirrorDescent, OneStep
-from .optimizers.rls import RLS
-from .readouts import Bonus, Normalized
-from .spec import Spec
+from .space.losses import Squared
+from .space.maps import Identity
+from .space.optimizers import Exact, Hebbian, Incremental, MirrorDescent, OneStep
+from .space.optimizers.rls import RLS
+from .space.readouts import Bonus, Normalized
+from .space.spec import Spec
 
 DECAY = r"(?<![A-Za-z])a_t "  # the factor itself, not the end of a name such as beta_t
 

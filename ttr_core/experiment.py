@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 
-from .describe import state_size
 from .errors import RequestError, unknown
 from .events import Event, Finished, Progress, Started
-from .ingredient import from_settings
 from .model import ModelConfig
 from .published import catalog
-from .spec import Spec
+from .solvers import state_size
+from .space.ingredient import from_settings
+from .space.spec import Spec
 from .tasks import EvaluatedTask, Evaluation, Task, TrainedTask, task
 from .training import TrainConfig, train
 

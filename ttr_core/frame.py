@@ -12,7 +12,7 @@ from typing import Any
 
 from .errors import RequestError, unknown
 from .gates import GATES
-from .ingredient import check_options, option
+from .space.ingredient import check_options, option
 
 CHANNELS = {"channels": 1, "pairs": 2}  # of the values in a head, where these make the heads
 

@@ -7,10 +7,10 @@ from functools import lru_cache
 from typing import Any
 
 from .describe import same_as
-from .ingredient import Ingredient
 from .published import catalog
 from .solvers import caution, resolve
-from .spec import Spec, triples
+from .space.ingredient import Ingredient
+from .space.spec import Spec, triples
 
 VERDICTS = ("layer", "slow", "undefined")
 

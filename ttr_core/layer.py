@@ -17,9 +17,9 @@ from .init import linear, normal
 from .shift import TokenShift
 from .solvers import caution, resolve
 from .solvers.base import State
-from .spec import Spec
+from .space.spec import Spec
+from .space.weights import ExpKernel
 from .stream import Stream
-from .weights import ExpKernel
 
 EPS = 1e-6
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"silu": F.silu, "sigmoid": torch.sigmoid}

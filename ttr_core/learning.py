@@ -16,9 +16,9 @@ from typing import Any
 
 from . import markdown as md
 from .errors import RequestError
-from .ingredient import from_settings, options_of
 from .model import ModelConfig
 from .published import catalog
+from .space.ingredient import from_settings, options_of
 from .tasks import TASKS, Task, task
 from .training import RATES, SEEDS, TrainConfig
 

@@ -12,12 +12,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from .functions import LinearModel, Memory, Params
-from .optimizers import Incremental, Retrospective
-from .readouts import ReadsBefore
-from .spec import Spec, axis
+from .space.functions import LinearModel, Memory, Params
+from .space.optimizers import Incremental, Retrospective
+from .space.readouts import ReadsBefore
+from .space.spec import Spec, axis
+from .space.weights import MemorylessWeights
 from .stream import Stream
-from .weights import MemorylessWeights
 
 
 def reference(spec: Spec, x: Stream, params: Mapping[str, Tensor]) -> Tensor:

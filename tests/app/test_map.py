@@ -20,7 +20,7 @@ from experiments_db.store import open_store
 from pages import _map_cells, _map_chart, _map_plan, _map_spec
 from tests.app.app_text import text_of
 from ttr_core.grid import place
-from ttr_core.spec import AXES, triples
+from ttr_core.space.spec import AXES, triples
 
 Opener = Callable[..., AppTest]
 

@@ -19,7 +19,7 @@ from experiments_db import plan
 from experiments_db.sandbox import QueryError, locked, select, where_sql
 from experiments_db.sweeps import grid, model, text
 from ttr_core.errors import RequestError
-from ttr_core.ingredient import REGISTRY
+from ttr_core.space.ingredient import REGISTRY
 
 quick = settings(max_examples=150, deadline=None)
 SECRET = Path(__file__).with_name("conftest.py")  # a file that nobody asked for, by any name

@@ -6,9 +6,9 @@ import torch
 
 import ttr_core as ttr
 from ttr_core import Spec, Stream
-from ttr_core.functions import LayeredModel
-from ttr_core.optimizers import ChunkStart
-from ttr_core.spec import triples
+from ttr_core.space.functions import LayeredModel
+from ttr_core.space.optimizers import ChunkStart
+from ttr_core.space.spec import triples
 from ttr_core.stream import LINKS
 
 LAYERS = [spec for spec in triples() if not spec.objections()]

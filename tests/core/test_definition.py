@@ -10,9 +10,9 @@ import torch
 from streams import TESTED, by_default, stream
 
 import ttr_core as ttr
-from ttr_core.optimizers import SGD
 from ttr_core.solvers import SOLVERS, caution
 from ttr_core.solvers.chunked_delta import ChunkedDelta
+from ttr_core.space.optimizers import SGD
 
 
 def by_every_solver(specs: Iterable[ttr.Spec]) -> list:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ttr_core.errors import RequestError
-from ttr_core.spec import Spec
+from ttr_core.space.spec import Spec
 from ttr_core.tasks import TASKS, EvaluatedTask, Recall, Regression, generator, task
 from ttr_core.tasks.constants import GRIDS, Constants, fixed, knobs, tuned
 from ttr_core.tasks.processes import PROCESSES, draw

@@ -14,12 +14,12 @@ from test_catalog import own_tensors
 from test_definition import by_every_solver
 
 import ttr_core as ttr
-from ttr_core.feature_maps import DPFP, FeatureMap
-from ttr_core.feature_maps.polynomial import Polynomial
-from ttr_core.feature_maps.random import FavorPlus, RandomFourier
-from ttr_core.functions import Linear
-from ttr_core.optimizers import Exact, Hebbian
-from ttr_core.weights import Uniform
+from ttr_core.space.functions import Linear
+from ttr_core.space.maps import DPFP, FeatureMap
+from ttr_core.space.maps.polynomial import Polynomial
+from ttr_core.space.maps.random import FavorPlus, RandomFourier
+from ttr_core.space.optimizers import Exact, Hebbian
+from ttr_core.space.weights import Uniform
 
 SMALL: dict[str, dict[str, int]] = {  # fewer features than by default, for the slow reference
     "favor": {"features": 8},

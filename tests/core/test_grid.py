@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from streams import LAYERS, UNDEFINED
 
 import ttr_core as ttr
-from ttr_core.spec import triples
+from ttr_core.space.spec import triples
 
 CELLS = {cell.spec: cell for cell in ttr.grid()}
 

@@ -9,7 +9,7 @@ import torch
 from streams import joined, stream
 
 import ttr_core as ttr
-from ttr_core.functions import MLP, LayeredModel
+from ttr_core.space.functions import MLP, LayeredModel
 
 SMALL = [
     "Gate * Importance | Linear(map=elu1) | ChunkSGD(size=3)",

@@ -9,11 +9,11 @@ import torch
 from streams import joined, stream
 
 import ttr_core as ttr
-from ttr_core.feature_maps import FeatureMap, KernelMap
-from ttr_core.feature_maps.learned import Hedgehog, Nystrom
-from ttr_core.feature_maps.polynomial import Polynomial, Taylor2, packed
-from ttr_core.feature_maps.random import DiJiang, FavorPlus, RandomFourier
 from ttr_core.solvers import caution
+from ttr_core.space.maps import FeatureMap, KernelMap
+from ttr_core.space.maps.learned import Hedgehog, Nystrom
+from ttr_core.space.maps.polynomial import Polynomial, Taylor2, packed
+from ttr_core.space.maps.random import DiJiang, FavorPlus, RandomFourier
 
 KERNELS = [choice() for choice in ttr.choices("map") if issubclass(choice, KernelMap)]
 KERNELS += [Polynomial(degree=3), Taylor2(scale=2.0)]

@@ -10,10 +10,10 @@ from streams import LAYERS, joined, stream
 from test_definition import compare
 
 import ttr_core as ttr
-from ttr_core.feature_maps import Identity
-from ttr_core.functions import Kernel
-from ttr_core.functions.quadratic import Quadratic
 from ttr_core.solvers import SOLVERS, dual, local_polynomial
+from ttr_core.space.functions import Kernel
+from ttr_core.space.functions.quadratic import Quadratic
+from ttr_core.space.maps import Identity
 
 STEPS = ["Hebbian", "SGD", "SGD(residual=undecayed)", "Implicit", "NLMS"]
 KERNELS = [

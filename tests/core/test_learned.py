@@ -8,8 +8,8 @@ from streams import LAYERS, by_default, stream
 from test_definition import by_every_solver
 
 import ttr_core as ttr
-from ttr_core.functions import LayeredModel
 from ttr_core.solvers import caution
+from ttr_core.space.functions import LayeredModel
 
 READ = (
     "Uniform | Linear | Hebbian | readout=Bonus",

@@ -9,12 +9,12 @@ import torch
 from streams import LAYERS, TESTED, by_default, joined, scaled, stream
 
 import ttr_core as ttr
-from ttr_core.functions import LayeredModel, Linear
-from ttr_core.optimizers import Hebbian
 from ttr_core.solvers import chunks
 from ttr_core.solvers.chunked_linear import chunk_size
-from ttr_core.spec import listed
-from ttr_core.weights import MemorylessWeights as Memoryless
+from ttr_core.space.functions import LayeredModel, Linear
+from ttr_core.space.optimizers import Hebbian
+from ttr_core.space.spec import listed
+from ttr_core.space.weights import MemorylessWeights as Memoryless
 
 SHOWN = [
     pytest.param(

@@ -11,9 +11,9 @@ from test_properties import close
 from test_steps import equals_the_definition
 
 import ttr_core as ttr
-from ttr_core.functions import Linear
-from ttr_core.optimizers.rls import RLS
 from ttr_core.solvers import chunked_rls
+from ttr_core.space.functions import Linear
+from ttr_core.space.optimizers.rls import RLS
 
 # ---- recursive least squares
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..errors import RequestError
 from ..init import before_link, linear, log_spaced
-from ..spec import Spec
+from ..space.spec import Spec
 from ..stream import LINKS, Signal, Stream
 
 if TYPE_CHECKING:

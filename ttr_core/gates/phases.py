@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import RequestError
+from ..space.weights.learned import LearnedDecay
 from ..stream import Stream
-from ..weights.learned import LearnedDecay
 from .base import Gates, SignalMap, Site, State, TurnedGates
 
 TURN = 2 * math.pi

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from ..errors import unknown
 from ..frame import Frame
-from ..functions import LinearModel
-from ..ingredient import Paper
 from ..solvers import resolve
-from ..spec import Spec
+from ..space.functions import LinearModel
+from ..space.ingredient import Paper
+from ..space.spec import Spec
 
 if TYPE_CHECKING:
     import torch

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..frame import Frame
-from ..ingredient import Paper
-from ..spec import Spec
+from ..space.ingredient import Paper
+from ..space.spec import Spec
 from .entry import Published
 from .gated import MAMBA
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..spec import Spec
-from .api import attention_map, prefill, solve
+from ..space.spec import Spec
+from .api import attention_map, prefill, solve, state_size
 from .attention import Attention, ParallelOneStep
 from .base import Solver
 from .chunked_cosine import ChunkedCosine
@@ -52,4 +52,5 @@ __all__ = [
     "prefill",
     "resolve",
     "solve",
+    "state_size",
 ]

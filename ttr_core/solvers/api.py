@@ -9,9 +9,10 @@ from torch import Tensor
 
 from ..errors import RequestError
 from ..limits import MAX_FLOPS, REFERENCE_FLOPS, Shape, check
-from ..spec import Spec
+from ..space.spec import Spec
 from ..stream import Stream
 from .base import Solver, State
+from .table import resolve
 
 Params = Mapping[str, Tensor]
 
@@ -41,8 +42,6 @@ def solve(
         >>> ttr.solve(ttr.Spec.parse("Uniform | Linear | Hebbian"), ttr.Stream(q, k, v)).shape
         torch.Size([1, 1, 4, 4])
     """
-    from .table import resolve
-
     return run(resolve(spec, solver), spec, stream, params, None)[0]
 
 
@@ -60,8 +59,6 @@ def prefill(
     Returns:
         y of the new tokens, [B, H, T, V], and the state after them.
     """
-    from .table import resolve
-
     return run(resolve(spec), spec, stream, params, state)
 
 
@@ -131,6 +128,12 @@ def _average_map(spec: Spec, x: Stream, params: Params | None) -> Tensor:
             total = total + grad[..., channel]
         rows.append(total / x.value_dim)
     return torch.stack(rows, 2)
+
+
+def state_size(spec: Spec, key_dim: int, value_dim: int, length: int) -> int:
+    """Returns how many numbers one head's memory holds after ``length`` tokens."""
+    shape = Shape(1, 1, length, key_dim, value_dim, spec.feature_size(key_dim))
+    return resolve(spec).state_size(spec, shape)
 
 
 def shape_of(spec: Spec, x: Stream) -> Shape:

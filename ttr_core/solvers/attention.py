@@ -8,13 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..functions import Constant, FeatureModel
 from ..limits import Estimate, Shape
-from ..optimizers import Exact, OneStep, Optimizer
-from ..readouts import Normalized, Plain, Readout
-from ..spec import Spec, axis
+from ..space.functions import Constant, FeatureModel
+from ..space.optimizers import Exact, OneStep, Optimizer
+from ..space.readouts import Normalized, Plain, Readout
+from ..space.spec import Spec, axis
+from ..space.weights import ExpKernel, MemorylessWeights, PositiveWeights
 from ..stream import Stream
-from ..weights import ExpKernel, MemorylessWeights, PositiveWeights
 from .base import (
     Params,
     Solver,

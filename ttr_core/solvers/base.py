@@ -9,15 +9,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..functions import FunctionClass, KernelModel, LinearModel
-from ..ingredient import Ingredient
 from ..limits import Estimate, Shape
-from ..losses import Loss, Squared
-from ..optimizers import Exact, Optimizer
-from ..readouts import Plain, Readout, ReadsBefore
-from ..spec import Spec, axis
+from ..space.functions import FunctionClass, KernelModel, LinearModel
+from ..space.ingredient import Ingredient
+from ..space.losses import Loss, Squared
+from ..space.optimizers import Exact, Optimizer
+from ..space.readouts import Plain, Readout, ReadsBefore
+from ..space.spec import Spec, axis
+from ..space.weights import MemorylessWeights, Recency, Weights
 from ..stream import Stream
-from ..weights import MemorylessWeights, Recency, Weights
 
 Params = Mapping[str, Tensor]
 SAFE_RIDGE = 0.1

@@ -8,13 +8,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..functions import LinearModel
 from ..limits import Estimate, Shape
-from ..optimizers import OneStep, Optimizer
-from ..readouts import Normalized, Plain, Readout
-from ..spec import Spec
+from ..space.functions import LinearModel
+from ..space.optimizers import OneStep, Optimizer
+from ..space.readouts import Normalized, Plain, Readout
+from ..space.spec import Spec
+from ..space.weights import Cosine
 from ..stream import Stream
-from ..weights import Cosine
 from .base import (
     Params,
     Solver,

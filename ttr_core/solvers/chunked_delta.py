@@ -7,12 +7,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..functions import LinearModel
 from ..limits import Estimate, Shape
-from ..optimizers import Optimizer, RankOneStep
-from ..spec import Spec
+from ..space.functions import LinearModel
+from ..space.optimizers import Optimizer, RankOneStep
+from ..space.spec import Spec
+from ..space.weights import MemorylessWeights
 from ..stream import Stream
-from ..weights import MemorylessWeights
 from .base import Params, Solver, State, features, matrix_formula, recency
 from .chunks import CHUNK, chunk_size, decayed_scores, join, split
 

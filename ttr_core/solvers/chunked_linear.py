@@ -6,13 +6,13 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from ..functions import LinearModel
 from ..limits import Estimate, Shape
-from ..optimizers import DiagonalStep, Hebbian, OneStep, Optimizer
-from ..readouts import Normalized, Plain, Readout, ReadsBefore
-from ..spec import Spec
+from ..space.functions import LinearModel
+from ..space.optimizers import DiagonalStep, Hebbian, OneStep, Optimizer
+from ..space.readouts import Normalized, Plain, Readout, ReadsBefore
+from ..space.spec import Spec
+from ..space.weights import MemorylessWeights, Recency
 from ..stream import Stream
-from ..weights import MemorylessWeights, Recency
 from .base import (
     Params,
     Solver,

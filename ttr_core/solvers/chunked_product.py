@@ -7,13 +7,13 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..functions import LinearModel
 from ..limits import Estimate, Shape
-from ..optimizers import Optimizer
-from ..optimizers.multi_step import MultiStep
-from ..spec import Spec
+from ..space.functions import LinearModel
+from ..space.optimizers import Optimizer
+from ..space.optimizers.multi_step import MultiStep
+from ..space.spec import Spec
+from ..space.weights import MemorylessWeights
 from ..stream import Stream
-from ..weights import MemorylessWeights
 from .base import Params, Solver, State, features, matrix_formula, recency
 from .chunked_delta import delta
 from .chunks import CHUNK

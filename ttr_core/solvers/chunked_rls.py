@@ -8,13 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..functions import LinearModel
 from ..limits import Estimate, Shape
-from ..optimizers import Optimizer
-from ..optimizers.rls import RLS
-from ..spec import Spec
+from ..space.functions import LinearModel
+from ..space.optimizers import Optimizer
+from ..space.optimizers.rls import RLS
+from ..space.spec import Spec
+from ..space.weights import MemorylessWeights
 from ..stream import Stream
-from ..weights import MemorylessWeights
 from .base import SAFE_RIDGE, Params, Solver, State, features, matrix_formula, recency
 from .chunks import CHUNK, carry, join, lower, split
 

@@ -8,12 +8,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..functions import Constant
 from ..limits import Estimate, Shape
-from ..optimizers import OneStep, Optimizer
-from ..spec import Spec, axis
+from ..space.functions import Constant
+from ..space.optimizers import OneStep, Optimizer
+from ..space.spec import Spec, axis
+from ..space.weights.convolution import ConvolutionWeights
 from ..stream import Stream
-from ..weights.convolution import ConvolutionWeights
 from .base import Params, Solver, State, kept_formula, kept_size, past, with_past
 
 

@@ -10,13 +10,13 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import Singular
-from ..functions import FeatureModel
 from ..limits import Estimate, Shape
-from ..optimizers import Exact, Optimizer
-from ..spec import Spec, axis
+from ..space.functions import FeatureModel
+from ..space.optimizers import Exact, Optimizer
+from ..space.spec import Spec, axis
+from ..space.weights import PositiveWeights
 from ..stream import Stream
 from ..systems import solve_positive
-from ..weights import PositiveWeights
 from .base import (
     SAFE_RIDGE,
     Params,

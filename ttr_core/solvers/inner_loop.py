@@ -7,15 +7,15 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from ..functions import LayeredModel, LinearModel, Memory
-from ..functions.neural import Stage
 from ..limits import Estimate, Shape
-from ..losses import Loss
-from ..optimizers import ChunkMomentum, ChunkStart, MiniBatch, MirrorDescent, Optimizer
-from ..optimizers.chunked import Mix, Segment, kept, taken
-from ..spec import Spec, axis
+from ..space.functions import LayeredModel, LinearModel, Memory
+from ..space.functions.neural import Stage
+from ..space.losses import Loss
+from ..space.optimizers import ChunkMomentum, ChunkStart, MiniBatch, MirrorDescent, Optimizer
+from ..space.optimizers.chunked import Mix, Segment, kept, taken
+from ..space.spec import Spec, axis
+from ..space.weights import MemorylessWeights
 from ..stream import Stream
-from ..weights import MemorylessWeights
 from .base import Params, Solver, State, memory_formula, recency, start
 
 

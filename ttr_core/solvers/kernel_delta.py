@@ -8,13 +8,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..functions import KernelModel
 from ..limits import Estimate, Shape
-from ..optimizers import Optimizer, RankOneStep
-from ..readouts import Normalized, Plain, Readout
-from ..spec import Spec, axis
+from ..space.functions import KernelModel
+from ..space.optimizers import Optimizer, RankOneStep
+from ..space.readouts import Normalized, Plain, Readout
+from ..space.spec import Spec, axis
+from ..space.weights import MemorylessWeights
 from ..stream import Stream
-from ..weights import MemorylessWeights
 from .base import Params, Solver, State, fitted_values, inner_products, read_out, recency
 from .chunks import lower
 

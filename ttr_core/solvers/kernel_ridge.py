@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from ..errors import Singular
-from ..functions import FeatureModel
 from ..limits import Estimate, Shape
-from ..optimizers import Exact, Optimizer
-from ..spec import Spec
+from ..space.functions import FeatureModel
+from ..space.optimizers import Exact, Optimizer
+from ..space.spec import Spec
+from ..space.weights import MemorylessWeights
 from ..stream import Stream
-from ..weights import MemorylessWeights
 from .base import Params, Solver, State, inner_products, no_dual, precise, recency
 
 

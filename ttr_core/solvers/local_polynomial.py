@@ -10,13 +10,13 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import Singular
-from ..functions import LocalModel
 from ..limits import Estimate, Shape
-from ..optimizers import Exact, OneStep, Optimizer
-from ..spec import Spec, axis
+from ..space.functions import LocalModel
+from ..space.optimizers import Exact, OneStep, Optimizer
+from ..space.spec import Spec, axis
+from ..space.weights import PositiveWeights
 from ..stream import Stream
 from ..systems import solve_positive
-from ..weights import PositiveWeights
 from .base import Params, Solver, State, kept_formula, kept_size, past, with_past
 
 BLOCK = 16  # queries at a time; each holds its offsets from every key, T x F numbers

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from ..errors import Singular
-from ..functions import LinearModel
 from ..limits import Estimate, Shape
-from ..optimizers import Exact, Optimizer
-from ..spec import Spec, axis
+from ..space.functions import LinearModel
+from ..space.optimizers import Exact, Optimizer
+from ..space.spec import Spec, axis
+from ..space.weights import MemorylessWeights, PositiveWeights
 from ..stream import Stream
-from ..weights import MemorylessWeights, PositiveWeights
 from .base import (
     Params,
     Solver,

@@ -6,13 +6,13 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from ..functions import KernelModel
 from ..limits import Estimate, Shape
-from ..losses import Loss
-from ..optimizers import Optimizer
-from ..readouts import Readout
 from ..reference import reference
-from ..spec import Spec
+from ..space.functions import KernelModel
+from ..space.losses import Loss
+from ..space.optimizers import Optimizer
+from ..space.readouts import Readout
+from ..space.spec import Spec
 from ..stream import Stream
 from .base import Params, Solver, State, kept_formula, kept_size, past, with_past
 

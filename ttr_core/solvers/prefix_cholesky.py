@@ -7,12 +7,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..functions import LinearModel
 from ..limits import Estimate, Shape
-from ..optimizers import Exact, Optimizer
-from ..spec import Spec
+from ..space.functions import LinearModel
+from ..space.optimizers import Exact, Optimizer
+from ..space.spec import Spec
+from ..space.weights import MemorylessWeights
 from ..stream import Stream
-from ..weights import MemorylessWeights
 from .base import Params, Solver, State, features, matrix_formula, precise, recency
 from .chunks import CHUNK, join, split
 

@@ -8,14 +8,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..functions import KernelModel, LinearModel, Memory
 from ..limits import Estimate, Shape
-from ..losses import Loss
-from ..optimizers import Incremental, Optimizer, RankOneStep
-from ..readouts import Normalized, Plain, Readout, ReadsBefore
-from ..spec import Spec, axis
+from ..space.functions import KernelModel, LinearModel, Memory
+from ..space.losses import Loss
+from ..space.optimizers import Incremental, Optimizer, RankOneStep
+from ..space.readouts import Normalized, Plain, Readout, ReadsBefore
+from ..space.spec import Spec, axis
+from ..space.weights import MemorylessWeights
 from ..stream import Stream
-from ..weights import MemorylessWeights
 from .base import (
     Params,
     Solver,

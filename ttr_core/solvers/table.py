@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ..errors import unknown
-from ..functions import MatrixModel
-from ..optimizers import Exact
-from ..spec import Spec
+from ..space.functions import MatrixModel
+from ..space.optimizers import Exact
+from ..space.spec import Spec
 from .attention import Attention, ParallelOneStep
 from .base import Solver
 from .chunked_cosine import ChunkedCosine

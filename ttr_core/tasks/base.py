@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from ..errors import unknown
-from ..ingredient import Option, check_options, from_settings, options_of
+from ..space.ingredient import Option, check_options, from_settings, options_of
 
 if TYPE_CHECKING:
-    from ..spec import Spec
+    from ..space.spec import Spec
 
 TASKS: dict[str, type[Task]] = {}
 """name -> class, filled as classes are defined."""

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from ..errors import Singular
-from ..functions import Constant as ConstantFunction
-from ..ingredient import Ingredient
-from ..spec import Spec
+from ..space.functions import Constant as ConstantFunction
+from ..space.ingredient import Ingredient
+from ..space.spec import Spec
+from ..space.weights import Weights, product
 from ..stream import Signal, Stream
-from ..weights import Weights, product
 from .base import quiet
 
 GRIDS: dict[str, tuple[float, ...]] = {

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import RequestError
-from ..ingredient import option
+from ..space.ingredient import option
 from .base import Batch, TrainedTask
 
 VARIANTS = ("standard", "repeat", "overwrite")

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
+from ...stream import Signal
 from ..functions import KernelModel, Memory
 from ..ingredient import option
 from ..newton import Objective
-from ..stream import Signal
 from .base import Incremental, Signals, State, faded
 from .momentum import MOMENTUM
 from .rank_one import STEP

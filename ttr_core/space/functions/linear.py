@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from ..feature_maps import FeatureMap, Identity, KernelMap
 from ..ingredient import option
+from ..maps import FeatureMap, Identity, KernelMap
 from .base import Gram, LinearModel, Params
 
 IDENTITY = Identity()

@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ...stream import Signal
 from ..functions import Memory
 from ..newton import Objective
-from ..stream import Signal
 from .base import Diagonal, DiagonalStep, Signals, State
 from .rank_one import PROXIMAL_STEP
 

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from ..errors import RequestError
-from ..stream import Signal, Stream
+from ...errors import RequestError
+from ...stream import Signal, Stream
 from .base import MemorylessWeights, Params, PositiveWeights, Recency, Weights
 from .memoryless import Uniform
 

@@ -9,8 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ...stream import Stream
 from ..ingredient import option
-from ..stream import Stream
 from .base import Params, PositiveWeights, future
 
 

@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..errors import RequestError
+from ...errors import RequestError
+from ...stream import Stream
 from ..ingredient import option
-from ..stream import Stream
 from .base import MemorylessWeights, Params, Recency, constant_signal
 
 

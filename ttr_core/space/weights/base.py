@@ -15,8 +15,8 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
+from ...stream import Signal, Stream
 from ..ingredient import Ingredient
-from ..stream import Signal, Stream
 
 Params = Mapping[str, Tensor]
 

@@ -11,8 +11,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ...limits import Estimate, check
 from ..ingredient import option
-from ..limits import Estimate, check
 from .base import KernelMap
 
 

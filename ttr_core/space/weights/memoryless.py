@@ -9,8 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ...stream import Signal, Stream
 from ..ingredient import option
-from ..stream import Signal, Stream
 from .base import (
     CHANNEL_DECAY,
     DECAY,

@@ -8,10 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ...stream import Signal
 from ..functions import FeatureModel, Memory
 from ..ingredient import Ingredient, option
 from ..newton import Objective, newton
-from ..stream import Signal
 from ..weights import MemorylessWeights
 from .base import RankOneStep, Signals, State
 

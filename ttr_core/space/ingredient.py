@@ -17,13 +17,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .errors import RequestError, unknown
+from ..errors import RequestError, unknown
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ..stream import Signal
     from .spec import Spec
-    from .stream import Signal
 
 REGISTRY: dict[str, dict[str, type[Ingredient]]] = {}
 """family -> text name -> class, filled as classes are defined."""

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from ...stream import Signal, Stream
 from ..ingredient import option
-from ..stream import Signal, Stream
 from .base import Params, Weights, future
 
 WAVES = 16

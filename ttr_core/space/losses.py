@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
+from ..stream import Signal
 from .ingredient import Ingredient, option
-from .stream import Signal
 
 if TYPE_CHECKING:
     from .spec import Spec

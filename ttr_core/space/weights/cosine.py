@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
+from ...stream import Stream
 from ..ingredient import option
-from ..stream import Stream
 from .base import Params, Weights, future
 
 if TYPE_CHECKING:

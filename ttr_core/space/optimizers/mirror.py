@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
+from ...stream import Signal
 from ..functions import Constant, KernelModel, Memory
 from ..ingredient import option
 from ..newton import Objective
-from ..stream import Signal
 from .base import Signals, State, faded
 from .chunked import RATE, SIZE, ChunkStart, Plan, Segment, counter, descent, kept, taken
 from .rank_one import STEP

@@ -8,8 +8,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from ...stream import Stream
 from ..ingredient import option
-from ..stream import Stream
 from .base import Params, PositiveWeights, future
 
 

@@ -11,13 +11,13 @@ from typing import Any
 
 from torch import Tensor
 
-from .errors import IncompatibleSpec, RequestError, unknown
+from ..errors import IncompatibleSpec, RequestError, unknown
+from ..stream import Signal
 from .functions import FeatureModel, FunctionClass, LinearModel, MatrixModel
 from .ingredient import REGISTRY, Ingredient, choices
 from .losses import Loss, Squared
 from .optimizers import Optimizer
 from .readouts import Plain, Readout
-from .stream import Signal
 from .weights import LISTED_PRODUCTS, Weights
 
 MAX_TEXT = 1000

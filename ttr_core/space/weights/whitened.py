@@ -9,9 +9,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ...stream import Stream
+from ...systems import solve_positive
 from ..ingredient import option
-from ..stream import Stream
-from ..systems import solve_positive
 from .base import Params, PositiveWeights, future
 
 BLOCK = 16  # queries at a time
