@@ -8,8 +8,8 @@ from typing import Any
 
 import ttr_core as ttr
 from ttr_core.errors import RequestError
-from ttr_core.frame import FRAMES, Frame
-from ttr_core.published import Published
+from ttr_core.layers.frame import FRAMES, Frame
+from ttr_core.layers.published import Published
 from ttr_core.space.ingredient import options_of
 
 LAYER_COLUMNS = ("name", "spec", "frame", "solver", "evidence", "paper")

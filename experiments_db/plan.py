@@ -16,8 +16,8 @@ import pydantic
 import ttr_core as ttr
 from ttr_core.errors import NoFastSolver, RequestError, unknown
 from ttr_core.experiment import Experiment, resolve_device
-from ttr_core.frame import FRAMES
-from ttr_core.model import ModelConfig
+from ttr_core.layers.frame import FRAMES
+from ttr_core.layers.model import ModelConfig
 from ttr_core.solvers import caution
 from ttr_core.space.ingredient import from_settings, options_of
 from ttr_core.tasks import TASKS, Task, task

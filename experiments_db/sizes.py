@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ttr_core.errors import LimitExceeded
 from ttr_core.experiment import Experiment
+from ttr_core.layers.model import MAX_PARAMETERS, about
 from ttr_core.limits import MAX_FLOPS, REFERENCE_FLOPS, Estimate, Shape, check
-from ttr_core.model import MAX_PARAMETERS, about
 from ttr_core.solvers import resolve
 from ttr_core.tasks import EvaluatedTask, TrainedTask, generator
 

@@ -34,11 +34,11 @@ Example:
 
 from .describe import Description, describe
 from .errors import IncompatibleSpec, LimitExceeded, NoFastSolver, RequestError, UnknownName
-from .frame import FRAMES, Frame
 from .grid import Cell, cell, grid
-from .layer import SequenceLayer
-from .model import ModelConfig, SequenceModel
-from .published import Published, catalog
+from .layers.frame import FRAMES, Frame
+from .layers.layer import SequenceLayer
+from .layers.model import ModelConfig, SequenceModel
+from .layers.published import Published, catalog
 from .solvers import SOLVERS, attention_map, caution, explain, prefill, resolve, solve, state_size
 from .space.ingredient import Ingredient, Option, Paper, choices
 from .space.spec import Spec

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from .equations import objective, read, update
-from .published import catalog
+from .layers.published import catalog
 from .solvers import resolve, solve
 from .space.losses import Squared
 from .space.optimizers import ChunkStart, Hebbian, Incremental

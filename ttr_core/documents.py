@@ -19,8 +19,8 @@ from pathlib import Path
 from . import learning
 from . import markdown as md
 from .describe import Description, describe
-from .frame import Frame
-from .published import Published, catalog
+from .layers.frame import Frame
+from .layers.published import Published, catalog
 from .solvers import caution
 from .space.ingredient import REGISTRY, Ingredient, Option, Paper, choices, options_of
 from .space.spec import AXES, listed, triples

@@ -13,8 +13,8 @@ import torch
 
 from .errors import RequestError, unknown
 from .events import Event, Finished, Progress, Started
-from .model import ModelConfig
-from .published import catalog
+from .layers.model import ModelConfig
+from .layers.published import catalog
 from .solvers import state_size
 from .space.ingredient import from_settings
 from .space.spec import Spec

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from .describe import same_as
-from .published import catalog
+from .layers.published import catalog
 from .solvers import caution, resolve
 from .space.ingredient import Ingredient
 from .space.spec import Spec, triples

@@ -16,8 +16,8 @@ from typing import Any
 
 from . import markdown as md
 from .errors import RequestError
-from .model import ModelConfig
-from .published import catalog
+from .layers.model import ModelConfig
+from .layers.published import catalog
 from .space.ingredient import from_settings, options_of
 from .tasks import TASKS, Task, task
 from .training import RATES, SEEDS, TrainConfig

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from .errors import RequestError, Singular
 from .events import Evaluated, Event, Finished, Progress, Started
-from .model import ModelConfig, SequenceModel
+from .layers.model import ModelConfig, SequenceModel
 from .space.ingredient import check_options, option
 from .tasks import Batch, TrainedTask, generator
 

@@ -10,7 +10,7 @@ import pydantic
 
 import ttr_core as ttr
 from ttr_core.errors import RequestError, nearest, unknown
-from ttr_core.model import ModelConfig
+from ttr_core.layers.model import ModelConfig
 from ttr_core.space.ingredient import options_of
 from ttr_core.tasks import TASKS
 from ttr_core.training import SEEDS, TrainConfig

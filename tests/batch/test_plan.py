@@ -12,7 +12,7 @@ from experiments_db import plan
 from experiments_db.settings import parsed, split_names
 from ttr_core.errors import IncompatibleSpec, LimitExceeded, RequestError, UnknownName
 from ttr_core.experiment import Experiment
-from ttr_core.model import ModelConfig
+from ttr_core.layers.model import ModelConfig
 from ttr_core.space.ingredient import options_of
 from ttr_core.tasks import TASKS
 from ttr_core.training import TrainConfig

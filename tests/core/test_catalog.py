@@ -10,7 +10,7 @@ from papers import RECURRENCES
 from streams import stream
 
 import ttr_core as ttr
-from ttr_core.published import EVIDENCE
+from ttr_core.layers.published import EVIDENCE
 
 NAMES = list(ttr.catalog)
 

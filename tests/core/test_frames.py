@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import ttr_core as ttr
-from ttr_core.frame import STANDARD
+from ttr_core.layers.frame import STANDARD
 
 Parameters = dict[str, torch.Tensor]
 

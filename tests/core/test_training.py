@@ -14,7 +14,7 @@ from ttr_core import training
 from ttr_core.errors import RequestError, UnknownName
 from ttr_core.events import EVENTS, Evaluated, Event, Finished, Progress, Started
 from ttr_core.experiment import Experiment, resolve_device
-from ttr_core.model import ModelConfig
+from ttr_core.layers.model import ModelConfig
 from ttr_core.tasks import MQAR, TASKS, Batch, EvaluatedTask, TrainedTask, task
 from ttr_core.training import RATES, TrainConfig, train
 
@@ -271,6 +271,6 @@ def test_equations_without_a_solution_are_a_divergence(monkeypatch: pytest.Monke
     def singular(*arguments: object) -> torch.Tensor:
         raise torch.linalg.LinAlgError("not positive-definite")
 
-    monkeypatch.setattr("ttr_core.model.SequenceModel.forward", singular)
+    monkeypatch.setattr("ttr_core.layers.model.SequenceModel.forward", singular)
     end = list(train(task("mqar", {"pairs": 2, "seq_len": 16}), ModelConfig(), TrainConfig()))[-1]
     assert isinstance(end, Finished) and end.status == "diverged" and "step 1" in end.message

@@ -7,7 +7,6 @@ from typing import ClassVar
 from torch import Tensor
 
 from ..limits import Estimate, Shape
-from ..reference import reference
 from ..space.functions import KernelModel
 from ..space.losses import Loss
 from ..space.optimizers import Optimizer
@@ -15,6 +14,7 @@ from ..space.readouts import Readout
 from ..space.spec import Spec
 from ..stream import Stream
 from .base import Params, Solver, State, kept_formula, kept_size, past, with_past
+from .reference import reference
 
 
 class Reference(Solver):

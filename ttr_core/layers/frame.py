@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .errors import RequestError, unknown
+from ..errors import RequestError, unknown
+from ..space.ingredient import check_options, option
 from .gates import GATES
-from .space.ingredient import check_options, option
 
 CHANNELS = {"channels": 1, "pairs": 2}  # of the values in a head, where these make the heads
 

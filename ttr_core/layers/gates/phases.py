@@ -9,9 +9,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..errors import RequestError
-from ..space.weights.learned import LearnedDecay
-from ..stream import Stream
+from ...errors import RequestError
+from ...space.weights.learned import LearnedDecay
+from ...stream import Stream
 from .base import Gates, SignalMap, Site, State, TurnedGates
 
 TURN = 2 * math.pi

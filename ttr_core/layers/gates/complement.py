@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import RequestError
+from ...errors import RequestError
+from ...stream import Stream
 from ..init import before_link
-from ..stream import Stream
 from .base import Gates, Site, State
 
 

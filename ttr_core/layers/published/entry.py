@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..errors import unknown
+from ...errors import unknown
+from ...solvers import resolve
+from ...space.functions import LinearModel
+from ...space.ingredient import Paper
+from ...space.spec import Spec
 from ..frame import Frame
-from ..solvers import resolve
-from ..space.functions import LinearModel
-from ..space.ingredient import Paper
-from ..space.spec import Spec
 
 if TYPE_CHECKING:
     import torch

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..errors import RequestError
+from ...errors import RequestError
+from ...space.spec import Spec
+from ...stream import LINKS, Signal, Stream
 from ..init import before_link, linear, log_spaced
-from ..space.spec import Spec
-from ..stream import LINKS, Signal, Stream
 
 if TYPE_CHECKING:
     from ..frame import Frame, Sizes

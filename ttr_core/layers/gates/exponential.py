@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..stream import Stream
+from ...stream import Stream
 from .base import Gates, SignalMap, Site, State
 
 CAP = 15.0  # of the logarithm of the input gate

@@ -10,16 +10,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .errors import NoFastSolver, RequestError
+from ..errors import NoFastSolver, RequestError
+from ..solvers import caution, resolve
+from ..solvers.base import State
+from ..space.spec import Spec
+from ..space.weights import ExpKernel
+from ..stream import Stream
 from .frame import Frame
 from .gates import GATES, Site, TurnedGates
 from .init import linear, normal
 from .shift import TokenShift
-from .solvers import caution, resolve
-from .solvers.base import State
-from .space.spec import Spec
-from .space.weights import ExpKernel
-from .stream import Stream
 
 EPS = 1e-6
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"silu": F.silu, "sigmoid": torch.sigmoid}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ...space.ingredient import Paper
+from ...space.spec import Spec
 from ..frame import Frame
-from ..space.ingredient import Paper
-from ..space.spec import Spec
 from .entry import Published
 from .gated import MAMBA
 

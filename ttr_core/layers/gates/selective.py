@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..stream import Stream
+from ...stream import Stream
 from .base import Gates, SignalMap, Site, State, rank
 
 SHORTEST, LONGEST = 1e-3, 1e-1  # fresh step sizes

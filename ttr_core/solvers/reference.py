@@ -12,12 +12,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from .space.functions import LinearModel, Memory, Params
-from .space.optimizers import Incremental, Retrospective
-from .space.readouts import ReadsBefore
-from .space.spec import Spec, axis
-from .space.weights import MemorylessWeights
-from .stream import Stream
+from ..space.functions import LinearModel, Memory, Params
+from ..space.optimizers import Incremental, Retrospective
+from ..space.readouts import ReadsBefore
+from ..space.spec import Spec, axis
+from ..space.weights import MemorylessWeights
+from ..stream import Stream
 
 
 def reference(spec: Spec, x: Stream, params: Mapping[str, Tensor]) -> Tensor:

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from .errors import RequestError
+from ..errors import RequestError
 
 
 def normal(shape: tuple[int, ...], std: float, generator: torch.Generator | None) -> nn.Parameter:

@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..errors import RequestError
+from ...errors import RequestError
+from ...stream import Stream
 from ..init import uniform
-from ..stream import Stream
 from .base import Gates, Site, State
 
 SLOWEST, SPREAD, POWER = -6.0, 5.0, 0.7  # of the fresh w0 over the channels of a first layer

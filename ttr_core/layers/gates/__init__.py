@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..space.ingredient import load
+from ...space.ingredient import load
 from .base import GATES, Gates, SignalMap, Site, TurnedGates
 from .dense import Dense
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from ..stream import Stream
+from ...stream import Stream
 from .base import Gates, State
 
 

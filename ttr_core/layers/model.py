@@ -8,16 +8,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .errors import LimitExceeded, RequestError
+from ..errors import LimitExceeded, RequestError
+from ..limits import MAX_DIM, MAX_HEADS, Shape
+from ..solvers import state_size
+from ..solvers.base import State
+from ..space.ingredient import check_options, option
+from ..space.spec import Spec
 from .frame import FRAMES, Frame
 from .init import linear, normal
 from .layer import SequenceLayer
-from .limits import MAX_DIM, MAX_HEADS, Shape
 from .published import catalog
-from .solvers import state_size
-from .solvers.base import State
-from .space.ingredient import check_options, option
-from .space.spec import Spec
 
 MAX_PARAMETERS = 200_000_000
 

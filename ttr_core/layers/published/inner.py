@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ...space.ingredient import Paper
+from ...space.spec import Spec
 from ..frame import Frame
-from ..space.ingredient import Paper
-from ..space.spec import Spec
 from .entry import Published
 
 TTT = Paper(

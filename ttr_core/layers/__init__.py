@@ -1,0 +1,1 @@
+"""Layers: what surrounds a regression so that it can be trained, and the published ones."""
