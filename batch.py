@@ -73,26 +73,26 @@ def door() -> Iterator[None]:
 def layers(json: Json = False) -> None:
     """List the catalog of published layers."""
     with door():
-        from experiments_db import catalog
+        from ttr_core.words import tables
 
-        rows = catalog.layers()
+        rows = tables.layers()
         if json:
             print_json(rows)
         else:
-            print_table(map(catalog.cited, rows), catalog.LAYER_COLUMNS)
+            print_table(map(tables.cited, rows), tables.LAYER_COLUMNS)
 
 
 @app.command()
 def grid(json: Json = False) -> None:
     """List every cell of the design space, with its verdict and its published names."""
     with door():
-        from experiments_db import catalog
+        from ttr_core.words import tables
 
-        rows = catalog.grid()
+        rows = tables.grid()
         if json:
             print_json(rows)
         else:
-            print_table(rows, catalog.GRID_COLUMNS)
+            print_table(rows, tables.GRID_COLUMNS)
 
 
 @app.command()

@@ -17,9 +17,9 @@ MAX_LINES, MAX_FUNCTION, MAX_COLUMNS = 400, 40, 100
 CORE_ORDER = (
     ("errors", "stream", "limits", "systems"),
     ("space",),
-    ("solvers", "reference"),
-    ("layers", "init", "shift", "gates", "frame", "layer", "published", "model"),
-    ("words", "markdown", "equations", "describe", "grid"),
+    ("solvers",),
+    ("layers",),
+    ("words",),
     ("lab", "events", "tasks", "training", "experiment"),
     ("tools", "bench", "learning", "documents"),
 )

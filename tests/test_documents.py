@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 import ttr_core as ttr
-from ttr_core import documents, markdown
+from ttr_core import documents
 from ttr_core.space.ingredient import REGISTRY
 from ttr_core.space.spec import AXES, triples
+from ttr_core.words import markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("catalog.md", "ingredients.md")

@@ -32,9 +32,7 @@ Example:
     'prefix_cholesky'
 """
 
-from .describe import Description, describe
 from .errors import IncompatibleSpec, LimitExceeded, NoFastSolver, RequestError, UnknownName
-from .grid import Cell, cell, grid
 from .layers.frame import FRAMES, Frame
 from .layers.layer import SequenceLayer
 from .layers.model import ModelConfig, SequenceModel
@@ -43,6 +41,8 @@ from .solvers import SOLVERS, attention_map, caution, explain, prefill, resolve,
 from .space.ingredient import Ingredient, Option, Paper, choices
 from .space.spec import Spec
 from .stream import Signal, Stream
+from .words.describe import Description, describe
+from .words.grid import Cell, cell, grid
 
 __version__ = "0.1.0"
 

@@ -17,13 +17,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from . import learning
-from . import markdown as md
-from .describe import Description, describe
 from .layers.frame import Frame
 from .layers.published import Published, catalog
 from .solvers import caution
 from .space.ingredient import REGISTRY, Ingredient, Option, Paper, choices, options_of
 from .space.spec import AXES, listed, triples
+from .words import markdown as md
+from .words.describe import Description, describe
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs"
 FAMILIES = {

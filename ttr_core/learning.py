@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import markdown as md
 from .errors import RequestError
 from .layers.model import ModelConfig
 from .layers.published import catalog
 from .space.ingredient import from_settings, options_of
 from .tasks import TASKS, Task, task
 from .training import RATES, SEEDS, TrainConfig
+from .words import markdown as md
 
 FILE = "learning.csv"
 

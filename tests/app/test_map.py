@@ -19,8 +19,8 @@ from experiments_db.records import NewRun, Outcome
 from experiments_db.store import open_store
 from pages import _map_cells, _map_chart, _map_plan, _map_spec
 from tests.app.app_text import text_of
-from ttr_core.grid import place
 from ttr_core.space.spec import AXES, triples
+from ttr_core.words.grid import place
 
 Opener = Callable[..., AppTest]
 

@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
+from ..layers.published import catalog
+from ..solvers import caution, resolve
+from ..space.ingredient import Ingredient
+from ..space.spec import Spec, triples
 from .describe import same_as
-from .layers.published import catalog
-from .solvers import caution, resolve
-from .space.ingredient import Ingredient
-from .space.spec import Spec, triples
 
 VERDICTS = ("layer", "slow", "undefined")
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import torch
 
+from ..layers.published import catalog
+from ..solvers import resolve, solve
+from ..space.losses import Squared
+from ..space.optimizers import ChunkStart, Hebbian, Incremental
+from ..space.readouts import Plain
+from ..space.spec import Spec, triples
+from ..space.weights import Cosine, MemorylessWeights
+from ..stream import LINKS, Stream
 from .equations import objective, read, update
-from .layers.published import catalog
-from .solvers import resolve, solve
-from .space.losses import Squared
-from .space.optimizers import ChunkStart, Hebbian, Incremental
-from .space.readouts import Plain
-from .space.spec import Spec, triples
-from .space.weights import Cosine, MemorylessWeights
-from .stream import LINKS, Stream
 
 TOLERANCE = 1e-9
 """Relative difference up to which two outputs are the same."""

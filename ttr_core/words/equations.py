@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .space.functions import (
+from ..space.functions import (
     Affine,
     Constant,
     FeatureModel,
@@ -14,12 +14,12 @@ from .space.functions import (
     Linear,
     LocalModel,
 )
-from .space.losses import Squared
-from .space.maps import Identity
-from .space.optimizers import Exact, Hebbian, Incremental, MirrorDescent, OneStep
-from .space.optimizers.rls import RLS
-from .space.readouts import Bonus, Normalized
-from .space.spec import Spec
+from ..space.losses import Squared
+from ..space.maps import Identity
+from ..space.optimizers import Exact, Hebbian, Incremental, MirrorDescent, OneStep
+from ..space.optimizers.rls import RLS
+from ..space.readouts import Bonus, Normalized
+from ..space.spec import Spec
 
 DECAY = r"(?<![A-Za-z])a_t "  # the factor itself, not the end of a name such as beta_t
 

@@ -6,11 +6,13 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import ttr_core as ttr
-from ttr_core.errors import RequestError
-from ttr_core.layers.frame import FRAMES, Frame
-from ttr_core.layers.published import Published
-from ttr_core.space.ingredient import options_of
+from ..errors import RequestError
+from ..layers.frame import FRAMES, Frame
+from ..layers.published import Published, catalog
+from ..solvers import resolve
+from ..space.ingredient import options_of
+from ..space.spec import Spec
+from .grid import grid as every_cell
 
 LAYER_COLUMNS = ("name", "spec", "frame", "solver", "evidence", "paper")
 GRID_COLUMNS = ("spec", "verdict", "solver", "published", "reason")
@@ -18,12 +20,12 @@ GRID_COLUMNS = ("spec", "verdict", "solver", "published", "reason")
 
 def layers() -> list[dict[str, Any]]:
     """Returns one row per published layer, in the order of the catalog."""
-    return [_layer(entry) for entry in ttr.catalog.values()]
+    return [_layer(entry) for entry in catalog.values()]
 
 
 def grid() -> list[dict[str, Any]]:
     """Returns one row per cell of the design space."""
-    return [cell.to_dict() for cell in ttr.grid()]
+    return [cell.to_dict() for cell in every_cell()]
 
 
 def cited(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,8 +59,8 @@ def _text(value: Any) -> str:
     return "+".join(value) if isinstance(value, tuple) else str(value)
 
 
-def _solver(spec: ttr.Spec) -> str | None:
+def _solver(spec: Spec) -> str | None:
     try:
-        return ttr.resolve(spec).name
+        return resolve(spec).name
     except RequestError:
         return None

@@ -1,0 +1,1 @@
+"""Words: what is said of a spec, in LaTeX, sentences and tables."""
