@@ -107,7 +107,7 @@ format: $(VENV)/.tests
 	@$(BIN)/ruff check --fix $(SOURCES)
 
 docs: $(VENV)/.app
-	@$(BIN)/python -m ttr_core.documents --write
+	@$(BIN)/python -m ttr_core.tools.documents --write
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

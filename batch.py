@@ -230,7 +230,7 @@ def runs(
 def bench(json: Json = False) -> None:
     """Measure speed and memory of every solver on this machine; it takes minutes."""
     with door():
-        from ttr_core import bench as measure
+        from ttr_core.tools import bench as measure
 
         result = measure.run(lambda done, total, what: say(f"{done} of {total}: {what}"))
         if json:
@@ -306,7 +306,7 @@ def doctor(db: Db = None, json: Json = False) -> None:
     """Say what is installed, where runs go and whether the store is well."""
     with door():
         from experiments_db import documents, listing
-        from ttr_core.experiment import resolve_device
+        from ttr_core.lab.experiment import resolve_device
 
         health = listing.health(db)
         machine = {**documents.machine(), "device": resolve_device("auto"), "threads_per_run": 1}

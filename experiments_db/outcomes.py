@@ -16,7 +16,7 @@ from .plan import config_hash, spec_text
 from .store import Live, NewRun, Outcome
 
 if TYPE_CHECKING:
-    from ttr_core.experiment import Experiment
+    from ttr_core.lab.experiment import Experiment
 
     from .jobs import Job
 

@@ -15,16 +15,16 @@ import pydantic
 
 import ttr_core as ttr
 from ttr_core.errors import NoFastSolver, RequestError, unknown
-from ttr_core.experiment import Experiment, resolve_device
+from ttr_core.lab.experiment import Experiment, resolve_device
+from ttr_core.lab.sizes import check_sizes
+from ttr_core.lab.tasks import TASKS, Task, task
+from ttr_core.lab.training import TrainConfig
 from ttr_core.layers.frame import FRAMES
 from ttr_core.layers.model import ModelConfig
 from ttr_core.solvers import caution
 from ttr_core.space.ingredient import from_settings, options_of
-from ttr_core.tasks import TASKS, Task, task
-from ttr_core.training import TrainConfig
 
 from . import settings
-from .sizes import check_sizes
 
 MAX_TEXT, MAX_SETTINGS, MAX_SEED = 2000, 100, 2**31 - 1
 

@@ -25,7 +25,7 @@ from .process import COMMAND, WorkerEnded, WorkerProcess
 from .store import Driver, Store, StoreError, open_store
 
 if TYPE_CHECKING:
-    from ttr_core.experiment import Experiment
+    from ttr_core.lab.experiment import Experiment
 
 log = logging.getLogger(__name__)
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ttr_core.errors import RequestError, nearest, unknown
+from ttr_core.lab.tasks import TASKS
+from ttr_core.lab.training import TrainConfig
 from ttr_core.layers.model import ModelConfig
 from ttr_core.space.ingredient import Ingredient, from_settings, options_of
 from ttr_core.space.spec import Spec
-from ttr_core.tasks import TASKS
-from ttr_core.training import TrainConfig
 
 GROUPS = ("layer", "task", "train", "model")
 

@@ -14,8 +14,8 @@ from experiments_db import cells, queries
 from experiments_db.errors import StoreError
 from experiments_db.store import Store
 from pages import _ui
+from ttr_core.lab.tasks import TASKS
 from ttr_core.space.spec import AXES, triples
-from ttr_core.tasks import TASKS
 from ttr_core.words.grid import place, verdict
 
 VERDICT = "verdict"

@@ -20,8 +20,8 @@ from pages import _charts, _options, _ui
 from pages._layer import SLOW, Verdict, verdict
 from pages._pickers import Picked
 from ttr_core.errors import RequestError
+from ttr_core.lab.tasks.regression import Regression
 from ttr_core.space.ingredient import Option
-from ttr_core.tasks.regression import Regression
 
 PREFIX = "regression"
 MOST = {"seq_len": 1024, "dim": 128, "sequences": 64}

@@ -12,7 +12,7 @@ from experiments_db.errors import StoreError
 from experiments_db.store import Store
 from pages import _charts, _copy, _options, _ui
 from ttr_core.errors import RequestError
-from ttr_core.experiment import Experiment
+from ttr_core.lab.experiment import Experiment
 from ttr_core.space.ingredient import options_of
 
 MAX_NOTE = 2000

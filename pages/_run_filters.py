@@ -16,7 +16,7 @@ from experiments_db.settings import sought
 from experiments_db.store import Store
 from pages import _ui
 from ttr_core.errors import RequestError, unknown
-from ttr_core.tasks import TASKS
+from ttr_core.lab.tasks import TASKS
 
 LIMITS = (50, 200, 1000, 5000)
 VIEWS = ("runs", "configurations")

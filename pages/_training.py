@@ -19,11 +19,11 @@ from experiments_db.store import Store
 from pages import _charts, _copy, _options, _ui
 from pages._pickers import Picked
 from ttr_core.errors import RequestError
-from ttr_core.experiment import Experiment
+from ttr_core.lab.experiment import Experiment
+from ttr_core.lab.tasks import TASKS
+from ttr_core.lab.training import TrainConfig
 from ttr_core.layers.model import ModelConfig
 from ttr_core.space.ingredient import Option, options_of
-from ttr_core.tasks import TASKS
-from ttr_core.training import TrainConfig
 
 FRAMES = ("standard", "paper", "published")
 MAIN = {

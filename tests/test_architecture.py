@@ -20,8 +20,8 @@ CORE_ORDER = (
     ("solvers",),
     ("layers",),
     ("words",),
-    ("lab", "events", "tasks", "training", "experiment"),
-    ("tools", "bench", "learning", "documents"),
+    ("lab",),
+    ("tools",),
 )
 SPACE_ORDER = (
     ("ingredient",),

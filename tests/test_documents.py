@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 import ttr_core as ttr
-from ttr_core import documents
 from ttr_core.space.ingredient import REGISTRY
 from ttr_core.space.spec import AXES, triples
+from ttr_core.tools import documents
 from ttr_core.words import markdown
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,7 +32,7 @@ def headings(text: str) -> list[str]:
 def test_files_are_what_the_code_writes(seed: str) -> None:
     """In a process of its own: other tests may register ingredients in this one."""
     done = subprocess.run(
-        [sys.executable, "-m", "ttr_core.documents", "--check"],
+        [sys.executable, "-m", "ttr_core.tools.documents", "--check"],
         cwd=ROOT, capture_output=True, text=True, env={**os.environ, "PYTHONHASHSEED": seed},
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")

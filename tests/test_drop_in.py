@@ -98,7 +98,7 @@ def test_the_pickers_know_it(copy: Path) -> None:
 
 
 def test_the_docs_know_it(copy: Path) -> None:
-    run(copy, "-m", "ttr_core.documents", "--write")
+    run(copy, "-m", "ttr_core.tools.documents", "--write")
     text = (copy / "docs/ingredients.md").read_text()
     assert "ToyDecay" in text and "share lost per token" in text and "Nobody, 2026" in text
 

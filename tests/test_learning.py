@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 import ttr_core as ttr
-from ttr_core import documents, learning
-from ttr_core.tasks import MQAR
-from ttr_core.training import RATES, TrainConfig
+from ttr_core.lab.tasks import MQAR
+from ttr_core.lab.training import RATES, TrainConfig
+from ttr_core.tools import documents, learning
 
 ROOT = Path(__file__).resolve().parent.parent
 FIRST, SECOND, THIRD, *OTHERS = ttr.catalog

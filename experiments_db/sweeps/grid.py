@@ -11,8 +11,8 @@ from functools import cached_property
 from typing import Any
 
 from ttr_core.errors import LimitExceeded, NoFastSolver, RequestError
-from ttr_core.experiment import Experiment
-from ttr_core.tasks import TASKS
+from ttr_core.lab.experiment import Experiment
+from ttr_core.lab.tasks import TASKS
 
 from ..plan import MAX_SEED, config_hash, request
 from . import holes

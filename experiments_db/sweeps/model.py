@@ -10,10 +10,10 @@ import pydantic
 
 import ttr_core as ttr
 from ttr_core.errors import RequestError, nearest, unknown
+from ttr_core.lab.tasks import TASKS
+from ttr_core.lab.training import SEEDS, TrainConfig
 from ttr_core.layers.model import ModelConfig
 from ttr_core.space.ingredient import options_of
-from ttr_core.tasks import TASKS
-from ttr_core.training import SEEDS, TrainConfig
 
 from ..plan import MAX_SEED
 from ..settings import knobs, place, split_names

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
 from pages import _options
+from ttr_core.lab.tasks import TASKS
+from ttr_core.lab.training import TrainConfig
 from ttr_core.layers.model import ModelConfig
 from ttr_core.space.ingredient import Option, options_of
-from ttr_core.tasks import TASKS
-from ttr_core.training import TrainConfig
 
 OPTIONS = [
     *options_of(TrainConfig),

@@ -123,11 +123,11 @@ def test_grid(cli: Cli) -> None:
 
 
 def test_bench_prints_what_the_core_measured(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    import ttr_core
+    import ttr_core.tools
 
     measured = {"machine": {"cpu": "x"}, "rows": [{"name": "a", "seconds": 0.1}]}
     bench = SimpleNamespace(run=lambda progress: progress(1, 2, "a") or measured)
-    monkeypatch.setattr(ttr_core, "bench", bench, raising=False)
+    monkeypatch.setattr(ttr_core.tools, "bench", bench, raising=False)
     assert json.loads(cli("bench", "--json").stdout) == measured
     assert "cpu: x" in cli("bench").stdout
 

@@ -11,11 +11,11 @@ import ttr_core as ttr
 from experiments_db import plan
 from experiments_db.settings import parsed, split_names
 from ttr_core.errors import IncompatibleSpec, LimitExceeded, RequestError, UnknownName
-from ttr_core.experiment import Experiment
+from ttr_core.lab.experiment import Experiment
+from ttr_core.lab.tasks import TASKS
+from ttr_core.lab.training import TrainConfig
 from ttr_core.layers.model import ModelConfig
 from ttr_core.space.ingredient import options_of
-from ttr_core.tasks import TASKS
-from ttr_core.training import TrainConfig
 
 SPEC = "Uniform | Linear | Exact(ridge=0.5)"
 SMALL = ["pairs=2", "seq_len=16", "vocab_size=64", "d_model=16", "steps=3"]

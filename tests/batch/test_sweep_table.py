@@ -19,7 +19,7 @@ from experiments_db import export
 from experiments_db.runner import Supervisor
 from experiments_db.store import Store
 from experiments_db.sweeps import Planned, Sweep, Work, grid, model, report, text
-from ttr_core import learning
+from ttr_core.tools import learning
 
 PLAN = """
 specs: ["Uniform | Linear | SGD", "Uniform | Linear | Hebbian"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ttr_core import bench
+from ttr_core.tools import bench
 
 KEYS = {
     "name",

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from ttr_core.errors import RequestError
+from ttr_core.lab.tasks import TASKS, EvaluatedTask, Recall, Regression, generator, task
+from ttr_core.lab.tasks.constants import GRIDS, Constants, fixed, knobs, tuned
+from ttr_core.lab.tasks.processes import PROCESSES, draw
 from ttr_core.space.spec import Spec
-from ttr_core.tasks import TASKS, EvaluatedTask, Recall, Regression, generator, task
-from ttr_core.tasks.constants import GRIDS, Constants, fixed, knobs, tuned
-from ttr_core.tasks.processes import PROCESSES, draw
 
 EVALUATED = [name for name, cls in TASKS.items() if issubclass(cls, EvaluatedTask)]
 

@@ -92,7 +92,7 @@ def test_a_width_may_be_several_units() -> None:
 
 
 def test_constants_stand_for_further_pairs() -> None:
-    from ttr_core.tasks.constants import Constants
+    from ttr_core.lab.tasks.constants import Constants
 
     spec = ttr.Spec.parse("Uniform | Linear | MultiStep(n=3)")
     x = stream(spec, 5)

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from ttr_core.errors import RequestError, UnknownName
-from ttr_core.tasks import MQAR, TASKS, Batch, TrainedTask, generator, task
-from ttr_core.tasks.mqar import VARIANTS, distinct
+from ttr_core.lab.tasks import MQAR, TASKS, Batch, TrainedTask, generator, task
+from ttr_core.lab.tasks.mqar import VARIANTS, distinct
 
 TRAINED = [name for name, cls in TASKS.items() if issubclass(cls, TrainedTask)]
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 import ttr_core as ttr
-from ttr_core import training
 from ttr_core.errors import RequestError, UnknownName
-from ttr_core.events import EVENTS, Evaluated, Event, Finished, Progress, Started
-from ttr_core.experiment import Experiment, resolve_device
+from ttr_core.lab import training
+from ttr_core.lab.events import EVENTS, Evaluated, Event, Finished, Progress, Started
+from ttr_core.lab.experiment import Experiment, resolve_device
+from ttr_core.lab.tasks import MQAR, TASKS, Batch, EvaluatedTask, TrainedTask, task
+from ttr_core.lab.training import RATES, TrainConfig, train
 from ttr_core.layers.model import ModelConfig
-from ttr_core.tasks import MQAR, TASKS, Batch, EvaluatedTask, TrainedTask, task
-from ttr_core.training import RATES, TrainConfig, train
 
 TINY = MQAR(vocab_size=64, pairs=3, seq_len=16)
 MODEL = ModelConfig(layers=("qknorm-attention",), depth=1, d_model=32, frame="standard")

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import RequestError
-from .layers.model import ModelConfig
-from .layers.published import catalog
-from .space.ingredient import from_settings, options_of
-from .tasks import TASKS, Task, task
-from .training import RATES, SEEDS, TrainConfig
-from .words import markdown as md
+from ..errors import RequestError
+from ..lab.tasks import TASKS, Task, task
+from ..lab.training import RATES, SEEDS, TrainConfig
+from ..layers.model import ModelConfig
+from ..layers.published import catalog
+from ..space.ingredient import from_settings, options_of
+from ..words import markdown as md
 
 FILE = "learning.csv"
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ttr_core.errors import LimitExceeded
-from ttr_core.experiment import Experiment
-from ttr_core.layers.model import MAX_PARAMETERS, about
-from ttr_core.limits import MAX_FLOPS, REFERENCE_FLOPS, Estimate, Shape, check
-from ttr_core.solvers import resolve
-from ttr_core.tasks import EvaluatedTask, TrainedTask, generator
+from ..errors import LimitExceeded
+from ..layers.model import MAX_PARAMETERS, about
+from ..limits import MAX_FLOPS, REFERENCE_FLOPS, Estimate, Shape, check
+from ..solvers import resolve
+from .experiment import Experiment
+from .tasks import EvaluatedTask, TrainedTask, generator
 
 FLOAT = 4  # bytes
 OPTIMIZED = 4  # a parameter, its gradient and AdamW's two moments

@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import Singular
-from ..space.functions import Constant as ConstantFunction
-from ..space.ingredient import Ingredient
-from ..space.spec import Spec
-from ..space.weights import Weights, product
-from ..stream import Signal, Stream
+from ...errors import Singular
+from ...space.functions import Constant as ConstantFunction
+from ...space.ingredient import Ingredient
+from ...space.spec import Spec
+from ...space.weights import Weights, product
+from ...stream import Signal, Stream
 from .base import quiet
 
 GRIDS: dict[str, tuple[float, ...]] = {

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..solvers import solve
-from ..space.ingredient import option
-from ..space.spec import Spec
+from ...solvers import solve
+from ...space.ingredient import option
+from ...space.spec import Spec
 from .base import EvaluatedTask, Evaluation, generator, quiet
 from .constants import Constants, fixed, knobs, tuned
 from .processes import PROCESSES, SPEEDS, Draw, World, draw

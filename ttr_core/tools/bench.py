@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from .solvers import SOLVERS, resolve, solve
-from .space.spec import Spec
-from .stream import LINKS, Stream
+from ..solvers import SOLVERS, resolve, solve
+from ..space.spec import Spec
+from ..stream import LINKS, Stream
 
 SDPA = "sdpa"
 LOOP = "rank_one_scan"

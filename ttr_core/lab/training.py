@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .errors import RequestError, Singular
+from ..errors import RequestError, Singular
+from ..layers.model import ModelConfig, SequenceModel
+from ..space.ingredient import check_options, option
 from .events import Evaluated, Event, Finished, Progress, Started
-from .layers.model import ModelConfig, SequenceModel
-from .space.ingredient import check_options, option
 from .tasks import Batch, TrainedTask, generator
 
 RATES = tuple(round(10 ** (-4 + i * (math.log10(3e-2) + 4) / 5), 7) for i in range(6))

@@ -9,8 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..errors import RequestError
-from ..space.ingredient import option
+from ...errors import RequestError
+from ...space.ingredient import option
 from .base import Batch, TrainedTask
 
 VARIANTS = ("standard", "repeat", "overwrite")

@@ -16,16 +16,16 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ..layers.frame import Frame
+from ..layers.published import Published, catalog
+from ..solvers import caution
+from ..space.ingredient import REGISTRY, Ingredient, Option, Paper, choices, options_of
+from ..space.spec import AXES, listed, triples
+from ..words import markdown as md
+from ..words.describe import Description, describe
 from . import learning
-from .layers.frame import Frame
-from .layers.published import Published, catalog
-from .solvers import caution
-from .space.ingredient import REGISTRY, Ingredient, Option, Paper, choices, options_of
-from .space.spec import AXES, listed, triples
-from .words import markdown as md
-from .words.describe import Description, describe
 
-FOLDER = Path(__file__).resolve().parent.parent / "docs"
+FOLDER = Path(__file__).resolve().parents[2] / "docs"
 FAMILIES = {
     "weights": "Weights",
     "function": "Function classes",
@@ -313,7 +313,7 @@ def pages() -> dict[str, str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Writes the pages, or says which are out of date; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m ttr_core.documents", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m ttr_core.tools.documents", description=__doc__)
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--write", action="store_true", help="write the pages that changed")
     action.add_argument("--check", action="store_true", help="exit with 1 if a page is stale")

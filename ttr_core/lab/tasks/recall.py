@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..solvers import solve
-from ..space.ingredient import option
-from ..space.spec import Spec
+from ...solvers import solve
+from ...space.ingredient import option
+from ...space.spec import Spec
 from .base import Batch, EvaluatedTask, Evaluation, generator, quiet
 from .constants import Constants, knobs, tuned
 from .mqar import MQAR, VARIANTS

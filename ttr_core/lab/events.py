@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .errors import unknown
+from ..errors import unknown
 
 EVENTS: dict[str, type[Event]] = {}
 """Event name -> class, filled as classes are defined."""

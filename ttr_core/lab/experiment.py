@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 
-from .errors import RequestError, unknown
+from ..errors import RequestError, unknown
+from ..layers.model import ModelConfig
+from ..layers.published import catalog
+from ..solvers import state_size
+from ..space.ingredient import from_settings
+from ..space.spec import Spec
 from .events import Event, Finished, Progress, Started
-from .layers.model import ModelConfig
-from .layers.published import catalog
-from .solvers import state_size
-from .space.ingredient import from_settings
-from .space.spec import Spec
 from .tasks import EvaluatedTask, Evaluation, Task, TrainedTask, task
 from .training import TrainConfig, train
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..errors import unknown
-from ..space.ingredient import Option, check_options, from_settings, options_of
+from ...errors import unknown
+from ...space.ingredient import Option, check_options, from_settings, options_of
 
 if TYPE_CHECKING:
-    from ..space.spec import Spec
+    from ...space.spec import Spec
 
 TASKS: dict[str, type[Task]] = {}
 """name -> class, filled as classes are defined."""

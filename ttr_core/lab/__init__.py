@@ -1,0 +1,1 @@
+"""The lab: tasks, training and experiments, as events and data."""
