@@ -51,7 +51,7 @@ class Exit(IntEnum):
 def door() -> Iterator[None]:
     """Turns what a user can fix into one message on standard error and an exit code."""
     from experiments_db.errors import StoreError
-    from experiments_db.sandbox import QueryError
+    from experiments_db.read.sandbox import QueryError
 
     try:
         yield
@@ -129,12 +129,14 @@ def run(
 ) -> None:
     """Run one layer on one task and keep the run in the store."""
     with door(), _terminated():
-        from experiments_db import plan, runner, store
+        from experiments_db import store
+        from experiments_db.run.request import request
+        from experiments_db.run.supervisor import Supervisor
 
         opened = store.open_store(db)
-        with runner.Supervisor(opened) as supervisor:
+        with Supervisor(opened) as supervisor:
             supervisor.warm()
-            experiment = plan.request(layer, spec, task, frame, set_ or (), seed, device)
+            experiment = request(layer, spec, task, frame, set_ or (), seed, device)
             job = supervisor.start(experiment, tags=tag or (), fresh=fresh)
             stopped = follow(job)
         if note and job.run_id is not None:
@@ -172,7 +174,8 @@ def sweep(
 ) -> None:
     """Run every combination that a plan lists; the same command resumes."""
     with door():
-        from experiments_db import listing, store, sweeps
+        from experiments_db import store, sweeps
+        from experiments_db.read import listing
 
         sweeps.check_executor(executor)
         target = None if output is None else listing.output_path(output)
@@ -211,7 +214,8 @@ def runs(
 ) -> None:
     """List the runs of the store, newest first."""
     with door():
-        from experiments_db import documents, export, listing, store
+        from experiments_db import documents, store
+        from experiments_db.read import export, listing
 
         target = None if output is None else listing.output_path(output)
         ask = listing.groups if group else listing.runs
@@ -249,7 +253,8 @@ def backup(
 ) -> None:
     """Copy the store into a file, safely while others use it."""
     with door():
-        from experiments_db import backup, store
+        from experiments_db import store
+        from experiments_db.store import backup
 
         say(f"The store is copied to {backup.backup(store.open_store(db), file, overwrite)}.")
 
@@ -262,7 +267,8 @@ def restore(
 ) -> None:
     """Make a store from a backup."""
     with door():
-        from experiments_db import backup, store
+        from experiments_db import store
+        from experiments_db.store import backup
 
         opened = store.open_store(db)
         backup.restore(file, opened, overwrite)
@@ -276,7 +282,8 @@ def import_(
 ) -> None:
     """Add the runs of another store that this one lacks."""
     with door():
-        from experiments_db import backup, store
+        from experiments_db import store
+        from experiments_db.store import backup
 
         opened = store.open_store(db)
         say(f"{backup.import_runs(opened, file)} runs added to {opened.path}.")
@@ -290,7 +297,8 @@ def delete(
 ) -> None:
     """Delete runs for good; in the app they can only be archived."""
     with door():
-        from experiments_db import listing, store
+        from experiments_db import store
+        from experiments_db.read import listing
 
         opened = store.open_store(db)
         found = listing.existing(opened, run_ids)
@@ -305,7 +313,8 @@ def delete(
 def doctor(db: Db = None, json: Json = False) -> None:
     """Say what is installed, where runs go and whether the store is well."""
     with door():
-        from experiments_db import documents, listing
+        from experiments_db import documents
+        from experiments_db.read import listing
         from ttr_core.lab.experiment import resolve_device
 
         health = listing.health(db)

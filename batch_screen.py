@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from experiments_db.jobs import Job
+    from experiments_db.run.jobs import Job
     from experiments_db.store import Store
 
 PIPE_WIDTH = 200
@@ -64,7 +64,8 @@ def _tell(job: Job) -> None:
 
 def show_run(opened: Store, job: Job, json: bool) -> None:
     """Prints the run as the store has it, or what is known of one that never got there."""
-    from experiments_db import documents, queries
+    from experiments_db import documents
+    from experiments_db.read import queries
 
     run_id = job.run_id or job.existing
     row = queries.run(opened, run_id) if run_id is not None else None

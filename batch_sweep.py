@@ -201,7 +201,8 @@ def show_sweep(
 
 def _write(sweep: Sweep, found: Sequence[dict[str, Any]], target: Path) -> None:
     """Writes what a sweep found, unless it was stopped: half a table would replace a whole one."""
-    from experiments_db import export, sweeps
+    from experiments_db import sweeps
+    from experiments_db.read import export
 
     if sweep.stopped:
         say(f"{target} is as it was: the sweep was stopped. The same command resumes it.")

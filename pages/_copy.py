@@ -101,7 +101,7 @@ def run_snippet(
     which = f"layer={layer!r}" if layer else f"spec={spec!r}"
     settings = {key: written(value) for key, value in sets.items()}
     return f"""\
-from experiments_db.plan import request
+from experiments_db.run.request import request
 
 experiment = request({which}, task={task!r}, frame={frame!r}, sets={settings!r}, seed={seed})
 for event in experiment.run(stop=lambda: False):

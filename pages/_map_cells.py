@@ -10,9 +10,9 @@ import pandas as pd
 import streamlit as st
 
 import ttr_core as ttr
-from experiments_db import cells, queries
 from experiments_db.errors import StoreError
-from experiments_db.store import Store
+from experiments_db.read import cells, queries
+from experiments_db.store.store import Store
 from pages import _ui
 from ttr_core.lab.tasks import TASKS
 from ttr_core.space.spec import AXES, triples

@@ -11,11 +11,11 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from experiments_db import export, grouping, queries
-from experiments_db.edits import Edit, perform
 from experiments_db.errors import StoreError
-from experiments_db.filters import Conditions
-from experiments_db.store import Store
+from experiments_db.read import export, grouping, queries
+from experiments_db.read.edits import Edit, perform
+from experiments_db.read.filters import Conditions
+from experiments_db.store.store import Store
 from pages import _run_picks, _ui
 from pages._run_filters import WRONG, Filters, there_is
 

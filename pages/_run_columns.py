@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from experiments_db.queries import SETTINGS
+from experiments_db.read.queries import SETTINGS
 
 RUN_COLUMNS = (
     "starred", "status", "layer", "spec", "task", "accuracy", "error", "*", "loss", "steps",

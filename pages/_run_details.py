@@ -7,9 +7,9 @@ from typing import Any
 
 import streamlit as st
 
-from experiments_db import queries
 from experiments_db.errors import StoreError
-from experiments_db.store import Store
+from experiments_db.read import queries
+from experiments_db.store.store import Store
 from pages import _charts, _copy, _options, _ui
 from ttr_core.errors import RequestError
 from ttr_core.lab.experiment import Experiment

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from experiments_db import choices, listing, queries
 from experiments_db.errors import StoreError
-from experiments_db.filters import Conditions
-from experiments_db.records import STATUSES
-from experiments_db.sandbox import QueryError
-from experiments_db.settings import sought
-from experiments_db.store import Store
+from experiments_db.read import choices, listing, queries
+from experiments_db.read.filters import Conditions
+from experiments_db.read.sandbox import QueryError
+from experiments_db.run.settings import sought
+from experiments_db.store.store import Store
+from experiments_db.store.store.records import STATUSES
 from pages import _ui
 from ttr_core.errors import RequestError, unknown
 from ttr_core.lab.tasks import TASKS

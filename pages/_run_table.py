@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from experiments_db import grouping, queries
-from experiments_db.store import Store
+from experiments_db.read import grouping, queries
+from experiments_db.store.store import Store
 from pages import _run_columns, _run_picks, _ui
 from pages._run_filters import ORDERS, WRONG, Filters
 

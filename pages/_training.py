@@ -11,11 +11,12 @@ from typing import Any
 
 import streamlit as st
 
-from experiments_db import plan, queries
 from experiments_db.errors import StoreError
-from experiments_db.jobs import Job, Snapshot
-from experiments_db.runner import Supervisor
-from experiments_db.store import Store
+from experiments_db.read import queries
+from experiments_db.run import request
+from experiments_db.run.jobs import Job, Snapshot
+from experiments_db.run.supervisor import Supervisor
+from experiments_db.store.store import Store
 from pages import _charts, _copy, _options, _ui
 from pages._pickers import Picked
 from ttr_core.errors import RequestError
@@ -94,7 +95,7 @@ def show(picked: Picked) -> None:
     st.subheader("Train it", anchor=False)
     asked = _form(picked)
     try:
-        experiment = plan.request(
+        experiment = request.request(
             layer=picked.layer,
             spec=None if picked.layer else picked.text,
             task=asked.task,
@@ -171,7 +172,7 @@ def _more(known: dict[str, tuple[Option, ...]]) -> None:
 
 def _known(store: Store, experiment: Experiment) -> Any:
     try:
-        return queries.same_config(store, plan.config_hash(experiment.config()))
+        return queries.same_config(store, request.config_hash(experiment.config()))
     except StoreError as error:
         _ui.failed("The store could not be read", str(error))
         return None

@@ -3,8 +3,8 @@
 from . import report
 from .drive import Ended, Sweep, started
 from .estimate import Pace, in_words
-from .grid import Planned, Work, expanded
-from .model import Plan, load
+from .expansion import Planned, Work, expanded
+from .plan import Plan, load
 from .preview import Preview, check_executor, document, preview, summary
 
 __all__ = [

@@ -16,13 +16,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..jobs import RUNNING, Job
-from ..runner import Supervisor
+from ..run.jobs import RUNNING, Job
+from ..run.supervisor import Supervisor
 from ..store import Store, StoreError
-from ..writes import clean_tags
+from ..store.writes import clean_tags
 from . import questions
 from .estimate import Pace
-from .grid import Planned
+from .expansion import Planned
 
 if TYPE_CHECKING:
     from .preview import Preview

@@ -13,7 +13,7 @@ from ..store import Store
 from . import questions
 from .drive import OUTCOMES, Ended, Sweep
 from .estimate import Pace, in_words
-from .grid import Planned, Work
+from .expansion import Planned, Work
 
 EXECUTORS = ("local", "ray")
 MOST_JOBS = 8

@@ -6,9 +6,9 @@ import json
 from collections.abc import Collection
 from typing import Any
 
-from ..driver import alive
-from ..records import COMPLETE
 from ..store import Store
+from ..store.driver import alive
+from ..store.records import COMPLETE
 
 LATEST = 5000
 """Past runs that an estimate looks at, the newest first."""

@@ -13,10 +13,10 @@ from typing import Any
 
 import pandas as pd
 
-from ..queries import flattened
+from ..read.queries import flattened
 from ..store import Store
 from . import questions
-from .grid import Planned
+from .expansion import Planned
 
 WORKS = 0.95
 """A learning rate works if its mean validation accuracy is this share of the best rate's."""

@@ -11,9 +11,9 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
 import ttr_core as ttr
-from experiments_db.plan import config_hash, request
-from experiments_db.records import NewRun, Outcome
+from experiments_db.run.request import config_hash, request
 from experiments_db.store import open_store
+from experiments_db.store.records import NewRun, Outcome
 
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",

@@ -14,9 +14,9 @@ import yaml
 from streamlit.testing.v1 import AppTest
 
 import ttr_core as ttr
-from experiments_db.cells import task_settings
-from experiments_db.records import NewRun, Outcome
+from experiments_db.read.cells import task_settings
 from experiments_db.store import open_store
+from experiments_db.store.records import NewRun, Outcome
 from pages import _map_cells, _map_chart, _map_plan, _map_spec
 from tests.app.app_text import text_of
 from ttr_core.space.spec import AXES, triples

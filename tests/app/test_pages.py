@@ -10,9 +10,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import ttr_core as ttr
-from experiments_db import queries
-from experiments_db.records import NewRun, Outcome
+from experiments_db.read import queries
 from experiments_db.store import open_store
+from experiments_db.store.records import NewRun, Outcome
 from tests.app.app_text import text_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -168,7 +168,7 @@ def three_runs(home: Path) -> list[str]:
 
 
 def _new_run(seed: int) -> NewRun:
-    from experiments_db.plan import config_hash, request
+    from experiments_db.run.request import config_hash, request
 
     config = request(layer="deltanet", seed=seed, sets={"task.pairs": "4"}).config()
     return NewRun(config, config_hash(config), "deltanet", str(ttr.catalog["deltanet"].spec),

@@ -16,12 +16,12 @@ from hypothesis import HealthCheck, given, settings, strategies
 from streamlit.testing.v1 import AppTest
 
 import ttr_core as ttr
-from experiments_db import export, queries
-from experiments_db.filters import Conditions
-from experiments_db.plan import config_hash, request
-from experiments_db.records import NewRun, Outcome
-from experiments_db.sandbox import QueryError
+from experiments_db.read import export, queries
+from experiments_db.read.filters import Conditions
+from experiments_db.read.sandbox import QueryError
+from experiments_db.run.request import config_hash, request
 from experiments_db.store import Store, open_store
+from experiments_db.store.records import NewRun, Outcome
 from pages import _run_actions, _run_columns, _run_picks, _run_table
 from pages._run_filters import ORDERS, VIEWS, WRONG, Filters
 from tests.app.app_text import text_of

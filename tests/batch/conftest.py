@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from experiments_db.runner import Supervisor
+from experiments_db.run.supervisor import Supervisor
 from experiments_db.store import Outcome, Store, open_store
 
 if TYPE_CHECKING:
@@ -85,13 +85,13 @@ def supervisor(store: Store) -> Iterator[Callable[..., Supervisor]]:
 @pytest.fixture
 def prompt(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets the stores of this process commit at once."""
-    monkeypatch.setattr("experiments_db.store.INTERVAL", 0.05)
+    monkeypatch.setattr("experiments_db.store.store.INTERVAL", 0.05)
 
 
 @pytest.fixture
 def stored(store: Store, prompt: None) -> Iterator[Callable[..., None]]:
     """Stores a result for a run of a plan without running it."""
-    from experiments_db import outcomes
+    from experiments_db.run import outcomes
 
     with store.driver() as driver:
 

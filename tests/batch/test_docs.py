@@ -46,12 +46,12 @@ def test_examples_use_what_exists(line: str) -> None:
 
 @pytest.mark.parametrize("line", [line for line in EXAMPLES if line.split()[2] == "run"])
 def test_examples_of_runs_are_valid_requests(line: str) -> None:
-    from experiments_db import plan
+    from experiments_db.run import request
 
     _, _, _, *rest = shlex.split(line)
     pairs = [(rest[i], rest[i + 1]) for i in range(len(rest) - 1) if rest[i].startswith("--")]
     single = {key: value for key, value in pairs if key in ("--layer", "--spec", "--task")}
     sets = [value for key, value in pairs if key == "--set"]
-    plan.request(
+    request.request(
         single.get("--layer"), single.get("--spec"), single.get("--task", "mqar"), sets=sets
     )

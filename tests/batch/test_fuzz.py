@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ttr_core as ttr
-from experiments_db import plan
-from experiments_db.sandbox import QueryError, locked, select, where_sql
-from experiments_db.sweeps import grid, model, text
+from experiments_db.read.sandbox import QueryError, locked, select, where_sql
+from experiments_db.run import request
+from experiments_db.sweeps import expansion, plan, text
 from ttr_core.errors import RequestError
 from ttr_core.space.ingredient import REGISTRY
 
@@ -84,7 +84,7 @@ def test_spec_texts(asked: str) -> None:
 def test_requests(asked: str, sets: list[str]) -> None:
     with nothing_touched():
         try:
-            plan.request(spec=asked, task="recall", sets=sets, device="cpu")
+            request.request(spec=asked, task="recall", sets=sets, device="cpu")
         except RequestError as error:
             assert str(error)
 
@@ -107,7 +107,7 @@ train:
 seeds: [0, 1]
 tags: [fuzz]
 """
-KEYS = st.sampled_from([*model.TOP, "name", "pairs", "lr", "frame", "pears", "", "__class__"])
+KEYS = st.sampled_from([*plan.TOP, "name", "pairs", "lr", "frame", "pears", "", "__class__"])
 VALUES = st.recursive(
     st.one_of(
         st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8),
@@ -123,8 +123,8 @@ def answered(written: str) -> None:
     with nothing_touched():
         try:
             raw, source = text.parsed(written)
-            checked, source = model.checked(raw, source)
-            work = grid.expanded(checked, source)
+            checked, source = plan.checked(raw, source)
+            work = expansion.expanded(checked, source)
         except RequestError as error:
             assert str(error)
             return
@@ -133,7 +133,7 @@ def answered(written: str) -> None:
 
 def test_the_plan_that_is_changed_is_a_plan() -> None:
     raw, source = text.parsed(PLAN)
-    assert len(grid.expanded(*model.checked(raw, source)).runs) == 32
+    assert len(expansion.expanded(*plan.checked(raw, source)).runs) == 32
 
 
 @settings(quick, max_examples=60)

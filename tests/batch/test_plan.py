@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ttr_core as ttr
-from experiments_db import plan
-from experiments_db.settings import parsed, split_names
+from experiments_db.run import request
+from experiments_db.run.settings import parsed, split_names
 from ttr_core.errors import IncompatibleSpec, LimitExceeded, RequestError, UnknownName
 from ttr_core.lab.experiment import Experiment
 from ttr_core.lab.tasks import TASKS
@@ -23,7 +23,7 @@ ANY_LAYER = next(iter(ttr.catalog))
 
 
 def test_defaults() -> None:
-    layer, spec = plan.request(layer=ANY_LAYER), plan.request(spec=SPEC)
+    layer, spec = request.request(layer=ANY_LAYER), request.request(spec=SPEC)
     assert (layer.model.frame, spec.model.frame) == ("published", "standard")
     assert (layer.layer, spec.layer) == (ANY_LAYER, None)
     assert layer.device in ("cpu", "cuda")
@@ -31,30 +31,30 @@ def test_defaults() -> None:
 
 @pytest.mark.parametrize("name", ttr.catalog)
 def test_every_published_layer_can_be_asked_for(name: str) -> None:
-    config = plan.request(layer=name, sets=SMALL).config()
+    config = request.request(layer=name, sets=SMALL).config()
     assert config["layer"] == name
     assert json.loads(json.dumps(config, allow_nan=False)) == config
 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_every_task_can_be_asked_for(name: str) -> None:
-    assert plan.request(spec=SPEC, task=name).config()["task"]["name"] == name
+    assert request.request(spec=SPEC, task=name).config()["task"]["name"] == name
 
 
 @pytest.mark.parametrize(
     ("group", "cls"), [("train", TrainConfig), ("model", ModelConfig), ("task", TASKS["mqar"])]
 )
 def test_every_setting_can_be_set_to_its_default(group: str, cls: type) -> None:
-    default = plan.request(spec=SPEC)
+    default = request.request(spec=SPEC)
     for opt in options_of(cls):
         if opt.name == "layers":
             continue
         text = {f"{group}.{opt.name}": getattr(getattr(default, group), opt.name)}
-        assert plan.request(spec=SPEC, sets=text).config() == default.config(), opt.name
+        assert request.request(spec=SPEC, sets=text).config() == default.config(), opt.name
 
 
 def test_a_key_without_prefix_finds_its_group() -> None:
-    experiment = plan.request(spec=SPEC, sets=["pairs=4", "d_model=32", "lr=0.02", "ridge=2"])
+    experiment = request.request(spec=SPEC, sets=["pairs=4", "d_model=32", "lr=0.02", "ridge=2"])
     values = (experiment.task.pairs, experiment.model.d_model, experiment.train.lr)
     assert values == (4, 32, 0.02)
     assert experiment.model.layers == ("Uniform | Linear | Exact(ridge=2.0)",)
@@ -62,21 +62,21 @@ def test_a_key_without_prefix_finds_its_group() -> None:
 
 def test_a_changed_layer_is_not_the_published_one() -> None:
     name = next(n for n, e in ttr.catalog.items() if "ridge" in str(e.spec.expanded))
-    changed = plan.request(layer=name, frame="standard", sets=["layer.ridge=0.125"])
+    changed = request.request(layer=name, frame="standard", sets=["layer.ridge=0.125"])
     assert changed.layer is None
     assert "ridge=0.125" in changed.config()["spec"]
 
 
 def test_layers_can_be_mixed() -> None:
     two = list(ttr.catalog)[:2]
-    experiment = plan.request(layer=two[0], frame="standard", sets=[f"layers={','.join(two)}"])
+    experiment = request.request(layer=two[0], frame="standard", sets=[f"layers={','.join(two)}"])
     assert experiment.model.layers == tuple(two)
     assert experiment.layer is None
     assert experiment.model.depth >= 2, "every layer that was named is used"
     with pytest.raises(RequestError, match=r"model\.depth"):
-        plan.request(layer=two[0], sets=[f"layers={','.join(two)}", "depth=1"])
+        request.request(layer=two[0], sets=[f"layers={','.join(two)}", "depth=1"])
     with pytest.raises(UnknownName):
-        plan.request(layer=two[0], sets=[f"model.layers={two[0]},nonsense"])
+        request.request(layer=two[0], sets=[f"model.layers={two[0]},nonsense"])
 
 
 def test_names_are_split_outside_parentheses() -> None:
@@ -90,18 +90,18 @@ def test_settings_as_a_mapping_keep_their_values() -> None:
 
 
 def test_the_hash_depends_on_what_defines_a_run_and_on_nothing_else() -> None:
-    base = plan.config_hash(plan.request(spec=SPEC, sets=SMALL).config())
-    same = plan.request(spec="Uniform|Linear(map=identity)|Exact(ridge=.5)", sets=SMALL[::-1])
-    assert plan.config_hash(same.config()) == base
-    timed = plan.request(spec=SPEC, sets=[*SMALL, "train.seconds=9"])
-    assert (timed.train.seconds, plan.config_hash(timed.config())) == (9, base)
+    base = request.config_hash(request.request(spec=SPEC, sets=SMALL).config())
+    same = request.request(spec="Uniform|Linear(map=identity)|Exact(ridge=.5)", sets=SMALL[::-1])
+    assert request.config_hash(same.config()) == base
+    timed = request.request(spec=SPEC, sets=[*SMALL, "train.seconds=9"])
+    assert (timed.train.seconds, request.config_hash(timed.config())) == (9, base)
     for change in ({"seed": 1}, {"sets": [*SMALL, "depth=3"]}, {"frame": "paper"}):
-        other = plan.request(**{"spec": SPEC, "sets": SMALL, **change})
-        assert plan.config_hash(other.config()) != base
+        other = request.request(**{"spec": SPEC, "sets": SMALL, **change})
+        assert request.config_hash(other.config()) != base
 
 
 def test_a_config_comes_back() -> None:
-    asked = plan.request(layer=ANY_LAYER, sets=SMALL, seed=3)
+    asked = request.request(layer=ANY_LAYER, sets=SMALL, seed=3)
     assert Experiment.from_config(asked.config()) == dataclasses.replace(
         asked, train=dataclasses.replace(asked.train, seconds=None)
     )
@@ -140,13 +140,13 @@ WRONG = {
 def test_a_wrong_request_says_what_to_change(case: str) -> None:
     arguments, said = WRONG[case]
     with pytest.raises(RequestError) as error:
-        plan.request(**arguments)
+        request.request(**arguments)
     assert said in str(error.value)
 
 
 def test_an_incompatible_spec_carries_reasons_and_alternatives() -> None:
     with pytest.raises(IncompatibleSpec) as error:
-        plan.request(spec="ExpKernel | Linear | SGD")
+        request.request(spec="ExpKernel | Linear | SGD")
     assert error.value.objections
     for text in error.value.alternatives:
         assert ttr.Spec.parse(text).objections() == ()
@@ -154,8 +154,8 @@ def test_an_incompatible_spec_carries_reasons_and_alternatives() -> None:
 
 def test_an_ambiguous_key_names_its_groups() -> None:
     with pytest.raises(RequestError, match=r"layer\.ridge or task\.ridge"):
-        plan.request(spec=SPEC, task="regression", sets=["ridge=1"])
-    assert plan.request(spec=SPEC, task="regression", sets=["layer.ridge=1"]).task.ridge is None
+        request.request(spec=SPEC, task="regression", sets=["ridge=1"])
+    assert request.request(spec=SPEC, task="regression", sets=["layer.ridge=1"]).task.ridge is None
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_an_ambiguous_key_names_its_groups() -> None:
 )
 def test_sizes_are_refused_before_anything_is_allocated(sets: list[str]) -> None:
     with pytest.raises(LimitExceeded):
-        plan.request(spec="Gate | Linear | SGD", sets=sets)
+        request.request(spec="Gate | Linear | SGD", sets=sets)
 
 
 KEYS = st.one_of(
@@ -204,7 +204,7 @@ PIECES = st.sampled_from(
 @given(sets=st.lists(st.tuples(KEYS, VALUES).map("=".join), max_size=3))
 def test_any_settings_give_an_experiment_or_a_request_error(sets: list[str]) -> None:
     try:
-        assert plan.request(spec=SPEC, sets=sets).config()
+        assert request.request(spec=SPEC, sets=sets).config()
     except RequestError as error:
         assert str(error)
 
@@ -213,6 +213,6 @@ def test_any_settings_give_an_experiment_or_a_request_error(sets: list[str]) -> 
 @given(text=st.one_of(st.text(max_size=60), st.lists(PIECES, max_size=14).map("".join)))
 def test_any_spec_gives_an_experiment_or_a_request_error(text: str) -> None:
     try:
-        assert plan.request(spec=text).config()
+        assert request.request(spec=text).config()
     except RequestError as error:
         assert str(error)

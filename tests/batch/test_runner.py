@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from experiments_db import queries, runner
-from experiments_db.jobs import Job
-from experiments_db.runner import Supervisor
+from experiments_db.read import queries
+from experiments_db.run.jobs import Job
+from experiments_db.run.supervisor import Supervisor, get_supervisor
 from experiments_db.store import Store, StoreError, open_store
 
 Make = Callable[..., Supervisor]
@@ -222,10 +222,10 @@ def test_a_snapshot_is_cheap_and_bounded(supervisor: Make, fake: Any) -> None:
 
 
 def test_one_supervisor_per_store(store: Store) -> None:
-    first = runner.get_supervisor(store.path)
-    assert runner.get_supervisor(store.path) is first
+    first = get_supervisor(store.path)
+    assert get_supervisor(store.path) is first
     first.close()
-    again = runner.get_supervisor(store.path)
+    again = get_supervisor(store.path)
     assert again is not first
     again.close()
 

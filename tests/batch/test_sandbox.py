@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from experiments_db.sandbox import QueryError, locked, query, select, where, where_sql
+from experiments_db.read.sandbox import QueryError, locked, query, select, where, where_sql
 
 
 @pytest.fixture

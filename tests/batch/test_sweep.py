@@ -19,17 +19,18 @@ from typer.testing import CliRunner
 
 import batch
 import batch_sweep
-from experiments_db import queries
-from experiments_db.runner import Supervisor
+from experiments_db.read import queries
+from experiments_db.run.supervisor import Supervisor
 from experiments_db.store import Store, open_store
-from experiments_db.sweeps import Planned, Sweep, grid, model, report, text
+from experiments_db.sweeps import Planned, Sweep, expansion, report, text
 from experiments_db.sweeps.drive import REFUSALS
+from experiments_db.sweeps.plan import checked
 
 ROOT = Path(__file__).resolve().parents[2]
 DRIVER = """
 import sys
-from experiments_db import runner
-runner.COMMAND = (sys.executable, sys.argv.pop(1))
+from experiments_db.run import supervisor
+supervisor.COMMAND = (sys.executable, sys.argv.pop(1))
 import batch
 batch.app()
 """
@@ -46,7 +47,7 @@ Cli = Callable[..., Any]
 
 
 def runs_of(plan: str) -> tuple[Planned, ...]:
-    return grid.expanded(*model.checked(*text.parsed(plan))).runs
+    return expansion.expanded(*checked(*text.parsed(plan))).runs
 
 
 pytestmark = pytest.mark.usefixtures("prompt")
@@ -56,7 +57,7 @@ pytestmark = pytest.mark.usefixtures("prompt")
 def cli(tmp_path: Path, fake_command: Any, monkeypatch: pytest.MonkeyPatch) -> Cli:
     """Runs a sweep in this process on stand-in workers, with a store of its own."""
     monkeypatch.setenv("TTR_DB", str(tmp_path / "runs.duckdb"))
-    monkeypatch.setattr("experiments_db.runner.COMMAND", fake_command)
+    monkeypatch.setattr("experiments_db.run.supervisor.COMMAND", fake_command)
 
     def sweep(plan: str, *arguments: str, code: int = 0) -> tuple[dict[str, Any], str]:
         path = tmp_path / "plan.yaml"

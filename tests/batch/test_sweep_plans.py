@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 
 import batch
 import ttr_core as ttr
-from experiments_db.sweeps import Pace, Work, grid, in_words, model, text, values
+from experiments_db.sweeps import Pace, Work, expansion, in_words, text, values
+from experiments_db.sweeps.plan import TOP, checked, load
 from ttr_core.errors import RequestError
 from ttr_core.solvers import caution
 
@@ -26,7 +27,7 @@ TASK = "tasks: {name: mqar, pairs: 2, seq_len: 16, vocab_size: 64}\n"
 
 
 def work(plan: str, *sets: str) -> Work:
-    return grid.expanded(*model.checked(*text.parsed(plan, "plan.yaml"), sets))
+    return expansion.expanded(*checked(*text.parsed(plan, "plan.yaml"), sets))
 
 
 def said(plan: str, *sets: str) -> str:
@@ -76,7 +77,7 @@ def test_all_is_the_catalog_without_what_the_task_cannot_take(
     fast = {name for name, entry in ttr.catalog.items() if not caution(entry.spec)}
     assert {run.layer for run in work("layers: all\n" + TASK).runs} == fast
     slow = ttr.catalog[OTHER].spec
-    monkeypatch.setattr("experiments_db.plan.caution", {slow: "it is slow"}.get)
+    monkeypatch.setattr("experiments_db.run.request.caution", {slow: "it is slow"}.get)
     found = work("layers: all\n" + TASK)
     assert f"{OTHER} on mqar" in dict(found.left_out)
     assert OTHER not in {run.layer for run in found.runs}
@@ -219,7 +220,7 @@ TREES = st.recursive(
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.dictionaries(st.sampled_from(model.TOP), TREES, max_size=5), st.text(max_size=30))
+@given(st.dictionaries(st.sampled_from(TOP), TREES, max_size=5), st.text(max_size=30))
 def test_any_text_is_a_plan_or_a_clear_refusal(tree: dict[str, Any], noise: str) -> None:
     valid = {"layers": LAYER, "tasks": {"name": "mqar", "pairs": "2"}}
     written = yaml.safe_dump({**valid, **tree})
@@ -255,7 +256,7 @@ def test_what_the_documents_show_is_valid(path: Path) -> None:
         if line.startswith("python batch.py sweep examples/"):
             _, _, _, file, *rest = shlex.split(line)
             sets = [rest[i + 1] for i, word in enumerate(rest) if word == "--set"]
-            assert grid.expanded(*model.load(ROOT / file, sets)).runs
+            assert expansion.expanded(*load(ROOT / file, sets)).runs
     if path.suffix == ".md":
         plan = path.read_text().split("```yaml\n")[1].split("```")[0]
         assert len(work(plan).runs) == (2 + 1 + 1 + 2) * (2 * 3 + 1) * 3

@@ -15,10 +15,11 @@ from typer.testing import CliRunner
 import batch
 import batch_sweep
 import ttr_core as ttr
-from experiments_db import export
-from experiments_db.runner import Supervisor
+from experiments_db.read import export
+from experiments_db.run.supervisor import Supervisor
 from experiments_db.store import Store
-from experiments_db.sweeps import Planned, Sweep, Work, grid, model, report, text
+from experiments_db.sweeps import Planned, Sweep, Work, expansion, report, text
+from experiments_db.sweeps.plan import checked
 from ttr_core.tools import learning
 
 PLAN = """
@@ -35,7 +36,7 @@ pytestmark = pytest.mark.usefixtures("prompt")
 
 
 def work_of(plan: str) -> Work:
-    return grid.expanded(*model.checked(*text.parsed(plan)))
+    return expansion.expanded(*checked(*text.parsed(plan)))
 
 
 def first_layer(plan: str) -> list[Planned]:
@@ -47,7 +48,7 @@ def first_layer(plan: str) -> list[Planned]:
 def cli(tmp_path: Path, fake_command: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Runs a sweep of the plan in this process on stand-in workers, with a store of its own."""
     monkeypatch.setenv("TTR_DB", str(tmp_path / "runs.duckdb"))
-    monkeypatch.setattr("experiments_db.runner.COMMAND", fake_command)
+    monkeypatch.setattr("experiments_db.run.supervisor.COMMAND", fake_command)
     (tmp_path / "plan.yaml").write_text(PLAN)
 
     def sweep(*arguments: str, code: int = 0) -> Any:

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from experiments_db import plan
-from experiments_db.process import WorkerProcess
-from experiments_db.worker import Wire, Worker
+from experiments_db.run import request
+from experiments_db.run.process import WorkerProcess
+from experiments_db.run.worker import Wire, Worker
 
 WAIT = 60
 SMALL = ["pairs=2", "seq_len=16", "vocab_size=64", "d_model=16", "depth=1", "target=none"]
@@ -39,7 +39,7 @@ def until(worker: WorkerProcess, event: str) -> dict[str, Any]:
 
 def config(steps: int) -> dict[str, Any]:
     sets = [*SMALL, f"steps={steps}"]
-    return plan.request(spec="Uniform | Linear | Hebbian", sets=sets).config()
+    return request.request(spec="Uniform | Linear | Hebbian", sets=sets).config()
 
 
 def test_a_job_reports_its_events_under_its_name(worker: WorkerProcess) -> None:

@@ -63,7 +63,7 @@ def new_run() -> Callable[..., NewRun]:
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    monkeypatch.setattr("experiments_db.store.INTERVAL", 0.0)  # most tests write one by one
+    monkeypatch.setattr("experiments_db.store.store.INTERVAL", 0.0)  # most tests write one by one
     return open_store(tmp_path / "runs.duckdb", timeout=20)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from experiments_db import outcomes, plan
+from experiments_db.run import outcomes, request
 from experiments_db.store import Driver, NewRun, Outcome, Store
 
 LAYERS = ("gla", "deltanet", "retnet", "mesa-layer", "linear-attention", "softmax-attention")
@@ -98,7 +98,7 @@ def experiments() -> Iterator[tuple[NewRun, dict[str, Any]]]:
     layers = [{"layer": name} for name in LAYERS] + [{"spec": text} for text in SPECS]
     for layer, pairs, width, depth in itertools.product(layers, PAIRS, WIDTHS, DEPTHS):
         sets = {"pairs": pairs, "seq_len": max(64, 4 * pairs), "d_model": width, "depth": depth}
-        experiment = plan.request(**layer, sets=sets, device="cpu")  # type: ignore[arg-type]
+        experiment = request.request(**layer, sets=sets, device="cpu")  # type: ignore[arg-type]
         config = experiment.config()
         yield outcomes.new_run(experiment, config, ()), config
 

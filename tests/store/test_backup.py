@@ -8,10 +8,10 @@ import duckdb
 import pandas as pd
 import pytest
 
-from experiments_db import queries
-from experiments_db.backup import backup, import_runs, restore
-from experiments_db.filters import Conditions
+from experiments_db.read import queries
+from experiments_db.read.filters import Conditions
 from experiments_db.store import Outcome, Store, StoreError, open_store
+from experiments_db.store.backup import backup, import_runs, restore
 
 
 @pytest.fixture

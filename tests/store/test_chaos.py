@@ -15,9 +15,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from experiments_db import queries
-from experiments_db.connection import connected
+from experiments_db.read import queries
 from experiments_db.store import NewRun, Store, open_store
+from experiments_db.store.connection import connected
 
 ROOT = Path(__file__).resolve().parents[2]
 WRITERS, READERS, POINTS, PATIENCE = 8, 2, 500, 120.0
@@ -68,7 +68,7 @@ with store.driver() as driver, ThreadPoolExecutor(25) as pool:
 READER = """
 import sys, time
 from pathlib import Path
-from experiments_db import queries
+from experiments_db.read import queries
 from experiments_db.store import open_store
 store, stop = open_store(sys.argv[1], timeout=60), Path(sys.argv[2])
 while not stop.exists():

@@ -7,11 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from experiments_db import driver as drivers
-from experiments_db import queries
-from experiments_db.filters import Conditions
-from experiments_db.records import utc_now
+from experiments_db.read import queries
+from experiments_db.read.filters import Conditions
 from experiments_db.store import Live, Outcome, Store
+from experiments_db.store import driver as drivers
+from experiments_db.store.records import utc_now
 
 DRIVE = """
 driver = store.driver()
@@ -47,7 +47,7 @@ def test_a_run_of_a_living_process_is_running_for_others(store: Store, child) ->
     process = child(DRIVE)
     run_id = process.stdout.readline().strip()
     seen = child(
-        "from experiments_db import queries\nsay(queries.run(store, sys.argv[2])['status'])\n",
+        "from experiments_db.read import queries\nsay(queries.run(store, sys.argv[2])['status'])\n",
         run_id,
     )
     assert seen.communicate()[0] == "running\n"
@@ -79,7 +79,7 @@ def test_on_another_host_the_heartbeat_decides(
 ) -> None:
     with monkeypatch.context() as elsewhere:
         elsewhere.setattr(drivers.socket, "gethostname", lambda: "elsewhere")
-        elsewhere.setattr("experiments_db.writes.utc_now", lambda: late)
+        elsewhere.setattr("experiments_db.store.writes.utc_now", lambda: late)
         late = utc_now() - timedelta(seconds=seconds)
         driver = store.driver()
         run_id = store.claim(driver, new_run()).run_id

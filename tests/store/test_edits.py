@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from experiments_db import queries
-from experiments_db.choices import choices
-from experiments_db.edits import OPPOSITES, Edit, perform
 from experiments_db.errors import StoreError
-from experiments_db.filters import Conditions
-from experiments_db.grouping import SORTED_BY, grouped
-from experiments_db.settings import sought
+from experiments_db.read import queries
+from experiments_db.read.choices import choices
+from experiments_db.read.edits import OPPOSITES, Edit, perform
+from experiments_db.read.filters import Conditions
+from experiments_db.read.grouping import SORTED_BY, grouped
+from experiments_db.run.settings import sought
 from experiments_db.store import Store, open_store
 from tests.store.many_runs import ended, experiments
 from ttr_core.errors import RequestError

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments_db import export, listing, queries
-from experiments_db.filters import Conditions
+from experiments_db.read import export, listing, queries
+from experiments_db.read.filters import Conditions
 from experiments_db.store import Outcome, Store, StoreError, open_store
 from tests.store.conftest import run_like
 

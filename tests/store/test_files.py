@@ -14,8 +14,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from experiments_db import queries, writes
-from experiments_db.store import NewRun, Outcome, Store, StoreError, open_store
+from experiments_db.read import queries
+from experiments_db.store import NewRun, Outcome, Store, StoreError, open_store, writes
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -174,8 +174,8 @@ def test_a_full_disk(filled: Store, new_run, child) -> None:
     """A limit on the size of files stands for a disk without space: DuckDB sees a short write."""
     lines = """
 import resource
-from experiments_db import queries
-from experiments_db.backup import backup
+from experiments_db.read import queries
+from experiments_db.store.backup import backup
 driver = store.driver()
 run_id = store.claim(driver, new_run("full")).run_id
 limit = store.path.stat().st_size + 1000
@@ -208,7 +208,7 @@ say(queries.run(store, run_id)["status"])
 READER = """
 import os, sys
 from pathlib import Path
-from experiments_db import queries
+from experiments_db.read import queries
 from experiments_db.store import StoreError, open_store
 if os.geteuid() == 0:
     os.seteuid(65534)
@@ -253,7 +253,7 @@ def test_an_interrupted_creation_leaves_nothing(store: Store, monkeypatch) -> No
         raise KeyboardInterrupt
 
     with monkeypatch.context() as broken:
-        broken.setattr("experiments_db.migrations.publish", killed)
+        broken.setattr("experiments_db.store.migrations.publish", killed)
         with pytest.raises(KeyboardInterrupt):
             store.driver()
     assert not store.path.exists()

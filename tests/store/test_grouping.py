@@ -6,11 +6,11 @@ import math
 
 import pytest
 
-from experiments_db import listing, queries
-from experiments_db.cells import cells, task_settings
-from experiments_db.filters import Conditions
-from experiments_db.grouping import MEASURES, grouped
-from experiments_db.sandbox import QueryError
+from experiments_db.read import listing, queries
+from experiments_db.read.cells import cells, task_settings
+from experiments_db.read.filters import Conditions
+from experiments_db.read.grouping import MEASURES, grouped
+from experiments_db.read.sandbox import QueryError
 from experiments_db.store import NewRun, Outcome, Store, StoreError, open_store
 
 NORMALIZED = "Gate | Linear | SGD | readout=Normalized"

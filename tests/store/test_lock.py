@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from experiments_db.errors import StoreError
-from experiments_db.lock import FileLock, is_held
 from experiments_db.store import Store
+from experiments_db.store.lock import FileLock, is_held
 
 HOLD = "\nwith store.lock.held():\n    say('held')\n    sys.stdin.read()\n"
 

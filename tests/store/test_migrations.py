@@ -8,9 +8,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from experiments_db import queries
-from experiments_db.migrations import SCHEMA, migrations
+from experiments_db.read import queries
 from experiments_db.store import Outcome, Store, StoreError, open_store
+from experiments_db.store.migrations import SCHEMA, migrations
 
 SECOND = """
 ALTER TABLE results ADD COLUMN joules DOUBLE;

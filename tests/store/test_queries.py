@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from experiments_db import queries
-from experiments_db.filters import Conditions
+from experiments_db.read import queries
+from experiments_db.read.filters import Conditions
 from experiments_db.store import NewRun, Outcome, Store, StoreError, open_store
 
 NASTY = "x'; DROP TABLE runs; --"

@@ -10,11 +10,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from experiments_db import queries
-from experiments_db.backup import import_runs
-from experiments_db.filters import Conditions
-from experiments_db.migrations import migrations
+from experiments_db.read import queries
+from experiments_db.read.filters import Conditions
 from experiments_db.store import NewRun, Outcome, Store, open_store
+from experiments_db.store.backup import import_runs
+from experiments_db.store.migrations import migrations
 
 DATA = Path(__file__).parent / "data"
 FILES = sorted(DATA.glob("schema_*.duckdb.gz"))
@@ -22,7 +22,7 @@ FILES = sorted(DATA.glob("schema_*.duckdb.gz"))
 
 @pytest.fixture(autouse=True)
 def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("experiments_db.store.INTERVAL", 0.0)
+    monkeypatch.setattr("experiments_db.store.store.INTERVAL", 0.0)
 
 
 @pytest.fixture(params=FILES, ids=lambda file: file.name.split(".")[0])

@@ -16,12 +16,12 @@ from typing import TypeVar
 
 import pytest
 
-from experiments_db import listing, queries
-from experiments_db.cells import cells, task_settings
-from experiments_db.filters import Conditions
-from experiments_db.grouping import grouped
-from experiments_db.records import COMPLETE
+from experiments_db.read import listing, queries
+from experiments_db.read.cells import cells, task_settings
+from experiments_db.read.filters import Conditions
+from experiments_db.read.grouping import grouped
 from experiments_db.store import Driver, Live, NewRun, Store, open_store
+from experiments_db.store.records import COMPLETE
 from tests.store import many_runs
 
 RUNS, THROUGH_THE_PROGRAM, AIM = 100_000, 2_000, 1.0

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from experiments_db import queries
-from experiments_db.filters import Conditions
-from experiments_db.groups import INTERVAL
-from experiments_db.records import POINTS, as_json, thinned
+from experiments_db.read import queries
+from experiments_db.read.filters import Conditions
 from experiments_db.store import Outcome, Store, StoreError, open_store
+from experiments_db.store.commits import INTERVAL
+from experiments_db.store.records import POINTS, as_json, thinned
 
 
 @pytest.fixture

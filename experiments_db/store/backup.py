@@ -8,9 +8,9 @@ from pathlib import Path
 
 import duckdb
 
+from ..errors import StoreError
 from .connection import connected, translated
 from .driver import folder_of, held_in
-from .errors import StoreError
 from .files import copy_database, make_folder, publish, quoted, remove, set_aside, temporary
 from .lock import FileLock
 from .migrations import SCHEMA, is_current, migrate, version

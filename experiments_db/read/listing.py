@@ -10,16 +10,16 @@ from typing import Any
 
 import pandas as pd
 
+from ..errors import StoreError
+from ..store import Store, open_store
+from ..store.files import temporary
+from ..store.migrations import version
 from . import queries
-from .errors import StoreError
 from .export import WRITERS, one_type_each
-from .files import temporary
 from .filters import Conditions
 from .grouping import grouped
-from .migrations import version
 from .narrow import SETTING, mentioned
 from .sandbox import QueryError, where
-from .store import Store, open_store
 
 RUN_COLUMNS = (
     "run_id", "status", "layer", "spec", "frame", "task", "seed", "accuracy", "error", "loss",

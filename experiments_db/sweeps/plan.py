@@ -15,8 +15,8 @@ from ttr_core.lab.training import SEEDS, TrainConfig
 from ttr_core.layers.model import ModelConfig
 from ttr_core.space.ingredient import options_of
 
-from ..plan import MAX_SEED
-from ..settings import knobs, place, split_names
+from ..run.request import MAX_SEED
+from ..run.settings import knobs, place, split_names
 from . import holes
 from .text import Source, read
 from .values import Range, Text, Values, size, texts

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import duckdb
 
-from .errors import StoreError
+from ..errors import StoreError
 
 MAGIC, MAGIC_AT = b"DUCK", 8
 SMALLEST = 3 * 4096

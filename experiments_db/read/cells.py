@@ -10,10 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from .errors import StoreError
+from ..errors import StoreError
+from ..store import Store
+from ..store.records import COMPLETE
 from .filters import Where
-from .records import COMPLETE
-from .store import Store
 
 BEST = {"accuracy": "max", "error": "min", "loss": "min"}
 """Metric -> which of its values is the best."""

@@ -14,12 +14,12 @@ from typing import TypeVar
 
 import duckdb
 
+from ..errors import StoreError
 from . import writes
+from .commits import INTERVAL, GroupCommit
 from .connection import check_whole, connected
 from .driver import Driver, alive
-from .errors import StoreError
 from .files import copy_database, make_folder
-from .groups import INTERVAL, GroupCommit
 from .lock import TIMEOUT, FileLock
 from .log import logger_of
 from .migrations import SCHEMA, create, is_current, migrate, version
@@ -27,7 +27,7 @@ from .records import Claim, Live, NewRun, Outcome, utc_now
 
 __all__ = ["Claim", "Driver", "Live", "NewRun", "Outcome", "Store", "StoreError", "open_store"]
 
-HOME = Path(__file__).resolve().parents[1] / "var"
+HOME = Path(__file__).resolve().parents[2] / "var"
 YES, NO = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 
 T = TypeVar("T")

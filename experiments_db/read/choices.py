@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .store import Store
+from ..store import Store
 
 LISTS = ("layer", "frame", "protocol", "device")
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import duckdb
 
+from ..errors import StoreError
 from .connection import connected
-from .errors import StoreError
 from .files import log_of, publish, remove, sweep, temporary
 from .records import utc_now
 
-SCHEMA = Path(__file__).parent / "schema"
+SCHEMA = Path(__file__).resolve().parents[1] / "schema"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import os
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-from .errors import StoreError
+from ..errors import StoreError
 
 BYTES, FILES = 1_000_000, 3
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")

@@ -19,8 +19,8 @@ from urllib.parse import quote, unquote
 
 import duckdb
 
+from ..errors import StoreError
 from . import writes
-from .errors import StoreError
 from .lock import is_held
 from .log import handler_of
 from .records import Live, utc_now

@@ -15,8 +15,8 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import parquet
 
-from .errors import StoreError
-from .files import temporary
+from ..errors import StoreError
+from ..store.files import temporary
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet runs a text that begins like this."""

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import duckdb
 
+from ..errors import StoreError
 from .connection import connected, inspect, translated
-from .errors import StoreError
 
 
 def temporary(path: Path) -> Path:

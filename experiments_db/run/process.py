@@ -16,8 +16,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-COMMAND = (sys.executable, "-P", "-m", "experiments_db.worker")
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = (sys.executable, "-P", "-m", "experiments_db.run.worker")
 KEPT_LINES, KEPT_CHARS = 40, 500
 
 

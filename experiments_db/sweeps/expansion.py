@@ -14,10 +14,10 @@ from ttr_core.errors import LimitExceeded, NoFastSolver, RequestError
 from ttr_core.lab.experiment import Experiment
 from ttr_core.lab.tasks import TASKS
 
-from ..plan import MAX_SEED, config_hash, request
+from ..run.request import MAX_SEED, config_hash, request
 from . import holes
 from .estimate import Kind, kind
-from .model import LayerEntry, Plan, SpecEntry, TaskEntry
+from .plan import LayerEntry, Plan, SpecEntry, TaskEntry
 from .text import Source
 from .values import size, texts
 

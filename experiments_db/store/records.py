@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from .errors import StoreError
+from ..errors import StoreError
 
 POINTS = 500
 """Points kept of a curve of a run that ended."""
@@ -51,7 +51,7 @@ class NewRun:
         protocol: the protocol of comparison that the run belongs to.
         tags: tags from the start.
         environment: facts about the machine and its software, JSON-able; the versions among
-            them (:data:`experiments_db.writes.VERSIONS`) are kept apart.
+            them (:data:`experiments_db.store.writes.VERSIONS`) are kept apart.
     """
 
     config: Mapping[str, Any]

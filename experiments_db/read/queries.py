@@ -12,11 +12,11 @@ from typing import Any
 import duckdb
 import pandas as pd
 
-from .driver import alive, folder_of, held_in
-from .errors import StoreError
-from .files import log_of
+from ..errors import StoreError
+from ..store import Store
+from ..store.driver import alive, folder_of, held_in
+from ..store.files import log_of
 from .filters import Conditions, Names, Where
-from .store import Store
 
 LIMIT = 1000
 NARROW = 5000

@@ -15,7 +15,7 @@ from typing import Any
 
 import duckdb
 
-from .errors import StoreError
+from ..errors import StoreError
 from .records import (
     COMPLETE,
     ENDED,

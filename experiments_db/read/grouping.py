@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
-from .errors import StoreError
+from ..errors import StoreError
+from ..store import Store
+from ..store.records import COMPLETE
 from .filters import Conditions
 from .queries import EVERY, ROWS, alive_of
-from .records import COMPLETE
-from .store import Store
 
 MEASURES = ("accuracy", "error", "loss", "best", "seconds")
 IDENTITY = ("layer", "spec", "frame", "task", "device", "protocol")

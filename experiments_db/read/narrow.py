@@ -11,9 +11,9 @@ from collections.abc import Collection, Sequence
 import duckdb
 import pyarrow as pa
 
+from ..store import Store
 from .filters import Conditions
 from .queries import ROWS, SETTINGS, alive_of
-from .store import Store
 
 SETTING = re.compile(rf"\b(?:{'|'.join(SETTINGS)})\.[A-Za-z_]\w*")
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import duckdb
 
-from .errors import StoreError
+from ..errors import StoreError
 
 INTERVAL = 0.25
 """Seconds between the starts of two commits."""

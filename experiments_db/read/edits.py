@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from ..store import Store
 from . import queries
 from .filters import Conditions
-from .store import Store
 
 OPPOSITES = {
     "star": "unstar", "unstar": "star", "archive": "restore", "restore": "archive",

@@ -19,10 +19,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..store import Driver, Store, StoreError, open_store
 from . import outcomes
 from .jobs import RUNNING, Job
 from .process import COMMAND, WorkerEnded, WorkerProcess
-from .store import Driver, Store, StoreError, open_store
 
 if TYPE_CHECKING:
     from ttr_core.lab.experiment import Experiment
@@ -46,7 +46,7 @@ class Supervisor:
     Args:
         store: where runs are recorded; None if every job is started with ``record=False``.
         workers: worker processes, each on one thread; they start with the first job or `warm`.
-        command: how to start a worker; by default `experiments_db.worker`.
+        command: how to start a worker; by default `experiments_db.run.worker`.
         silence: seconds without a word after which a worker is killed and its run has failed.
         grace: seconds that a cancelled run has to stop before its worker is killed.
         unwatched: seconds without a watcher after which a job without ``keep`` is cancelled.

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from .errors import StoreError
+from ..errors import StoreError
 
 TIMEOUT = 60.0
 """Seconds to wait for a lock before giving up."""

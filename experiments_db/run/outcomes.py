@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import ttr_core
 
-from .plan import config_hash, spec_text
-from .store import Live, NewRun, Outcome
+from ..store import Live, NewRun, Outcome
+from .request import config_hash, spec_text
 
 if TYPE_CHECKING:
     from ttr_core.lab.experiment import Experiment

@@ -1,6 +1,6 @@
 """A warm process that runs experiments for a Supervisor: JSON lines in, JSON lines out.
 
-Started as ``python -m experiments_db.worker``. It imports torch once, runs one job at a time on
+Started as ``python -m experiments_db.run.worker``. It imports torch once, runs one job at a time on
 one thread and ends when its standard input does, also in the middle of a job: a worker never
 outlives its driver.
 

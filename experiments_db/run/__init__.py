@@ -1,0 +1,1 @@
+"""Who runs a run: requests, worker processes and their Supervisor."""
