@@ -13,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 QUIET := $(shell test -t 2 || echo --quiet)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install $(QUIET)
-SOURCES := app.py batch.py batch_screen.py batch_sweep.py pages ttr_core experiments_db tests
+SOURCES := app.py batch.py pages ttr_core experiments_db tests
 
 .DEFAULT_GOAL := help
 .PHONY: help app install test test-all test-grid check format docs clean

@@ -28,17 +28,16 @@ SPACE_ORDER = (
     ("maps", "losses", "readouts", "weights", "functions", "newton", "optimizers"),
     ("spec",),
 )
-LAYERS = ("ttr_core", "experiments_db", "pages", "app", "batch_screen", "batch_sweep", "batch")
+LAYERS = ("ttr_core", "experiments_db", "pages", "app", "batch")
 ALLOWED = {
     "ttr_core": {"torch"},
     "experiments_db": {
         "ttr_core", "duckdb", "pandas", "pyarrow", "pydantic", "yaml", "safetensors", "numpy",
+        "typer", "rich",
     },
     "pages": {"ttr_core", "experiments_db", "streamlit", "altair", "pandas", "yaml"},
     "app": {"pages", "streamlit"},
-    "batch_screen": {"experiments_db", "typer", "rich"},
-    "batch_sweep": {"experiments_db", "batch_screen", "typer", "rich"},
-    "batch": {"ttr_core", "experiments_db", "batch_screen", "batch_sweep", "typer"},
+    "batch": {"experiments_db"},
 }  # fmt: skip
 
 

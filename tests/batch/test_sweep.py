@@ -18,7 +18,8 @@ import pytest
 from typer.testing import CliRunner
 
 import batch
-import batch_sweep
+from experiments_db.cli import commands
+from experiments_db.cli import sweep as batch_sweep
 from experiments_db.read import queries
 from experiments_db.run.supervisor import Supervisor
 from experiments_db.store import Store, open_store
@@ -156,7 +157,7 @@ def test_a_stopped_sweep_keeps_what_is_finished(cli: Cli, tmp_path: Path, number
 def test_the_second_request_to_stop_kills() -> None:
     killed: list[bool] = []
     before = signal.getsignal(signal.SIGINT)
-    with batch._stoppable(lambda: killed.append(True)) as stop:
+    with commands._stoppable(lambda: killed.append(True)) as stop:
         os.kill(os.getpid(), signal.SIGINT)
         until(stop.is_set)
         assert killed == []

@@ -13,8 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 import batch
-import batch_sweep
 import ttr_core as ttr
+from experiments_db.cli import sweep as batch_sweep
 from experiments_db.read import export
 from experiments_db.run.supervisor import Supervisor
 from experiments_db.store import Store

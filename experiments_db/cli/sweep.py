@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from batch_screen import console, print_json, print_table, say
+from .screen import console, print_json, print_table, say
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from experiments_db.store import Store
-    from experiments_db.sweeps import Ended, Preview, Sweep, Work
+    from ..store import Store
+    from ..sweeps import Ended, Preview, Sweep, Work
 
 POLL_SECONDS = 0.1
 TOLD_SECONDS = 2.0
@@ -185,7 +185,7 @@ def show_sweep(
     target: Path | None = None,
 ) -> None:
     """Prints what a sweep did, and prints or writes what the store has of its plan."""
-    from experiments_db import sweeps
+    from .. import sweeps
 
     found = sweeps.report.rows(store, work.runs)
     if json:
@@ -201,8 +201,8 @@ def show_sweep(
 
 def _write(sweep: Sweep, found: Sequence[dict[str, Any]], target: Path) -> None:
     """Writes what a sweep found, unless it was stopped: half a table would replace a whole one."""
-    from experiments_db import sweeps
-    from experiments_db.read import export
+    from .. import sweeps
+    from ..read import export
 
     if sweep.stopped:
         say(f"{target} is as it was: the sweep was stopped. The same command resumes it.")
@@ -225,7 +225,7 @@ def line(ended: Ended) -> str:
 
 
 def _left(sweep: Sweep) -> str:
-    from experiments_db import sweeps
+    from .. import sweeps
 
     seconds = sweep.remaining()
     return f"  about {sweeps.in_words(seconds)} to go" if seconds else ""

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from .read.export import plain
+from ..read.export import plain
 
 if TYPE_CHECKING:
-    from .run.jobs import Job
+    from ..run.jobs import Job
 
 PACKAGES = ("torch", "duckdb", "pandas", "numpy", "streamlit", "ray")
 MEASURES = ("accuracy", "error", "loss")

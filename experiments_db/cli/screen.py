@@ -11,8 +11,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from experiments_db.run.jobs import Job
-    from experiments_db.store import Store
+    from ..run.jobs import Job
+    from ..store import Store
 
 PIPE_WIDTH = 200
 LINE_SECONDS = 5.0
@@ -64,32 +64,32 @@ def _tell(job: Job) -> None:
 
 def show_run(opened: Store, job: Job, json: bool) -> None:
     """Prints the run as the store has it, or what is known of one that never got there."""
-    from experiments_db import documents
-    from experiments_db.read import queries
+    from ..read import queries
+    from . import printout
 
     run_id = job.run_id or job.existing
     row = queries.run(opened, run_id) if run_id is not None else None
     if row is None:
         say(f"The run {job.status}: {job.message or 'it never started.'}")
         if json:
-            print_json(documents.unrecorded(job))
+            print_json(printout.unrecorded(job))
         return
-    document = {**documents.run_document(row), "existing": job.existing is not None}
+    document = {**printout.run_document(row), "existing": job.existing is not None}
     if job.existing is not None:
         say(f"This run is in the store ({row['status']}); --fresh runs it again.")
     if json:
         print_json(document)
     else:
-        typer.echo(documents.summary(document, opened.path))
+        typer.echo(printout.summary(document, opened.path))
     if job.status == "failed":
         say(f"The run failed. {job.error}")
 
 
 def print_json(document: Any) -> None:
     """Prints a document on standard output."""
-    from experiments_db import documents
+    from . import printout
 
-    typer.echo(documents.dumped(document))
+    typer.echo(printout.dumped(document))
 
 
 def print_table(rows: Iterable[Mapping[str, Any]], columns: Iterable[str]) -> None:

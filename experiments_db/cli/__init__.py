@@ -1,0 +1,5 @@
+"""The command line: each command a few lines; what it shows."""
+
+from .commands import app
+
+__all__ = ["app"]

@@ -1,0 +1,366 @@
+"""The headless door: the catalog, the grid, runs and their store from a terminal or a script.
+
+Exit codes: 0 all is done (a diverged run counts, and is reported); 1 a run failed or the store
+refused; 2 the request was wrong; 130 stopped by Ctrl-C. With --json exactly one JSON document goes
+to standard output; progress and messages go to standard error.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .screen import follow, print_json, print_table, say, show_run
+from .sweep import checking, show_plan, show_sweep, watch
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Sequence layers as test-time regression: list them, run them, keep the runs.",
+    epilog="Exit codes: 0 done, 1 a run failed or the store refused, 2 wrong request, 130 stopped.",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Db = Annotated[
+    Path | None,
+    typer.Option("--db", metavar="FILE", help="The store; default: TTR_DB, then TTR_HOME."),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Write .csv, .parquet, .json, .md or .tex instead."),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+
+
+class Exit(IntEnum):
+    """What the process tells its caller."""
+
+    DONE, FAILED, WRONG, STOPPED = 0, 1, 2, 130
+
+
+@contextmanager
+def door() -> Iterator[None]:
+    """Turns what a user can fix into one message on standard error and an exit code."""
+    from ..errors import StoreError
+    from ..read.sandbox import QueryError
+
+    try:
+        yield
+    except (StoreError, OSError) as error:
+        _complain(str(error), Exit.FAILED)
+    except QueryError as error:
+        _complain(str(error), Exit.WRONG)
+    except ValueError as error:
+        from ttr_core.errors import RequestError
+
+        if not isinstance(error, RequestError):
+            raise
+        _complain(str(error), Exit.WRONG)
+    except KeyboardInterrupt:
+        _complain("Stopped.", Exit.STOPPED)
+
+
+@app.command()
+def layers(json: Json = False) -> None:
+    """List the catalog of published layers."""
+    with door():
+        from ttr_core.words import tables
+
+        rows = tables.layers()
+        if json:
+            print_json(rows)
+        else:
+            print_table(map(tables.cited, rows), tables.LAYER_COLUMNS)
+
+
+@app.command()
+def grid(json: Json = False) -> None:
+    """List every cell of the design space, with its verdict and its published names."""
+    with door():
+        from ttr_core.words import tables
+
+        rows = tables.grid()
+        if json:
+            print_json(rows)
+        else:
+            print_table(rows, tables.GRID_COLUMNS)
+
+
+@app.command()
+def run(
+    layer: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A published layer, see `layers`.")
+    ] = None,
+    spec: Annotated[
+        str | None, typer.Option(metavar="TEXT", help='Three ingredients: "Gate | Linear | SGD".')
+    ] = None,
+    task: Annotated[str, typer.Option(metavar="TASK", help="What the layer has to do.")] = "mqar",
+    frame: Annotated[
+        str | None,
+        typer.Option(
+            metavar="standard|paper|published",
+            help="What surrounds the layer; default: published for --layer, standard for --spec.",
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="layer.*, task.*, train.* or model.*."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Decides weights and batches.")] = 0,
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to run.")] = "auto",
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Run although the store holds this very run.")
+    ] = False,
+    tag: Annotated[
+        list[str] | None, typer.Option(metavar="TAG", help="Label the run; repeatable.")
+    ] = None,
+    note: Annotated[str, typer.Option(metavar="TEXT", help="A note kept with the run.")] = "",
+    db: Db = None,
+    json: Json = False,
+) -> None:
+    """Run one layer on one task and keep the run in the store."""
+    with door(), _terminated():
+        from .. import store
+        from ..run.request import request
+        from ..run.supervisor import Supervisor
+
+        opened = store.open_store(db)
+        with Supervisor(opened) as supervisor:
+            supervisor.warm()
+            experiment = request(layer, spec, task, frame, set_ or (), seed, device)
+            job = supervisor.start(experiment, tags=tag or (), fresh=fresh)
+            stopped = follow(job)
+        if note and job.run_id is not None:
+            opened.set_note([job.run_id], note)
+        show_run(opened, job, json)
+        if job.existing is not None and (tag or note):
+            say("Its tags and its note are left as they were.")
+    if stopped:
+        raise typer.Exit(Exit.STOPPED)
+    if job.status == "failed":
+        raise typer.Exit(Exit.FAILED)
+
+
+@app.command()
+def sweep(
+    file: Annotated[Path, typer.Argument(metavar="PLAN.yaml", help="See docs/sweeps.md.")],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=A,B,C", help="Replace what the plan says."),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, max=256, metavar="N", help="Runs side by side; default: one a core."),
+    ] = None,
+    executor: Annotated[str, typer.Option(metavar="local|ray", help="Who runs.")] = "local",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the runs and an estimate; run nothing.")
+    ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Run also what the store holds already.")
+    ] = False,
+    output: Output = None,
+    db: Db = None,
+    json: Json = False,
+) -> None:
+    """Run every combination that a plan lists; the same command resumes."""
+    with door():
+        from .. import store, sweeps
+        from ..read import listing
+
+        sweeps.check_executor(executor)
+        target = None if output is None else listing.output_path(output)
+        opened = store.open_store(db)
+        plan, source = sweeps.load(file, set_ or ())
+        work = sweeps.expanded(plan, source, checking())
+        ahead = sweeps.preview(opened, work, jobs, fresh)
+        if dry_run:
+            show_plan(ahead, json)
+            if target is not None:
+                say(f"A dry run writes nothing: {target} is as it was.")
+            return
+        starting = sweeps.started(opened, ahead, plan.tags, fresh)
+        with starting as (swept, kill), _stoppable(kill) as stop:
+            failures = watch(swept, stop.is_set, json)
+        show_sweep(opened, swept, work, failures, json, target)
+    if swept.stopped:
+        raise typer.Exit(Exit.STOPPED)
+    if failures:
+        raise typer.Exit(Exit.FAILED)
+
+
+@app.command()
+def runs(
+    where: Annotated[
+        str | None,
+        typer.Option(metavar="SQL", help="A condition: \"task = 'mqar' AND accuracy > 0.9\"."),
+    ] = None,
+    group: Annotated[
+        bool, typer.Option("--group", help="One row per configuration: mean and std over seeds.")
+    ] = False,
+    output: Output = None,
+    archived: Annotated[bool, typer.Option("--archived", help="Include archived runs.")] = False,
+    db: Db = None,
+    json: Json = False,
+) -> None:
+    """List the runs of the store, newest first."""
+    with door():
+        from .. import store
+        from ..read import export, listing
+        from . import printout
+
+        target = None if output is None else listing.output_path(output)
+        ask = listing.groups if group else listing.runs
+        frame = ask(store.open_store(db), where, archived, flat=target is not None)
+        if target is not None:
+            say(f"{len(frame)} rows written to {export.write(frame, target)}.")
+        if json:
+            print_json(printout.rows(frame))
+        elif target is None:
+            say(f"{len(frame)} {'configurations' if group else 'runs'}")
+            columns = listing.GROUP_COLUMNS if group else listing.RUN_COLUMNS
+            print_table(printout.rows(frame), [c for c in columns if c in frame.columns])
+
+
+@app.command()
+def bench(json: Json = False) -> None:
+    """Measure speed and memory of every solver on this machine; it takes minutes."""
+    with door():
+        from ttr_core.tools import bench as measure
+
+        result = measure.run(lambda done, total, what: say(f"{done} of {total}: {what}"))
+        if json:
+            print_json(result)
+            return
+        for name, value in result["machine"].items():
+            typer.echo(f"{name}: {value}")
+        print_table(result["rows"], tuple(result["rows"][0]))
+
+
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where the copy goes.")],
+    overwrite: Overwrite = False,
+    db: Db = None,
+) -> None:
+    """Copy the store into a file, safely while others use it."""
+    with door():
+        from .. import store
+        from ..store import backup
+
+        say(f"The store is copied to {backup.backup(store.open_store(db), file, overwrite)}.")
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that `backup` wrote.")],
+    overwrite: Overwrite = False,
+    db: Db = None,
+) -> None:
+    """Make a store from a backup."""
+    with door():
+        from .. import store
+        from ..store import backup
+
+        opened = store.open_store(db)
+        backup.restore(file, opened, overwrite)
+        say(f"{opened.path} is restored from {file}.")
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Another store, or a backup.")],
+    db: Db = None,
+) -> None:
+    """Add the runs of another store that this one lacks."""
+    with door():
+        from .. import store
+        from ..store import backup
+
+        opened = store.open_store(db)
+        say(f"{backup.import_runs(opened, file)} runs added to {opened.path}.")
+
+
+@app.command()
+def delete(
+    run_ids: Annotated[list[str], typer.Argument(metavar="RUN_ID...", help="Runs to delete.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    db: Db = None,
+) -> None:
+    """Delete runs for good; in the app they can only be archived."""
+    with door():
+        from .. import store
+        from ..read import listing
+
+        opened = store.open_store(db)
+        found = listing.existing(opened, run_ids)
+        for row in found:
+            say(f"{row['run_id']}  {row['status']}  {row['layer'] or row['spec']}  {row['task']}")
+        if not yes:
+            typer.confirm(f"Delete {len(found)} runs for good?", abort=True, err=True)
+        say(f"{opened.delete([row['run_id'] for row in found])} runs deleted.")
+
+
+@app.command()
+def doctor(db: Db = None, json: Json = False) -> None:
+    """Say what is installed, where runs go and whether the store is well."""
+    with door():
+        from ttr_core.lab.experiment import resolve_device
+
+        from ..read import listing
+        from . import printout
+
+        health = listing.health(db)
+        machine = {**printout.machine(), "device": resolve_device("auto"), "threads_per_run": 1}
+        report = {"versions": printout.versions(), "machine": machine, "store": health}
+        if json:
+            print_json(report)
+        else:
+            typer.echo(printout.outline(report))
+    if health["problem"] is not None:
+        _complain(health["problem"], Exit.FAILED)
+
+
+# ---- how a command ends
+
+
+@contextmanager
+def _terminated() -> Iterator[None]:
+    """Lets a request to terminate stop the run like Ctrl-C does."""
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+@contextmanager
+def _stoppable(kill: Callable[[], None]) -> Iterator[threading.Event]:
+    """Turns Ctrl-C, and a request to terminate, into an event; the second one kills."""
+    stop = threading.Event()
+
+    def ask(number: int, frame: Any) -> None:
+        if stop.is_set():
+            kill()
+        stop.set()  # nothing is printed here: the signal may have come in the middle of a print
+
+    previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _complain(text: str, code: Exit) -> None:
+    say(text)
+    raise typer.Exit(code)
