@@ -2,13 +2,13 @@
 
 import streamlit as st
 
-from pages import _front_door
+from pages._shared import front_door
 
 st.set_page_config(
     page_title="Test-time regression explorer", page_icon="docs/images/icon.png", layout="wide"
 )
 
-st.session_state[_front_door.ENTERED] = True
+st.session_state[front_door.ENTERED] = True
 st.navigation(
     [
         st.Page(

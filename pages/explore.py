@@ -2,20 +2,21 @@
 
 import streamlit as st
 
-from pages import _front_door, _layer, _options, _pickers, _regression, _share, _training
+from pages._explore import layer, pickers, regression, share, training
+from pages._shared import controls, front_door
 
-_front_door.enter()
+front_door.enter()
 
-wrong = _pickers.read_address() + _options.read_address(_share.address_options())
+wrong = pickers.read_address() + controls.read_address(share.address_options())
 if wrong:
     with st.container(border=True):
         st.badge("Changed in the address", icon=":material/link_off:", color="orange")
         for sentence in wrong:
             st.text(sentence)
 
-picked = _pickers.sidebar()
-found = _layer.show(picked)
-if found.kind != _layer.UNDEFINED:
-    _regression.show(picked, found)
-    _training.show(picked)
-_share.show(picked)
+picked = pickers.sidebar()
+found = layer.show(picked)
+if found.kind != layer.UNDEFINED:
+    regression.show(picked, found)
+    training.show(picked)
+share.show(picked)

@@ -2,16 +2,17 @@
 
 import streamlit as st
 
-from pages import _front_door, _map_cells, _map_chart, _map_plan, _ui
+from pages._map import chart, collected, space
+from pages._shared import front_door, ui
 
-_front_door.enter()
+front_door.enter()
 
-store = _ui.store()
+store = ui.store()
 if store is not None:
-    shown = _map_cells.sidebar(store)
+    shown = space.sidebar(store)
     st.header("Map", anchor=False)
-    table = _map_cells.table(store, shown)
-    _map_chart.heed(table, shown)
-    _map_cells.summary(table, shown)
-    _map_plan.show(table)
-    _map_chart.show(table, shown)
+    table = space.table(store, shown)
+    chart.heed(table, shown)
+    space.summary(table, shown)
+    collected.show(table)
+    chart.show(table, shown)

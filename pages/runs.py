@@ -2,17 +2,18 @@
 
 import streamlit as st
 
-from pages import _front_door, _run_actions, _run_details, _run_filters, _run_picks, _run_table, _ui
+from pages._runs import actions, details, filters, picks, table
+from pages._shared import front_door, ui
 
-_front_door.enter()
+front_door.enter()
 
-store = _ui.store()
+store = ui.store()
 if store is not None:
-    filters = _run_filters.sidebar(store)
+    asked = filters.sidebar(store)
     st.header("Runs", anchor=False)
-    _run_actions.undo_bar(store)
-    total = _run_table.show(store, filters)
+    actions.undo_bar(store)
+    total = table.show(store, asked)
     if total is not None:
-        _run_actions.show(store, filters, total)
-    if _run_picks.picked():
-        _run_details.show(store, _run_picks.picked())
+        actions.show(store, asked, total)
+    if picks.picked():
+        details.show(store, picks.picked())

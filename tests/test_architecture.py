@@ -83,7 +83,7 @@ def top(module: str) -> str:
 def test_imports_only_what_its_layer_may(path: Path) -> None:
     layer = path.relative_to(ROOT).with_suffix("").parts[0]
     allowed = ALLOWED[layer] | {layer} | set(sys.stdlib_module_names)
-    if path.name == "_ui.py":
+    if path.name == "ui.py":
         allowed |= {"torch"}  # only to say how many threads a computation may have
     assert {top(module) for module in runtime_imports(path)} - allowed == set()
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
-from pages import _options
+from pages._shared import controls
 from ttr_core.lab.tasks import TASKS
 from ttr_core.lab.training import TrainConfig
 from ttr_core.layers.model import ModelConfig
@@ -51,7 +51,7 @@ def valid(option: Option, value: Any) -> bool:
 @settings(max_examples=500, deadline=None)
 @given(st.sampled_from(OPTIONS), RAW)
 def test_a_value_in_the_address(option: Option, raw: str) -> None:
-    value, problem = _options.checked(option.name, option, raw)
+    value, problem = controls.checked(option.name, option, raw)
     assert valid(option, value), (option.name, option.kind, value)
     assert problem is None or (option.name in problem and len(problem) < 10_000)
 
@@ -59,9 +59,10 @@ def test_a_value_in_the_address(option: Option, raw: str) -> None:
 def page() -> None:
     import streamlit as st
 
-    from pages import _options, _pickers, _share
+    from pages._explore import pickers, share
+    from pages._shared import controls
 
-    for sentence in _pickers.read_address() + _options.read_address(_share.address_options()):
+    for sentence in pickers.read_address() + controls.read_address(share.address_options()):
         st.text(sentence)
 
 

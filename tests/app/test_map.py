@@ -17,7 +17,8 @@ import ttr_core as ttr
 from experiments_db.read.cells import task_settings
 from experiments_db.store import open_store
 from experiments_db.store.records import NewRun, Outcome
-from pages import _map_cells, _map_chart, _map_plan, _map_spec
+from pages._map import chart as heat_maps
+from pages._map import collected, heat, space
 from tests.app.app_text import text_of
 from ttr_core.space.spec import AXES, triples
 from ttr_core.words.grid import place
@@ -55,7 +56,7 @@ def charts(app: AppTest) -> list[Any]:
 def rows(chart: Any) -> pd.DataFrame:
     """Returns the cells of a heat map."""
     (sent,) = chart.datasets
-    assert sent.name == _map_spec.ROWS
+    assert sent.name == heat.ROWS
     return pa.ipc.open_stream(io.BytesIO(sent.data.data)).read_all().to_pandas()
 
 
@@ -76,13 +77,13 @@ def test_the_map_of_an_empty_store_shows_verdicts(page: Opener) -> None:
     app = page("map")
     assert not app.exception and app.header[0].value == "Map"
     assert "No run has ended yet" in text_of(app)
-    assert len(charts(app)) == len({where[2] for where in _map_cells._cells()})
+    assert len(charts(app)) == len({where[2] for where in space._cells()})
 
 
 @pytest.mark.parametrize("facet", AXES)
 def test_any_axis_may_be_the_facet(page: Opener, facet: str) -> None:
-    app = page("map", **{"map.facet": _map_cells.TITLES[facet]})
-    choices = {where[AXES.index(facet)] for where in _map_cells._cells()}
+    app = page("map", **{"map.facet": space.TITLES[facet]})
+    choices = {where[AXES.index(facet)] for where in space._cells()}
     assert not app.exception
     assert {element.value for element in app.subheader} == choices
     assert {chart.alt.split(" for ")[1].split(":")[0] for chart in charts(app)} == choices
@@ -111,9 +112,9 @@ def test_a_cell_shows_the_best_of_its_numbers_and_counts_all(page: Opener) -> No
     found = task_settings(store)
     assert found["runs"].tolist() == [3, 1]
     most = found.iloc[0]
-    first = _map_cells.Setting(most.task, most.setting, most.protocol, most.frame)
-    shown = _map_cells.Shown("optimizer", "accuracy", first, False)
-    table = _map_cells.table(store, shown)
+    first = space.Setting(most.task, most.setting, most.protocol, most.frame)
+    shown = space.Shown("optimizer", "accuracy", first, False)
+    table = space.table(store, shown)
     tried = table[table["n"] > 0]
     assert tried[["weights", "function", "optimizer", "n", "best"]].values.tolist() == [
         ["Gate", "Linear", "Exact", 3, 0.4]
@@ -124,7 +125,7 @@ def test_a_cell_shows_the_best_of_its_numbers_and_counts_all(page: Opener) -> No
 
 
 def test_every_listed_triple_and_every_entry_has_a_cell() -> None:
-    cells = _map_cells._cells()
+    cells = space._cells()
     assert {place(spec) for spec in triples()} <= set(cells)
     for name, entry in ttr.catalog.items():
         assert name in cells[place(entry.spec)]["published"]
@@ -142,7 +143,7 @@ def test_a_cell_can_be_opened_and_collected_by_keyboard(page: Opener) -> None:
 
 def test_the_plan_is_yaml_that_names_the_cells() -> None:
     specs = ["Gate | Linear | SGD", "Gate * ExpKernel | Constant | Exact"]
-    assert yaml.safe_load(_map_plan.plan(specs))["specs"] == specs
+    assert yaml.safe_load(collected.plan(specs))["specs"] == specs
 
 
 def test_heat_maps_share_one_specification_and_say_what_they_show(page: Opener) -> None:
@@ -159,7 +160,7 @@ def test_heat_maps_share_one_specification_and_say_what_they_show(page: Opener) 
         assert chart.alt.startswith("Weights by Function class for ")
     assert set(shared) == {shared[0]}
     cells = pd.concat([rows(chart) for chart in drawn])
-    assert len(cells) == len(_map_cells._cells()) and cells["spec"].is_unique
+    assert len(cells) == len(space._cells()) and cells["spec"].is_unique
     tried = cells[cells["spec"] == "Gate | Linear | Exact"].iloc[0]
     assert (tried["label"], tried["best"], tried["n"], tried["strength"]) == ("0.25", 0.25, 1, 0)
     named = cells[cells["spec"] == "Gate | Linear | SGD"].iloc[0]
@@ -208,13 +209,13 @@ def test_a_click_opens_a_cell_before_anything_is_drawn(
 ) -> None:
     app = page("map")
     drawn: list[str] = []
-    heat_map = _map_chart._heat_map
+    heat_map = heat_maps._heat_map
 
     def counted(cells: pd.DataFrame, choice: str, *others: Any) -> None:
         drawn.append(choice)
         heat_map(cells, choice, *others)
 
-    monkeypatch.setattr(_map_chart, "_heat_map", counted)
+    monkeypatch.setattr(heat_maps, "_heat_map", counted)
     choose(app, "optimizer.SGD", "collect", "Gate | Linear | SGD")
     assert len(drawn) == len(set(drawn)) == len(charts(app))
     choose(app, "optimizer.RLS", "open", "Gate | Linear | RLS")
@@ -225,13 +226,13 @@ def test_a_click_opens_a_cell_before_anything_is_drawn(
 @pytest.mark.parametrize("metric", ["accuracy", "error", "verdict"])
 @pytest.mark.parametrize("dark", [False, True])
 def test_a_specification_is_written_once_and_stays_as_it_is(metric: str, dark: bool) -> None:
-    look = _map_spec.Look("weights", "function", ("a",), ("b",), metric, (0.1, 1.0), dark)
-    spec = _map_spec.written(look)
+    look = heat.Look("weights", "function", ("a",), ("b",), metric, (0.1, 1.0), dark)
+    spec = heat.written(look)
     before = json.dumps(spec)
-    _map_spec.filled(look, pd.DataFrame({"weights": ["a"], "function": ["b"]}))
-    assert _map_spec.written(look) is spec and json.dumps(spec) == before
+    heat.filled(look, pd.DataFrame({"weights": ["a"], "function": ["b"]}))
+    assert heat.written(look) is spec and json.dumps(spec) == before
     ink = json.dumps(spec["layer"][-1]["encoding"]["color"])
-    assert (_map_spec.DARK in ink) == dark and (_map_spec.LIGHT in ink) != dark
+    assert (heat.DARK in ink) == dark and (heat.LIGHT in ink) != dark
     assert ("viridis" in before) == (metric != "verdict")
 
 
@@ -250,4 +251,4 @@ def test_a_specification_is_written_once_and_stays_as_it_is(metric: str, dark: b
 def test_a_cell_says_its_name_or_its_result_or_what_it_lacks(
     cell: tuple[Any, ...], text: tuple[str, str]
 ) -> None:
-    assert _map_chart._label(*cell) == text
+    assert heat_maps._label(*cell) == text

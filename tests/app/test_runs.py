@@ -22,8 +22,8 @@ from experiments_db.read.sandbox import QueryError
 from experiments_db.run.request import config_hash, request
 from experiments_db.store import Store, open_store
 from experiments_db.store.records import NewRun, Outcome
-from pages import _run_actions, _run_columns, _run_picks, _run_table
-from pages._run_filters import ORDERS, VIEWS, WRONG, Filters
+from pages._runs import actions, columns, picks, table
+from pages._runs.filters import ORDERS, VIEWS, WRONG, Filters
 from tests.app.app_text import text_of
 
 Opener = Callable[..., AppTest]
@@ -101,7 +101,7 @@ def test_filters_drive_rows_counts_and_exports(page: Opener, six: list[str]) -> 
     said = text_of(app)
     assert "2 runs, fastest first" in said and "2 finished" in said
     filters = change(layer=("gla",), settings="pairs=4")
-    table = pd.read_json(io.BytesIO(_run_actions.exported(open_store(), filters, (), "json")))
+    table = pd.read_json(io.BytesIO(actions.exported(open_store(), filters, (), "json")))
     assert set(table["run_id"]) == {six[2], six[3]}
 
 
@@ -165,29 +165,29 @@ def test_over_seeds(page: Opener, six: list[str]) -> None:
 @contextmanager
 def session(*ids: str) -> Iterator[None]:
     """A session in which these runs are picked."""
-    st.session_state[_run_picks.PICKED] = list(ids)
+    st.session_state[picks.PICKED] = list(ids)
     yield
-    del st.session_state[_run_picks.PICKED]
+    del st.session_state[picks.PICKED]
 
 
 def test_picks_follow_run_ids_and_not_rows() -> None:
     with session("b"):
-        assert _run_picks.rows_of([["a"], ["b"], ["c"]]) == [1]
-        assert _run_picks.rows_of([["new"], ["a"], ["b"], ["c"]]) == [2]
-        _run_picks.follow([["a"], ["b"], ["c"]], [1], [1, 2])
-        assert _run_picks.picked() == ["b", "c"]
-        _run_picks.follow([["c"]], [0], [])  # a filter hides b, which stays picked
-        assert _run_picks.picked() == ["b"]
+        assert picks.rows_of([["a"], ["b"], ["c"]]) == [1]
+        assert picks.rows_of([["new"], ["a"], ["b"], ["c"]]) == [2]
+        picks.follow([["a"], ["b"], ["c"]], [1], [1, 2])
+        assert picks.picked() == ["b", "c"]
+        picks.follow([["c"]], [0], [])  # a filter hides b, which stays picked
+        assert picks.picked() == ["b"]
 
 
 def test_a_configuration_stands_for_all_its_runs() -> None:
     groups = [["a", "b"], ["c", "d"]]
     with session("a", "c", "d"):
-        assert _run_picks.rows_of(groups) == [1]
-        _run_picks.follow(groups, [1], [1])
-        assert _run_picks.picked() == ["a", "c", "d"], "a redrawing changes nothing"
-        _run_picks.follow(groups, [1], [0])
-        assert _run_picks.picked() == ["a", "b"]
+        assert picks.rows_of(groups) == [1]
+        picks.follow(groups, [1], [1])
+        assert picks.picked() == ["a", "c", "d"], "a redrawing changes nothing"
+        picks.follow(groups, [1], [0])
+        assert picks.picked() == ["a", "b"]
 
 
 def test_the_keyboard_path_picks_a_row(page: Opener, six: list[str]) -> None:
@@ -241,7 +241,7 @@ def test_nothing_picked_nothing_done(page: Opener, six: list[str]) -> None:
 @pytest.mark.parametrize("suffix", [suffix.lstrip(".") for suffix in export.WRITERS])
 def test_exports(six: list[str], view: str, suffix: str) -> None:
     picked = (six[4], six[5])
-    data = _run_actions.exported(open_store(), change(view=view), picked, suffix)
+    data = actions.exported(open_store(), change(view=view), picked, suffix)
     assert data
     if suffix == "parquet":
         table = pd.read_parquet(io.BytesIO(data))
@@ -253,8 +253,8 @@ def test_exports(six: list[str], view: str, suffix: str) -> None:
 @pytest.mark.parametrize("view", VIEWS)
 def test_settings_that_differ_are_columns(six: list[str], view: str, order: str) -> None:
     filters = change(view=view, order=order)
-    table, _ = _run_table._read.__wrapped__("", "", filters, open_store())
-    shown = _run_columns.shown(table)
+    read, _ = table._read.__wrapped__("", "", filters, open_store())
+    shown = columns.shown(read)
     assert "task.pairs" in shown and "task.seq_len" not in shown
-    assert set(shown) <= set(table) and not set(shown) & set(_run_columns.ELSEWHERE)
-    assert set(_run_columns.config(table)) >= set(shown)
+    assert set(shown) <= set(read) and not set(shown) & set(columns.ELSEWHERE)
+    assert set(columns.config(read)) >= set(shown)

@@ -9,9 +9,9 @@ from typing import Any, Literal
 import pandas as pd
 import streamlit as st
 
-from pages import _map_plan, _map_spec
-from pages._map_cells import TITLES, VERDICT, Shown
-from pages._map_spec import VERDICTS, Look
+from pages._map import collected, heat
+from pages._map.heat import VERDICTS, Look
+from pages._map.space import TITLES, VERDICT, Shown
 from ttr_core.space.spec import AXES
 
 MAPS = "map-maps"
@@ -28,7 +28,7 @@ def heed(table: pd.DataFrame, shown: Shown) -> None:
     for choice in table[shown.facet].unique():
         chosen = st.session_state.get(_key(shown, choice))
         if chosen:  # else it was not on the page until now
-            _map_plan.collect(_name(shown, choice), _specs(chosen, "collect"))
+            collected.collect(_name(shown, choice), _specs(chosen, "collect"))
             _open(chosen)
 
 
@@ -103,13 +103,13 @@ def _heat_map(cells: pd.DataFrame, choice: str, look: Look, shown: Shown) -> Non
     results = [] if shown.metric == VERDICT else RESULTS
     data = cells[[look.rows, look.columns, *DRAWN, *results]].reset_index(drop=True)
     event: Any = st.vega_lite_chart(
-        _map_spec.filled(look, data),
+        heat.filled(look, data),
         key=_key(shown, choice),
         on_select="rerun",
         selection_mode=["open", "collect"],
         alt=f"{TITLES[look.rows]} by {TITLES[look.columns]} for {choice}: {_said(cells)}",
     )
-    if _map_plan.collect(_name(shown, choice), _specs(event, "collect")):
+    if collected.collect(_name(shown, choice), _specs(event, "collect")):
         st.rerun()  # a browser that comes back may know of more than its new session
     _open(event)
 
@@ -119,7 +119,7 @@ def _across(cells: pd.DataFrame, look: Look) -> int:
 
 
 def _width(across: int) -> Literal["stretch"] | int:
-    return "stretch" if across >= FILLING else _map_spec.NAMES + CELL_WIDTH * across
+    return "stretch" if across >= FILLING else heat.NAMES + CELL_WIDTH * across
 
 
 def _name(shown: Shown, choice: str) -> str:
@@ -137,7 +137,7 @@ def _specs(event: Mapping[str, Any], way: str) -> list[str]:
 
 def _open(event: Mapping[str, Any]) -> None:
     for spec in _specs(event, "open"):
-        _map_plan.open_cell(spec)
+        collected.open_cell(spec)
 
 
 def _said(cells: pd.DataFrame) -> str:

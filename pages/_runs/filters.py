@@ -12,9 +12,9 @@ from experiments_db.read import choices, listing, queries
 from experiments_db.read.filters import Conditions
 from experiments_db.read.sandbox import QueryError
 from experiments_db.run.settings import sought
-from experiments_db.store.store import Store
-from experiments_db.store.store.records import STATUSES
-from pages import _ui
+from experiments_db.store import Store
+from experiments_db.store.records import STATUSES
+from pages._shared import ui
 from ttr_core.errors import RequestError, unknown
 from ttr_core.lab.tasks import TASKS
 
@@ -115,7 +115,7 @@ def sidebar(store: Store) -> Filters:
     try:
         there = there_is(str(store.path), queries.data_version(store), store)
     except StoreError as error:
-        _ui.failed("The store could not be read", str(error))
+        ui.failed("The store could not be read", str(error))
         there = choices.Choices((), (), (), (), ())
     valid = {
         "view": VIEWS,

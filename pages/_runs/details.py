@@ -9,8 +9,8 @@ import streamlit as st
 
 from experiments_db.errors import StoreError
 from experiments_db.read import queries
-from experiments_db.store.store import Store
-from pages import _charts, _copy, _options, _ui
+from experiments_db.store import Store
+from pages._shared import charts, controls, snippets, ui
 from ttr_core.errors import RequestError
 from ttr_core.lab.experiment import Experiment
 from ttr_core.space.ingredient import options_of
@@ -18,14 +18,14 @@ from ttr_core.space.ingredient import options_of
 MAX_NOTE = 2000
 MAX_SHOWN = 10  # curves beyond that cannot be told apart
 FACTS = (
-    ("Accuracy", "accuracy", _ui.percent, "On the test set, at the queries."),
+    ("Accuracy", "accuracy", ui.percent, "On the test set, at the queries."),
     ("Error", "error", lambda x: "–" if x is None else f"{x:.4g}", "Mean squared error."),
     ("Loss", "loss", lambda x: "–" if x is None else f"{x:.3f}", "Last training loss, in nats."),
-    ("Steps", "steps", _ui.count, "Optimizer steps taken."),
-    ("Time", "seconds", _ui.seconds, "Of the whole run."),
-    ("To target", "seconds_to_target", _ui.seconds, "Training time to the target accuracy."),
-    ("Parameters", "parameters", _ui.count, "Learned numbers in the model."),
-    ("State", "state_size", _ui.count, "Floats of memory at the run's own sizes, all layers."),
+    ("Steps", "steps", ui.count, "Optimizer steps taken."),
+    ("Time", "seconds", ui.seconds, "Of the whole run."),
+    ("To target", "seconds_to_target", ui.seconds, "Training time to the target accuracy."),
+    ("Parameters", "parameters", ui.count, "Learned numbers in the model."),
+    ("State", "state_size", ui.count, "Floats of memory at the run's own sizes, all layers."),
     ("Learning rate", "lr", lambda x: "–" if x is None else f"{x:.3g}", "Its peak."),
 )
 
@@ -35,7 +35,7 @@ def show(store: Store, picked: list[str]) -> None:
     try:
         runs = queries.details(store, picked[:MAX_SHOWN])
     except StoreError as error:
-        _ui.failed("The store could not be read", str(error))
+        ui.failed("The store could not be read", str(error))
         return
     if not runs:
         st.text(f"The store has no run {', '.join(picked[:MAX_SHOWN])}.")
@@ -45,7 +45,7 @@ def show(store: Store, picked: list[str]) -> None:
     else:
         st.subheader(f"{len(runs)} runs", anchor=False)
         if len(picked) > MAX_SHOWN:
-            st.caption(f"The first {MAX_SHOWN} of {_ui.count(len(picked))} picked runs.")
+            st.caption(f"The first {MAX_SHOWN} of {ui.count(len(picked))} picked runs.")
         _curves(store, runs)
     if len(runs) == 1 and not store.readonly:
         _note(store, runs[0])
@@ -53,8 +53,8 @@ def show(store: Store, picked: list[str]) -> None:
 
 def _one(store: Store, run: dict[str, Any]) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.subheader(_ui.escaped(run["layer"] or run["spec"]), anchor=False, width="content")
-        _ui.status_badge(run["status"])
+        st.subheader(ui.escaped(run["layer"] or run["spec"]), anchor=False, width="content")
+        ui.status_badge(run["status"])
         st.text(run["run_id"])
     if run.get("layer"):
         st.text(run["spec"])
@@ -96,7 +96,7 @@ def _curves(store: Store, runs: list[dict[str, Any]]) -> None:
     names = list(dict.fromkeys(data["name"]))
     with st.grid(min(2, len(names))):
         for name in names:
-            chart = _charts.runs(data[data["name"] == name], name)
+            chart = charts.runs(data[data["name"] == name], name)
             st.altair_chart(
                 chart, key=f"curve.{name}", alt=f"{name} of {', '.join(labels.values())}"
             )
@@ -156,19 +156,19 @@ def _settings(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def _command(run: dict[str, Any]) -> str:
-    return _copy.command(
+    return snippets.command(
         run["task"], run["layer"], run["spec"], _settings(run), run["frame"], run["seed"]
     )
 
 
 def _carry(run: dict[str, Any]) -> None:
     """Puts the run's layer and settings where Explore finds them."""
-    _options.assign("spec", run["spec"])
-    _options.assign("layer", run["layer"] or "")
+    controls.assign("spec", run["spec"])
+    controls.assign("layer", run["layer"] or "")
     for key, value in (("task", run["task"]), ("frame", run["frame"]), ("seed", run["seed"])):
-        _options.assign(key, value)
+        controls.assign(key, value)
     for key, value in _settings(run).items():
-        _options.assign(key, value)
+        controls.assign(key, value)
     st.session_state["go_to_explore"] = True
 
 

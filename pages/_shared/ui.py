@@ -15,7 +15,7 @@ import torch
 
 from experiments_db.errors import StoreError
 from experiments_db.run.supervisor import Supervisor, get_supervisor
-from experiments_db.store.store import Store, open_store
+from experiments_db.store import Store, open_store
 
 STATUS_COLORS = {
     "finished": "green",

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import streamlit as st
 
 import ttr_core as ttr
-from pages import _options, _pickers, _ui
+from pages._explore import pickers
+from pages._shared import controls, ui
 from ttr_core.space.ingredient import Ingredient
 
 HEAD_SIZE, LENGTH = 64, 1024  # the sizes at which the state is counted
@@ -59,7 +60,7 @@ def verdict(text: str) -> Verdict:
     return Verdict(SLOW if slow else LAYER, ttr.resolve(spec).name, (slow,) if slow else ())
 
 
-def show(picked: _pickers.Picked) -> Verdict:
+def show(picked: pickers.Picked) -> Verdict:
     """Shows the layer and returns its verdict."""
     found = verdict(picked.text)
     name, more = st.columns([3, 2], vertical_alignment="center", gap="small")
@@ -71,7 +72,7 @@ def show(picked: _pickers.Picked) -> Verdict:
             st.badge(other, icon=":material/menu_book:", color="gray", help="Also published as")
         if picked.layer:
             paper = ttr.catalog[picked.layer].paper
-            st.caption(_ui.escaped(f"{paper.authors}, {paper.year}"), width="content")
+            st.caption(ui.escaped(f"{paper.authors}, {paper.year}"), width="content")
     if found.kind == UNDEFINED:
         _not_a_layer(picked, found)
         return found
@@ -81,7 +82,7 @@ def show(picked: _pickers.Picked) -> Verdict:
     return found
 
 
-def _title(picked: _pickers.Picked, found: Verdict) -> str:
+def _title(picked: pickers.Picked, found: Verdict) -> str:
     if picked.layer:
         return picked.layer
     if found.kind == UNDEFINED:
@@ -90,7 +91,7 @@ def _title(picked: _pickers.Picked, found: Verdict) -> str:
     return names[0] if names else "Unpublished layer"
 
 
-def _other_names(picked: _pickers.Picked) -> tuple[str, ...]:
+def _other_names(picked: pickers.Picked) -> tuple[str, ...]:
     if verdict(picked.text).kind == UNDEFINED:
         return ()
     names = ttr.catalog.of(picked.spec)
@@ -103,7 +104,7 @@ def _badge(found: Verdict) -> None:
     st.badge(label, icon=icon, color=color, help=help)  # type: ignore[arg-type]
 
 
-def _not_a_layer(picked: _pickers.Picked, found: Verdict) -> None:
+def _not_a_layer(picked: pickers.Picked, found: Verdict) -> None:
     with st.container(border=True):
         st.markdown("**Why not**")
         for reason in found.reasons:
@@ -116,9 +117,9 @@ def _not_a_layer(picked: _pickers.Picked, found: Verdict) -> None:
         with st.container(horizontal=True, gap="small"):
             for text in alternatives:
                 st.button(
-                    _ui.escaped(text),
+                    ui.escaped(text),
                     key=f"alternative.{text}",
-                    on_click=_pickers.set_spec,
+                    on_click=pickers.set_spec,
                     args=(text,),
                     help="Makes this the spec.",
                 )
@@ -129,11 +130,11 @@ def _described(text: str) -> ttr.Description:
     return ttr.describe(ttr.Spec.parse(text))
 
 
-def _what_it_is(picked: _pickers.Picked, found: Verdict) -> None:
+def _what_it_is(picked: pickers.Picked, found: Verdict) -> None:
     about = _described(picked.text)
     for reason in found.reasons:
-        st.caption(f":orange[Slow:] {_ui.escaped(reason)}.")
-    st.caption(_ui.escaped(about.words))
+        st.caption(f":orange[Slow:] {ui.escaped(reason)}.")
+    st.caption(ui.escaped(about.words))
     equations, facts = st.columns([3, 2], gap="medium")
     with equations.container(border=True, height="stretch", gap="xsmall"):
         _equations(about)
@@ -142,7 +143,7 @@ def _what_it_is(picked: _pickers.Picked, found: Verdict) -> None:
     _neighbors(picked, about)
 
 
-def _looks_inside(picked: _pickers.Picked) -> None:
+def _looks_inside(picked: pickers.Picked) -> None:
     with st.popover("Solvers", icon=":material/speed:", help="Who computes it, who refuses."):
         _solvers(picked)
     with st.popover("Source", icon=":material/code:", help="The definitions of its parts."):
@@ -165,11 +166,11 @@ def _equations(about: ttr.Description) -> None:
                 st.latex(part, width="content")
 
 
-def _facts(picked: _pickers.Picked, about: ttr.Description, found: Verdict) -> None:
+def _facts(picked: pickers.Picked, about: ttr.Description, found: Verdict) -> None:
     floats = ttr.state_size(picked.spec, HEAD_SIZE, HEAD_SIZE, LENGTH)
     st.metric(
         "State per head",
-        f"{_ui.count(floats)} floats",
+        f"{ui.count(floats)} floats",
         help=f"Numbers kept between tokens by a head with K = V = {HEAD_SIZE}, after {LENGTH} "
         f"tokens. Over all heads: {about.state_size}.",
     )
@@ -182,10 +183,10 @@ def _facts(picked: _pickers.Picked, about: ttr.Description, found: Verdict) -> N
     }
     for name, text in rows.items():
         if text:
-            st.caption(f"**{name}** {_ui.escaped(text)}")
+            st.caption(f"**{name}** {ui.escaped(text)}")
 
 
-def _neighbors(picked: _pickers.Picked, about: ttr.Description) -> None:
+def _neighbors(picked: pickers.Picked, about: ttr.Description) -> None:
     others = [(n, d) for n, d in about.neighbors if n != picked.layer][:SHOWN_NEIGHBORS]
     if not others:
         return
@@ -193,7 +194,7 @@ def _neighbors(picked: _pickers.Picked, about: ttr.Description) -> None:
         st.caption("Nearest published", width="content")
         for name, difference in others:
             st.button(
-                f"**{name}** {_ui.escaped(difference)}",
+                f"**{name}** {ui.escaped(difference)}",
                 key=f"neighbor.{name}",
                 type="tertiary",
                 icon=":material/arrow_forward:",
@@ -204,11 +205,11 @@ def _neighbors(picked: _pickers.Picked, about: ttr.Description) -> None:
 
 
 def _go_to(layer: str) -> None:
-    _pickers.set_spec(str(ttr.catalog[layer].spec))
-    _options.assign("layer", layer)
+    pickers.set_spec(str(ttr.catalog[layer].spec))
+    controls.assign("layer", layer)
 
 
-def _solvers(picked: _pickers.Picked) -> None:
+def _solvers(picked: pickers.Picked) -> None:
     st.markdown("**Who computes this layer**")
     running = verdict(picked.text).solver
     for name, refusal in ttr.explain(picked.spec).items():
@@ -218,7 +219,7 @@ def _solvers(picked: _pickers.Picked) -> None:
             st.text(refusal or ("runs it" if name == running else "could run it, but slower"))
 
 
-def _source(picked: _pickers.Picked) -> None:
+def _source(picked: pickers.Picked) -> None:
     """Shows the classes that define the ingredients, as they stand in the code."""
     for part in parts(picked.spec):
         st.code(inspect.getsource(type(part)), language="python", width=760, height=320)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 import ttr_core as ttr
-from pages import _options
+from pages._shared import controls
 from ttr_core.errors import RequestError, unknown
 from ttr_core.space.ingredient import Ingredient, Option
 from ttr_core.space.weights import Weights
@@ -60,8 +60,8 @@ def read_address() -> list[str]:
     if not text:
         layer = layer or DEFAULT_LAYER
         text = str(ttr.catalog[layer].spec)
-    _options.assign("layer", layer)
-    _options.assign("spec", text[:MAX_TEXT])
+    controls.assign("layer", layer)
+    controls.assign("spec", text[:MAX_TEXT])
     st.session_state.setdefault("good", str(ttr.catalog[DEFAULT_LAYER].spec))
     return problems
 
@@ -96,13 +96,13 @@ def sidebar() -> Picked:
             bind="query-params",
         )
         for error in filter(None, [problem, st.session_state.pop("picker_error", None)]):
-            _options.refused(error)
+            controls.refused(error)
     return picked
 
 
 def set_spec(text: str) -> None:
     """Makes ``text`` the spec; for the callbacks of buttons."""
-    _options.assign("spec", text)
+    controls.assign("spec", text)
 
 
 def _parse() -> tuple[Picked, RequestError | None]:
@@ -115,11 +115,11 @@ def _parse() -> tuple[Picked, RequestError | None]:
     else:
         st.session_state["good"] = str(spec)
         if str(spec) != st.session_state["spec"]:
-            _options.assign("spec", str(spec))
+            controls.assign("spec", str(spec))
     layer = st.session_state["layer"] or None
     if layer and str(ttr.catalog[layer].spec) != str(spec):
         layer = None
-        _options.assign("layer", "")
+        controls.assign("layer", "")
     return Picked(spec, layer), problem
 
 
@@ -147,11 +147,11 @@ def _sync(picked: Picked) -> None:
     """Gives every control the value that the spec has."""
     spec = picked.spec
     names = [factor.name for factor in spec.weights.factors()]
-    _options.assign("pick.weights", names[0])
-    _options.assign("pick.times", list(dict.fromkeys(names[1:])))
+    controls.assign("pick.weights", names[0])
+    controls.assign("pick.times", list(dict.fromkeys(names[1:])))
     for key, part in _parts(spec).items():
         if key in FAMILIES:
-            _options.assign(f"pick.{key}", part.name)
+            controls.assign(f"pick.{key}", part.name)
         _sync_options(f"pick.{key}", part)
 
 
@@ -161,7 +161,7 @@ def _sync_options(prefix: str, part: Ingredient) -> None:
         if isinstance(value, Ingredient):
             _sync_options(f"{prefix}.{option.name}", value)
             value = value.name
-        _options.assign(f"{prefix}.{option.name}", value)
+        controls.assign(f"{prefix}.{option.name}", value)
 
 
 # --- the controls ------------------------------------------------------------------------------
@@ -179,7 +179,7 @@ def _weights(weights: Weights) -> None:
         key="pick.weights",
         on_change=_changed,
         help="How the past is weighted when the regression is fitted. "
-        + _options.first_sentence(_summaries("weights").get(weights.factors()[0].name, "")),
+        + controls.first_sentence(_summaries("weights").get(weights.factors()[0].name, "")),
     )
     st.multiselect(
         "Times",
@@ -203,7 +203,7 @@ def _family(family: str, current: Ingredient) -> None:
         list(summaries),
         key=f"pick.{family}",
         on_change=_changed,
-        help=f"{about} {_options.first_sentence(summaries.get(current.name, ''))}",
+        help=f"{about} {controls.first_sentence(summaries.get(current.name, ''))}",
     )
     _option_controls(f"pick.{family}", current)
 
@@ -216,7 +216,7 @@ def _option_controls(prefix: str, part: Ingredient) -> None:
     with st.container(horizontal=True, gap="small", key=f"box.{prefix}"):
         for option in options:
             with st.container(width=_width(option)):
-                _options.control(option, f"{prefix}.{option.name}", False, _changed)
+                controls.control(option, f"{prefix}.{option.name}", False, _changed)
     for option in options:
         inner = getattr(part, option.name)
         if isinstance(inner, Ingredient):

@@ -16,9 +16,9 @@ from experiments_db.read import queries
 from experiments_db.run import request
 from experiments_db.run.jobs import Job, Snapshot
 from experiments_db.run.supervisor import Supervisor
-from experiments_db.store.store import Store
-from pages import _charts, _copy, _options, _ui
-from pages._pickers import Picked
+from experiments_db.store import Store
+from pages._explore.pickers import Picked
+from pages._shared import charts, controls, snippets, ui
 from ttr_core.errors import RequestError
 from ttr_core.lab.experiment import Experiment
 from ttr_core.lab.tasks import TASKS
@@ -100,13 +100,13 @@ def show(picked: Picked) -> None:
             spec=None if picked.layer else picked.text,
             task=asked.task,
             frame=asked.frame,
-            sets={key: _copy.written(value) for key, value in asked.sets.items()},
+            sets={key: snippets.written(value) for key, value in asked.sets.items()},
             seed=asked.seed,
         )
     except RequestError as error:
-        _options.refused(error)
+        controls.refused(error)
         return
-    store = _ui.store()
+    store = ui.store()
     if store is None:
         return
     known = _known(store, experiment)
@@ -133,21 +133,21 @@ def _form(picked: Picked) -> Asked:
             format_func=str.upper,
             help=TASKS[st.session_state.get("task", names[0])].summary(),
         )
-        frame = _options.control(FRAME, "frame")
+        frame = controls.control(FRAME, "frame")
         known = groups(task)
         for group, wanted in MAIN.items():
             named = {option.name: option for option in known[group]}
             for option in (named[name] for name in wanted if name in named):
                 with st.container(width=_width(option)):
-                    _options.control(option, f"{group}.{option.name}")
+                    controls.control(option, f"{group}.{option.name}")
         with st.container(width=110):
-            seed = _options.control(SEED, "seed")
+            seed = controls.control(SEED, "seed")
     with st.expander("More settings"):
         _more(known)
     sets = {
         f"{group}.{name}": value
         for group, options in known.items()
-        for name, value in _options.values(options, group).items()
+        for name, value in controls.values(options, group).items()
     }
     return Asked(task, frame or "standard", sets, seed)
 
@@ -164,7 +164,7 @@ def _more(known: dict[str, tuple[Option, ...]]) -> None:
             with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
                 for option in rest:
                     with st.container(width=_width(option) + 20):
-                        _options.control(option, f"{group}.{option.name}")
+                        controls.control(option, f"{group}.{option.name}")
 
 
 # --- start, stop, watch ------------------------------------------------------------------------
@@ -174,12 +174,12 @@ def _known(store: Store, experiment: Experiment) -> Any:
     try:
         return queries.same_config(store, request.config_hash(experiment.config()))
     except StoreError as error:
-        _ui.failed("The store could not be read", str(error))
+        ui.failed("The store could not be read", str(error))
         return None
 
 
 def _train(experiment: Experiment, known: Any) -> None:
-    supervisor = _ui.supervisor()
+    supervisor = ui.supervisor()
     if supervisor is None:
         return
     supervisor.warm()
@@ -211,7 +211,7 @@ def _train(experiment: Experiment, known: Any) -> None:
             help="Otherwise a run stops a minute after nobody looks at it.",
         )
         steps, batch = experiment.train.steps, experiment.train.batch_size
-        st.caption(f"At most {_ui.count(steps)} steps of {_ui.count(batch)} sequences")
+        st.caption(f"At most {ui.count(steps)} steps of {ui.count(batch)} sequences")
     if job is not None:
         job.keep = keep
         st.fragment(_live, run_every=REDRAW_SECONDS if active else None)(supervisor, job.id)
@@ -227,12 +227,12 @@ def _job(supervisor: Supervisor) -> Job | None:
     name = st.session_state.get("job") or st.query_params.get("run", "")
     if not name:
         return None
-    return supervisor.watch(name, _ui.watch_until_left(supervisor))
+    return supervisor.watch(name, ui.watch_until_left(supervisor))
 
 
 def _live(supervisor: Supervisor, job_id: str) -> None:
     """Draws a job; while it works this reruns by itself, and once more when it has ended."""
-    job = supervisor.watch(job_id, _ui.session_id())
+    job = supervisor.watch(job_id, ui.session_id())
     if job is None:
         return
     now = job.snapshot()
@@ -243,12 +243,12 @@ def _live(supervisor: Supervisor, job_id: str) -> None:
         if now.losses or now.accuracies:
             loss, accuracy = st.columns(2, gap="medium")
             loss.altair_chart(
-                _charts.learning(now.losses, "training loss", now.steps, False),
+                charts.learning(now.losses, "training loss", now.steps, False),
                 key="live.loss",
                 alt=_said("Training loss", now.losses),
             )
             accuracy.altair_chart(
-                _charts.learning(now.accuracies, "accuracy", now.steps, True),
+                charts.learning(now.accuracies, "accuracy", now.steps, True),
                 key="live.accuracy",
                 alt=_said("Accuracy", now.accuracies),
             )
@@ -265,14 +265,12 @@ def _said(what: str, points: tuple[tuple[int, float], ...]) -> str:
 
 def _headline(job: Job, now: Snapshot) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        _ui.status_badge(now.status)
+        ui.status_badge(now.status)
         st.text(", ".join(job.experiment.model.layers))
     if now.ended:
         return
     share = min(1.0, now.step / now.steps) if now.steps else 0.0
-    left = (
-        f"at most {_ui.seconds(now.remaining)} to go" if now.remaining is not None else "starting"
-    )
+    left = f"at most {ui.seconds(now.remaining)} to go" if now.remaining is not None else "starting"
     st.progress(share, text=f"Step {now.step} of {now.steps or '…'} · {left}")
 
 
@@ -283,10 +281,10 @@ def _ended(now: Snapshot) -> None:
     if now.error:
         st.text(now.error)
     facts = {
-        "Test accuracy": _ui.percent(now.metrics.get("accuracy", now.accuracy)),
-        "Steps": _ui.count(now.step),
-        "Time": _ui.seconds(now.seconds),
-        "Tokens per second": _ui.count(now.tokens_per_second),
+        "Test accuracy": ui.percent(now.metrics.get("accuracy", now.accuracy)),
+        "Steps": ui.count(now.step),
+        "Time": ui.seconds(now.seconds),
+        "Tokens per second": ui.count(now.tokens_per_second),
     }
     for column, (name, value) in zip(st.columns(len(facts)), facts.items(), strict=True):
         column.metric(name, value)
@@ -326,5 +324,5 @@ def _already(known: Any) -> None:
 def _as_text(picked: Picked, asked: Asked) -> None:
     with st.expander("The same on the command line and in Python", icon=":material/terminal:"):
         call = (asked.task, picked.layer, picked.text, asked.sets, asked.frame, asked.seed)
-        st.code(_copy.command(*call), language="bash", wrap_lines=True)
-        st.code(_copy.run_snippet(*call), language="python")
+        st.code(snippets.command(*call), language="bash", wrap_lines=True)
+        st.code(snippets.run_snippet(*call), language="python")

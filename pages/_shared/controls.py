@@ -93,6 +93,7 @@ def assign(key: str, value: Any) -> None:
 
 
 def is_assigned(key: str) -> bool:
+    """Says whether a page has assigned the value of a control."""
     return key in st.session_state.get("assigned", ())
 
 

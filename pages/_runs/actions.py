@@ -15,9 +15,10 @@ from experiments_db.errors import StoreError
 from experiments_db.read import export, grouping, queries
 from experiments_db.read.edits import Edit, perform
 from experiments_db.read.filters import Conditions
-from experiments_db.store.store import Store
-from pages import _run_picks, _ui
-from pages._run_filters import WRONG, Filters, there_is
+from experiments_db.store import Store
+from pages._runs import picks
+from pages._runs.filters import WRONG, Filters, there_is
+from pages._shared import ui
 
 BUTTONS = (
     ("star", "Star", ":material/star:", "Marks what you come back to."),
@@ -53,7 +54,7 @@ class Undo:
 def undo_bar(store: Store) -> None:
     """Says what was done last, with a way back."""
     if "edit_error" in st.session_state:
-        _ui.failed("That could not be stored", st.session_state.pop("edit_error"))
+        ui.failed("That could not be stored", st.session_state.pop("edit_error"))
     done: Undo | None = st.session_state.get(UNDO)
     if done is None or store.readonly:
         return
@@ -68,7 +69,7 @@ def undo_bar(store: Store) -> None:
 
 def show(store: Store, filters: Filters, total: int) -> None:
     """Shows what can be done with the picked runs, or with all that pass the filters."""
-    picked = _run_picks.picked()
+    picked = picks.picked()
     with st.container(border=True):
         everything = _scope(store, picked, total)
         count = total if everything else len(picked)
@@ -79,7 +80,7 @@ def show(store: Store, filters: Filters, total: int) -> None:
 
 def _scope(store: Store, picked: list[str], total: int) -> bool:
     """Asks whether everything that matches is meant; else the picked runs are."""
-    names = {False: f"{_ui.count(len(picked))} picked", True: f"all {_ui.count(total)} that match"}
+    names = {False: f"{ui.count(len(picked))} picked", True: f"all {ui.count(total)} that match"}
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         chosen = st.segmented_control(
             "Do this with",
@@ -92,7 +93,7 @@ def _scope(store: Store, picked: list[str], total: int) -> bool:
         )
         if picked and st.button("Unpick all", icon=":material/deselect:", key="unpick"):
             st.session_state["look"] = None
-            _run_picks.pick([])
+            picks.pick([])
             st.rerun()
         if picked and not chosen and not store.readonly:
             _deletion(picked)
@@ -133,7 +134,7 @@ def _tags(store: Store) -> tuple[str, ...]:
 
 def _do(store: Store, filters: Filters, everything: bool, kind: str, tags: tuple[str, ...]) -> None:
     """Carries out an edit and keeps what takes it back."""
-    picked = tuple(_run_picks.picked())
+    picked = tuple(picks.picked())
     try:
         with st.spinner("Storing…"):
             ids = tuple(queries.ids(store, filters.conditions(store))) if everything else picked
@@ -145,13 +146,13 @@ def _do(store: Store, filters: Filters, everything: bool, kind: str, tags: tuple
     touched = len({run_id for edit in changed for run_id in edit.ids})
     named = f" with {', '.join(tags)}" if kind == "tag" else ""
     named = f" {', '.join(tags)}" if kind == "untag" else named
-    said = f"{DONE[kind]} {_ui.count(touched)} {'run' if touched == 1 else 'runs'}{named}."
+    said = f"{DONE[kind]} {ui.count(touched)} {'run' if touched == 1 else 'runs'}{named}."
     if not touched:
         said = "Nothing to change: that is so already."
     st.session_state[UNDO] = Undo(said, changed, picked)
     if kind == "archive" and not filters.archived:  # what is hidden now is not to stay picked
         gone = {run_id for edit in changed for run_id in edit.ids}
-        _run_picks.pick([run_id for run_id in picked if run_id not in gone])
+        picks.pick([run_id for run_id in picked if run_id not in gone])
     st.rerun()
 
 
@@ -164,7 +165,7 @@ def _undo(store: Store, done: Undo) -> None:
         st.session_state["edit_error"] = str(error)
     else:
         del st.session_state[UNDO]
-        _run_picks.pick(done.picked)
+        picks.pick(done.picked)
     st.rerun()
 
 
@@ -182,9 +183,7 @@ def _deletion(picked: list[str]) -> None:
 
 def _exports(store: Store, filters: Filters, picked: tuple[str, ...], total: int) -> None:
     """Offers the picked runs as files; if there are none, all that match."""
-    what = (
-        f"the {_ui.count(len(picked))} picked" if picked else f"all {_ui.count(total)} that match"
-    )
+    what = f"the {ui.count(len(picked))} picked" if picked else f"all {ui.count(total)} that match"
     over = ", over seeds," if filters.view == "configurations" else ""
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         st.caption(f"Export {what}{over} with everything known of them", width="content")

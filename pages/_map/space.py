@@ -12,9 +12,10 @@ import streamlit as st
 import ttr_core as ttr
 from experiments_db.errors import StoreError
 from experiments_db.read import cells, queries
-from experiments_db.store.store import Store
-from pages import _ui
+from experiments_db.store import Store
+from pages._shared import ui
 from ttr_core.lab.tasks import TASKS
+from ttr_core.space.ingredient import options_of
 from ttr_core.space.spec import AXES, triples
 from ttr_core.words.grid import place, verdict
 
@@ -61,7 +62,7 @@ def sidebar(store: Store) -> Shown:
     try:
         found = _settings(str(store.path), queries.data_version(store), store)
     except StoreError as error:
-        _ui.failed("The store could not be read", str(error))
+        ui.failed("The store could not be read", str(error))
         found = []
     names = {_label(setting): setting for setting, _ in found}
     counts = {_label(setting): count for setting, count in found}
@@ -130,7 +131,7 @@ def _settings(path: str, version: str, _store: Store) -> list[tuple[Setting, int
 def _label(setting: Setting) -> str:
     """A setting in words: the options that differ from the task's defaults."""
     options = json.loads(setting.options)
-    defaults = {o.name: o.default for o in ttr.ingredient.options_of(TASKS[setting.task])}
+    defaults = {o.name: o.default for o in options_of(TASKS[setting.task])}
     changed = [
         f"{name}={value}"
         for name, value in options.items()
@@ -176,7 +177,7 @@ def table(store: Store, shown: Shown) -> pd.DataFrame:
         version = queries.data_version(store)
         best = _reached(str(store.path), version, store, setting)
     except StoreError as error:
-        _ui.failed("The store could not be read", str(error))
+        ui.failed("The store could not be read", str(error))
         best = pd.DataFrame(columns=[*AXES, "n", "best", "mean", "std", "rates"])
     return rows.merge(best, how="left", on=list(AXES)).fillna({"n": 0})
 
@@ -227,7 +228,7 @@ def summary(rows: pd.DataFrame, shown: Shown) -> None:
             "collect cells here into a plan."
         )
     else:
-        ran = _ui.escaped(_label(shown.setting))
+        ran = ui.escaped(_label(shown.setting))
         colors = {
             "accuracy": f"best accuracy of {ran}, dark 0, bright 1",
             "error": f"least error of {ran}, the brighter the less",

@@ -15,7 +15,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from pages._map_cells import VERDICT
+from pages._map.space import VERDICT
 
 VERDICTS = {"layer": "#56B4E9", "slow": "#E69F00", "undefined": "#8D99A6"}
 ROWS = "cells"

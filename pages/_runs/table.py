@@ -6,9 +6,10 @@ import pandas as pd
 import streamlit as st
 
 from experiments_db.read import grouping, queries
-from experiments_db.store.store import Store
-from pages import _run_columns, _run_picks, _ui
-from pages._run_filters import ORDERS, WRONG, Filters
+from experiments_db.store import Store
+from pages._runs import columns, picks
+from pages._runs.filters import ORDERS, WRONG, Filters
+from pages._shared import ui
 
 CHECK_SECONDS = 4.0
 ROW_HEIGHT, MOST_HEIGHT = 35, 420  # pixels
@@ -16,12 +17,12 @@ ROW_HEIGHT, MOST_HEIGHT = 35, 420  # pixels
 
 def show(store: Store, filters: Filters) -> int | None:
     """Shows the runs that pass the filters; returns how many do, or None if none can be shown."""
-    _run_picks.picked()
+    picks.picked()
     try:
         version = queries.data_version(store)
         table, numbers = _read(str(store.path), version, filters, store)
     except WRONG as error:
-        _ui.failed("These filters cannot be used", str(error))
+        ui.failed("These filters cannot be used", str(error))
         return None
     total = int(numbers["runs"].sum()) if len(numbers) else 0
     _summary(numbers, total, table, filters)
@@ -56,9 +57,9 @@ def _summary(numbers: pd.DataFrame, total: int, table: pd.DataFrame, filters: Fi
         st.caption(_counted(total, table, filters), width="content")
         for status, count in zip(numbers["status"], numbers["runs"], strict=True):
             st.badge(
-                f"{_ui.count(count)} {status}",
-                icon=_ui.STATUS_ICONS.get(status),
-                color=_ui.STATUS_COLORS.get(status, "gray"),  # type: ignore[arg-type]
+                f"{ui.count(count)} {status}",
+                icon=ui.STATUS_ICONS.get(status),
+                color=ui.STATUS_COLORS.get(status, "gray"),  # type: ignore[arg-type]
             )
 
 
@@ -68,12 +69,12 @@ def _counted(total: int, table: pd.DataFrame, filters: Filters) -> str:
     if filters.view == "configurations":
         runs = int(table["n"].sum())
         return (
-            f"{_ui.count(len(table))} configurations with {_ui.count(runs)} complete runs, "
-            f"of {_ui.count(total)} runs that match, {first}{more}"
+            f"{ui.count(len(table))} configurations with {ui.count(runs)} complete runs, "
+            f"of {ui.count(total)} runs that match, {first}{more}"
         )
     if len(table) == total:
-        return f"{_ui.count(total)} {'run' if total == 1 else 'runs'}, {first}"
-    return f"{_ui.count(len(table))} of {_ui.count(total)} runs that match, {first}{more}"
+        return f"{ui.count(total)} {'run' if total == 1 else 'runs'}, {first}"
+    return f"{ui.count(len(table))} of {ui.count(total)} runs that match, {first}{more}"
 
 
 @st.fragment(run_every=CHECK_SECONDS)
@@ -103,23 +104,23 @@ def _nothing(store: Store, total: int) -> None:
 
 def _table(table: pd.DataFrame, filters: Filters, version: str) -> None:
     members = [[i] for i in table["run_id"]] if "run_id" in table else table["run_ids"].tolist()
-    before = _run_picks.rows_of(members)
+    before = picks.rows_of(members)
     of_runs = filters.view == "runs"
-    names = _run_columns.shown(table)
+    names = columns.shown(table)
     event = st.dataframe(
-        _run_columns.readable(table)[names],
-        key=f"runs-{version}-{_run_picks.turn()}-{hash((filters.view, *map(tuple, members)))}",
+        columns.readable(table)[names],
+        key=f"runs-{version}-{picks.turn()}-{hash((filters.view, *map(tuple, members)))}",
         hide_index=True,
         height=min(MOST_HEIGHT, ROW_HEIGHT * (1 + len(table)) + 3),
         placeholder="",
-        column_config=_run_columns.config(table),
+        column_config=columns.config(table),
         on_select="rerun",
         selection_mode="multi-row",
         selection_default={"selection": {"rows": before}},
         lazy=False,
         alt=f"{'Runs' if of_runs else 'Configurations'}, {filters.order} first",
     )
-    _run_picks.follow(members, before, event["selection"]["rows"])
+    picks.follow(members, before, event["selection"]["rows"])
     _by_keyboard(table, members, of_runs)
 
 
@@ -139,5 +140,5 @@ def _by_keyboard(table: pd.DataFrame, members: list[list[str]], of_runs: bool) -
     )
     if first in named and st.session_state.get("looked") != first:
         st.session_state["looked"] = first
-        _run_picks.pick(named[first][1])
+        picks.pick(named[first][1])
         st.rerun()

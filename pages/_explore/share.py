@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages import _copy, _pickers, _regression, _training, _ui
+from pages._explore import pickers, regression, training
+from pages._shared import snippets, ui
 from ttr_core.space.ingredient import Option
 
 
 def address_options() -> dict[str, Option]:
     """Returns every setting that the address of Explore may name."""
-    return {**_regression.address_options(), **_training.address_options()}
+    return {**regression.address_options(), **training.address_options()}
 
 
-def show(picked: _pickers.Picked) -> None:
+def show(picked: pickers.Picked) -> None:
     """Shows links and code to take away; built only when opened, so that they are up to date."""
     with st.sidebar:
         box = st.popover(
@@ -28,19 +29,19 @@ def show(picked: _pickers.Picked) -> None:
                 _contents(picked)
 
 
-def _contents(picked: _pickers.Picked) -> None:
+def _contents(picked: pickers.Picked) -> None:
     st.caption("A link that names every value, also the defaults")
-    st.code(_ui.permalink(values(picked)), language=None, wrap_lines=True, width=560, height=110)
+    st.code(ui.permalink(values(picked)), language=None, wrap_lines=True, width=560, height=110)
     st.caption("The layer in Python")
     if picked.layer:
-        st.code(_copy.layer_snippet(picked.layer), width=560)
-    st.code(_copy.solve_snippet(picked.text), width=560)
+        st.code(snippets.layer_snippet(picked.layer), width=560)
+    st.code(snippets.solve_snippet(picked.text), width=560)
 
 
-def values(picked: _pickers.Picked) -> dict[str, object]:
+def values(picked: pickers.Picked) -> dict[str, object]:
     """Returns every value of the page by its name in the address."""
     settings = {
-        key: _copy.written(st.session_state.get(key, option.default))
+        key: snippets.written(st.session_state.get(key, option.default))
         for key, option in address_options().items()
     }
     compared = st.session_state.get("compare")

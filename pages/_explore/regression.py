@@ -16,9 +16,9 @@ import pandas as pd
 import streamlit as st
 
 import ttr_core as ttr
-from pages import _charts, _options, _ui
-from pages._layer import SLOW, Verdict, verdict
-from pages._pickers import Picked
+from pages._explore.layer import SLOW, Verdict, verdict
+from pages._explore.pickers import Picked
+from pages._shared import charts, controls, ui
 from ttr_core.errors import RequestError
 from ttr_core.lab.tasks.regression import Regression
 from ttr_core.space.ingredient import Option
@@ -79,7 +79,7 @@ class Curve:
 @st.cache_data(max_entries=500, show_spinner=False)
 def _curve(text: str, settings: tuple[tuple[str, Any], ...], seed: int) -> Curve:
     """Computes one layer's curve; ``text`` is the expanded spec, so that aliases share it."""
-    with _ui.computing():
+    with ui.computing():
         found = Regression(**dict(settings)).evaluate(ttr.Spec.parse(text), seed)
     curves = found.curves
     return Curve(
@@ -96,7 +96,7 @@ def _map(text: str, settings: tuple[tuple[str, Any], ...], seed: int, tokens: in
     """Computes the attention map of the first tokens of one sequence of the process."""
     task = Regression(**dict(settings))
     short = dataclasses.replace(task, seq_len=tokens, sequences=2)
-    with _ui.computing():
+    with ui.computing():
         constants = task.constants_of(ttr.Spec.parse(text), seed)
         data = short.data(seed)
         q, k, v = (part[:1, :1] for part in (data.q, data.k, data.v))
@@ -135,9 +135,9 @@ def _said_in_words() -> Iterator[None]:
     try:
         yield
     except RequestError as error:
-        _options.refused(error)
+        controls.refused(error)
     except (RuntimeError, ArithmeticError) as error:  # what PyTorch raises: no factorization, ...
-        _ui.failed("This could not be computed", f"{error}\nFixed constants may help.")
+        ui.failed("This could not be computed", f"{error}\nFixed constants may help.")
 
 
 # --- knobs -------------------------------------------------------------------------------------
@@ -155,11 +155,11 @@ def _knobs(picked: Picked, found: Verdict) -> tuple[Regression | None, int, list
         with st.popover("More", icon=":material/tune:", help="The other settings of the process."):
             for name in known:
                 if name not in MAIN and name not in FIXED:
-                    _options.control(known[name], f"{PREFIX}.{name}")
+                    controls.control(known[name], f"{PREFIX}.{name}")
     compared = st.multiselect(
         "Compare with",
         list(ttr.catalog),
-        default=None if _options.is_assigned("compare") else _compared_at_first(),
+        default=None if controls.is_assigned("compare") else _compared_at_first(),
         key="compare",
         bind="query-params",
         max_selections=MOST_COMPARED,
@@ -177,14 +177,14 @@ def _knobs(picked: Picked, found: Verdict) -> tuple[Regression | None, int, list
     try:
         return Regression(**settings), int(st.session_state[f"{PREFIX}.seed"]), compared
     except RequestError as error:
-        _options.refused(error)
+        controls.refused(error)
         return None, 0, []
 
 
 def _control(option: Option) -> None:
     widths = {"process": 170, "constants": 140, "seq_len": 130}
     with st.container(width=widths.get(option.name, 105)):
-        _options.control(option, f"{PREFIX}.{option.name}")
+        controls.control(option, f"{PREFIX}.{option.name}")
 
 
 def _compared_at_first() -> list[str]:
@@ -222,7 +222,7 @@ def _curves(picked: Picked, task: Regression, seed: int, compared: list[str]) ->
     own = found[lines[picked.spec.expanded]]
     data = _frame(found, own.baselines, task.seq_len)
     st.altair_chart(
-        _charts.curves(data, list(found), "step t", "squared error", True, task.switch_step),
+        charts.curves(data, list(found), "step t", "squared error", True, task.switch_step),
         key="regression-curves",
         alt=f"Squared error at each step of {', '.join(found)}; mean {own.metrics['error']:.3g}",
     )
@@ -253,10 +253,10 @@ def _frame(
 
 def _below(found: Mapping[str, Curve], own: Curve, task: Regression) -> None:
     means = " · ".join(
-        f"{_ui.escaped(label)} **{c.metrics['error']:.3g}**" for label, c in found.items()
+        f"{ui.escaped(label)} **{c.metrics['error']:.3g}**" for label, c in found.items()
     )
     st.caption(f"Mean squared error: {means}")
-    tuned = ", ".join(f"{row['name']} = {_options.shown(row['value'])}" for row in own.facts)
+    tuned = ", ".join(f"{row['name']} = {controls.shown(row['value'])}" for row in own.facts)
     if tuned:
         st.caption(f"{task.constants.capitalize()}: {tuned} (a decay is the log of what is kept)")
     with st.popover("What am I looking at?", icon=":material/help:", type="tertiary"):
@@ -279,7 +279,7 @@ def _attention(picked: Picked, task: Regression, seed: int, found: Verdict) -> N
     data = _map(picked.spec.expanded, tuple(task.settings().items()), seed, tokens)
     signed = bool((data["weight"] < -1e-6).any())
     st.altair_chart(
-        _charts.heatmap(data, signed, NOTHING[st.context.theme.type or "light"]),
+        charts.heatmap(data, signed, NOTHING[st.context.theme.type or "light"]),
         key="regression-map",
         alt=f"How much of each past value is in each output, over {tokens} tokens",
     )

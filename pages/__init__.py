@@ -1,0 +1,1 @@
+"""The pages of the explorer; what starts with an underscore is no page."""
