@@ -1,0 +1,30 @@
+"""The loss of a plain write: no error is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from .base import CurvedLoss, Signals
+
+
+@dataclass(frozen=True)
+class DotProduct(CurvedLoss):
+    r"""The value's own direction is rewarded, and no error is measured.
+
+    $$\ell(m(k), v) = -v^\top m(k)$$
+
+    Its gradient does not depend on the answer: a step on a linear model is `Hebbian`.
+
+    Reference: Test-Time Training Done Right (Zhang et al., 2025) https://arxiv.org/abs/2505.23884
+    """
+
+    notation: ClassVar[str] = r"-v_i^\top m(k_i)"
+
+    def __call__(self, prediction: Tensor, value: Tensor, signals: Signals) -> Tensor:
+        return -(value * prediction).sum(-1)
+
+    def slope(self, prediction: Tensor, value: Tensor, signals: Signals) -> Tensor:
+        return -value.expand_as(prediction)

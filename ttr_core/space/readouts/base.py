@@ -1,0 +1,45 @@
+"""How the output is read from the fitted function; its value at the query unless said otherwise."""
+
+from __future__ import annotations
+
+import abc
+from typing import ClassVar
+
+from torch import Tensor
+
+from ..functions import Params
+from ..ingredient import Ingredient
+
+
+class Readout(Ingredient):
+    """A way to read the memory."""
+
+    family: ClassVar[str] = "readout"
+    phrase: ClassVar[str] = "a readout"
+    divides: ClassVar[bool] = False  # whether it needs the normalizer
+
+    @abc.abstractmethod
+    def __call__(self, prediction: Tensor, normalizer: Tensor | None) -> Tensor:
+        """Turns the memory's value at the query into the output, [..., V].
+
+        Args:
+            prediction: the fitted function at the query, [..., V].
+            normalizer: what the same fit to the constant value 1 says there, [..., 1]; None for a
+                readout that does not divide.
+        """
+
+
+class ReadsBefore(Readout):
+    """Trait: reads the memory before forgetting and the newest pair, and adds that pair itself."""
+
+    phrase: ClassVar[str] = "a readout of the memory before the newest pair"
+
+    @abc.abstractmethod
+    def newest(self, q: Tensor, k: Tensor, params: Params) -> Tensor:
+        """Returns the factor of the newest value in the output, [B, H, T, 1].
+
+        Args:
+            q: features of the queries, [B, H, T, F].
+            k: features of each token's own key, [B, H, T, F].
+            params: the readout's own tensors, head first.
+        """

@@ -1,0 +1,73 @@
+"""Readouts that divide by a sum of weighted features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from torch import Tensor
+
+from ..functions import FeatureModel
+from ..ingredient import option
+from ..optimizers import Hebbian, OneStep
+from .base import Readout
+
+if TYPE_CHECKING:
+    from ..spec import Spec
+
+
+@dataclass(frozen=True)
+class Normalized(Readout):
+    r"""The fitted function divided by what the same fit says of the constant value 1.
+
+    $$y_t = \frac{S_t^\top \phi(q_t)}{f(z_t^\top \phi(q_t))}, \qquad
+    z_t = \sum_{i \le t} \gamma_i^{(t)} \phi(k_i)$$
+
+    Under positive features a weighted mean of the values: a constant fitted exactly under the
+    kernel $\phi(q)^\top \phi(k)$. Under features of either sign $z_t^\top \phi(q_t)$ crosses zero;
+    only ``abs1`` is safe then.
+
+    Args:
+        floor: f, what keeps the divisor from zero: $x + \epsilon$ (``eps``),
+            $\max(x, \epsilon)$ (``clamp``) or $\max(|x|, 1)$ (``abs1``: mLSTM).
+        eps: epsilon, in units of |phi|^2; ``abs1`` has none.
+
+    Reference: Transformers are RNNs: Fast Autoregressive Transformers with Linear Attention
+    (Katharopoulos et al., 2020) https://arxiv.org/abs/2006.16236
+    """
+
+    divides: ClassVar[bool] = True
+    notation: ClassVar[str] = r"S_t^\top \phi(q_t) / f(z_t^\top \phi(q_t))"
+
+    floor: str = option("eps", "what keeps the divisor from zero", choices=("eps", "clamp", "abs1"))
+    eps: float = option(1e-6, "added to the divisor, or its least value", low=0.0, high=1e3)
+
+    def __call__(self, prediction: Tensor, normalizer: Tensor | None) -> Tensor:
+        assert normalizer is not None
+        if self.floor == "eps":
+            return prediction / (normalizer + self.eps)
+        if self.floor == "clamp":
+            return prediction / normalizer.clamp_min(self.eps)
+        return prediction / normalizer.abs().clamp_min(1.0)
+
+    def divisor(self, total: str) -> str:
+        """Returns f(total) in LaTeX."""
+        factor, _, power = f"{self.eps:g}".partition("e")
+        eps = (rf"{factor} \cdot 10^{{{int(power)}}}" if power else factor).removeprefix(
+            r"1 \cdot "
+        )
+        if self.floor == "eps":
+            return f"{total} + {eps}" if self.eps else total
+        if self.floor == "clamp":
+            return rf"\max({total}, {eps})"
+        return rf"\max(|{total}|, 1)"
+
+    def objection(self, spec: Spec) -> str | None:
+        if not isinstance(spec.optimizer, (Hebbian, OneStep)):
+            return (
+                f"{self.name} divides by the sum of the weighted features, and the memory of "
+                f"{spec.optimizer} is no such sum: it needs the optimizer Hebbian or OneStep."
+            )
+        if not isinstance(spec.function, FeatureModel):
+            return f"{self.name} needs {FeatureModel.phrase}; {spec.function} is not."
+        return super().objection(spec)

@@ -1,0 +1,23 @@
+"""The plain readout: the fitted function at the query."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from .base import Readout
+
+
+@dataclass(frozen=True)
+class Plain(Readout):
+    r"""The fitted function at the query.
+
+    $$y_t = m_t(q_t)$$
+    """
+
+    notation: ClassVar[str] = r"m_t(q_t)"
+
+    def __call__(self, prediction: Tensor, normalizer: Tensor | None) -> Tensor:
+        return prediction
