@@ -105,7 +105,9 @@ def test_the_gate_of_a_token_acts_from_the_next_one_on() -> None:
 @pytest.mark.parametrize("optimizer", ["SGD", "Exact", "OneStep", "DiagonalImplicit"])
 def test_a_memory_that_is_no_running_sum_is_refused_in_words(optimizer: str) -> None:
     spec = ttr.Spec.parse(f"Uniform | Linear | {optimizer} | readout=Bonus")
-    with pytest.raises(ttr.IncompatibleSpec, match="needs the optimizer Hebbian") as error:
+    with pytest.raises(
+        ttr.IncompatibleSpec, match="weighted sum of the pairs, added one by one, Hebbian"
+    ) as error:
         ttr.resolve(spec)
     assert "Uniform | Linear | Hebbian | readout=Bonus" in error.value.alternatives
 

@@ -320,6 +320,18 @@ def choices(family: str) -> tuple[type[Ingredient], ...]:
     return tuple(REGISTRY[family].values())
 
 
+def having(*traits: type[Ingredient]) -> str:
+    """Returns the names of the choices with all of some traits of a family, for a sentence.
+
+    Example:
+        >>> from ttr_core.space.optimizers import Sum
+        >>> having(Sum)
+        'OneStep or Hebbian'
+    """
+    found = [c.name for c in choices(traits[0].family) if all(issubclass(c, t) for t in traits)]
+    return " or ".join(found)
+
+
 def load(package: str, folders: Iterable[str]) -> None:
     """Imports every module of a package, so that a choice is one file put there, and no list."""
     for module in sorted(found.name for found in pkgutil.iter_modules(folders)):

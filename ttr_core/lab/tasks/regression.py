@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from ...solvers import solve
 from ...space.ingredient import option
+from ...space.optimizers import Sum
 from ...space.spec import Spec
 from .base import EvaluatedTask, Evaluation, generator, quiet
 from .constants import Constants, fixed, knobs, tuned
@@ -20,7 +21,6 @@ from .processes import PROCESSES, SPEEDS, Draw, World, draw
 
 TUNING_SEQUENCES = 8
 FITTING_COPIES = 4  # held-out runs of each sequence that the best fixed map is fitted to
-UNNORMALIZED = ("Hebbian", "OneStep")  # optimizers whose output grows with the past
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ class Regression(EvaluatedTask):
 
     def scales_output(self, spec: Spec) -> bool:
         """Whether a layer's outputs are scaled to the length of the values seen so far."""
-        grows = spec.optimizer.name in UNNORMALIZED and spec.readout.name == "Plain"
+        grows = isinstance(spec.optimizer, Sum) and spec.readout.name == "Plain"
         return self.normalize_output == "on" or (self.normalize_output == "auto" and grows)
 
     def _baselines(self, data: Draw) -> dict[str, Tensor]:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from ..ingredient import load
 from .base import (
     DiagonalStep,
+    FadingRidge,
+    FixedRidge,
     Incremental,
     Optimizer,
     RankOne,
     RankOneStep,
     Retrospective,
+    RidgeFit,
     Signals,
     State,
+    Sum,
 )
 from .retrospective import Exact, OneStep
 

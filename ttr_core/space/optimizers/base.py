@@ -108,6 +108,67 @@ class Incremental(Optimizer):
         return super().objection(spec)
 
 
+class Sum(Optimizer):
+    r"""Trait: the memory is a weighted sum of the pairs.
+
+    $$S_t = \sum_{i \le t} \gamma_i^{(t)} g_i\, \phi(k_i) v_i^\top$$
+
+    No pair is corrected by another, so that what the memory says grows with the past, and the same
+    fit to ones is the sum of the weights.
+    """
+
+    phrase: ClassVar[str] = "an optimizer whose memory is a weighted sum of the pairs"
+
+    @abc.abstractmethod
+    def factor(self, signals: Signals) -> Tensor | None:
+        """Returns g, what multiplies each pair beside its weight, [B, H, T, 1]; None for 1."""
+
+
+class RidgeFit(Optimizer, abc.ABC):
+    r"""Trait: least squares with a ridge, $S_t = (G_t + \lambda \Lambda_t)^{-1} R_t$.
+
+    G and R are the weighted sums of $\phi \phi^\top$ and $\phi v^\top$. What becomes of the ridge
+    from token to token is its rule: it stays (`FixedRidge`) or it fades (`FadingRidge`).
+    """
+
+    phrase: ClassVar[str] = "an optimizer that solves least squares with a ridge"
+    ridge: float  # lambda, in units of |phi|^2
+
+
+class FixedRidge(RidgeFit, Retrospective):
+    r"""Trait: the ridge is the same at every token, whatever the weights have become."""
+
+    phrase: ClassVar[str] = "an optimizer that solves least squares with a ridge that stays"
+
+    @abc.abstractmethod
+    def diagonal(self, width: int, intercepts: int, like: Tensor) -> Tensor:
+        """Returns the ridge of every coefficient, [F].
+
+        Args:
+            width: F.
+            intercepts: how many leading coefficients have no norm.
+            like: any tensor, for its kind.
+        """
+
+
+class FadingRidge(RidgeFit, Incremental):
+    r"""Trait: the ridge fades with the pairs, and one axis per token is restored, in turn.
+
+    $$\Lambda_0 = I, \qquad \Lambda_t = \max(a_t, a_{\min}) \Lambda_{t-1}
+    \text{ with axis } t \bmod F \text{ at } 1$$
+    """
+
+    phrase: ClassVar[str] = "an optimizer that solves least squares with a ridge that fades"
+
+    @abc.abstractmethod
+    def least_log_decay(self, features: int) -> float:
+        """Returns the log of the smallest decay that is taken."""
+
+    @abc.abstractmethod
+    def tokens_to(self, left: float, features: int) -> int:
+        """Returns how many tokens leave at least the share ``left`` of what was before."""
+
+
 class RankOne(NamedTuple):
     r"""A step $S \leftarrow S' + w (v - S_r^\top r)^\top$ on a linear model.
 

@@ -13,7 +13,7 @@ from ..functions import FeatureModel, Memory
 from ..ingredient import Ingredient, option
 from ..newton import Objective, newton
 from ..weights import MemorylessWeights
-from .base import RankOneStep, Signals, State
+from .base import RankOneStep, Signals, State, Sum
 
 STEP = Signal("step", "scalar", "sigmoid", 0.5, 0.01, 1.0, "step size of the newest pair")
 PROXIMAL_STEP = replace(
@@ -22,7 +22,7 @@ PROXIMAL_STEP = replace(
 
 
 @dataclass(frozen=True)
-class Hebbian(RankOneStep):
+class Hebbian(Sum, RankOneStep):
     r"""Write the pair, whatever is there already.
 
     $$S_t = a_t S_{t-1} + b_t\, \phi(k_t) v_t^\top$$
@@ -48,6 +48,9 @@ class Hebbian(RankOneStep):
 
     def gain(self, square: Tensor, importance: Tensor | None, signals: Signals) -> Tensor | None:
         return importance
+
+    def factor(self, signals: Signals) -> Tensor | None:
+        return None
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
+from torch import Tensor
 
 from ..functions import KernelModel, Memory
 from ..ingredient import option
 from ..newton import Objective, newton
-from .base import Retrospective
+from .base import FixedRidge, Retrospective, Signals, Sum
 
 if TYPE_CHECKING:
     from ..spec import Spec
@@ -19,7 +20,7 @@ SMALLEST_RIDGE = 1e-8
 
 
 @dataclass(frozen=True)
-class Exact(Retrospective):
+class Exact(FixedRidge):
     r"""The minimizer itself.
 
     $$m_t = \arg\min_m \tfrac12 \sum_{i \le t} \gamma_i^{(t)} |v_i - m(k_i)|^2
@@ -62,9 +63,14 @@ class Exact(Retrospective):
             return newton(loss, init, penalty)
         return newton(lambda m: loss(m) + self.ridge / 2 * penalty(m), init)
 
+    def diagonal(self, width: int, intercepts: int, like: Tensor) -> Tensor:
+        each = like.new_full((width,), self.ridge)
+        each[:intercepts] = 0.0
+        return each
+
 
 @dataclass(frozen=True)
-class OneStep(Retrospective):
+class OneStep(Sum, Retrospective):
     r"""One full-batch gradient step from zero, of size one.
 
     $$m_t = -\nabla_m \tfrac12 \sum_{i \le t} \gamma_i^{(t)} |v_i - m(k_i)|^2 \Big|_{m = 0}$$
@@ -82,3 +88,6 @@ class OneStep(Retrospective):
     def minimize(self, loss: Objective, init: Memory, penalty: Objective) -> Memory:
         gradient = torch.func.grad(loss)(init)
         return {name: init[name] - gradient[name] for name in init}
+
+    def factor(self, signals: Signals) -> Tensor | None:
+        return None

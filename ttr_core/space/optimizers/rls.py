@@ -14,14 +14,14 @@ from ..ingredient import Ingredient, option
 from ..losses import Squared
 from ..newton import Objective
 from ..weights import MemorylessWeights
-from .base import Incremental, Signals, State
+from .base import FadingRidge, Signals, State
 
 if TYPE_CHECKING:
     from ..spec import Spec
 
 
 @dataclass(frozen=True)
-class RLS(Incremental):
+class RLS(FadingRidge):
     r"""Recursive least squares with forgetting: the ridge fades with the pairs.
 
     $$G_t = a_t G_{t-1} + b_t\, \phi(k_t) \phi(k_t)^\top, \qquad
@@ -76,11 +76,10 @@ class RLS(Incremental):
         return None
 
     def least_log_decay(self, features: int) -> float:
-        """Returns the log of the smallest decay: what reaches the floor in a turn of all axes."""
+        # What reaches the floor in a turn of all axes.
         return math.log(self.floor) / features
 
     def tokens_to(self, left: float, features: int) -> int:
-        """Returns how many tokens leave at least the share ``left`` of what was before."""
         return max(1, int(math.log(left) / self.least_log_decay(features)))
 
     def begin(self, memory: Memory) -> State:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from ..functions import LinearModel, Params
-from ..optimizers import Hebbian
+from ..ingredient import having
+from ..optimizers import Incremental, Sum
 from .base import ReadsBefore
 
 if TYPE_CHECKING:
@@ -47,10 +48,11 @@ class Bonus(ReadsBefore):
         return (q * params["u"][:, None] * k).sum(-1, keepdim=True)
 
     def objection(self, spec: Spec) -> str | None:
-        if not isinstance(spec.optimizer, Hebbian):
+        if not (isinstance(spec.optimizer, Sum) and isinstance(spec.optimizer, Incremental)):
             return (
-                f"{self.name} adds the newest pair to a sum of the older ones, and the memory of "
-                f"{spec.optimizer} is no such sum: it needs the optimizer Hebbian."
+                f"{self.name} adds the newest pair to a running sum of the older ones, and "
+                f"{spec.optimizer} keeps none: it needs {Sum.phrase}, added one by one, "
+                f"{having(Sum, Incremental)}."
             )
         model = spec.function
         if not isinstance(model, LinearModel):

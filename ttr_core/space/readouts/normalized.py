@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 from torch import Tensor
 
 from ..functions import FeatureModel
-from ..ingredient import option
-from ..optimizers import Hebbian, OneStep
+from ..ingredient import having, option
+from ..optimizers import Sum
 from .base import Readout
 
 if TYPE_CHECKING:
@@ -63,10 +63,10 @@ class Normalized(Readout):
         return rf"\max(|{total}|, 1)"
 
     def objection(self, spec: Spec) -> str | None:
-        if not isinstance(spec.optimizer, (Hebbian, OneStep)):
+        if not isinstance(spec.optimizer, Sum):
             return (
                 f"{self.name} divides by the sum of the weighted features, and the memory of "
-                f"{spec.optimizer} is no such sum: it needs the optimizer Hebbian or OneStep."
+                f"{spec.optimizer} is no such sum: it needs {Sum.phrase}, {having(Sum)}."
             )
         if not isinstance(spec.function, FeatureModel):
             return f"{self.name} needs {FeatureModel.phrase}; {spec.function} is not."
