@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.sources import LAYERS, ROOT, imports, modules, name, sources, surface, tree
+
 MAX_LINES, MAX_FUNCTION, MAX_COLUMNS = 400, 40, 100
 
 # Each line may import from the lines above it, and from its own.
@@ -28,7 +29,6 @@ SPACE_ORDER = (
     ("maps", "losses", "readouts", "weights", "functions", "newton", "optimizers"),
     ("spec",),
 )
-LAYERS = ("ttr_core", "experiments_db", "pages", "app", "batch")
 ALLOWED = {
     "ttr_core": {"torch"},
     "experiments_db": {
@@ -41,38 +41,9 @@ ALLOWED = {
 }  # fmt: skip
 
 
-def sources(*folders: str) -> list[Path]:
-    found: list[Path] = []
-    for folder in folders:
-        path = ROOT / folder
-        found += sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
-    return [path for path in found if path.exists()]
-
-
-def name(path: Path) -> str:
-    return str(path.relative_to(ROOT))
-
-
 def runtime_imports(path: Path) -> Iterator[str]:
     """Yields every module a file imports when it runs, as a dotted absolute name."""
-    tree = ast.parse(path.read_text())
-    package = path.relative_to(ROOT).with_suffix("").parts[:-1]
-    for node in _running(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else ()
-            module = ".".join([*base, *([node.module] if node.module else [])])
-            yield module
-            yield from (f"{module}.{alias.name}" for alias in node.names)
-
-
-def _running(node: ast.AST) -> Iterator[ast.AST]:
-    for child in ast.iter_child_nodes(node):
-        typing_only = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
-        if not typing_only:
-            yield child
-            yield from _running(child)
+    return modules(imports(path, typing=False))
 
 
 def top(module: str) -> str:
@@ -86,6 +57,53 @@ def test_imports_only_what_its_layer_may(path: Path) -> None:
     if path.name == "ui.py":
         allowed |= {"torch"}  # only to say how many threads a computation may have
     assert {top(module) for module in runtime_imports(path)} - allowed == set()
+
+
+# --- the border of the core --------------------------------------------------------------------
+
+DOORS = ("ttr_core", "ttr_core.lab", "ttr_core.words", "ttr_core.tools")
+
+
+def crossings(path: Path) -> Iterator[tuple[str, str]]:
+    """Yields (package, name) of everything a file takes from the core, by import or by dot."""
+    aliases: dict[str, str] = {}
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            aliases |= {alias.asname or "": alias.name for alias in node.names}
+    aliases = {short: long for short, long in aliases.items() if top(long) == "ttr_core"}
+    for module, what in imports(path):
+        if top(module) == "ttr_core":
+            yield module, what
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Attribute):
+            dotted = ast.unparse(node)
+            short, _, rest = dotted.partition(".")
+            dotted = f"{aliases.get(short, short)}.{rest}"
+            if top(dotted) == "ttr_core" and dotted not in DOORS:
+                yield dotted.rpartition(".")[0], dotted.rpartition(".")[2]
+
+
+def smuggled(path: Path) -> list[str]:
+    """Returns what a file takes from the core that no door of the core offers."""
+    return [
+        f"{module}: {what or 'the module itself'}"
+        for module, what in crossings(path)
+        if not (module in DOORS and what in surface(module) | {"", "__version__"})
+        and not any(module.startswith(f"{door}.{offered}") for door, offered in OFFERED)
+    ]
+
+
+OFFERED = [(door, what) for door in DOORS for what in surface(door)]  # ttr.Spec.parse: of Spec
+
+
+@pytest.mark.parametrize("path", sources("experiments_db", "pages", "app", "batch"), ids=name)
+def test_takes_of_the_core_what_its_doors_offer(path: Path) -> None:
+    assert smuggled(path) == []
+
+
+def test_every_door_offers_something_and_the_core_not_too_much() -> None:
+    assert [door for door in DOORS if not surface(door)] == []
+    assert len(surface("ttr_core")) <= 48
 
 
 def ranks(order: tuple[tuple[str, ...], ...]) -> dict[str, int]:
@@ -139,7 +157,7 @@ def test_file_is_short(path: Path) -> None:
 @pytest.mark.parametrize("path", sources(*LAYERS), ids=name)
 def test_functions_are_short_and_annotated(path: Path) -> None:
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
-    functions = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, kinds)]
+    functions = [node for node in ast.walk(tree(path)) if isinstance(node, kinds)]
     long = {f.name: _body_lines(f) for f in functions if _body_lines(f) > MAX_FUNCTION}
     assert long == {}
     assert [f.name for f in functions if f.returns is None and f.name != "__init__"] == []
@@ -154,7 +172,7 @@ def _body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 @pytest.mark.parametrize("path", sources(*LAYERS), ids=name)
 def test_no_swallowed_errors_and_no_grab_bags(path: Path) -> None:
     assert path.stem not in {"utils", "helpers", "common", "misc"}
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.ExceptHandler):
             caught = ast.unparse(node.type) if node.type else "everything"
             raises = any(isinstance(inner, ast.Raise) for inner in ast.walk(node))

@@ -32,14 +32,22 @@ Example:
     'prefix_cholesky'
 """
 
-from .errors import IncompatibleSpec, LimitExceeded, NoFastSolver, RequestError, UnknownName
+from .errors import (
+    IncompatibleSpec,
+    LimitExceeded,
+    NoFastSolver,
+    RequestError,
+    UnknownName,
+    nearest,
+    unknown,
+)
 from .layers.frame import FRAMES, Frame
 from .layers.layer import SequenceLayer
 from .layers.model import ModelConfig, SequenceModel
 from .layers.published import Published, catalog
 from .solvers import SOLVERS, attention_map, caution, explain, prefill, resolve, solve, state_size
-from .space.ingredient import Ingredient, Option, Paper, choices
-from .space.spec import Spec
+from .space.ingredient import Ingredient, Option, Paper, choices, from_settings, options_of
+from .space.spec import AXES, Spec, triples
 from .stream import Signal, Stream
 from .words.describe import Description, describe
 from .words.grid import Cell, cell, grid
@@ -47,6 +55,7 @@ from .words.grid import Cell, cell, grid
 __version__ = "0.1.0"
 
 __all__ = [
+    "AXES",
     "FRAMES",
     "SOLVERS",
     "Cell",
@@ -74,9 +83,14 @@ __all__ = [
     "choices",
     "describe",
     "explain",
+    "from_settings",
     "grid",
+    "nearest",
+    "options_of",
     "prefill",
     "resolve",
     "solve",
     "state_size",
+    "triples",
+    "unknown",
 ]

@@ -60,7 +60,7 @@ def door() -> Iterator[None]:
     except QueryError as error:
         _complain(str(error), Exit.WRONG)
     except ValueError as error:
-        from ttr_core.errors import RequestError
+        from ttr_core import RequestError
 
         if not isinstance(error, RequestError):
             raise
@@ -73,26 +73,26 @@ def door() -> Iterator[None]:
 def layers(json: Json = False) -> None:
     """List the catalog of published layers."""
     with door():
-        from ttr_core.words import tables
+        from ttr_core.words import LAYER_COLUMNS, cited, layer_rows
 
-        rows = tables.layers()
+        rows = layer_rows()
         if json:
             print_json(rows)
         else:
-            print_table(map(tables.cited, rows), tables.LAYER_COLUMNS)
+            print_table(map(cited, rows), LAYER_COLUMNS)
 
 
 @app.command()
 def grid(json: Json = False) -> None:
     """List every cell of the design space, with its verdict and its published names."""
     with door():
-        from ttr_core.words import tables
+        from ttr_core.words import GRID_COLUMNS, grid_rows
 
-        rows = tables.grid()
+        rows = grid_rows()
         if json:
             print_json(rows)
         else:
-            print_table(rows, tables.GRID_COLUMNS)
+            print_table(rows, GRID_COLUMNS)
 
 
 @app.command()
@@ -235,9 +235,9 @@ def runs(
 def bench(json: Json = False) -> None:
     """Measure speed and memory of every solver on this machine; it takes minutes."""
     with door():
-        from ttr_core.tools import bench as measure
+        from ttr_core.tools import benchmark
 
-        result = measure.run(lambda done, total, what: say(f"{done} of {total}: {what}"))
+        result = benchmark(lambda done, total, what: say(f"{done} of {total}: {what}"))
         if json:
             print_json(result)
             return
@@ -314,7 +314,7 @@ def delete(
 def doctor(db: Db = None, json: Json = False) -> None:
     """Say what is installed, where runs go and whether the store is well."""
     with door():
-        from ttr_core.lab.experiment import resolve_device
+        from ttr_core.lab import resolve_device
 
         from ..read import listing
         from . import printout

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ttr_core.lab.experiment import Experiment
+    from ttr_core.lab import Experiment
 
 KEPT_PROGRESS = 2000
 """Progress events kept per job; beyond, every second one is dropped, again and again."""

@@ -16,7 +16,7 @@ from ..store import Live, NewRun, Outcome
 from .request import config_hash, spec_text
 
 if TYPE_CHECKING:
-    from ttr_core.lab.experiment import Experiment
+    from ttr_core.lab import Experiment
 
     from .jobs import Job
 

@@ -14,15 +14,17 @@ from typing import Annotated, Any
 import pydantic
 
 import ttr_core as ttr
-from ttr_core.errors import NoFastSolver, RequestError, unknown
-from ttr_core.lab.experiment import Experiment, resolve_device
-from ttr_core.lab.sizes import check_sizes
-from ttr_core.lab.tasks import TASKS, Task, task
-from ttr_core.lab.training import TrainConfig
-from ttr_core.layers.frame import FRAMES
-from ttr_core.layers.model import ModelConfig
-from ttr_core.solvers import caution
-from ttr_core.space.ingredient import from_settings, options_of
+from ttr_core import (
+    FRAMES,
+    ModelConfig,
+    NoFastSolver,
+    RequestError,
+    caution,
+    from_settings,
+    options_of,
+    unknown,
+)
+from ttr_core.lab import TASKS, Experiment, Task, TrainConfig, check_sizes, resolve_device, task
 
 from . import settings
 

@@ -8,12 +8,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ttr_core.errors import RequestError, nearest, unknown
-from ttr_core.lab.tasks import TASKS
-from ttr_core.lab.training import TrainConfig
-from ttr_core.layers.model import ModelConfig
-from ttr_core.space.ingredient import Ingredient, from_settings, options_of
-from ttr_core.space.spec import Spec
+from ttr_core import (
+    Ingredient,
+    ModelConfig,
+    RequestError,
+    Spec,
+    from_settings,
+    nearest,
+    options_of,
+    unknown,
+)
+from ttr_core.lab import TASKS, TrainConfig
 
 GROUPS = ("layer", "task", "train", "model")
 

@@ -25,7 +25,7 @@ from .jobs import RUNNING, Job
 from .process import COMMAND, WorkerEnded, WorkerProcess
 
 if TYPE_CHECKING:
-    from ttr_core.lab.experiment import Experiment
+    from ttr_core.lab import Experiment
 
 log = logging.getLogger(__name__)
 

@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ttr_core.lab.experiment import Experiment
+    from ttr_core.lab import Experiment
 
 BEAT_SECONDS = 5.0
 ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -111,7 +111,7 @@ class Worker:
 
     def run(self, job: str, request: Mapping[str, Any]) -> None:
         """Runs one job; every error is reported, and one that nobody foresaw goes on."""
-        from ttr_core.errors import RequestError
+        from ttr_core import RequestError
 
         try:
             experiment = _experiment(request["config"], request.get("seconds"))
@@ -145,7 +145,7 @@ class Worker:
 
 def _experiment(config: Mapping[str, Any], seconds: float | None) -> Experiment:
     """Builds the experiment; the time budget travels beside the config, which is hashed."""
-    from ttr_core.lab.experiment import Experiment
+    from ttr_core.lab import Experiment
 
     experiment = Experiment.from_config(dict(config))
     if seconds is None:
@@ -162,7 +162,7 @@ def main() -> None:
     wire = Wire.from_stdout()
     worker = Worker(wire, sys.stdin)
     worker.start()
-    import ttr_core.lab.experiment
+    import ttr_core.lab  # all that an experiment needs, before the first one is asked for
 
     wire.send(event="ready", pid=os.getpid(), version=ttr_core.__version__)
     worker.work()

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ttr_core.lab.training import RATES
+from ttr_core.lab import RATES
 
 KEPT = 50
 """Runs of a kind that count, the newest."""

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ttr_core.errors import LimitExceeded, NoFastSolver, RequestError
-from ttr_core.lab.experiment import Experiment
-from ttr_core.lab.tasks import TASKS
+from ttr_core import LimitExceeded, NoFastSolver, RequestError
+from ttr_core.lab import TASKS, Experiment
 
 from ..run.request import MAX_SEED, config_hash, request
 from . import holes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from ttr_core.errors import RequestError
+from ttr_core import RequestError
 
 HOLE = re.compile(r"\{\s*(\w*)\s*\}")
 

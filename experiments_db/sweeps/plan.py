@@ -9,11 +9,8 @@ from typing import Annotated, Any, ClassVar, Literal
 import pydantic
 
 import ttr_core as ttr
-from ttr_core.errors import RequestError, nearest, unknown
-from ttr_core.lab.tasks import TASKS
-from ttr_core.lab.training import SEEDS, TrainConfig
-from ttr_core.layers.model import ModelConfig
-from ttr_core.space.ingredient import options_of
+from ttr_core import ModelConfig, RequestError, nearest, options_of, unknown
+from ttr_core.lab import SEEDS, TASKS, TrainConfig
 
 from ..run.request import MAX_SEED
 from ..run.settings import knobs, place, split_names

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ttr_core.errors import RequestError, unknown
+from ttr_core import RequestError, unknown
 
 from ..store import Store
 from . import questions

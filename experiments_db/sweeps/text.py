@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from ttr_core.errors import RequestError, nearest
+from ttr_core import RequestError, nearest
 
 MAX_BYTES = 200_000
 MAX_DEPTH = 6

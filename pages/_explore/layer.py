@@ -10,7 +10,7 @@ import streamlit as st
 import ttr_core as ttr
 from pages._explore import pickers
 from pages._shared import controls, ui
-from ttr_core.space.ingredient import Ingredient
+from ttr_core import Ingredient
 
 HEAD_SIZE, LENGTH = 64, 1024  # the sizes at which the state is counted
 SHOWN_NAMES, SHOWN_NEIGHBORS = 4, 5

@@ -14,9 +14,7 @@ import streamlit as st
 
 import ttr_core as ttr
 from pages._shared import controls
-from ttr_core.errors import RequestError, unknown
-from ttr_core.space.ingredient import Ingredient, Option
-from ttr_core.space.weights import Weights
+from ttr_core import Ingredient, Option, RequestError, unknown
 
 DEFAULT_LAYER = "gated-deltanet"
 FAMILIES = {
@@ -81,7 +79,7 @@ def sidebar() -> Picked:
             on_change=_layer_chosen,
             bind="query-params",
         )
-        _weights(picked.spec.weights)
+        _weights(picked.spec)
         _family("function", picked.spec.function)
         _family("optimizer", picked.spec.optimizer)
         with st.expander("Loss and read-out", expanded=_unusual(picked.spec)):
@@ -171,15 +169,15 @@ def _summaries(family: str) -> dict[str, str]:
     return {cls.name: cls.summary() for cls in ttr.choices(family)}
 
 
-def _weights(weights: Weights) -> None:
-    names = list(_summaries("weights"))
+def _weights(spec: ttr.Spec) -> None:
+    names, factors = list(_summaries("weights")), spec.weights.factors()
     st.selectbox(
         "Weights",
         names,
         key="pick.weights",
         on_change=_changed,
         help="How the past is weighted when the regression is fitted. "
-        + controls.first_sentence(_summaries("weights").get(weights.factors()[0].name, "")),
+        + controls.first_sentence(_summaries("weights").get(factors[0].name, "")),
     )
     st.multiselect(
         "Times",
@@ -189,8 +187,8 @@ def _weights(weights: Weights) -> None:
         placeholder="nothing else",
         help="Further weights that multiply the first: a gate times a kernel, say.",
     )
-    for i, factor in enumerate(weights.factors()):
-        if len(weights.factors()) > 1 and factor.options():
+    for i, factor in enumerate(factors):
+        if len(factors) > 1 and factor.options():
             st.caption(factor.name)
         _option_controls(f"pick.weights.{i}", factor)
 

@@ -19,9 +19,8 @@ import ttr_core as ttr
 from pages._explore.layer import SLOW, Verdict, verdict
 from pages._explore.pickers import Picked
 from pages._shared import charts, controls, ui
-from ttr_core.errors import RequestError
-from ttr_core.lab.tasks.regression import Regression
-from ttr_core.space.ingredient import Option
+from ttr_core import Option, RequestError
+from ttr_core.lab import Regression
 
 PREFIX = "regression"
 MOST = {"seq_len": 1024, "dim": 128, "sequences": 64}

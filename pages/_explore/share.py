@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages._explore import pickers, regression, training
 from pages._shared import snippets, ui
-from ttr_core.space.ingredient import Option
+from ttr_core import Option
 
 
 def address_options() -> dict[str, Option]:

@@ -19,12 +19,8 @@ from experiments_db.run.supervisor import Supervisor
 from experiments_db.store import Store
 from pages._explore.pickers import Picked
 from pages._shared import charts, controls, snippets, ui
-from ttr_core.errors import RequestError
-from ttr_core.lab.experiment import Experiment
-from ttr_core.lab.tasks import TASKS
-from ttr_core.lab.training import TrainConfig
-from ttr_core.layers.model import ModelConfig
-from ttr_core.space.ingredient import Option, options_of
+from ttr_core import ModelConfig, Option, RequestError, options_of
+from ttr_core.lab import TASKS, Experiment, TrainConfig
 
 FRAMES = ("standard", "paper", "published")
 MAIN = {

@@ -12,7 +12,7 @@ import streamlit as st
 from pages._map import collected, heat
 from pages._map.heat import VERDICTS, Look
 from pages._map.space import TITLES, VERDICT, Shown
-from ttr_core.space.spec import AXES
+from ttr_core import AXES
 
 MAPS = "map-maps"
 NO_TEXT = "-webkit-user-select: none; user-select: none"  # or shift and a click select text

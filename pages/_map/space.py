@@ -14,10 +14,9 @@ from experiments_db.errors import StoreError
 from experiments_db.read import cells, queries
 from experiments_db.store import Store
 from pages._shared import ui
-from ttr_core.lab.tasks import TASKS
-from ttr_core.space.ingredient import options_of
-from ttr_core.space.spec import AXES, triples
-from ttr_core.words.grid import place, verdict
+from ttr_core import AXES, options_of, triples
+from ttr_core.lab import TASKS
+from ttr_core.words import place, verdict
 
 VERDICT = "verdict"
 TITLES = {"weights": "Weights", "function": "Function class", "optimizer": "Optimizer"}

@@ -11,9 +11,8 @@ from experiments_db.errors import StoreError
 from experiments_db.read import queries
 from experiments_db.store import Store
 from pages._shared import charts, controls, snippets, ui
-from ttr_core.errors import RequestError
-from ttr_core.lab.experiment import Experiment
-from ttr_core.space.ingredient import options_of
+from ttr_core import RequestError, options_of
+from ttr_core.lab import Experiment
 
 MAX_NOTE = 2000
 MAX_SHOWN = 10  # curves beyond that cannot be told apart

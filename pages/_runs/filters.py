@@ -15,8 +15,8 @@ from experiments_db.run.settings import sought
 from experiments_db.store import Store
 from experiments_db.store.records import STATUSES
 from pages._shared import ui
-from ttr_core.errors import RequestError, unknown
-from ttr_core.lab.tasks import TASKS
+from ttr_core import RequestError, unknown
+from ttr_core.lab import TASKS
 
 LIMITS = (50, 200, 1000, 5000)
 VIEWS = ("runs", "configurations")

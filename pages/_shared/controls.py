@@ -12,8 +12,7 @@ from typing import Any
 
 import streamlit as st
 
-from ttr_core.errors import RequestError, nearest, unknown
-from ttr_core.space.ingredient import Option
+from ttr_core import Option, RequestError, nearest, unknown
 
 LABELS = {
     "seq_len": "Length",

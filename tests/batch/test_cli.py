@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -127,8 +126,12 @@ def test_bench_prints_what_the_core_measured(cli: Cli, monkeypatch: pytest.Monke
     import ttr_core.tools
 
     measured = {"machine": {"cpu": "x"}, "rows": [{"name": "a", "seconds": 0.1}]}
-    bench = SimpleNamespace(run=lambda progress: progress(1, 2, "a") or measured)
-    monkeypatch.setattr(ttr_core.tools, "bench", bench, raising=False)
+
+    def quick(progress: Callable[[int, int, str], None]) -> dict[str, Any]:
+        progress(1, 2, "a")
+        return measured
+
+    monkeypatch.setattr(ttr_core.tools, "benchmark", quick)
     assert json.loads(cli("bench", "--json").stdout) == measured
     assert "cpu: x" in cli("bench").stdout
 

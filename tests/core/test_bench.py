@@ -32,7 +32,9 @@ def test_rows_have_the_public_keys() -> None:
         ),
     )
     seen: list[tuple[int, int]] = []
-    report = bench.run(lambda done, total, what: seen.append((done, total)), repeats=1, work=small)
+    report = bench.benchmark(
+        lambda done, total, what: seen.append((done, total)), repeats=1, work=small
+    )
     assert set(report) == {"machine", "rows"} and seen == [(0, 1), (1, 1)]
     assert [row["name"] for row in report["rows"]] == [
         "sdpa",

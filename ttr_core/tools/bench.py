@@ -128,7 +128,7 @@ class Row:
         return row
 
 
-def run(
+def benchmark(
     progress: Callable[[int, int, str], None] = lambda done, total, what: None,
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,

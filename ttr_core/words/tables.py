@@ -12,20 +12,20 @@ from ..layers.published import Published, catalog
 from ..solvers import resolve
 from ..space.ingredient import options_of
 from ..space.spec import Spec
-from .grid import grid as every_cell
+from .grid import grid
 
 LAYER_COLUMNS = ("name", "spec", "frame", "solver", "evidence", "paper")
 GRID_COLUMNS = ("spec", "verdict", "solver", "published", "reason")
 
 
-def layers() -> list[dict[str, Any]]:
+def layer_rows() -> list[dict[str, Any]]:
     """Returns one row per published layer, in the order of the catalog."""
     return [_layer(entry) for entry in catalog.values()]
 
 
-def grid() -> list[dict[str, Any]]:
+def grid_rows() -> list[dict[str, Any]]:
     """Returns one row per cell of the design space."""
-    return [cell.to_dict() for cell in every_cell()]
+    return [cell.to_dict() for cell in grid()]
 
 
 def cited(row: Mapping[str, Any]) -> dict[str, Any]:
