@@ -32,6 +32,11 @@ Example:
     'prefix_cholesky'
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
 from .errors import (
     IncompatibleSpec,
     LimitExceeded,
@@ -52,12 +57,17 @@ from .stream import Signal, Stream
 from .words.describe import Description, describe
 from .words.grid import Cell, cell, grid
 
+if TYPE_CHECKING:
+    from .lab.tasks import TASKS, task
+    from .lab.training import TrainConfig, train
+
 __version__ = "0.1.0"
 
 __all__ = [
     "AXES",
     "FRAMES",
     "SOLVERS",
+    "TASKS",
     "Cell",
     "Description",
     "Frame",
@@ -75,6 +85,7 @@ __all__ = [
     "Signal",
     "Spec",
     "Stream",
+    "TrainConfig",
     "UnknownName",
     "attention_map",
     "catalog",
@@ -91,6 +102,28 @@ __all__ = [
     "resolve",
     "solve",
     "state_size",
+    "task",
+    "train",
     "triples",
     "unknown",
 ]
+
+LAB = {
+    "TASKS": "lab.tasks",
+    "TrainConfig": "lab.training",
+    "task": "lab.tasks",
+    "train": "lab.training",
+}
+"""Where the lab's names are; loaded when first asked for, as many who solve never train."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in LAB:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{LAB[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -79,7 +79,14 @@ def request(
         )
     except pydantic.ValidationError as error:
         raise RequestError(_said(error)) from None
-    return _Plan(checked).experiment()
+    return _Plan(_canonical(checked)).experiment()
+
+
+def _canonical(asked: Request) -> Request:
+    """Returns the request with the catalog's own name of its layer: one layer, one fingerprint."""
+    if asked.layer is None or asked.layer not in ttr.catalog:
+        return asked
+    return asked.model_copy(update={"layer": ttr.catalog[asked.layer].name})
 
 
 def config_hash(config: Mapping[str, Any]) -> str:

@@ -51,8 +51,10 @@ def read_address() -> list[str]:
     if layer and layer not in ttr.catalog:
         problems.append(str(unknown("layer", layer[:MAX_TEXT], ttr.catalog)))
         layer = ""
+    layer = ttr.catalog[layer].name if layer else ""  # as the catalog writes it
     if "compare" not in st.session_state:
-        asked = [name for name in st.query_params.get_all("compare") if name not in ttr.catalog]
+        known = set(ttr.catalog)  # the list takes names as the catalog writes them, alone
+        asked = [name for name in st.query_params.get_all("compare") if name not in known]
         problems += [str(unknown("layer", name[:MAX_TEXT], ttr.catalog)) for name in asked]
     text = st.session_state.get("spec") or st.query_params.get("spec", "")
     if not text:

@@ -216,3 +216,11 @@ def test_any_spec_gives_an_experiment_or_a_request_error(text: str) -> None:
         assert request.request(spec=text).config()
     except RequestError as error:
         assert str(error)
+
+
+@pytest.mark.parametrize("written", ["DeltaNet", "DELTANET", " deltanet "])
+def test_a_name_as_papers_write_it_is_the_same_run(written: str) -> None:
+    usual = request.request(layer="deltanet", task="mqar", sets=["pairs=4", "seq_len=64"])
+    typed = request.request(layer=written, task="mqar", sets=["pairs=4", "seq_len=64"])
+    assert typed.config() == usual.config()
+    assert request.config_hash(typed.config()) == request.config_hash(usual.config())

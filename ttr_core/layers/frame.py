@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..errors import RequestError, unknown
-from ..space.ingredient import check_options, option
+from ..space.ingredient import check_options, option, options_of
 from .gates import GATES
 
 CHANNELS = {"channels": 1, "pairs": 2}  # of the values in a head, where these make the heads
@@ -143,6 +143,13 @@ class Frame:
                 "projects from the values: take source=input or shift=none."
             )
 
+    @property
+    def short(self) -> str:
+        """The settings that differ from a bare frame, as they are written."""
+        values = ((opt, getattr(self, opt.name)) for opt in options_of(type(self)))
+        changed = (f"{opt.name}={value!r}" for opt, value in values if value != opt.default)
+        return f"Frame({', '.join(changed)})"
+
     def settings(self) -> dict[str, Any]:
         """Returns every setting as plain values."""
         return {**asdict(self), "conv_on": list(self.conv_on)}
@@ -199,3 +206,23 @@ PAPER = Frame(conv=2, conv_on=("k",), qk_norm="l2", temperature="learned")
 
 FRAMES: dict[str, Frame | None] = {"standard": STANDARD, "paper": PAPER, "published": None}
 """By name; ``published`` is the catalog entry's own."""
+
+
+def named_frame(frame: str | Frame) -> Frame:
+    """Returns a frame as it is, or the one of a name.
+
+    Raises:
+        RequestError: no frame has this name, or only published layers have it.
+    """
+    if isinstance(frame, Frame):
+        return frame
+    if frame not in FRAMES:
+        raise unknown("frame", str(frame), FRAMES)
+    found = FRAMES[frame]
+    if found is None:
+        raise RequestError(
+            f"Frame {frame} is a published layer's own, and a spec has none: take "
+            "ttr.catalog[NAME].layer(), or another frame: "
+            f"{', '.join(name for name, known in FRAMES.items() if known)}."
+        )
+    return found

@@ -16,7 +16,7 @@ from ..solvers.base import State
 from ..space.spec import Spec
 from ..space.weights import ExpKernel
 from ..stream import Stream
-from .frame import Frame
+from .frame import FRAMES, Frame, named_frame
 from .gates import GATES, Site, TurnedGates
 from .init import linear, normal
 from .shift import TokenShift
@@ -29,8 +29,8 @@ class SequenceLayer(nn.Module):
     """A regression in its frame.
 
     Args:
-        spec: the regression.
-        frame: what surrounds it.
+        spec: the regression, or its text.
+        frame: what surrounds it, or its name: ``standard`` or ``paper``.
         d_model: D, size of its inputs and outputs.
         num_heads: H; must divide ``d_model``.
         kv_heads: heads of keys, values and signals' streams; None for H (grouped queries).
@@ -49,8 +49,8 @@ class SequenceLayer(nn.Module):
 
     def __init__(
         self,
-        spec: Spec,
-        frame: Frame,
+        spec: Spec | str,
+        frame: Frame | str,
         d_model: int,
         num_heads: int = 1,
         kv_heads: int | None = None,
@@ -58,6 +58,7 @@ class SequenceLayer(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        spec, frame = Spec.of(spec), named_frame(frame)
         if reason := caution(spec):
             raise NoFastSolver(f"{spec} cannot be a layer: {reason}.")
         self.spec, self.frame, self.solver = spec, frame, resolve(spec)
@@ -108,6 +109,10 @@ class SequenceLayer(nn.Module):
         start = self.frame.sharpness / kernels[0].logit_scale(self.sizes.key_dim)
         start = start if kernels[0].scale is None else 1.0
         return nn.Parameter(torch.full((self.sizes.q_heads,), math.log(start)))
+
+    def extra_repr(self) -> str:
+        name = next((name for name, known in FRAMES.items() if known == self.frame), None)
+        return f"{self.spec}, frame={name or self.frame.short}"
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps a whole sequence, [B, T, D] to [B, T, D]."""
@@ -200,6 +205,9 @@ class SequenceLayer(nn.Module):
         if self.frame.output_norm == "rms_all":
             return F.rms_norm(y.flatten(2), self.norm.shape, self.norm, EPS).view_as(y)
         return F.layer_norm(y, y.shape[-1:], eps=EPS) * self.norm.view(y.shape[2:])
+
+
+Spec.builder = SequenceLayer
 
 
 def part(state: State, prefix: str) -> State:

@@ -18,12 +18,12 @@ Params = Mapping[str, Tensor]
 
 
 def solve(
-    spec: Spec, stream: Stream, params: Params | None = None, solver: str | None = None
+    spec: Spec | str, stream: Stream, params: Params | None = None, solver: str | None = None
 ) -> Tensor:
     """Runs a layer over sequences.
 
     Args:
-        spec: a layer.
+        spec: a layer, or its text.
         stream: queries, keys, values and the spec's signals, [B, H, T, .] each.
         params: the spec's parameters by name; None takes fresh ones from `Spec.parameters`.
         solver: a solver's name; None takes the fastest, ``reference`` the definition.
@@ -39,19 +39,20 @@ def solve(
     Example:
         >>> import torch, ttr_core as ttr
         >>> q = k = v = torch.eye(4)[None, None]
-        >>> ttr.solve(ttr.Spec.parse("Uniform | Linear | Hebbian"), ttr.Stream(q, k, v)).shape
+        >>> ttr.solve("Uniform | Linear | Hebbian", ttr.Stream(q, k, v)).shape
         torch.Size([1, 1, 4, 4])
     """
+    spec = Spec.of(spec)
     return run(resolve(spec, solver), spec, stream, params, None)[0]
 
 
 def prefill(
-    spec: Spec, stream: Stream, params: Params | None = None, state: State | None = None
+    spec: Spec | str, stream: Stream, params: Params | None = None, state: State | None = None
 ) -> tuple[Tensor, State]:
     """Runs a layer and returns where it left off; goes on from ``state``, one token or many.
 
     Args:
-        spec: a layer.
+        spec: a layer, or its text.
         stream: the new tokens.
         params: as for `solve`.
         state: what an earlier call returned, or None at the start of a sequence.
@@ -59,6 +60,7 @@ def prefill(
     Returns:
         y of the new tokens, [B, H, T, V], and the state after them.
     """
+    spec = Spec.of(spec)
     return run(resolve(spec), spec, stream, params, state)
 
 
@@ -80,7 +82,7 @@ def run(
     return (y.to(x.v.dtype) if half else y), after
 
 
-def attention_map(spec: Spec, stream: Stream, params: Params | None = None) -> Tensor:
+def attention_map(spec: Spec | str, stream: Stream, params: Params | None = None) -> Tensor:
     r"""Returns the effective attention: how much of each value is in each output.
 
     Exact where the output is linear in the values, $y_t = \sum_i W_{ti} v_i$: solved once with
@@ -88,13 +90,14 @@ def attention_map(spec: Spec, stream: Stream, params: Params | None = None) -> T
     Further values of a token, which signals bring along, are left out.
 
     Args:
-        spec: a layer.
+        spec: a layer, or its text.
         stream: the sequences.
         params: as for `solve`.
 
     Returns:
         W, [B, H, T, T].
     """
+    spec = Spec.of(spec)
     x = validated(spec, stream)
     if not spec.linear_in_v:
         return _average_map(spec, x, params)
@@ -130,8 +133,9 @@ def _average_map(spec: Spec, x: Stream, params: Params | None) -> Tensor:
     return torch.stack(rows, 2)
 
 
-def state_size(spec: Spec, key_dim: int, value_dim: int, length: int) -> int:
+def state_size(spec: Spec | str, key_dim: int, value_dim: int, length: int) -> int:
     """Returns how many numbers one head's memory holds after ``length`` tokens."""
+    spec = Spec.of(spec)
     shape = Shape(1, 1, length, key_dim, value_dim, spec.feature_size(key_dim))
     return resolve(spec).state_size(spec, shape)
 

@@ -50,11 +50,11 @@ SOLVERS: tuple[Solver, ...] = (
 """In the order in which they are asked; the order is a judgement of speed."""
 
 
-def resolve(spec: Spec, name: str | None = None) -> Solver:
+def resolve(spec: Spec | str, name: str | None = None) -> Solver:
     """Returns the fastest solver that accepts ``spec``, or the named one.
 
     Args:
-        spec: a layer.
+        spec: a layer, or its text.
         name: one of the solvers' names, or None for the fastest.
 
     Raises:
@@ -64,10 +64,10 @@ def resolve(spec: Spec, name: str | None = None) -> Solver:
 
     Example:
         >>> import ttr_core as ttr
-        >>> ttr.resolve(ttr.Spec.parse("Gate | Linear | SGD")).name
+        >>> ttr.resolve("Gate | Linear | SGD").name
         'chunked_delta'
     """
-    spec.check()
+    spec = Spec.of(spec).check()
     if name is None:
         return next(solver for solver in SOLVERS if solver.refusal(spec) is None)
     by_name = {solver.name: solver for solver in SOLVERS}
@@ -79,18 +79,20 @@ def resolve(spec: Spec, name: str | None = None) -> Solver:
     return by_name[name]
 
 
-def explain(spec: Spec) -> dict[str, str | None]:
+def explain(spec: Spec | str) -> dict[str, str | None]:
     """Returns, for every solver, why it refuses ``spec``; None where it accepts.
 
     Example:
         >>> import ttr_core as ttr
-        >>> ttr.explain(ttr.Spec.parse("Uniform | Linear | Exact(ridge=0.1)"))["prefix_cholesky"]
+        >>> ttr.explain("Uniform | Linear | Exact(ridge=0.1)")["prefix_cholesky"]
     """
+    spec = Spec.of(spec)
     return {solver.name: solver.refusal(spec) for solver in SOLVERS}
 
 
-def caution(spec: Spec) -> str | None:
+def caution(spec: Spec | str) -> str | None:
     """Says why a layer is defined but slow, not to be trained; None if it is neither."""
+    spec = Spec.of(spec)
     solver = resolve(spec)
     if isinstance(solver, Reference):
         return "only the reference runs it, token by token in float64"

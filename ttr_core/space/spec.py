@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from torch import Tensor
+from torch import Generator, Tensor
 
 from ..errors import IncompatibleSpec, RequestError, unknown
 from ..stream import Signal
@@ -19,6 +19,10 @@ from .losses import Loss, Squared
 from .optimizers import Optimizer
 from .readouts import Plain, Readout
 from .weights import LISTED_PRODUCTS, Weights
+
+if TYPE_CHECKING:
+    from ..layers.frame import Frame
+    from ..layers.layer import SequenceLayer
 
 MAX_TEXT = 1000
 MAX_DEPTH = 24
@@ -51,6 +55,30 @@ class Spec:
     optimizer: Optimizer
     loss: Loss = SQUARED
     readout: Readout = PLAIN
+
+    builder: ClassVar[Callable[..., SequenceLayer]]
+    """What makes a layer of a spec: set by the layers, which stand above the design space."""
+
+    @classmethod
+    def of(cls, spec: Spec | str) -> Spec:
+        """Returns a spec as it is, or the one that a text stands for.
+
+        Raises:
+            RequestError: neither a spec nor the text of one.
+
+        Example:
+            >>> import ttr_core as ttr
+            >>> ttr.Spec.of("Gate | Linear | SGD") == ttr.Spec.parse("Gate | Linear | SGD")
+            True
+        """
+        if isinstance(spec, cls):
+            return spec
+        if isinstance(spec, str) and "|" in spec:
+            return cls.parse(spec)
+        raise RequestError(
+            f"{spec!r:.200} is not a spec; write 'weights | function | optimizer', such as "
+            "'Gate | Linear | SGD', or take that of a published layer, ttr.catalog[NAME].spec."
+        )
 
     @classmethod
     def parse(cls, text: str) -> Spec:
@@ -127,6 +155,36 @@ class Spec:
             for f in fields(self)
             for name, value in getattr(self, f.name).parameters(key_dim, value_dim, heads).items()
         }
+
+    def layer(
+        self,
+        d_model: int = 64,
+        num_heads: int = 1,
+        frame: str | Frame = "standard",
+        length: int = 256,
+        generator: Generator | None = None,
+    ) -> SequenceLayer:
+        """Returns the spec as a module, [B, T, D] to [B, T, D].
+
+        Args:
+            d_model: D, size of its inputs and outputs.
+            num_heads: H; must divide ``d_model``.
+            frame: what surrounds it: ``standard``, ``paper`` or a frame of one's own.
+            length: T that fresh gates are spread for.
+            generator: source of the fresh parameters; None takes torch's own.
+
+        Raises:
+            IncompatibleSpec: the spec is not a layer.
+            NoFastSolver: it is defined, but too slow to be a module.
+            RequestError: sizes that do not fit, or no such frame.
+
+        Example:
+            >>> import torch, ttr_core as ttr
+            >>> layer = ttr.Spec.parse("Gate | Linear | SGD").layer(d_model=16, num_heads=2)
+            >>> layer(torch.randn(1, 5, 16)).shape
+            torch.Size([1, 5, 16])
+        """
+        return Spec.builder(self, frame, d_model, num_heads, length=length, generator=generator)
 
     def with_axis(self, axis: str, part: Any) -> Spec:
         """Returns the spec with another ingredient on one axis."""

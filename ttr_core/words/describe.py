@@ -59,17 +59,18 @@ class Description:
         return asdict(self)
 
 
-def describe(spec: Spec) -> Description:
-    """Describes a layer.
+def describe(spec: Spec | str) -> Description:
+    """Describes a layer, given as a spec or as its text.
 
     Raises:
         IncompatibleSpec: ``spec`` is not a layer.
 
     Example:
         >>> import ttr_core as ttr
-        >>> ttr.describe(ttr.Spec.parse("Gate | Linear | SGD")).names
+        >>> ttr.describe("Gate | Linear | SGD").names
         ('gated-deltanet',)
     """
+    spec = Spec.of(spec)
     solver = resolve(spec)
     return Description(
         text=str(spec),

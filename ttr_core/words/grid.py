@@ -79,8 +79,9 @@ def _worded(part: Ingredient) -> str:
     return f"{part.name}({', '.join(words)})" if words else part.name
 
 
-def cell(spec: Spec) -> Cell:
-    """Returns the verdict on any spec, listed or not."""
+def cell(spec: Spec | str) -> Cell:
+    """Returns the verdict on any spec or its text, listed or not."""
+    spec = Spec.of(spec)
     axes = (str(spec), str(spec.weights), str(spec.function), str(spec.optimizer))
     said, reason = verdict(spec)
     if said == "undefined":

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..layer import SequenceLayer
 
 EVIDENCE = ("code", "paper", "secondary")
+REPR_NAMES = 5
 
 
 @dataclass(frozen=True)
@@ -70,19 +71,40 @@ class Published:
         )
 
 
+def _folded(name: object) -> str:
+    """Returns what of a name is compared."""
+    return str(name).strip().casefold().replace("_", "-").replace(" ", "-")
+
+
 class Catalog(Mapping[str, Published]):
-    """The published layers by name; a name that is not there raises with the nearest ones."""
+    """The published layers by name; a name that is not there raises with the nearest ones.
+
+    Names are matched without case; hyphens, underscores and spaces are alike.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> ttr.catalog["Gated DeltaNet"].name
+        'gated-deltanet'
+    """
 
     def __init__(self, entries: tuple[Published, ...]) -> None:
         self._entries = {entry.name: entry for entry in entries}
+        self._names = {_folded(name): name for name in self._entries}
+        if len(self._names) < len(entries):
+            raise ValueError("two entries of the catalog have names that are matched alike")
+
+    def __repr__(self) -> str:
+        first = ", ".join([*self._entries][:REPR_NAMES])
+        return f"<{len(self)} published layers by name: {first}, ...>"
 
     def __getitem__(self, name: str) -> Published:
-        if name not in self._entries:
+        known = self._names.get(_folded(name))
+        if known is None:
             raise unknown("layer", str(name), self._entries)
-        return self._entries[name]
+        return self._entries[known]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries
+        return _folded(name) in self._names
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
