@@ -11,10 +11,11 @@ import fcntl
 import logging
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol, TypeVar
 from urllib.parse import quote, unquote
 
 import duckdb
@@ -25,14 +26,29 @@ from .lock import is_held
 from .log import handler_of
 from .records import Live, utc_now
 
-if TYPE_CHECKING:
-    from .store import Store
-
 PACKAGE_LOG = logging.getLogger("experiments_db")
 """What the package says while a driver lives goes into the log beside its store."""
 
 SILENCE = timedelta(seconds=60)
 """Age of a heartbeat beyond which a driver on another host counts as gone."""
+
+
+T = TypeVar("T")
+
+
+class Kept(Protocol):
+    """What a driver needs of the store that its runs are kept in."""
+
+    path: Path
+    log: logging.Logger
+
+    def open(self, write: bool = False) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """Opens the file for the duration of the block."""
+        ...
+
+    def write(self, work: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
+        """Runs ``work`` in a grouped transaction."""
+        ...
 
 
 class Driver:
@@ -44,7 +60,7 @@ class Driver:
         store: where its runs are kept.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Kept) -> None:
         self._store, self.host = store, socket.gethostname()
         self._folder = folder_of(store.path)
         with store.open(write=True):  # nobody sweeps between the file's birth and its lock

@@ -1,11 +1,13 @@
 """Sweeps: many runs from one plan, shared by several drivers, resumed by the same command."""
 
 from . import report
-from .drive import Ended, Sweep, started
+from .account import document, summary
+from .drive import Sweep, started
 from .estimate import Pace, in_words
 from .expansion import Planned, Work, expanded
+from .outcome import Ended
 from .plan import Plan, load
-from .preview import Preview, check_executor, document, preview, summary
+from .preview import Preview, check_executor, preview
 
 __all__ = [
     "Ended",

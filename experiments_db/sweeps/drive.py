@@ -13,8 +13,6 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 from ..run.jobs import RUNNING, Job
 from ..run.supervisor import Supervisor
@@ -23,38 +21,14 @@ from ..store.writes import clean_tags
 from . import questions
 from .estimate import Pace
 from .expansion import Planned
-
-if TYPE_CHECKING:
-    from .preview import Preview
+from .outcome import OUTCOMES, Ended
+from .preview import Preview
 
 LOOK_SECONDS = 10.0
 """Seconds between two looks at what other drivers have done."""
 
 REFUSALS = 3
 """Runs in a row that get no row in the store, after which the sweep gives up."""
-
-OUTCOMES = ("finished", "diverged", "failed", "cancelled")
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A run of the sweep that ended here.
-
-    Args:
-        run: which one.
-        run_id: its name in the store, or None if it has no row.
-        status: how it ended.
-        message: what there is to say, or "".
-        metrics: what came out.
-        seconds: how long it took.
-    """
-
-    run: Planned
-    run_id: str | None
-    status: str
-    message: str
-    metrics: dict[str, Any]
-    seconds: float
 
 
 class Sweep:

@@ -1,4 +1,4 @@
-"""What a sweep would do, and what it did, in a few lines and as JSON-able documents."""
+"""What a sweep would do, in a few lines and as a JSON-able document."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from ttr_core import RequestError, unknown
 
 from ..store import Store
 from . import questions
-from .drive import OUTCOMES, Ended, Sweep
 from .estimate import Pace, in_words
 from .expansion import Planned, Work
+from .outcome import OUTCOMES
 
 EXECUTORS = ("local", "ray")
 MOST_JOBS = 8
@@ -131,31 +131,3 @@ def preview(store: Store, work: Work, jobs: int | None, fresh: bool = False) -> 
     known = {} if fresh else questions.held(store, [run.config_hash for run in work.runs])
     pace = Pace(questions.past(store, {run.experiment.task.name for run in work.runs}))
     return Preview(work, known, pace, jobs or usual_jobs(work.runs))
-
-
-def document(
-    sweep: Sweep, work: Work, failures: Sequence[Ended], found: Sequence[dict[str, Any]]
-) -> dict[str, Any]:
-    """Returns what ``sweep --json`` prints."""
-    return {
-        "planned": sweep.planned,
-        "skipped": sweep.skipped,
-        **sweep.counts,
-        "seconds": sweep.seconds,
-        "not_started": sweep.planned - sweep.settled,
-        "running_elsewhere": sweep.elsewhere,
-        "left_out": dict(work.left_out),
-        "failures": [
-            {"run_id": one.run_id, "run": str(one.run), "message": one.message} for one in failures
-        ],
-        "results": list(found),
-    }
-
-
-def summary(sweep: Sweep) -> str:
-    """Returns how a sweep ended in one sentence."""
-    left = sweep.planned - sweep.settled
-    counts = {"skipped": sweep.skipped, **sweep.counts, "not started": left}
-    shown = [f"{count:,} {name}" for name, count in counts.items() if count]
-    some = ", ".join(shown) or "nothing to do"
-    return f"{sweep.planned:,} runs planned: {some}, in {in_words(sweep.seconds)}."
