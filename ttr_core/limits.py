@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from .errors import LimitExceeded
 
-MAX_LENGTH = 1 << 20
 MAX_DIM = 4096
 MAX_HEADS = 256
 MAX_BYTES = 12 * 2**30

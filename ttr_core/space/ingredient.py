@@ -332,7 +332,18 @@ def having(*traits: type[Ingredient]) -> str:
     return " or ".join(found)
 
 
-def load(package: str, folders: Iterable[str]) -> None:
-    """Imports every module of a package, so that a choice is one file put there, and no list."""
-    for module in sorted(found.name for found in pkgutil.iter_modules(folders)):
-        importlib.import_module(f"{package}.{module}")
+def load(package: str, folders: Iterable[str], first: Sequence[str] = ()) -> None:
+    """Imports every module of a package, so that a choice is one file put there, and no list.
+
+    Args:
+        package: its name.
+        folders: where its modules lie.
+        first: modules whose choices are listed first; the others follow by name.
+    """
+    others = sorted({found.name for found in pkgutil.iter_modules(folders)} - {*first})
+    place = {f"{package}.{module}": rank for rank, module in enumerate([*first, *others])}
+    for module in place:
+        importlib.import_module(module)
+    for family, known in REGISTRY.items():
+        ranked = sorted(known.items(), key=lambda item: place.get(item[1].__module__, len(place)))
+        REGISTRY[family] = dict(ranked) if ranked[0][1].__module__ in place else known

@@ -10,16 +10,18 @@ import pkgutil
 
 from .entry import EVIDENCE, Catalog, Published
 
-FAMILIES = ("nonparametric", "kernels", "exact", "linear", "features", "gated", "online", "inner")
-"""The order in which they are listed; what is not named here comes last."""
+FIRST = (
+    "nonparametric", "kernels", "exact", "linear", "features", "gated", "online", "inner",
+    "gated_phases", "steps",
+)  # fmt: skip
+LAST = ("baselines",)
+"""The order in which the families are listed; what is not named here stands between."""
 
 
 def _entries() -> tuple[Published, ...]:
     found = {module.name for module in pkgutil.iter_modules(__path__)} - {"entry"}
-    order = [name for name in FAMILIES if name in found]
-    modules = (
-        importlib.import_module(f"{__name__}.{n}") for n in [*order, *sorted(found - {*order})]
-    )
+    between = sorted(found - {*FIRST, *LAST})
+    modules = (importlib.import_module(f"{__name__}.{n}") for n in [*FIRST, *between, *LAST])
     return tuple(entry for module in modules for entry in module.ENTRIES)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import torch
 
 from ...errors import unknown
 from ...solvers import resolve
@@ -12,11 +13,7 @@ from ...space.functions import LinearModel
 from ...space.ingredient import Paper
 from ...space.spec import Spec
 from ..frame import Frame
-
-if TYPE_CHECKING:
-    import torch
-
-    from ..layer import SequenceLayer
+from ..layer import SequenceLayer
 
 EVIDENCE = ("code", "paper", "secondary")
 REPR_NAMES = 5
@@ -64,8 +61,6 @@ class Published:
         generator: torch.Generator | None = None,
     ) -> SequenceLayer:
         """Returns the layer in its own frame, [B, T, D] to [B, T, D]."""
-        from ..layer import SequenceLayer
-
         return SequenceLayer(
             self.spec, self.frame, d_model, num_heads, length=length, generator=generator
         )

@@ -14,10 +14,9 @@ from .base import (
     Memory,
     Params,
 )
+from .kernel import Kernel
+from .linear import Linear
 from .local import Affine, Constant
 from .neural import MLP, LayeredModel, NormLinear
 
-from .linear import Linear  # isort: skip - the order of the choices in the grid
-from .kernel import Kernel  # isort: skip
-
-load(__name__, __path__)
+load(__name__, __path__, first=("local", "neural", "linear", "kernel"))

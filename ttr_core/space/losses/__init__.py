@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from ..ingredient import load
 from .base import CurvedLoss, Loss, Signals
+from .dot_product import DotProduct
+from .huber import Huber
+from .power import Lp
 from .squared import Squared
 
-from .huber import Huber  # isort: skip - the order of the choices
-from .power import Lp  # isort: skip
-from .dot_product import DotProduct  # isort: skip
-
-load(__name__, __path__)
+load(__name__, __path__, first=("squared", "huber", "power", "dot_product"))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from ..ingredient import load
 from .base import FeatureMap, KernelMap
+from .dpfp import DPFP
 from .elementwise import Elu1, Identity, ReLU, SiLU
 
-from .dpfp import DPFP  # isort: skip - the order of the choices
-
-load(__name__, __path__)
+load(__name__, __path__, first=("elementwise", "dpfp", "polynomial"))

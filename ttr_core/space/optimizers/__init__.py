@@ -17,10 +17,9 @@ from .base import (
     State,
     Sum,
 )
+from .chunked import ChunkMomentum, ChunkSGD, ChunkStart, MiniBatch
+from .mirror import MirrorDescent
+from .rank_one import NLMS, SGD, Hebbian, Implicit
 from .retrospective import Exact, OneStep
 
-from .rank_one import NLMS, SGD, Hebbian, Implicit  # isort: skip - the order in the grid
-from .chunked import ChunkMomentum, ChunkSGD, ChunkStart, MiniBatch  # isort: skip
-from .mirror import MirrorDescent  # isort: skip
-
-load(__name__, __path__)
+load(__name__, __path__, first=("retrospective", "rank_one", "momentum", "chunked", "mirror"))

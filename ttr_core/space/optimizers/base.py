@@ -30,9 +30,8 @@ class Optimizer(Ingredient, abc.ABC):
 
     family: ClassVar[str] = "optimizer"
     phrase: ClassVar[str] = "an optimizer"
-    start: ClassVar[str]  # cold | warm
-    sees: ClassVar[str]  # past | newest | chunk
     linear_in_values: ClassVar[bool] = True
+    takes_signed: ClassVar[bool] = False  # whether weights may be of either sign
     by_gradients: ClassVar[bool] = False  # whether any loss and any model will do
     in_gradients: ClassVar[str] = ""  # the notation where the loss or the model is any
 
@@ -41,8 +40,6 @@ class Retrospective(Optimizer):
     """Trait: refits the whole weighted past at every token, from a cold start."""
 
     phrase: ClassVar[str] = "an optimizer that refits the whole weighted past at every token"
-    start: ClassVar[str] = "cold"
-    sees: ClassVar[str] = "past"
 
     @abc.abstractmethod
     def minimize(self, loss: Objective, init: Memory, penalty: Objective) -> Memory:
@@ -59,8 +56,6 @@ class Incremental(Optimizer):
 
     phrase: ClassVar[str] = "an optimizer that folds tokens one by one into a running memory"
     needs: ClassVar[tuple[type[Ingredient], ...]] = (MemorylessWeights,)
-    start: ClassVar[str] = "warm"
-    sees: ClassVar[str] = "newest"
     discounts: ClassVar[bool] = False  # forgetting discounts what the fit is made from, not the fit
 
     @abc.abstractmethod

@@ -93,7 +93,6 @@ class ChunkStart(Incremental):
     """
 
     phrase: ClassVar[str] = "an optimizer that takes its gradients at the memory before a chunk"
-    sees: ClassVar[str] = "chunk"
     by_gradients: ClassVar[bool] = True
     size: int
 

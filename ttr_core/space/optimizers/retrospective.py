@@ -82,6 +82,7 @@ class OneStep(Sum, Retrospective):
     associative memory (Wang, Shi and Fox, 2025) https://arxiv.org/abs/2501.12352
     """
 
+    takes_signed: ClassVar[bool] = True
     by_gradients: ClassVar[bool] = True
     notation: ClassVar[str] = r"0 - \nabla"
 

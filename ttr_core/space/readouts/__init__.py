@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from ..ingredient import load
 from .base import Readout, ReadsBefore
+from .bonus import Bonus
+from .normalized import Normalized
 from .plain import Plain
 
-from .normalized import Normalized  # isort: skip - the order of the choices
-from .bonus import Bonus  # isort: skip
-
-load(__name__, __path__)
+load(__name__, __path__, first=("plain", "normalized", "bonus"))

@@ -14,10 +14,9 @@ from .base import (
     constant_signal,
     future,
 )
-from .memoryless import ChannelGate, Decay, Gate, Importance, Uniform
-
-from .kernels import ExpKernel  # isort: skip - the order of the choices in the grid
 from .cosine import Cosine
+from .kernels import ExpKernel
+from .memoryless import ChannelGate, Decay, Gate, Importance, Uniform
 from .products import LISTED_PRODUCTS, MemorylessProduct, Product, product
 
-load(__name__, __path__)
+load(__name__, __path__, first=("memoryless", "kernels", "cosine"))

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import torch
 from torch import Tensor
 
 from ...stream import Stream
-from ..ingredient import option
+from ..ingredient import choices, option
 from .base import Params, Weights, future
 
 if TYPE_CHECKING:
+    from ..optimizers import Optimizer
     from ..spec import Spec
 
 
@@ -54,11 +55,11 @@ class Cosine(Weights):
         return gamma.to(x.k.dtype)[None, None, :, :, None]
 
     def objection(self, spec: Spec) -> str | None:
-        from ..optimizers import OneStep
-
-        if not isinstance(spec.optimizer, OneStep):
+        if not spec.optimizer.takes_signed:
+            known = cast("tuple[type[Optimizer], ...]", choices("optimizer"))
+            able = " or ".join(cls.name for cls in known if cls.takes_signed)
             return (
                 f"{self.name} weighs pairs of more than {self.length} tokens apart negatively, and "
-                f"{spec.optimizer} has no fit to negative weights: it needs the optimizer OneStep."
+                f"{spec.optimizer} has no fit to negative weights: it needs the optimizer {able}."
             )
         return super().objection(spec)
