@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sources import LAYERS, ROOT, imports, modules, name, sources, surface, tree
+from tests.sources import LAYERS, ROOT, dotted, imports, modules, name, sources, surface, tree
 
 MAX_LINES, MAX_FUNCTION, MAX_COLUMNS = 400, 40, 100
 
@@ -29,6 +29,7 @@ SPACE_ORDER = (
     ("maps", "losses", "readouts", "weights", "functions", "newton", "optimizers"),
     ("spec",),
 )
+DB_ORDER = (("errors",), ("store",), ("read",), ("run",), ("sweeps",), ("search",), ("cli",))
 ALLOWED = {
     "ttr_core": {"torch"},
     "experiments_db": {
@@ -76,11 +77,10 @@ def crossings(path: Path) -> Iterator[tuple[str, str]]:
             yield module, what
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Attribute):
-            dotted = ast.unparse(node)
-            short, _, rest = dotted.partition(".")
-            dotted = f"{aliases.get(short, short)}.{rest}"
-            if top(dotted) == "ttr_core" and dotted not in DOORS:
-                yield dotted.rpartition(".")[0], dotted.rpartition(".")[2]
+            short, _, rest = ast.unparse(node).partition(".")
+            reached = f"{aliases.get(short, short)}.{rest}"
+            if top(reached) == "ttr_core" and reached not in DOORS:
+                yield reached.rpartition(".")[0], reached.rpartition(".")[2]
 
 
 def smuggled(path: Path) -> list[str]:
@@ -106,30 +106,103 @@ def test_every_door_offers_something_and_the_core_not_too_much() -> None:
     assert len(surface("ttr_core")) <= 48
 
 
-def ranks(order: tuple[tuple[str, ...], ...]) -> dict[str, int]:
-    return {module: rank for rank, modules in enumerate(order) for module in modules}
+# --- the order inside each wing ----------------------------------------------------------------
+
+ORDERS = {"ttr_core": CORE_ORDER, "ttr_core/space": SPACE_ORDER, "experiments_db": DB_ORDER}
 
 
-def above(path: Path, folder: str, order: tuple[tuple[str, ...], ...]) -> list[str]:
+def above(path: Path, folder: str) -> list[str]:
     """Returns what a file imports from rooms of its folder that stand above its own."""
-    rank, package = ranks(order), folder.replace("/", ".") + "."
+    rank = {room: rank for rank, rooms in enumerate(ORDERS[folder]) for room in rooms}
+    package = folder.replace("/", ".") + "."
     own = path.relative_to(ROOT / folder).with_suffix("").parts[0]
     if own == "__init__":
         return []  # the surface of a folder is above everything in it
     assert own in rank, f"{folder}/{own} has no place in the order of {folder}; give it one"
-    modules = (m for m in runtime_imports(path) if m.startswith(package))
-    used = {module.removeprefix(package).split(".")[0] for module in modules}
-    return sorted(module for module in used if rank.get(module, -1) > rank[own])
+    used = (m for m in runtime_imports(path) if m.startswith(package))
+    rooms = {module.removeprefix(package).split(".")[0] for module in used}
+    return sorted(room for room in rooms if rank.get(room, -1) > rank[own])
 
 
-@pytest.mark.parametrize("path", sources("ttr_core"), ids=name)
-def test_core_imports_downward(path: Path) -> None:
-    assert above(path, "ttr_core", CORE_ORDER) == []
+@pytest.mark.parametrize("folder", ORDERS)
+def test_imports_downward(folder: str) -> None:
+    found = {name(path): above(path, folder) for path in sources(folder)}
+    assert {path: rooms for path, rooms in found.items() if rooms} == {}
 
 
-@pytest.mark.parametrize("path", sources("ttr_core/space"), ids=name)
-def test_space_imports_downward(path: Path) -> None:
-    assert above(path, "ttr_core/space", SPACE_ORDER) == []
+@pytest.mark.parametrize("path", sources("pages"), ids=name)
+def test_a_page_imports_its_own_parts_and_what_is_shared(path: Path) -> None:
+    room = path.relative_to(ROOT / "pages").with_suffix("").parts[0]
+    own = {f"_{room.removeprefix('_')}", "_shared"} if room != "_shared" else {"_shared"}
+    used = {m.split(".")[1] for m in runtime_imports(path) if m.startswith("pages.")}
+    assert used - own == set()
+
+
+# --- circles -----------------------------------------------------------------------------------
+
+CIRCLES = {
+    # `Gate() * ExpKernel()` is a product, and a product is made of weights
+    ("ttr_core.space.weights.base", "ttr_core.space.weights.products"),
+}
+"""Imports inside a function that close a circle while the program runs."""
+
+TOLD = {
+    # an ingredient says of a whole spec whether it can stand in it; a spec is made of ingredients
+    ("ttr_core.space", "ttr_core.space.spec"),
+    ("ttr_core.space.weights.cosine", "ttr_core.space.optimizers"),
+    ("ttr_core.space.spec", "ttr_core.layers"),  # and it makes a layer of itself
+    ("ttr_core.layers.gates.base", "ttr_core.layers.frame"),
+}
+"""Circles that only a type checker follows: (from, to)."""
+
+
+def arrows(typing: bool) -> dict[str, set[str]]:
+    """Returns module -> the modules of the project that it imports."""
+    files = {dotted(path): path for path in sources(*LAYERS)}
+    graph: dict[str, set[str]] = {module: set() for module in files}
+    for module, path in files.items():
+        for base, what in imports(path, typing):
+            target = f"{base}.{what}" if f"{base}.{what}" in files else base
+            if target in files and target != module:
+                graph[module].add(target)
+    return graph
+
+
+def circles(graph: dict[str, set[str]], known: set[tuple[str, str]]) -> list[list[str]]:
+    """Returns the circles that are left once the known arrows are taken out."""
+
+    def is_known(start: str, end: str) -> bool:
+        start, end = f"{start}.", f"{end}."
+        return any(start.startswith(f"{of}.") and end.startswith(f"{to}.") for of, to in known)
+
+    kept = {a: {b for b in ends if not is_known(a, b)} for a, ends in graph.items()}
+    while free := {a for a, ends in kept.items() if not ends}:  # whoever imports nobody is in none
+        kept = {a: ends - free for a, ends in kept.items() if a not in free}
+    reached = {a: _reached(kept, a) for a in kept}
+    return [[a, *sorted(reached[a])] for a in kept if a in reached[a]]
+
+
+def _reached(graph: dict[str, set[str]], start: str) -> set[str]:
+    found: set[str] = set()
+    ahead = set(graph[start])
+    while ahead:
+        found |= ahead
+        ahead = {b for a in ahead for b in graph[a]} - found
+    return found
+
+
+def test_no_circle_runs() -> None:
+    graph = arrows(typing=False)
+    assert circles(graph, CIRCLES) == []
+    for arrow in CIRCLES:
+        assert circles(graph, CIRCLES - {arrow}), f"{arrow} closes no circle; take it out"
+
+
+def test_no_circle_is_told_to_the_type_checker() -> None:
+    graph = arrows(typing=True)
+    assert circles(graph, CIRCLES | TOLD) == []
+    for arrow in TOLD:
+        assert circles(graph, (CIRCLES | TOLD) - {arrow}), f"{arrow} closes no circle; take it out"
 
 
 def test_ingredients_do_not_import_solvers() -> None:
