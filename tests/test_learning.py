@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 import ttr_core as ttr
-from ttr_core.lab.tasks import MQAR
-from ttr_core.lab.training import RATES, TrainConfig
+from ttr_core.lab import MQAR, RATES, TrainConfig
 from ttr_core.tools import documents, learning
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ttr_core.lab import Experiment
+    from ttr_core.lab import Experiment, Metric
 
 KEPT_PROGRESS = 2000
 """Progress events kept per job; beyond, every second one is dropped, again and again."""
@@ -30,12 +30,13 @@ class Snapshot:
         step: steps done.
         steps: steps planned, 0 when unknown.
         loss: the last training loss.
-        accuracy: the last measured accuracy.
+        metric: what the task is judged by.
+        value: the last measured value of that metric.
         seconds: seconds of work so far, by the worker's clock.
         remaining: seconds still to go at this pace, or None.
         tokens_per_second: training speed, or None.
         losses: (step, loss) at the learning rate at work, thinned.
-        accuracies: (step, accuracy) of every evaluation at that rate.
+        values: (step, value of the metric) of every evaluation at that rate.
         metrics: final metrics, empty until the end.
         error: why the job failed, or None.
         message: one sentence about how it ended, or None.
@@ -48,12 +49,13 @@ class Snapshot:
     step: int
     steps: int
     loss: float | None
-    accuracy: float | None
+    metric: Metric
+    value: float | None
     seconds: float
     remaining: float | None
     tokens_per_second: float | None
     losses: tuple[tuple[int, float], ...]
-    accuracies: tuple[tuple[int, float], ...]
+    values: tuple[tuple[int, float], ...]
     metrics: Mapping[str, Any]
     error: str | None
     message: str | None
@@ -65,10 +67,11 @@ class Snapshot:
 
     @property
     def measured(self) -> str:
-        """The loss and the accuracy as short text."""
+        """The loss and the task's metric as short text."""
         loss = None if self.loss is None else f"loss {self.loss:.3f}"
-        accuracy = None if self.accuracy is None else f"accuracy {self.accuracy:.1%}"
-        return "  ".join(part for part in (loss, accuracy) if part)
+        metric = self.metric
+        value = None if self.value is None else f"{metric.name} {metric.shown(self.value)}"
+        return "  ".join(part for part in (loss, value) if part)
 
     @property
     def timed(self) -> str:
@@ -218,7 +221,8 @@ class Job:
             same = [e for e in self._progress if e.get("lr") == progress.get("lr")]
             evaluated = [e for e in self._events if e["event"] == "evaluated"]
         measured = [e for e in evaluated if e["rate"] == progress.get("lr")]
-        accuracies = tuple((e["step"], e["accuracy"]) for e in measured)
+        metric = self.experiment.task.main()
+        values = tuple((e["step"], e["metrics"][metric.name]) for e in measured)
         steps = progress.get("steps") or started.get("steps") or 0
         return Snapshot(
             job_id=self.id,
@@ -228,12 +232,13 @@ class Job:
             step=result.get("steps") or progress.get("step", 0),
             steps=steps,
             loss=progress.get("loss"),
-            accuracy=accuracies[-1][1] if accuracies else None,
+            metric=metric,
+            value=values[-1][1] if values else None,
             seconds=result.get("seconds") or progress.get("seconds", 0.0),
             remaining=None if self.ended else self._remaining(same, steps),
             tokens_per_second=progress.get("tokens_per_second"),
             losses=tuple((e["step"], e["loss"]) for e in same if e.get("loss") is not None),
-            accuracies=accuracies,
+            values=values,
             metrics=result.get("metrics") or {},
             error=self.error,
             message=self.message,

@@ -6,7 +6,7 @@ import functools
 import math
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +63,7 @@ def live(job: Job, run_id: str) -> Live:
         step=now.step,
         steps=now.steps,
         loss=now.loss,
-        accuracy=now.accuracy,
+        metrics=_known({now.metric.name: now.value}),
         curve=thinned(now.losses, LIVE_POINTS),
     )
 
@@ -73,6 +73,7 @@ def outcome(job: Job, status: str, message: str = "") -> Outcome:
     result = job.result or _seen(job)
     return Outcome(
         status=status,
+        metric=job.experiment.task.main(),
         metrics=result.get("metrics") or {},
         accuracy_by=result.get("accuracy_by") or {},
         curves=result.get("curves") or {},
@@ -90,16 +91,19 @@ def outcome(job: Job, status: str, message: str = "") -> Outcome:
 
 def _seen(job: Job) -> dict[str, Any]:
     now, started = job.snapshot(), job.last("started") or {}
-    metrics = {"loss": now.loss, "accuracy": now.accuracy}
     return {
-        "metrics": {name: value for name, value in metrics.items() if value is not None},
-        "curves": {"train_loss": thinned(now.losses, 500), "accuracy": list(now.accuracies)},
+        "metrics": _known({"loss": now.loss, now.metric.name: now.value}),
+        "curves": {"train_loss": thinned(now.losses, 500), now.metric.name: list(now.values)},
         "steps": now.step,
         "seconds": now.seconds,
         "parameters": started.get("parameters"),
         "state_size": started.get("state_size"),
         "lr": (job.progress or {}).get("lr"),
     }
+
+
+def _known(metrics: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if value is not None}
 
 
 def thinned(points: Sequence[tuple[int, float]], most: int) -> list[list[float]]:

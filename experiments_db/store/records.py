@@ -8,9 +8,12 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import StoreError
+
+if TYPE_CHECKING:
+    from ttr_core.lab import Metric
 
 POINTS = 500
 """Points kept of a curve of a run that ended."""
@@ -26,6 +29,9 @@ ENDED = ("finished", "diverged", "failed", "cancelled")
 
 COMPLETE = ("finished", "diverged")
 """Statuses that answer a claim: the run need not be repeated."""
+
+RELEASED = ("accuracy", "error", "loss")
+"""Metrics with a column of their own in the released schema; the others stand in ``metrics``."""
 
 STATUSES = (*ENDED, "running", "interrupted")
 """Every status that a query may show."""
@@ -88,7 +94,7 @@ class Outcome:
 
     Args:
         status: one of ``finished``, ``diverged``, ``failed``, ``cancelled``.
-        metrics: name -> number; ``accuracy``, ``error`` and ``loss`` become columns.
+        metrics: name -> number; those of `RELEASED` become columns, too.
         accuracy_by: accuracy by group, JSON-able.
         curves: name -> curve, thinned to :data:`POINTS` points when stored.
         tables: name -> rows, JSON-able.
@@ -100,6 +106,7 @@ class Outcome:
         lr: the learning rate used.
         lrs_tried: what the search for it tried, JSON-able.
         error: the error and the worker's last lines on standard error.
+        metric: what the task is judged by, or None: its curve has a last and a best value.
     """
 
     status: str
@@ -115,6 +122,7 @@ class Outcome:
     lr: float | None = None
     lrs_tried: Any = None
     error: str | None = None
+    metric: Metric | None = None
 
 
 @dataclass(frozen=True)
@@ -126,7 +134,7 @@ class Live:
         step: optimizer steps taken.
         steps: steps planned.
         loss: last training loss.
-        accuracy: last validation accuracy.
+        metrics: name -> last value on the validation set.
         curve: the training loss so far, thinned when stored.
     """
 
@@ -134,7 +142,7 @@ class Live:
     step: int = 0
     steps: int | None = None
     loss: float | None = None
-    accuracy: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
     curve: Curve = ()
 
 
@@ -171,23 +179,27 @@ def thinned(curve: Curve, points: int, name: str = "curve") -> tuple[list[int], 
     return [step for step, _ in pairs], [value for _, value in pairs]
 
 
-def summary(curves: Mapping[str, Curve]) -> dict[str, float | int | None]:
+def summary(
+    curves: Mapping[str, Curve], metric: Metric | None = None
+) -> dict[str, float | int | None]:
     """Returns the last and the best value of the curve that counts, and where the best stands.
 
-    That is the curve ``accuracy``, whose largest value is the best, or else ``error``, whose
-    smallest is.
+    Args:
+        curves: name -> curve.
+        metric: whose curve counts.
 
     Example:
-        >>> summary({"accuracy": [[20, 0.5], [40, 0.9], [60, 0.9], [80, 0.8]]})
+        >>> from ttr_core.lab import Metric
+        >>> curve = [[20, 0.5], [40, 0.9], [60, 0.9], [80, 0.8]]
+        >>> summary({"found": curve}, Metric("found", "higher"))
         {'last': 0.8, 'best': 0.9, 'best_step': 40}
     """
-    name = next((name for name in ("accuracy", "error") if curves.get(name)), None)
-    if name is None:
+    if metric is None or not curves.get(metric.name):
         return {"last": None, "best": None, "best_step": None}
-    steps, values = thinned(curves[name], len(curves[name]), name)
-    sign = 1 if name == "accuracy" else -1
+    curve = curves[metric.name]
+    steps, values = thinned(curve, len(curve), metric.name)
     finite = [i for i, value in enumerate(values) if value is not None and math.isfinite(value)]
-    best = max(finite, key=lambda i: sign * (values[i] or 0.0), default=None)
+    best = max(finite, key=lambda i: metric.merit(values[i]), default=None)
     at = (None, None) if best is None else (values[best], steps[best])
     return {"last": values[-1], "best": at[0], "best_step": at[1]}
 

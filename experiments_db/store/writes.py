@@ -21,6 +21,7 @@ from .records import (
     ENDED,
     LIVE_POINTS,
     POINTS,
+    RELEASED,
     Claim,
     Live,
     NewRun,
@@ -130,7 +131,16 @@ def beat(connection: Connection, driver: str, lives: Sequence[Live]) -> None:
                 curve_steps = ?, curve_values = ?
             WHERE run_id = ? AND driver = ?
             """,
-            [live.step, live.steps, live.loss, live.accuracy, steps, values, live.run_id, driver],
+            [
+                live.step,
+                live.steps,
+                live.loss,
+                live.metrics.get(RELEASED[0]),
+                steps,
+                values,
+                live.run_id,
+                driver,
+            ],
         )
 
 
@@ -146,7 +156,7 @@ def result_rows(run_id: str, outcome: Outcome) -> tuple[dict[str, Any], list[dic
     row = {
         "run_id": run_id,
         "status": outcome.status,
-        **{name: _number(outcome.metrics.get(name)) for name in ("accuracy", "error", "loss")},
+        **{name: _number(outcome.metrics.get(name)) for name in RELEASED},
         "metrics": as_json(outcome.metrics, "metrics"),
         "accuracy_by": as_json(outcome.accuracy_by, "accuracy_by"),
         "tables": as_json(outcome.tables, "tables"),
@@ -157,7 +167,7 @@ def result_rows(run_id: str, outcome: Outcome) -> tuple[dict[str, Any], list[dic
         "state_size": outcome.state_size,
         "lr": outcome.lr,
         "lrs_tried": as_json(outcome.lrs_tried, "lrs_tried"),
-        **summary(outcome.curves),
+        **summary(outcome.curves, outcome.metric),
         "message": outcome.error[-MESSAGE_CHARS:] if outcome.error else None,
     }
     curves = []

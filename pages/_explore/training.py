@@ -236,17 +236,17 @@ def _live(supervisor: Supervisor, job_id: str) -> None:
         st.query_params["run"] = now.run_id
     with st.container(border=True, key="live"):
         _headline(job, now)
-        if now.losses or now.accuracies:
-            loss, accuracy = st.columns(2, gap="medium")
+        if now.losses or now.values:
+            loss, value = st.columns(2, gap="medium")
             loss.altair_chart(
                 charts.learning(now.losses, "training loss", now.steps, False),
                 key="live.loss",
                 alt=_said("Training loss", now.losses),
             )
-            accuracy.altair_chart(
-                charts.learning(now.accuracies, "accuracy", now.steps, True),
-                key="live.accuracy",
-                alt=_said("Accuracy", now.accuracies),
+            value.altair_chart(
+                charts.learning(now.values, now.metric.name, now.steps, now.metric.share),
+                key="live.metric",
+                alt=_said(now.metric.title, now.values),
             )
         if now.ended:
             _ended(now)
@@ -277,7 +277,7 @@ def _ended(now: Snapshot) -> None:
     if now.error:
         st.text(now.error)
     facts = {
-        "Test accuracy": ui.percent(now.metrics.get("accuracy", now.accuracy)),
+        f"Test {now.metric.name}": now.metric.shown(now.metrics.get(now.metric.name, now.value)),
         "Steps": ui.count(now.step),
         "Time": ui.seconds(now.seconds),
         "Tokens per second": ui.count(now.tokens_per_second),

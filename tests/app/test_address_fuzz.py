@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
 from pages._shared import controls
-from ttr_core.lab.tasks import TASKS
-from ttr_core.lab.training import TrainConfig
+from ttr_core.lab import TASKS, TrainConfig
 from ttr_core.layers.model import ModelConfig
 from ttr_core.space.ingredient import Option, options_of
 

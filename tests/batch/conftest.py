@@ -13,6 +13,7 @@ import pytest
 
 from experiments_db.run.supervisor import Supervisor
 from experiments_db.store import Outcome, Store, open_store
+from ttr_core.lab import MQAR
 
 if TYPE_CHECKING:
     from experiments_db.sweeps import Planned
@@ -32,6 +33,10 @@ class FakeExperiment:
     @property
     def model(self) -> Any:
         return SimpleNamespace(layers=("Gate | Linear | SGD",))
+
+    @property
+    def task(self) -> Any:
+        return MQAR()
 
     @property
     def train(self) -> Any:

@@ -65,7 +65,7 @@ def run(job: str, behave: str, steps: int) -> object:
         time.sleep(0.02 if steps > 3 else 0)
         if job in cancelled:
             return finished(job, "cancelled", step)
-    send(job=job, event="evaluated", step=steps, loss=1.0, accuracy=0.5)
+    send(job=job, event="evaluated", step=steps, metrics={"loss": 1.0, "accuracy": 0.5})
     return finished(job, "diverged" if behave == "diverge" else "finished", steps)
 
 

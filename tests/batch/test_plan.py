@@ -11,9 +11,7 @@ import ttr_core as ttr
 from experiments_db.run import request
 from experiments_db.run.settings import parsed, split_names
 from ttr_core.errors import IncompatibleSpec, LimitExceeded, RequestError, UnknownName
-from ttr_core.lab.experiment import Experiment
-from ttr_core.lab.tasks import TASKS
-from ttr_core.lab.training import TrainConfig
+from ttr_core.lab import TASKS, Experiment, TrainConfig
 from ttr_core.layers.model import ModelConfig
 from ttr_core.space.ingredient import options_of
 

@@ -99,7 +99,7 @@ def test_heartbeat_tells_how_far_all_runs_are(store: Store, new_run) -> None:
         store.finish(c, Outcome("finished"))
         first = queries.run(store, a)["beat_at"]
         curve = [[i, 1 / i] for i in range(1, 1001)]
-        lives = [Live(a, 10, 100, 0.5, 0.25, curve), Live(c, 1, 2, math.nan)]
+        lives = [Live(a, 10, 100, 0.5, {"accuracy": 0.25}, curve), Live(c, 1, 2, math.nan)]
         driver.heartbeat(lives)
         row, other = queries.run(store, a), queries.run(store, b)
         assert (row["steps"], row["steps_planned"], row["loss"], row["accuracy"]) == (

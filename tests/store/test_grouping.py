@@ -12,6 +12,7 @@ from experiments_db.read.filters import Conditions
 from experiments_db.read.grouping import MEASURES, grouped
 from experiments_db.read.sandbox import QueryError
 from experiments_db.store import NewRun, Outcome, Store, StoreError, open_store
+from ttr_core.lab import MQAR
 
 NORMALIZED = "Gate | Linear | SGD | readout=Normalized"
 STACK = "Gate | Linear | SGD, Uniform | Linear | Exact"
@@ -51,7 +52,10 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Store:
             run_id = str(store.claim(driver, run).run_id)
             tried = [0.001, 0.01, 0.03] if seed == 1 else None
             curves = {"accuracy": [[20, 0.2], [40, accuracy], [60, 0.1]]}
-            ended = Outcome(status, {"accuracy": accuracy}, curves=curves, lr=0.01, lrs_tried=tried)
+            ended = Outcome(
+                status, {"accuracy": accuracy}, curves=curves, lr=0.01, lrs_tried=tried,
+                metric=MQAR.main(),
+            )  # fmt: skip
             store.finish(run_id, ended)
     return store
 

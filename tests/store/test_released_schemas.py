@@ -15,6 +15,7 @@ from experiments_db.read.filters import Conditions
 from experiments_db.store import NewRun, Outcome, Store, open_store
 from experiments_db.store.backup import import_runs
 from experiments_db.store.migrations import migrations
+from ttr_core.lab import TASKS
 
 DATA = Path(__file__).parent / "data"
 FILES = sorted(DATA.glob("schema_*.duckdb.gz"))
@@ -77,8 +78,9 @@ def test_what_is_computed_for_old_runs_is_what_new_runs_get(released: Path) -> N
                 name: part[["step", "value"]].values.tolist()
                 for name, part in points[points.run_id == row["run_id"]].groupby("name")
             }
+            metric = TASKS[row["task"]].main()
             claim = new.claim(driver, run, fresh=True)
-            new.finish(str(claim.run_id), Outcome("finished", curves=curves))
+            new.finish(str(claim.run_id), Outcome("finished", curves=curves, metric=metric))
     again = queries.runs(new, limit=1000)
     columns = ["last", "best", "best_step", "config_group"]
     assert facts(again, columns) == facts(table[table.status.notna()], columns)

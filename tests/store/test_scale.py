@@ -133,5 +133,8 @@ def claim(store: Store, driver: Driver, run: NewRun) -> str:
 
 def beat(driver: Driver, ids: list[str]) -> None:
     driver.heartbeat(
-        [Live(run_id, 100, 600, 0.5, 0.5, [[i, 0.5] for i in range(200)]) for run_id in ids]
+        [
+            Live(run_id, 100, 600, 0.5, {"accuracy": 0.5}, [[i, 0.5] for i in range(200)])
+            for run_id in ids
+        ]
     )

@@ -1,19 +1,52 @@
-"""The lab: tasks, training and experiments, as events and data."""
+"""The lab: tasks, their metrics, training and experiments, as events and data."""
 
-from .experiment import Experiment, resolve_device
+from .events import Evaluated, Event, Finished, Progress, Started
+from .experiment import DEVICES, Experiment, resolve_device
+from .metric import STATISTICS, Metric
+from .protocol import RATES, SEEDS, TrainConfig
 from .sizes import check_sizes
-from .tasks import TASKS, Regression, Task, task
-from .training import RATES, SEEDS, TrainConfig
+from .tasks import (
+    MQAR,
+    TASKS,
+    Batch,
+    EvaluatedTask,
+    Evaluation,
+    LabeledTask,
+    Recall,
+    Regression,
+    Task,
+    TrainedTask,
+    metrics,
+    task,
+)
+from .training import train
 
 __all__ = [
+    "DEVICES",
+    "MQAR",
     "RATES",
     "SEEDS",
+    "STATISTICS",
     "TASKS",
+    "Batch",
+    "Evaluated",
+    "EvaluatedTask",
+    "Evaluation",
+    "Event",
     "Experiment",
+    "Finished",
+    "LabeledTask",
+    "Metric",
+    "Progress",
+    "Recall",
     "Regression",
+    "Started",
     "Task",
     "TrainConfig",
+    "TrainedTask",
     "check_sizes",
+    "metrics",
     "resolve_device",
     "task",
+    "train",
 ]

@@ -32,8 +32,8 @@ class Event:
         """Builds the event that `to_dict` wrote; fields it does not know are refused.
 
         Example:
-            >>> Event.from_dict(Evaluated(25, 8.1, 0.5).to_dict())
-            Evaluated(step=25, loss=8.1, accuracy=0.5)
+            >>> Event.from_dict(Evaluated(25, {"loss": 8.1}).to_dict())
+            Evaluated(step=25, metrics={'loss': 8.1})
         """
         name = str(data.get("event"))
         if name not in EVENTS:
@@ -85,11 +85,10 @@ class Progress(Event):
 
 @dataclass(frozen=True)
 class Evaluated(Event):
-    """A look at the validation set: mean loss in nats and share of right answers."""
+    """A look at the validation set: the metrics that the task declares, by name."""
 
     step: int
-    loss: float
-    accuracy: float
+    metrics: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -99,10 +98,11 @@ class Finished(Event):
     Args:
         status: ``finished``, ``diverged`` or ``cancelled``.
         metrics: name -> number, on the test set.
-        accuracy_by: what -> value -> accuracy, such as ``{"gap": {"2-3": 1.0}}``.
+        accuracy_by: what -> value -> the main metric (accuracy, where tokens are answers), such
+            as ``{"gap": {"2-3": 1.0}}``.
         steps: steps done by the learning rate that counts.
         seconds: of the whole run.
-        seconds_to_target: training time until the target accuracy, or None.
+        seconds_to_target: training time until the target, or None.
         parameters: learned numbers in the model.
         state_size: numbers in its memory at the task's length.
         lr: the learning rate that counts; None where nothing is trained.

@@ -18,8 +18,9 @@ from ..solvers import state_size
 from ..space.ingredient import from_settings
 from ..space.spec import Spec
 from .events import Event, Finished, Progress, Started
+from .protocol import TrainConfig
 from .tasks import EvaluatedTask, Evaluation, Task, TrainedTask, task
-from .training import TrainConfig, train
+from .training import train
 
 VERSION = 1
 DEVICES = ("auto", "cpu", "cuda")
@@ -148,6 +149,11 @@ class Experiment:
         except _Cancelled:
             yield _end("cancelled", Evaluation({}, {}, {}), size, start, cpu, "Cancelled.")
             return
+        if asked.main().name not in found.metrics:
+            raise RequestError(
+                f"Task {asked.name} declares the metric {asked.main().name}, but its evaluation "
+                f"reports {', '.join(found.metrics) or 'nothing'}: report it, too."
+            )
         yield Progress(1, 1, None, None, 0.0, time.perf_counter() - start)
         finite = all(math.isfinite(x) for x in found.metrics.values())
         status, message = ("finished", "") if finite else ("diverged", "The output is not finite.")

@@ -37,7 +37,7 @@ def _training(experiment: Experiment, task: TrainedTask) -> Estimate:
             "Lower model.d_model, model.depth or task.vocab_size."
         )
     tokens = train.batch_size * task.seq_len
-    inner = _inner(experiment)
+    inner = _inner(experiment, task.seq_len)
     widths = sum(KEPT * frame.expand + 4 * model.mlp for _, frame in model.regressions())
     kept = FLOAT * tokens * model.d_model * widths
     asked = task.sample(1, generator(0, "validation")).positions.shape[1]
@@ -47,10 +47,9 @@ def _training(experiment: Experiment, task: TrainedTask) -> Estimate:
     return Estimate(flops, held + kept + logits + 3 * inner.bytes)
 
 
-def _inner(experiment: Experiment) -> Estimate:
+def _inner(experiment: Experiment, length: int) -> Estimate:
     """Returns what the layers' own solvers need: operations in total, memory of every layer."""
-    model, train, task = experiment.model, experiment.train, experiment.task
-    length = int(task.settings()["seq_len"])
+    model, train = experiment.model, experiment.train
     flops = held = 0.0
     for spec, frame in model.regressions():
         sizes = frame.sizes(model.d_model, model.heads, model.kv_heads)
@@ -62,11 +61,10 @@ def _inner(experiment: Experiment) -> Estimate:
 
 
 def _check_evaluation(experiment: Experiment, task: EvaluatedTask) -> None:
-    values = task.settings()
-    dim = int(values["dim"])
+    dim = task.dim
     for spec in experiment.specs:
         features = spec.feature_size(dim)
-        shape = Shape(int(values["sequences"]), 1, int(values["seq_len"]), dim, dim, features)
+        shape = Shape(task.sequences, 1, task.seq_len, dim, dim, features)
         solver = resolve(spec)
         most = REFERENCE_FLOPS if solver.name == "reference" else MAX_FLOPS
         check(f"{spec} on {task.name}", solver.estimate(spec, shape), most)

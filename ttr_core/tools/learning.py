@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RequestError
-from ..lab.tasks import TASKS, Task, task
-from ..lab.training import RATES, SEEDS, TrainConfig
+from ..lab import RATES, SEEDS, TASKS, Task, TrainConfig, task
 from ..layers.model import ModelConfig
 from ..layers.published import catalog
 from ..space.ingredient import from_settings, options_of

@@ -1,9 +1,25 @@
-"""Tasks: what layers are asked to do. A new task is one class in one file, imported here."""
+"""Tasks: what layers are asked to do; one file per task, each loaded by itself."""
 
-from .base import TASKS, Batch, EvaluatedTask, Evaluation, Task, TrainedTask, generator, task
+from __future__ import annotations
+
+from ...space.ingredient import load
+from .base import (
+    TASKS,
+    Batch,
+    EvaluatedTask,
+    Evaluation,
+    Task,
+    TrainedTask,
+    generator,
+    metrics,
+    task,
+)
+from .labeled import LabeledTask
 from .mqar import MQAR
 from .recall import Recall
 from .regression import Regression
+
+load(__name__, __path__)
 
 __all__ = [
     "MQAR",
@@ -11,10 +27,12 @@ __all__ = [
     "Batch",
     "EvaluatedTask",
     "Evaluation",
+    "LabeledTask",
     "Recall",
     "Regression",
     "Task",
     "TrainedTask",
     "generator",
+    "metrics",
     "task",
 ]

@@ -14,8 +14,10 @@ from torch import Tensor
 
 from ...errors import unknown
 from ...space.ingredient import Option, check_options, from_settings, options_of
+from ..metric import Metric
 
 if TYPE_CHECKING:
+    from ...layers.model import SequenceModel
     from ...space.spec import Spec
 
 TASKS: dict[str, type[Task]] = {}
@@ -38,7 +40,7 @@ class Batch:
         tokens: [B, T], integers below the vocabulary size.
         positions: [B, P], where an answer is asked.
         labels: [B, P], the answers.
-        groups: name -> [B, P], integers by which accuracy is split, such as ``gap``.
+        groups: name -> [B, P], integers by which the main metric is split, such as ``gap``.
     """
 
     tokens: Tensor
@@ -67,7 +69,7 @@ class Evaluation:
     """What a task without training reports about one layer.
 
     Args:
-        metrics: name -> number; ``error`` or ``accuracy`` is always there.
+        metrics: name -> number: what the task declares, and what else there is to say.
         curves: name -> one number per step.
         tables: name -> rows.
     """
@@ -81,17 +83,28 @@ class Evaluation:
 class Task(abc.ABC):
     """A question put to sequence layers; its fields, made with `option`, are its settings.
 
-    A final class stands in a module of ``ttr_core``; it then appears in the command line and the
-    app by itself.
+    A final class has a name and declares its metrics, the one that counts first. In a module of
+    ``ttr_core`` it appears in the command line, the app and the store by itself; elsewhere pass
+    ``register=True``.
     """
 
     name: ClassVar[str] = ""
     trained: ClassVar[bool] = True
+    metrics: ClassVar[tuple[Metric, ...]] = ()
 
-    def __init_subclass__(cls) -> None:
+    def __init_subclass__(cls, register: bool = False) -> None:
         super().__init_subclass__()
-        if cls.__module__.startswith("ttr_core.") and cls.name and not inspect.isabstract(cls):
+        if not cls.name:
+            return
+        if wrong := _undeclared(cls):
+            raise TypeError(f"Task {cls.name} ({cls.__qualname__}) {wrong}")
+        if register or cls.__module__.startswith("ttr_core."):
             TASKS[cls.name] = cls
+
+    @classmethod
+    def main(cls) -> Metric:
+        """Returns the metric that layers are compared by."""
+        return cls.metrics[0]
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -137,6 +150,14 @@ class TrainedTask(Task):
         """T, the length of a sequence; a setting."""
 
     @abc.abstractmethod
+    def loss(self, model: SequenceModel, batch: Batch) -> Tensor:
+        """Returns the mean loss over the answers of a batch, a scalar that training lowers."""
+
+    @abc.abstractmethod
+    def measure(self, model: SequenceModel, batch: Batch) -> dict[str, Tensor]:
+        """Returns each declared metric, one number for each answer [B, P]; its mean is reported."""
+
+    @abc.abstractmethod
     def sample(self, batch_size: int, generator: torch.Generator, device: str = "cpu") -> Batch:
         """Draws a batch on ``device``; the generator alone decides it."""
 
@@ -165,6 +186,11 @@ class EvaluatedTask(Task):
     def seq_len(self) -> int:
         """T, the length of a sequence; a setting."""
 
+    @property
+    def sequences(self) -> int:
+        """How many sequences are solved at once; a setting where there are several."""
+        return 1
+
     @abc.abstractmethod
     def evaluate(
         self,
@@ -174,6 +200,38 @@ class EvaluatedTask(Task):
         progress: Callable[[int, int], None] = quiet,
     ) -> Evaluation:
         """Evaluates a layer; ``progress(done, total)`` is called between solves."""
+
+
+def metrics() -> dict[str, Metric]:
+    """Returns every metric that a task declares, by name.
+
+    Example:
+        >>> metrics()["error"].better
+        'lower'
+    """
+    return {metric.name: metric for cls in TASKS.values() for metric in reversed(cls.metrics)}
+
+
+def _undeclared(cls: type[Task]) -> str | None:
+    """Says what a named task lacks, or None."""
+    parts = {name: getattr(cls, name) for name in dir(cls) if not name.startswith("__")}
+    missing = [n for n, part in parts.items() if getattr(part, "__isabstractmethod__", False)]
+    if missing:
+        return f"has a name but not what a task needs: define {', '.join(missing)}."
+    names = [metric.name for metric in cls.metrics]
+    if not names or len(set(names)) < len(names):
+        return f"declares the metrics {names}; declare at least one, each once."
+    if cls.trained and cls.metrics[0].bounds is None:
+        return f"is trained: its main metric {names[0]} needs low and high, for targets."
+    known = {name: metric for name, metric in metrics().items() if name in names}
+    for metric in cls.metrics:
+        other = known.get(metric.name, metric)
+        if (metric.better, metric.unit) != (other.better, other.unit):
+            return (
+                f"declares {metric.name} as {metric.better} is better in {metric.unit!r}; another "
+                f"task has it as {other.better} in {other.unit!r}: a name means one thing."
+            )
+    return None
 
 
 def generator(seed: int, split: str, device: str = "cpu") -> torch.Generator:

@@ -12,12 +12,13 @@ from torch import Tensor
 from ...errors import RequestError
 from ...space.ingredient import option
 from .base import Batch, TrainedTask
+from .labeled import LabeledTask
 
 VARIANTS = ("standard", "repeat", "overwrite")
 
 
 @dataclass(frozen=True)
-class MQAR(TrainedTask):
+class MQAR(LabeledTask):
     r"""Multi-query associative recall: bind keys to values, then ask for them (Zoology's task).
 
     Keys come from the first half of the vocabulary (token 0 is the blank), values from the second.

@@ -14,8 +14,10 @@ from torch.nn import functional as F
 from ...solvers import solve
 from ...space.ingredient import option
 from ...space.spec import Spec
+from ..metric import Metric
 from .base import Batch, EvaluatedTask, Evaluation, generator, quiet
 from .constants import Constants, knobs, tuned
+from .labeled import ACCURACY
 from .mqar import MQAR, VARIANTS
 
 TUNING_SEQUENCES = 4
@@ -45,6 +47,10 @@ class Recall(EvaluatedTask):
     """
 
     name: ClassVar[str] = "recall"
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        ACCURACY,
+        Metric("error", "lower", 0.0, help="Squared distance to the answer's embedding."),
+    )
 
     pairs: int = option(128, "Keys bound in each sequence, each asked once.", low=1, high=4096)
     seq_len: int = option(512, "Length of a sequence in tokens (even).", low=4, high=16384)

@@ -15,6 +15,7 @@ from ...solvers import solve
 from ...space.ingredient import option
 from ...space.optimizers import Sum
 from ...space.spec import Spec
+from ..metric import Metric
 from .base import EvaluatedTask, Evaluation, generator, quiet
 from .constants import Constants, fixed, knobs, tuned
 from .processes import PROCESSES, SPEEDS, Draw, World, draw
@@ -56,6 +57,11 @@ class Regression(EvaluatedTask):
     """
 
     name: ClassVar[str] = "regression"
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        Metric("error", "lower", 0.0, help="Mean squared error over steps and sequences."),
+        Metric("error_before", "lower", 0.0, help="The error before the process changes."),
+        Metric("error_after", "lower", 0.0, help="The error after the process has changed."),
+    )
 
     process: str = option("linear", "What is regressed on.", choices=PROCESSES)
     seq_len: int = option(256, "Predictions in each sequence.", low=8, high=16384)

@@ -1,0 +1,127 @@
+"""A model in training: one step, one look, and what it has seen so far."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from ..errors import Singular
+from ..layers.model import ModelConfig, SequenceModel
+from .evaluate import means
+from .events import Evaluated
+from .protocol import LOOKS_TO_SETTLE, REPORT_EVERY, TrainConfig
+from .tasks import Batch, TrainedTask, generator
+
+
+class Learner:
+    """A model with its optimizer, its stream of batches and its curves.
+
+    Args:
+        task: where the batches come from.
+        model: what is trained.
+        config: how.
+        lr: the peak learning rate.
+        seed: decides initial weights and batches.
+        device: ``cpu`` or ``cuda``.
+    """
+
+    def __init__(
+        self,
+        task: TrainedTask,
+        model: ModelConfig,
+        config: TrainConfig,
+        lr: float,
+        seed: int,
+        device: str,
+    ) -> None:
+        self.task, self.config, self.lr, self.device = task, config, lr, device
+        source = generator(seed, "init")
+        built = SequenceModel(model, task.vocab_size, source, task.seq_len)
+        self.model = built.to(device)
+        self.optimizer = adamw(self.model, lr, config.weight_decay, device)
+        self.generator = generator(seed, "train", device)
+        self.step, self.loss, self.seconds, self.cpu_seconds = 0, math.nan, 0.0, 0.0
+        self.value: float | None = None
+        self.seconds_to_target: float | None = None
+        self.steps_to_target: int | None = None
+        self.looks_at_target = 0
+        self.diverged = False
+        self.losses: list[list[float]] = []
+        self.values: list[list[float]] = []
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        start, cpu = time.perf_counter(), time.process_time()
+        yield
+        self.seconds += time.perf_counter() - start
+        self.cpu_seconds += time.process_time() - cpu
+
+    def advance(self) -> None:
+        """Takes one step; marks the learner as diverged when the loss is not a number."""
+        with self._timed():
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.config.rate_at(self.lr, self.step)
+            batch = self.task.sample(self.config.batch_size, self.generator, self.device)
+            loss = self._loss(batch)
+            self.loss = loss.item()
+            self.step += 1
+            if not math.isfinite(self.loss):
+                self.diverged = True
+                return
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            if self.config.clip:
+                torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+            self.optimizer.step()
+            if self.step % REPORT_EVERY == 0 or self.step == 1:
+                self.losses.append([self.step, self.loss])
+
+    def _loss(self, batch: Batch) -> Tensor:
+        """Returns the mean loss; not a number where a layer's equations have no solution."""
+        try:
+            return self.task.loss(self.model, batch)
+        except (Singular, torch.linalg.LinAlgError):
+            return torch.tensor(math.nan)
+
+    def look(self, batch: Batch) -> Evaluated:
+        """Evaluates on the validation set and notes when the target is reached."""
+        metric = self.task.main()
+        with self._timed():
+            found = means(self.task, self.model, batch)
+            self.value = found[metric.name]
+            self.values.append([self.step, self.value])
+        reached = self.config.reached(metric, self.value)
+        self.looks_at_target = self.looks_at_target + 1 if reached else 0
+        if reached and self.seconds_to_target is None:
+            self.seconds_to_target, self.steps_to_target = self.seconds, self.step
+        return Evaluated(self.step, found)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the target was reached and held: one look alone may be luck."""
+        return self.looks_at_target >= LOOKS_TO_SETTLE
+
+    @property
+    def merit(self) -> tuple[float, float]:
+        """What learners are compared by: the main metric on validation, then the last loss."""
+        if self.diverged or self.value is None:
+            return (-math.inf, -math.inf)
+        return (self.task.main().merit(self.value), -self.loss)
+
+
+def adamw(
+    model: torch.nn.Module, lr: float, weight_decay: float, device: str
+) -> torch.optim.Optimizer:
+    """Returns AdamW, which decays matrices and leaves vectors and numbers alone."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    return torch.optim.AdamW(groups, lr=lr, fused=device in ("cpu", "cuda"))

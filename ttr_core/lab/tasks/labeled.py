@@ -1,0 +1,39 @@
+"""Trained tasks whose answers are tokens: cross-entropy trains, accuracy counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..metric import SHARE, Metric
+from .base import Batch, TrainedTask
+
+if TYPE_CHECKING:
+    from ...layers.model import SequenceModel
+
+ACCURACY = Metric("accuracy", "higher", 0.0, 1.0, SHARE, "Share of right answers on the test set.")
+LOSS = Metric("loss", "lower", 0.0, None, "nats", "Cross-entropy of the answers on the test set.")
+
+
+@dataclass(frozen=True)
+class LabeledTask(TrainedTask):
+    r"""A task with one right token for each question.
+
+    The loss is the mean of $-\log p(\text{label})$ over the questions, the accuracy the share of
+    them whose label has the largest logit.
+    """
+
+    metrics: ClassVar[tuple[Metric, ...]] = (ACCURACY, LOSS)
+
+    def loss(self, model: SequenceModel, batch: Batch) -> Tensor:
+        logits = model(batch.tokens, batch.positions)
+        return F.cross_entropy(logits.flatten(0, 1), batch.labels.flatten())
+
+    def measure(self, model: SequenceModel, batch: Batch) -> dict[str, Tensor]:
+        logits = model(batch.tokens, batch.positions)
+        each = F.cross_entropy(logits.flatten(0, 1), batch.labels.flatten(), reduction="none")
+        right = logits.argmax(-1) == batch.labels
+        return {ACCURACY.name: right.float(), LOSS.name: each.view(batch.labels.shape)}
