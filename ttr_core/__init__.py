@@ -58,8 +58,9 @@ from .words.describe import Description, describe
 from .words.grid import Cell, cell, grid
 
 if TYPE_CHECKING:
+    from .lab.protocol import TrainConfig
     from .lab.tasks import TASKS, task
-    from .lab.training import TrainConfig, train
+    from .lab.training import train
 
 __version__ = "0.1.0"
 
@@ -110,7 +111,7 @@ __all__ = [
 
 LAB = {
     "TASKS": "lab.tasks",
-    "TrainConfig": "lab.training",
+    "TrainConfig": "lab.protocol",
     "task": "lab.tasks",
     "train": "lab.training",
 }
