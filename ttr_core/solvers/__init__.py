@@ -10,7 +10,6 @@ from .chunked_cosine import ChunkedCosine
 from .chunked_delta import ChunkedDelta
 from .chunked_linear import ChunkedLinear
 from .chunked_momentum import ChunkedMomentum
-from .chunked_product import ChunkedProduct
 from .chunked_rls import ChunkedRLS
 from .dual import DualNormalEquations
 from .inner_loop import InnerLoop
@@ -31,7 +30,6 @@ __all__ = [
     "ChunkedDelta",
     "ChunkedLinear",
     "ChunkedMomentum",
-    "ChunkedProduct",
     "ChunkedRLS",
     "DualNormalEquations",
     "InnerLoop",

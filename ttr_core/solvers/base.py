@@ -14,6 +14,7 @@ from ..space.functions import FunctionClass, KernelModel, LinearModel
 from ..space.ingredient import Ingredient
 from ..space.losses import Loss, Squared
 from ..space.optimizers import Exact, Optimizer
+from ..space.optimizers.structure import Features
 from ..space.readouts import Plain, Readout, ReadsBefore
 from ..space.spec import Spec, axis
 from ..space.weights import MemorylessWeights, Recency, Weights
@@ -176,12 +177,17 @@ def kept_formula(spec: Spec) -> str:
     return "2 T d" + extra
 
 
+def feature_map(spec: Spec, params: Params) -> Features:
+    """Returns phi of a linear model."""
+    model, own = spec.function, axis(params, "function")
+    assert isinstance(model, LinearModel)
+    return lambda x: model.features(x, own)
+
+
 def features(spec: Spec, x: Stream, params: Params) -> tuple[Tensor, Tensor]:
     """Returns phi(q) and phi(k) of a linear model, [B, H, T, F] each."""
-    model = spec.function
-    assert isinstance(model, LinearModel)
-    own = axis(params, "function")
-    return model.features(x.q, own), model.features(x.k, own)
+    phi = feature_map(spec, params)
+    return phi(x.q), phi(x.k)
 
 
 def inner_products(spec: Spec, a: Tensor, b: Tensor, params: Params) -> Tensor:

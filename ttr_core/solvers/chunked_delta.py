@@ -1,19 +1,20 @@
-"""Decays x linear model x rank-one steps: one unit-triangular solve per chunk."""
+"""Decays x linear model x rank-one steps, n to a token: one unit-triangular solve per chunk."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..limits import Estimate, Shape
 from ..space.functions import LinearModel
-from ..space.optimizers import Optimizer, RankOneStep
-from ..space.spec import Spec
+from ..space.optimizers import Optimizer, RankOneSteps, Steps
+from ..space.spec import Spec, axis
 from ..space.weights import MemorylessWeights
 from ..stream import Stream
-from .base import Params, Solver, State, features, matrix_formula, recency
+from .base import Params, Solver, State, feature_map, matrix_formula, recency
 from .chunks import CHUNK, chunk_size, decayed_scores, join, split
 
 
@@ -25,26 +26,35 @@ class ChunkedDelta(Solver):
     $$(I + A) E = V - \bar R S, \qquad A_{ti} = r_t^\top w_i\, e^{c_t - c_i} \ (i < t),$$
     $$y = \bar Q S + (Q W^\top \circ e^{c_t - c_i})_{i \le t} E$$
 
-    Only the small update of the state runs from chunk to chunk.
+    Only the small update of the state runs from chunk to chunk. Several steps to a token are a
+    sequence of T n steps, in which the memory fades at the first of each token and is read after
+    the last (DeltaProduct). Where an answer is erased along another key $e$ than the value is
+    written along, the same system has the answers $-U$ for errors (RWKV-7):
+
+    $$(I + A^{(e)}) (-U) = -A^{(w)} V - \bar R S, \qquad
+    y = \bar Q S + (Q W^\top \circ e^{c_t - c_i}) V - (Q E^\top \circ e^{c_t - c_i}) U$$
 
     Source: Parallelizing Linear Transformers with the Delta Rule over Sequence Length (Yang et
     al., 2024) https://arxiv.org/abs/2406.06484
     """
 
     name: ClassVar[str] = "chunked_delta"
-    cost: ClassVar[str] = "T (C (F + V) + F V), one triangular solve per chunk"
+    cost: ClassVar[str] = (
+        "n T (C (F + V) + F V) for n steps to a token, one triangular solve per chunk"
+    )
     weights = MemorylessWeights
     function = LinearModel
-    optimizers: ClassVar[tuple[type[Optimizer], ...]] = (RankOneStep,)
+    optimizers: ClassVar[tuple[type[Optimizer], ...]] = (RankOneSteps,)
 
     def declines(self, spec: Spec) -> str | None:
         return None
 
     def estimate(self, spec: Spec, shape: Shape) -> Estimate:
-        rows = shape.batch * shape.heads * shape.length
-        per_token = 4 * CHUNK * (shape.features + shape.value_dim)
+        assert isinstance(spec.optimizer, RankOneSteps)
+        rows = shape.batch * shape.heads * shape.length * spec.optimizer.n
+        per_step = 4 * CHUNK * (shape.features + shape.value_dim)
         state = shape.features * (shape.value_dim + shape.features)
-        return Estimate(rows * (per_token + 4 * state), 4.0 * rows * (state / 16 + 8 * CHUNK))
+        return Estimate(rows * (per_step + 4 * state), 4.0 * rows * (state / 16 + 8 * CHUNK))
 
     def state_size(self, spec: Spec, shape: Shape) -> int:
         return shape.features * shape.value_dim
@@ -56,22 +66,21 @@ class ChunkedDelta(Solver):
         self, spec: Spec, x: Stream, params: Params, state: State | None
     ) -> tuple[Tensor, State]:
         optimizer = spec.optimizer
-        assert isinstance(optimizer, RankOneStep)
-        q, k = features(spec, x, params)
+        assert isinstance(optimizer, RankOneSteps)
+        phi = feature_map(spec, params)
         log_decay, importance = recency(spec, x, params)
-        read, write = optimizer.vectors(k, importance, x.signals)
-        read = torch.zeros_like(write) if read is None else read
+        steps = optimizer.steps(x, phi, importance, axis(params, "optimizer"))
+        if log_decay is not None and optimizer.n > 1:  # none before the further steps of a token
+            log_decay = F.pad(log_decay[:, :, :, None], (0, 0, 0, optimizer.n - 1)).flatten(2, 3)
         unread = log_decay if optimizer.reads_undecayed else None
         start = None if state is None else state["S"]
-        y, last = delta(q, read, write, x.v, log_decay, unread, start)
+        y, last = delta(phi(x.q), steps, log_decay, unread, start)
         return y, {"S": last}
 
 
 def delta(
     q: Tensor,
-    r: Tensor,
-    w: Tensor,
-    v: Tensor,
+    steps: Steps,
     log_decay: Tensor | None,
     unread: Tensor | None,
     start: Tensor | None,
@@ -80,9 +89,7 @@ def delta(
 
     Args:
         q: queries of the tokens, [B, H, T, F].
-        r: read keys of the steps, [B, H, n T, F].
-        w: write keys of the steps, likewise.
-        v: values of the steps, [B, H, n T, V].
+        steps: the steps.
         log_decay: before each step, [B, H, n T, 1 or F]; None for none.
         unread: the part of it that the step's own read does not see; None for none.
         start: the state before, [B, H, F, V]; None for zero.
@@ -90,26 +97,41 @@ def delta(
     Returns:
         y, [B, H, T, V], and the state after the last step.
     """
-    length, every = q.shape[2], r.shape[2] // q.shape[2]
-    size = chunk_size(r.shape[2], log_decay)
+    length, every = q.shape[2], steps.write.shape[2] // q.shape[2]
+    size = chunk_size(steps.write.shape[2], log_decay)
     size = max(every, size - size % every)
-    q, r, w, v = split(q, size // every), split(r, size), split(w, size), split(v, size)
-    c = at = seen = None
-    q_in, r_in, w_out, keep = q, r, w, None
+    read = torch.zeros_like(steps.write) if steps.read is None else steps.read
+    erase = steps.write if steps.erase is None else steps.erase
+    q, v = split(q, size // every), split(steps.value, size)
+    r, e = split(read, size), split(erase, size)
+    c = at = seen = late = None
+    q_in, r_in, e_out, keep = q, r, e, None
     if log_decay is not None:
         c = split(log_decay, size).cumsum(-2)
         seen = c if unread is None else c - split(unread, size)
         at, end = c[..., every - 1 :: every, :], c[..., -1:, :]
-        q_in, r_in, w_out = q * at.exp(), r * seen.exp(), w * (end - c).exp()
-        keep = end.exp().mT
-    a = decayed_scores(r, w, seen, c, -1)
-    before, errors, last = _errors(a, v, r_in, w_out, keep, start)
-    y = q_in @ before + decayed_scores(q, w, at, c, 0) @ errors
-    return join(y, length), last
+        late, keep = (end - c).exp(), end.exp().mT
+        q_in, r_in, e_out = q * at.exp(), r * seen.exp(), e * late
+    own = writes = None
+    if steps.erase is not None:  # the values go another way than the errors, and are none of them
+        w = split(steps.write, size)
+        own = decayed_scores(q, w, at, c, 0) @ v
+        writes = (w if late is None else w * late).mT @ v
+        v = -decayed_scores(r, w, seen, c, -1) @ v
+    a = decayed_scores(r, e, seen, c, -1)
+    before, errors, last = _errors(a, v, r_in, e_out, keep, start, writes)
+    y = q_in @ before + decayed_scores(q, e, at, c, 0) @ errors
+    return join(y if own is None else y + own, length), last
 
 
 def _errors(
-    a: Tensor, v: Tensor, r: Tensor, w: Tensor, keep: Tensor | None, start: Tensor | None
+    a: Tensor,
+    v: Tensor,
+    r: Tensor,
+    w: Tensor,
+    keep: Tensor | None,
+    start: Tensor | None,
+    writes: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Solves the errors of each chunk from the state before it, and carries the state on.
 
@@ -130,4 +152,6 @@ def _errors(
         errors.append(error)
         kept = state if keep is None else keep[:, :, n] * state
         state = kept + wn.mT @ error
+        if writes is not None:
+            state = state + writes[:, :, n]
     return torch.stack(states, 2), torch.stack(errors, 2), state

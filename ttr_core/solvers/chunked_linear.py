@@ -1,4 +1,4 @@
-"""Decays x linear model x Hebbian, one batch step or a diagonal one: matrix products only."""
+"""Decays x linear model x weighted sums or diagonal steps: matrix products only."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from torch import Tensor
 
 from ..limits import Estimate, Shape
 from ..space.functions import LinearModel
-from ..space.optimizers import DiagonalStep, Hebbian, OneStep, Optimizer
+from ..space.optimizers import DiagonalStep, Optimizer, Sum
 from ..space.readouts import Normalized, Plain, Readout, ReadsBefore
-from ..space.spec import Spec
+from ..space.spec import Spec, axis
 from ..space.weights import MemorylessWeights, Recency
 from ..stream import Stream
 from .base import (
@@ -48,7 +48,7 @@ class ChunkedLinear(Solver):
     cost: ClassVar[str] = "T (C F + F V), matrix products"
     weights = MemorylessWeights
     function = LinearModel
-    optimizers: ClassVar[tuple[type[Optimizer], ...]] = (Hebbian, OneStep, DiagonalStep)
+    optimizers: ClassVar[tuple[type[Optimizer], ...]] = (Sum, DiagonalStep)
     readouts: ClassVar[tuple[type[Readout], ...]] = (Plain, Normalized, ReadsBefore)
 
     def declines(self, spec: Spec) -> str | None:
@@ -72,7 +72,7 @@ class ChunkedLinear(Solver):
         self, spec: Spec, x: Stream, params: Params, state: State | None
     ) -> tuple[Tensor, State]:
         q, k = features(spec, x, params)
-        log_decay, importance = _written(spec, k, recency(spec, x, params), x)
+        log_decay, importance = _written(spec, k, recency(spec, x, params), x, params)
         v = fitted_values(spec, x)
         v = v if importance is None else v * importance
         own = newest(spec, q, k, v, params)
@@ -98,9 +98,15 @@ class ChunkedLinear(Solver):
         return read_out(spec, y if own is None else y + own), {"S": last}
 
 
-def _written(spec: Spec, k: Tensor, weights: Recency, x: Stream) -> Recency:
+def _written(spec: Spec, k: Tensor, weights: Recency, x: Stream, params: Params) -> Recency:
     """Returns the decays and importances under which the memory is a plain sum."""
-    if not isinstance(spec.optimizer, DiagonalStep):
-        return weights
-    kept, gain = spec.optimizer.shrinkage(k, weights.importance, x.signals)
-    return Recency(kept if weights.log_decay is None else weights.log_decay + kept, gain)
+    optimizer, (log_decay, importance) = spec.optimizer, weights
+    signals = {**x.signals, **axis(params, "optimizer")}
+    if isinstance(optimizer, DiagonalStep):
+        kept, importance = optimizer.shrinkage(k, importance, signals)
+        return Recency(kept if log_decay is None else log_decay + kept, importance)
+    assert isinstance(optimizer, Sum)
+    factor = optimizer.factor(signals)
+    if factor is None or importance is None:
+        return Recency(log_decay, importance if factor is None else factor)
+    return Recency(log_decay, factor * importance)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..limits import Estimate, Shape
 from ..space.functions import KernelModel
-from ..space.optimizers import Optimizer, RankOneStep
+from ..space.optimizers import KeyStep, Optimizer
 from ..space.readouts import Normalized, Plain, Readout
 from ..space.spec import Spec, axis
 from ..space.weights import MemorylessWeights
@@ -38,13 +38,10 @@ class KernelDelta(Solver):
     cost: ClassVar[str] = "T^2 (K + V), one triangular solve"
     weights = MemorylessWeights
     function = KernelModel
-    optimizers: ClassVar[tuple[type[Optimizer], ...]] = (RankOneStep,)
+    optimizers: ClassVar[tuple[type[Optimizer], ...]] = (KeyStep,)
     readouts: ClassVar[tuple[type[Readout], ...]] = (Plain, Normalized)
 
     def declines(self, spec: Spec) -> str | None:
-        assert isinstance(spec.optimizer, RankOneStep)
-        if type(spec.optimizer).vectors is not RankOneStep.vectors:
-            return f"needs a step along the newest key; {spec.optimizer} has keys of its own"
         return None
 
     def estimate(self, spec: Spec, shape: Shape) -> Estimate:
@@ -61,10 +58,10 @@ class KernelDelta(Solver):
         self, spec: Spec, x: Stream, params: Params, state: State | None
     ) -> tuple[Tensor, State]:
         optimizer, model = spec.optimizer, spec.function
-        assert isinstance(optimizer, RankOneStep) and isinstance(model, KernelModel)
+        assert isinstance(optimizer, KeyStep) and isinstance(model, KernelModel)
         log_decay, importance = recency(spec, x, params)
         square = model.squares(x.k, axis(params, "function"))
-        gain = optimizer.gain(square, importance, x.signals)
+        gain = optimizer.gain(square, importance, {**x.signals, **axis(params, "optimizer")})
         gain = torch.ones_like(square) if gain is None else gain
         steps = torch.zeros_like(square) if log_decay is None else log_decay
         c = steps.cumsum(2)

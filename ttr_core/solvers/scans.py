@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from ..limits import Estimate, Shape
 from ..space.functions import KernelModel, LinearModel, Memory
 from ..space.losses import Loss
-from ..space.optimizers import Incremental, Optimizer, RankOneStep
+from ..space.optimizers import Incremental, Optimizer, RankOneSteps
 from ..space.readouts import Normalized, Plain, Readout, ReadsBefore
 from ..space.spec import Spec, axis
 from ..space.weights import MemorylessWeights
@@ -20,7 +21,7 @@ from .base import (
     Params,
     Solver,
     State,
-    features,
+    feature_map,
     fitted_values,
     matrix_formula,
     matrix_size,
@@ -33,13 +34,13 @@ from .base import (
 
 
 class RankOneScan(Solver):
-    r"""The rank-one step itself, $S \leftarrow a S + w (v - S_r^\top r)^\top$, token by token."""
+    r"""The steps themselves, $S \leftarrow a S - e (S_r^\top r)^\top + w v^\top$, one by one."""
 
     name: ClassVar[str] = "rank_one_scan"
     cost: ClassVar[str] = "T F V, sequential"
     weights = MemorylessWeights
     function = LinearModel
-    optimizers: ClassVar[tuple[type[Optimizer], ...]] = (RankOneStep,)
+    optimizers: ClassVar[tuple[type[Optimizer], ...]] = (RankOneSteps,)
     readouts: ClassVar[tuple[type[Readout], ...]] = (Plain, Normalized, ReadsBefore)
 
     def declines(self, spec: Spec) -> str | None:
@@ -59,14 +60,14 @@ class RankOneScan(Solver):
         self, spec: Spec, x: Stream, params: Params, state: State | None
     ) -> tuple[Tensor, State]:
         optimizer = spec.optimizer
-        assert isinstance(optimizer, RankOneStep)
-        q, k = features(spec, x, params)
-        log_decay, importance = recency(spec, x, params)
-        read, write = optimizer.vectors(k, importance, x.signals)
-        v = fitted_values(spec, x)
+        assert isinstance(optimizer, RankOneSteps)
+        phi = feature_map(spec, params)
+        q, (log_decay, importance) = phi(x.q), recency(spec, x, params)
+        pairs = replace(x, v=fitted_values(spec, x))
+        read, write, v, erase = optimizer.steps(pairs, phi, importance, axis(params, "optimizer"))
         own = newest(spec, q, write, v, params)
         if state is None:
-            memory = k.new_zeros(*k.shape[:2], k.shape[-1], v.shape[-1])
+            memory = q.new_zeros(*q.shape[:2], q.shape[-1], v.shape[-1])
         else:
             memory = state["S"]
         kept = None if log_decay is None else log_decay.exp()[..., None]  # (B H T w 1)
@@ -75,11 +76,17 @@ class RankOneScan(Solver):
             previous = memory
             if kept is not None:
                 memory = memory * kept[:, :, t]
-            error = v[:, :, t : t + 1]
-            if read is not None:
-                at = previous if optimizer.reads_undecayed else memory
-                error = error - read[:, :, t : t + 1] @ at
-            memory = memory + write[:, :, t : t + 1].mT @ error
+            for i in range(t * optimizer.n, (t + 1) * optimizer.n):
+                one, first = slice(i, i + 1), i == t * optimizer.n
+                at = previous if first and optimizer.reads_undecayed else memory
+                if read is None:
+                    moved = write[:, :, one].mT @ v[:, :, one]
+                elif erase is None:
+                    moved = write[:, :, one].mT @ (v[:, :, one] - read[:, :, one] @ at)
+                else:
+                    moved = write[:, :, one].mT @ v[:, :, one]
+                    moved = moved - erase[:, :, one].mT @ (read[:, :, one] @ at)
+                memory = memory + moved
             outputs.append(q[:, :, t : t + 1] @ (memory if own is None else previous))
         y = torch.cat(outputs, 2)
         return read_out(spec, y if own is None else y + own), {"S": memory}

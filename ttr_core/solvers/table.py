@@ -12,7 +12,6 @@ from .chunked_cosine import ChunkedCosine
 from .chunked_delta import ChunkedDelta
 from .chunked_linear import ChunkedLinear
 from .chunked_momentum import ChunkedMomentum
-from .chunked_product import ChunkedProduct
 from .chunked_rls import ChunkedRLS
 from .convolution import Convolution
 from .dual import DualNormalEquations
@@ -30,7 +29,6 @@ SOLVERS: tuple[Solver, ...] = (
     ChunkedLinear(),
     ChunkedCosine(),
     ChunkedDelta(),
-    ChunkedProduct(),
     ChunkedMomentum(),
     KernelDelta(),
     KernelRidge(),

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from ..ingredient import load
-from .base import (
-    DiagonalStep,
-    FadingRidge,
-    FixedRidge,
-    Incremental,
-    Optimizer,
-    RankOne,
-    RankOneStep,
-    Retrospective,
-    RidgeFit,
-    Signals,
-    State,
-    Sum,
-)
+from .base import Incremental, Optimizer, Retrospective, Signals, State
 from .chunked import ChunkMomentum, ChunkSGD, ChunkStart, MiniBatch
 from .mirror import MirrorDescent
 from .rank_one import NLMS, SGD, Hebbian, Implicit
 from .retrospective import Exact, OneStep
+from .structure import (
+    DiagonalStep,
+    FadingRidge,
+    FixedRidge,
+    KeyStep,
+    RankOneSteps,
+    RidgeFit,
+    Steps,
+    Sum,
+)
 
 load(__name__, __path__, first=("retrospective", "rank_one", "momentum", "chunked", "mirror"))

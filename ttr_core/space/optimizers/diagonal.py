@@ -11,8 +11,9 @@ from torch import Tensor
 from ...stream import Signal
 from ..functions import Memory
 from ..newton import Objective
-from .base import Diagonal, DiagonalStep, Signals, State
+from .base import Signals, State
 from .rank_one import PROXIMAL_STEP
+from .structure import Diagonal, DiagonalStep
 
 
 @dataclass(frozen=True)

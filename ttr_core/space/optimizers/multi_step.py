@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from ...stream import Signal, Stream
-from ..functions import Memory
+from ..functions import Memory, Params
 from ..ingredient import option
 from ..newton import PairLoss
-from .base import Incremental, Signals, State, faded
+from .base import Signals, State
 from .rank_one import STEP
+from .structure import Features, RankOneSteps, Steps
 
 LARGEST = {"twice_sigmoid": 2.0, "sigmoid": 1.0}
 EXTRA_KEYS = Signal("extra_keys", "key", "identity", 0.0, -1.0, 1.0, "keys of the further steps")
@@ -23,7 +24,7 @@ EXTRA_VALUES = Signal(
 
 
 @dataclass(frozen=True)
-class MultiStep(Incremental):
+class MultiStep(RankOneSteps):
     r"""Several gradient steps per token, each on a pair of its own: DeltaProduct.
 
     $$S_{t,0} = a_t S_{t-1}, \qquad S_{t,j} = S_{t,j-1} + \beta_{t,j} b_t\, \phi(k_{t,j})
@@ -58,12 +59,6 @@ class MultiStep(Incremental):
         keys, values = (replace(s, width=f"{self.n - 1}*{s.unit}") for s in EXTRA)
         return (steps, keys, values)
 
-    def begin(self, memory: Memory) -> State:
-        return {}
-
-    def forget(self, memory: Memory, state: State, decay: Tensor) -> tuple[Memory, State]:
-        return faded(memory, decay), state
-
     def update(
         self, memory: Memory, state: State, loss: PairLoss, signals: Signals, previous: Memory
     ) -> tuple[Memory, State]:
@@ -76,16 +71,19 @@ class MultiStep(Incremental):
             memory = {n: m - signals["step"][j] * slope[n] for n, m in memory.items()}
         return memory, state
 
-    def interleaved(self, x: Stream) -> Stream:
-        """Returns the steps as tokens, n T of them: keys, values and step; queries as they are."""
-        signals = {"step": x.signals["step"].unflatten(-1, (self.n, 1)).flatten(2, 3)}
-        if self.n == 1:
-            return replace(x, signals=signals)
-        keys, values = (
-            torch.cat([own, x.signals[s.name]], -1).unflatten(-1, (self.n, -1)).flatten(2, 3)
-            for own, s in zip((x.k, x.v), EXTRA, strict=True)
-        )
-        return Stream(x.q, keys, values, signals)
+    def steps(self, x: Stream, phi: Features, importance: Tensor | None, own: Params) -> Steps:
+        gain, keys, values = x.signals["step"], x.k, x.v
+        if importance is not None:
+            gain = gain * importance
+        if self.n > 1:
+            keys = torch.cat([keys, x.signals[EXTRA_KEYS.name]], -1)
+            values = torch.cat([values, x.signals[EXTRA_VALUES.name]], -1)
+        key = phi(self._in_a_row(keys))
+        return Steps(key, self._in_a_row(gain) * key, self._in_a_row(values))
+
+    def _in_a_row(self, x: Tensor) -> Tensor:
+        """Returns the parts of every token one after another, [B, H, T, n D] -> [B, H, n T, D]."""
+        return x.unflatten(-1, (self.n, -1)).flatten(2, 3)
 
 
 EXTRA = (EXTRA_KEYS, EXTRA_VALUES)

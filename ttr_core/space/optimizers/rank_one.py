@@ -13,7 +13,8 @@ from ..functions import FeatureModel, Memory
 from ..ingredient import Ingredient, option
 from ..newton import Objective, newton
 from ..weights import MemorylessWeights
-from .base import RankOneStep, Signals, State, Sum
+from .base import Signals, State
+from .structure import KeyStep, Sum
 
 STEP = Signal("step", "scalar", "sigmoid", 0.5, 0.01, 1.0, "step size of the newest pair")
 PROXIMAL_STEP = replace(
@@ -22,7 +23,7 @@ PROXIMAL_STEP = replace(
 
 
 @dataclass(frozen=True)
-class Hebbian(Sum, RankOneStep):
+class Hebbian(Sum, KeyStep):
     r"""Write the pair, whatever is there already.
 
     $$S_t = a_t S_{t-1} + b_t\, \phi(k_t) v_t^\top$$
@@ -54,7 +55,7 @@ class Hebbian(Sum, RankOneStep):
 
 
 @dataclass(frozen=True)
-class SGD(RankOneStep):
+class SGD(KeyStep):
     r"""One gradient step on the newest pair: the delta rule.
 
     $$S_t = a_t S_{t-1} + \beta_t b_t\, \phi(k_t) \big(v_t - \hat S^\top \phi(k_t)\big)^\top$$
@@ -100,7 +101,7 @@ class SGD(RankOneStep):
 
 
 @dataclass(frozen=True)
-class Implicit(RankOneStep):
+class Implicit(KeyStep):
     r"""The proximal step: stay close and fit the newest pair, solved exactly.
 
     $$S_t = \arg\min_S \tfrac12 |S - a_t S_{t-1}|^2
@@ -140,7 +141,7 @@ class Implicit(RankOneStep):
 
 
 @dataclass(frozen=True)
-class NLMS(RankOneStep):
+class NLMS(KeyStep):
     r"""Project onto the newest pair: normalized least mean squares, Kaczmarz's projection.
 
     $$S_t = a_t S_{t-1} + \tfrac{\eta\, b_t}{|\phi(k_t)|^2 + \epsilon}\,

@@ -11,7 +11,8 @@ from torch import Tensor
 from ..functions import KernelModel, Memory
 from ..ingredient import option
 from ..newton import Objective, newton
-from .base import FixedRidge, Retrospective, Signals, Sum
+from .base import Retrospective, Signals
+from .structure import FixedRidge, Sum
 
 if TYPE_CHECKING:
     from ..spec import Spec

@@ -14,7 +14,8 @@ from ..ingredient import Ingredient, option
 from ..losses import Squared
 from ..newton import Objective
 from ..weights import MemorylessWeights
-from .base import FadingRidge, Signals, State
+from .base import Signals, State
+from .structure import FadingRidge
 
 if TYPE_CHECKING:
     from ..spec import Spec

@@ -1,0 +1,190 @@
+"""What an optimizer promises of its memory: traits that solvers and read-outs compute with."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from typing import ClassVar, NamedTuple
+
+from torch import Tensor
+
+from ...stream import Stream
+from ..functions import LinearModel, Memory, Params
+from ..ingredient import Ingredient
+from ..weights import MemorylessWeights
+from .base import Incremental, Optimizer, Retrospective, Signals, State, faded
+
+Features = Callable[[Tensor], Tensor]
+"""phi of a linear model, [..., K] -> [..., F]."""
+
+
+class Sum(Optimizer):
+    r"""Trait: the memory is a weighted sum of the pairs.
+
+    $$S_t = \sum_{i \le t} \gamma_i^{(t)} g_i\, \phi(k_i) v_i^\top$$
+
+    No pair is corrected by another, so that what the memory says grows with the past, and the same
+    fit to ones is the sum of the weights.
+    """
+
+    phrase: ClassVar[str] = "an optimizer whose memory is a weighted sum of the pairs"
+
+    @abc.abstractmethod
+    def factor(self, signals: Signals) -> Tensor | None:
+        """Returns g, what multiplies each pair beside its weight, [B, H, T, 1]; None for 1.
+
+        Args:
+            signals: the stream's signals, and the optimizer's own tensors, head first.
+        """
+
+
+class RidgeFit(Optimizer, abc.ABC):
+    r"""Trait: least squares with a ridge, $S_t = (G_t + \lambda \Lambda_t)^{-1} R_t$.
+
+    G and R are the weighted sums of $\phi \phi^\top$ and $\phi v^\top$. What becomes of the ridge
+    from token to token is its rule: it stays (`FixedRidge`) or it fades (`FadingRidge`).
+    """
+
+    phrase: ClassVar[str] = "an optimizer that solves least squares with a ridge"
+    ridge: float  # lambda, in units of |phi|^2
+
+
+class FixedRidge(RidgeFit, Retrospective):
+    r"""Trait: the ridge is the same at every token, whatever the weights have become."""
+
+    phrase: ClassVar[str] = "an optimizer that solves least squares with a ridge that stays"
+
+    @abc.abstractmethod
+    def diagonal(self, width: int, intercepts: int, like: Tensor) -> Tensor:
+        """Returns the ridge of every coefficient, [F].
+
+        Args:
+            width: F.
+            intercepts: how many leading coefficients have no norm.
+            like: any tensor, for its kind.
+        """
+
+
+class FadingRidge(RidgeFit, Incremental):
+    r"""Trait: the ridge fades with the pairs, and one axis per token is restored, in turn.
+
+    $$\Lambda_0 = I, \qquad \Lambda_t = \max(a_t, a_{\min}) \Lambda_{t-1}
+    \text{ with axis } t \bmod F \text{ at } 1$$
+    """
+
+    phrase: ClassVar[str] = "an optimizer that solves least squares with a ridge that fades"
+
+    @abc.abstractmethod
+    def least_log_decay(self, features: int) -> float:
+        """Returns the log of the smallest decay that is taken."""
+
+    @abc.abstractmethod
+    def tokens_to(self, left: float, features: int) -> int:
+        """Returns how many tokens leave at least the share ``left`` of what was before."""
+
+
+class Steps(NamedTuple):
+    r"""Steps $S \leftarrow S - e\, (S_r^\top r)^\top + w v^\top$ on a linear model, n to a token.
+
+    Args:
+        read: r, the key that the memory is asked about, [B, H, n T, F]; None reads nothing.
+        write: w, along which the value is written, [B, H, n T, F].
+        value: v, [B, H, n T, V].
+        erase: e, along which the answer is erased, [B, H, n T, F]; None for w, so that what is
+            written is the error $v - S_r^\top r$.
+    """
+
+    read: Tensor | None
+    write: Tensor
+    value: Tensor
+    erase: Tensor | None = None
+
+
+class RankOneSteps(Incremental):
+    r"""Trait: on a linear model every update is n steps of rank one, in a closed form per chunk.
+
+    The memory fades before the first step of a token, and is read after the last.
+    """
+
+    phrase: ClassVar[str] = "an optimizer whose update is rank-one steps on a linear model"
+
+    @abc.abstractmethod
+    def steps(self, x: Stream, phi: Features, importance: Tensor | None, own: Params) -> Steps:
+        """Returns the steps of every token, those of one token in a row.
+
+        Args:
+            x: the tokens, their signals among them.
+            phi: the features of the model.
+            importance: weight of every pair, [B, H, T, 1], or None for 1.
+            own: the optimizer's own tensors, head first.
+        """
+
+    @property
+    def n(self) -> int:
+        """How many steps a token takes."""
+        return 1
+
+    @property
+    def reads_undecayed(self) -> bool:
+        """Whether the first step reads the memory before forgetting rather than after."""
+        return False
+
+    def begin(self, memory: Memory) -> State:
+        return {}
+
+    def forget(self, memory: Memory, state: State, decay: Tensor) -> tuple[Memory, State]:
+        return faded(memory, decay), state
+
+
+class KeyStep(RankOneSteps):
+    r"""Trait: one step, read and written along the token's own key, $r = \phi(k), w = g \phi(k)$.
+
+    So that a kernel, which has no features, needs the gain alone.
+    """
+
+    phrase: ClassVar[str] = "an optimizer whose update is one step along the newest key"
+    reads: ClassVar[bool] = True  # whether the memory's own answer is subtracted
+
+    @abc.abstractmethod
+    def gain(self, square: Tensor, importance: Tensor | None, signals: Signals) -> Tensor | None:
+        r"""Returns g, [B, H, T, 1]; None for 1.
+
+        Args:
+            square: $|\phi(k)|^2$ of every token, [B, H, T, 1].
+            importance: weight of every pair, [B, H, T, 1], or None for 1.
+            signals: the stream's signals, and the optimizer's own tensors, head first.
+        """
+
+    def steps(self, x: Stream, phi: Features, importance: Tensor | None, own: Params) -> Steps:
+        key = phi(x.k)
+        gain = self.gain(key.square().sum(-1, keepdim=True), importance, {**x.signals, **own})
+        return Steps(key if self.reads else None, key if gain is None else gain * key, x.v)
+
+
+class Diagonal(NamedTuple):
+    r"""A step $S \leftarrow e^{c} \circ S' + g\, \phi v^\top$ on a linear model.
+
+    Args:
+        log_decay: c, log of what the step keeps of each feature, [B, H, T, F], <= 0.
+        gain: g, the factor of what is written, [B, H, T, 1].
+    """
+
+    log_decay: Tensor
+    gain: Tensor
+
+
+class DiagonalStep(Incremental):
+    """Trait: on a linear model the update shrinks every feature by itself, like a decay."""
+
+    phrase: ClassVar[str] = "an optimizer whose update shrinks each feature of the memory by itself"
+    needs: ClassVar[tuple[type[Ingredient], ...]] = (MemorylessWeights, LinearModel)
+
+    @abc.abstractmethod
+    def shrinkage(self, phi: Tensor, importance: Tensor | None, signals: Signals) -> Diagonal:
+        """Returns what every token's step keeps and writes, from features [B, H, T, F]."""
+
+    def begin(self, memory: Memory) -> State:
+        return {}
+
+    def forget(self, memory: Memory, state: State, decay: Tensor) -> tuple[Memory, State]:
+        return {"S": memory["S"] * decay[:, None]}, state
