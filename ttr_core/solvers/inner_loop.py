@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -78,18 +79,37 @@ class InnerLoop(Solver):
     ) -> tuple[Tensor, State]:
         log_decay, importance = recency(spec, x, params)
         held = _begin(spec, start(spec, x, params)) if state is None else _resumed(state)
-        outputs, first = [], 0
-        while first < x.length:
-            stop = min(x.length, first + _size(spec) - held.position)
-            part = x.tokens(first, stop)
-            decay = None if log_decay is None else log_decay[:, :, first:stop, 0]
-            weight = None if importance is None else importance[:, :, first:stop]
+        outputs = []
+        for part, decay, weight in _parts(x, log_decay, importance, _size(spec), held.position):
             y, held = _segment(spec, part, params, held, decay, weight)
             outputs.append(y)
-            first = stop
-        position = torch.full(x.k.shape[:2], held.position, device=x.k.device)
+        # On the CPU, so that to go on from there asks no accelerator for a number.
+        position = torch.full(x.k.shape[:2], held.position, device="cpu")
         after = kept("at", held.at) | kept("base", held.base) | {"position": position}
-        return torch.cat(outputs, 2), after | ({} if held.move is None else kept("move", held.move))
+        if _copies(spec) > 2:
+            after |= kept(
+                "move", held.move or {n: m.new_zeros(m.shape) for n, m in held.at.items()}
+            )
+        return torch.cat(outputs, 2), after
+
+
+def _parts(
+    x: Stream, log_decay: Tensor | None, importance: Tensor | None, size: int, done: int
+) -> Iterator[tuple[Stream, Tensor | None, Tensor | None]]:
+    """Cuts a stream at the ends of its chunks, the first of which has ``done`` tokens already.
+
+    In one piece: a slice for each chunk has a gradient as long as the stream.
+    """
+    first = min(size - done, x.length)
+    sizes = [first, *[size] * ((x.length - first) // size)]
+    sizes += [rest] if (rest := x.length - sum(sizes)) else []
+    none = [None] * len(sizes)
+    signals = {name: s.split(sizes, 2) for name, s in x.signals.items()}
+    decays = none if log_decay is None else log_decay[..., 0].split(sizes, 2)
+    weights = none if importance is None else importance.split(sizes, 2)
+    qkv = (z.split(sizes, 2) for z in (x.q, x.k, x.v))
+    for i, (q, k, v, decay, weight) in enumerate(zip(*qkv, decays, weights, strict=True)):
+        yield Stream(q, k, v, {name: s[i] for name, s in signals.items()}), decay, weight
 
 
 class Held(NamedTuple):

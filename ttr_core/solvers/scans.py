@@ -70,24 +70,27 @@ class RankOneScan(Solver):
             memory = q.new_zeros(*q.shape[:2], q.shape[-1], v.shape[-1])
         else:
             memory = state["S"]
-        kept = None if log_decay is None else log_decay.exp()[..., None]  # (B H T w 1)
+        # Cut in one piece: a slice for each token has a gradient as long as the stream.
+        queries, keys, values = (z.split(1, 2) for z in (q, write, v))
+        reads = None if read is None else read.split(1, 2)
+        erases = None if erase is None else erase.split(1, 2)
+        kept = None if log_decay is None else log_decay.exp()[..., None].unbind(2)  # (B H w 1)
         outputs = []
-        for t in range(x.length):
+        for t, query in enumerate(queries):
             previous = memory
             if kept is not None:
-                memory = memory * kept[:, :, t]
+                memory = memory * kept[t]
             for i in range(t * optimizer.n, (t + 1) * optimizer.n):
-                one, first = slice(i, i + 1), i == t * optimizer.n
+                first = i == t * optimizer.n
                 at = previous if first and optimizer.reads_undecayed else memory
-                if read is None:
-                    moved = write[:, :, one].mT @ v[:, :, one]
-                elif erase is None:
-                    moved = write[:, :, one].mT @ (v[:, :, one] - read[:, :, one] @ at)
+                if reads is None:
+                    moved = keys[i].mT @ values[i]
+                elif erases is None:
+                    moved = keys[i].mT @ (values[i] - reads[i] @ at)
                 else:
-                    moved = write[:, :, one].mT @ v[:, :, one]
-                    moved = moved - erase[:, :, one].mT @ (read[:, :, one] @ at)
+                    moved = keys[i].mT @ values[i] - erases[i].mT @ (reads[i] @ at)
                 memory = memory + moved
-            outputs.append(q[:, :, t : t + 1] @ (memory if own is None else previous))
+            outputs.append(query @ (memory if own is None else previous))
         y = torch.cat(outputs, 2)
         return read_out(spec, y if own is None else y + own), {"S": memory}
 
@@ -133,14 +136,16 @@ class AutogradScan(Solver):
         own = {n: p for n, p in params.items() if n.startswith(("function.", "optimizer."))}
         step = torch.func.vmap(_head(spec), in_dims=(0, 0, 0, 0))  # over the heads
         step = torch.func.vmap(step, in_dims=(0, 0, 0, None))  # over the batch
+        stream = {"q": x.q, "k": x.k, "v": x.v}
+        if log_decay is not None:
+            stream["keep"] = log_decay.exp()
+        if importance is not None:
+            stream["importance"] = importance
+        stream |= {f"signal.{name}": s for name, s in x.signals.items()}
         outputs = []
-        for t in range(x.length):
-            token = {"q": x.q[:, :, t], "k": x.k[:, :, t], "v": x.v[:, :, t]}
-            if log_decay is not None:
-                token["keep"] = log_decay[:, :, t].exp()
-            if importance is not None:
-                token["importance"] = importance[:, :, t]
-            token |= {f"signal.{name}": s[:, :, t] for name, s in x.signals.items()}
+        # Cut in one piece: a slice for each token has a gradient as long as the stream.
+        for parts in zip(*(z.unbind(2) for z in stream.values()), strict=True):
+            token = dict(zip(stream, parts, strict=True))
             memory, inner, y = step(memory, inner, token, own)
             outputs.append(y)
         joined = {f"memory.{n}": m for n, m in memory.items()}
