@@ -16,7 +16,7 @@ MAX_LINES, MAX_FUNCTION, MAX_COLUMNS = 400, 40, 100
 
 # Each line may import from the lines above it, and from its own.
 CORE_ORDER = (
-    ("errors", "stream", "limits", "systems"),
+    ("errors", "stream", "limits", "precision", "systems"),
     ("space",),
     ("solvers",),
     ("layers",),
@@ -25,11 +25,8 @@ CORE_ORDER = (
     ("tools",),
 )
 SPACE_ORDER = (
-    ("constraints",),
-    ("option",),
     ("ingredient",),
     ("maps", "losses", "readouts", "weights", "functions", "newton", "optimizers"),
-    ("text",),
     ("spec",),
 )
 DB_ORDER = (("errors",), ("store",), ("read",), ("run",), ("sweeps",), ("search",), ("cli",))

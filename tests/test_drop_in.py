@@ -23,7 +23,7 @@ from typing import ClassVar
 
 import torch
 
-from ..option import option
+from ..ingredient import option
 from ...stream import Stream
 from .base import MemorylessWeights, Params, Recency
 

@@ -38,8 +38,13 @@ class Estimate:
     bytes: float
 
 
-def check(what: str, estimate: Estimate, flops: float = MAX_FLOPS) -> None:
+def check(what: object, estimate: Estimate, flops: float = MAX_FLOPS) -> None:
     """Refuses a computation that is too large.
+
+    Args:
+        what: what is computed; its text begins the refusal.
+        estimate: what it costs.
+        flops: the most operations that it may take.
 
     Raises:
         LimitExceeded: with the estimate and the limit.

@@ -14,10 +14,10 @@ from .errors import RequestError
 LINKS: dict[str, Callable[[Tensor], Tensor]] = {
     "identity": lambda x: x,
     "sigmoid": torch.sigmoid,
-    "twice_sigmoid": lambda x: 2 * torch.sigmoid(x),  # DeltaProduct: a step of 2 is a reflection
+    "twice_sigmoid": lambda x: 2 * torch.sigmoid(x),  # a step of 2 is a reflection
     "log_sigmoid": F.logsigmoid,
     "softplus": F.softplus,
-    "slow_log_sigmoid": lambda x: F.logsigmoid(x) / 16,  # GLA: decays close to 1
+    "slow_log_sigmoid": lambda x: F.logsigmoid(x) / 16,  # starts where little is forgotten
 }
 
 WIDTHS = ("scalar", "key", "value", "feature")
@@ -64,6 +64,16 @@ class Signal:
         """How many units stand in a row."""
         number = self.width.rpartition("*")[0] or "1"
         return int(number) if number.isdecimal() else 0
+
+    @property
+    def logarithmic(self) -> bool:
+        """Whether it is the logarithm of a share, which is -inf where nothing is kept."""
+        return self.link.endswith("log_sigmoid")
+
+    @property
+    def idle(self) -> float:
+        """A valid value that does no harm."""
+        return 0.0 if self.logarithmic or self.link == "identity" else 0.5
 
     @property
     def free(self) -> bool:
@@ -134,7 +144,7 @@ class Stream:
 def _repeat_heads(x: Tensor, heads: int) -> Tensor:
     if x.shape[1] == heads:
         return x
-    if heads % x.shape[1]:
+    if not x.shape[1] or heads % x.shape[1]:
         raise RequestError(
             f"A tensor has {x.shape[1]} heads beside {heads}; shared heads must divide {heads}."
         )

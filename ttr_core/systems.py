@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from .precision import readable
+
 
 def solve_positive(matrix: Tensor, right: Tensor) -> tuple[Tensor, bool]:
     """Solves A x = b by a Cholesky factor, [..., N, N] and [..., N, 1] -> [..., N, 1].
 
     Returns:
-        x, and whether every A could be factored: x means nothing otherwise.
+        x, and whether every A could be factored, as `factored` says: x is NaN otherwise.
     """
-    factor, failed = torch.linalg.cholesky_ex(matrix.detach())
+    factor, found = factored(matrix.detach())
     solved: Tensor = Substitution.apply(matrix, right, factor)
-    return solved, not bool(failed.any())
+    return solved, found
+
+
+def factored(matrix: Tensor) -> tuple[Tensor, bool]:
+    """Returns lower Cholesky factors, NaN where there is none, and whether all were found.
+
+    A matrix that is not finite has no factor, which is no fault of the system; and where nothing
+    may be read, all count as found.
+
+    Args:
+        matrix: symmetric, [..., N, N].
+    """
+    factor, failed = torch.linalg.cholesky_ex(matrix)
+    if readable(failed) and not failed.any():
+        return factor, True
+    bad = failed != 0
+    factor = factor.masked_fill(bad[..., None, None], math.nan)
+    if not readable(failed):
+        return factor, True
+    return factor, not bool((bad & matrix.isfinite().flatten(-2).all(-1)).any())
 
 
 class Substitution(torch.autograd.Function):

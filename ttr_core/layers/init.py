@@ -31,6 +31,12 @@ def linear(
     return layer
 
 
+def through(layer: nn.Linear, x: Tensor) -> Tensor:
+    """Applies a linear map in its own type, whatever the inputs have."""
+    mapped: Tensor = layer(x.to(layer.weight.dtype))
+    return mapped
+
+
 def log_spaced(low: float, high: float, count: int) -> Tensor:
     """Returns ``count`` numbers from ``low`` to ``high``; ``high`` alone for one."""
     return torch.logspace(math.log10(high), math.log10(low), count).flip(0)

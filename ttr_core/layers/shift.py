@@ -41,9 +41,10 @@ class TokenShift(nn.Module):
 
     def forward(self, x: Tensor, last: Tensor | None) -> tuple[tuple[Tensor, ...], Tensor]:
         """Mixes [B, T, D]; ``last`` is the token before it, [B, 1, D], and is returned anew."""
-        before = torch.zeros_like(x[:, :1]) if last is None else last
-        step = torch.cat([before, x], 1)[:, :-1] - x
+        before = x.new_zeros(x.shape[0], 1, x.shape[2]) if last is None else last.to(x.dtype)
+        both = torch.cat([before, x], 1)
+        step = both[:, :-1] - x
         hidden = torch.tanh((x + step * self.first) @ self.down).unflatten(-1, (len(ROLES), -1))
         moved = torch.einsum("btzr,zrd->zbtd", hidden, self.up)
         mixes = x + step * (self.shares[:, None, None] + moved)
-        return mixes.unbind(0), x[:, -1:]
+        return mixes.unbind(0), both[:, -1:]

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import RequestError
+from ..errors import Singular
 from ..limits import MAX_FLOPS, REFERENCE_FLOPS, Shape, check
+from ..precision import full_precision, single
 from ..space.spec import Spec
 from ..stream import Stream
 from .base import Solver, State
+from .oracle import Reference
+from .requests import check_state, validated
+from .soundness import marked, sound
 from .table import resolve
 
 Params = Mapping[str, Tensor]
@@ -67,19 +73,84 @@ def prefill(
 def run(
     solver: Solver, spec: Spec, stream: Stream, params: Params | None, state: State | None
 ) -> tuple[Tensor, State]:
-    """Checks a stream and runs one solver on it."""
+    """Runs one solver on a stream: the one door to every solve, that of layers included.
+
+    Half precision is computed in float32, automatic casts or not, and the outputs have the values'
+    type: they are within two roundings of those in float64. The state is in float32 or better.
+
+    From the first token of a head that holds a number which is none, its outputs are NaN, and those
+    before are as they would be without it.
+
+    Args:
+        solver: one that does not refuse ``spec``.
+        spec: a layer.
+        stream: the new tokens; none of them, or no sequences, give empty outputs.
+        params: as for `solve`.
+        state: what an earlier call returned; None or an empty one at the start of a sequence.
+
+    Returns:
+        y, [B, H, Tq, V], and the state after the last token.
+
+    Raises:
+        RequestError: a stream, or a state, that does not fit.
+        LimitExceeded: the computation is too large.
+        Singular: a system of equations has no solution in the precision it was solved in.
+    """
     x = validated(spec, stream)
+    if not x.length:
+        return x.v, dict(state or {})
+    if not x.k.shape[0]:
+        return _of_no_sequences(solver, spec, x, params)
+    if state:
+        check_state(solver, spec, x, state)
     shape = shape_of(spec, x)
-    slow = solver.name == "reference"
-    check(
-        f"{spec} at {shape}", solver.estimate(spec, shape), REFERENCE_FLOPS if slow else MAX_FLOPS
-    )
+    most = REFERENCE_FLOPS if isinstance(solver, Reference) else MAX_FLOPS
+    check(_Asked(spec, shape), solver.estimate(spec, shape), most)
     if params is None:
         fresh = spec.parameters(x.key_dim, x.value_dim, x.heads)
         params = {name: p.to(x.k.device) for name, p in fresh.items()}
-    half = x.k.dtype in (torch.float16, torch.bfloat16) and solver.name != "attention"
-    y, after = solver.run(spec, x.map(lambda z: z.float()) if half else x, params, state)
-    return (y.to(x.v.dtype) if half else y), after
+    given, queries = x.v.dtype, x.q.shape[2]
+    if not (state is None and x.q.dtype == x.k.dtype == given and solver.takes_half(spec)):
+        x = x.map(single)
+    x, spoiled = sound(spec, _with_all_queries(x))
+    params = {name: single(p) for name, p in params.items()}
+    before = {name: single(s) for name, s in state.items()} if state else None
+    try:
+        with full_precision(x.k.device):
+            y, after = solver.run(spec, x, params, before)
+    except torch.linalg.LinAlgError as error:
+        raise Singular(
+            f"{spec}: its system of equations has no solution in {x.k.dtype}: {error}. Raise the "
+            "ridge, or scale the keys down."
+        ) from error
+    y, after = marked(y, {name: single(s) for name, s in after.items()}, spoiled)
+    return y[:, :, x.length - queries :].to(given), after
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a solve is called where it is refused; put into words only there."""
+
+    spec: Spec
+    shape: Shape
+
+    def __str__(self) -> str:
+        return f"{self.spec} at {self.shape}"
+
+
+def _of_no_sequences(
+    solver: Solver, spec: Spec, x: Stream, params: Params | None
+) -> tuple[Tensor, State]:
+    """Runs a solver on a sequence of zeros and drops it, which leaves a batch of none."""
+    one = x.map(lambda z: torch.cat([z, z.new_zeros(1, *z.shape[1:])]))
+    y, after = run(solver, spec, one, params, None)
+    return y[:0], {name: s[:0] for name, s in after.items()}
+
+
+def _with_all_queries(x: Stream) -> Stream:
+    """Returns the stream with a query for every key; the given ones belong to the last tokens."""
+    missing = x.length - x.q.shape[2]
+    return replace(x, q=F.pad(x.q, (0, 0, missing, 0))) if missing else x
 
 
 def attention_map(spec: Spec | str, stream: Stream, params: Params | None = None) -> Tensor:
@@ -99,6 +170,8 @@ def attention_map(spec: Spec | str, stream: Stream, params: Params | None = None
     """
     spec = Spec.of(spec)
     x = validated(spec, stream)
+    if not x.k.numel():
+        return x.k.new_zeros(*x.k.shape[:3], x.length)
     if not spec.linear_in_v:
         return _average_map(spec, x, params)
     shape = (*x.k.shape[:3], x.length)
@@ -144,43 +217,3 @@ def shape_of(spec: Spec, x: Stream) -> Shape:
     """Returns the sizes that cost estimates are made from."""
     wide = spec.feature_size(x.key_dim)
     return Shape(x.k.shape[0], x.k.shape[1], x.length, x.key_dim, x.value_dim, wide)
-
-
-def validated(spec: Spec, stream: Stream) -> Stream:
-    """Returns the stream with every tensor at H heads, once its shapes fit the spec.
-
-    Raises:
-        RequestError: a tensor or signal that does not fit, with the shape that would.
-    """
-    q, k, v = stream.q, stream.k, stream.v
-    if any(z.dim() != 4 for z in (q, k, v)):
-        shapes = [tuple(z.shape) for z in (q, k, v)]
-        raise RequestError(f"q, k, v have shapes {shapes}; each must be [B, H, T, K or V].")
-    if q.shape[-1] != k.shape[-1] or k.shape[2] != v.shape[2] or q.shape[2] > k.shape[2]:
-        raise RequestError(
-            f"q {tuple(q.shape)}, k {tuple(k.shape)}, v {tuple(v.shape)} do not fit: q and k share "
-            "the key size, k and v the length, and there are at most as many queries as keys."
-        )
-    if spec.function.square and stream.key_dim != stream.value_dim:
-        raise RequestError(
-            f"k has size {stream.key_dim} and v size {stream.value_dim}; {spec.function} adds the "
-            "key to its answer and needs them equal."
-        )
-    wanted = {signal.name: signal for signal in spec.signals}
-    for name in (*wanted, *stream.signals):
-        if name not in stream.signals:
-            raise RequestError(
-                f"{spec} needs signal {name!r} ({wanted[name].help}); give it in Stream.signals."
-            )
-        if name not in wanted:
-            raise RequestError(
-                f"{spec} has no signal {name!r}; its signals: {', '.join(wanted) or 'none'}."
-            )
-        width = spec.signal_width(wanted[name], stream.key_dim, stream.value_dim)
-        tensor = stream.signals[name]
-        if tensor.dim() != 4 or tensor.shape[2] != k.shape[2] or tensor.shape[-1] != width:
-            raise RequestError(
-                f"Signal {name!r} has shape {tuple(tensor.shape)}; {spec} needs "
-                f"(B, H, {k.shape[2]}, {width}): {wanted[name].width} width."
-            )
-    return stream.expanded()

@@ -38,6 +38,9 @@ class Attention(Solver):
     function = Constant
     optimizers: ClassVar[tuple[type[Optimizer], ...]] = (Exact,)
 
+    def takes_half(self, spec: Spec) -> bool:
+        return isinstance(spec.weights, ExpKernel)
+
     def declines(self, spec: Spec) -> str | None:
         if isinstance(spec.weights, MemorylessWeights):
             return "leaves weights without a kernel to solvers with a running state"

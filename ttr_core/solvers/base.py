@@ -38,6 +38,10 @@ class Solver(abc.ABC):
     losses: ClassVar[tuple[type[Loss], ...]] = (Squared,)
     readouts: ClassVar[tuple[type[Readout], ...]] = (Plain,)
 
+    def takes_half(self, spec: Spec) -> bool:
+        """Whether it takes half precision as it is and accumulates in float32 by itself."""
+        return False
+
     def refusal(self, spec: Spec) -> str | None:
         """Says why this solver cannot run ``spec``, or None."""
         wanted: list[tuple[Ingredient, tuple[type[Ingredient], ...]]] = [

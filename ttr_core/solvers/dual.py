@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..errors import Singular
 from ..limits import Estimate, Shape
+from ..precision import readable
 from ..space.functions import FeatureModel
 from ..space.optimizers import Exact, Optimizer
 from ..space.spec import Spec, axis
@@ -108,6 +109,8 @@ def _log_weights(spec: Spec, x: Stream, params: Params) -> Tensor:
 def _needs_float64(spec: Spec, log: Tensor) -> bool:
     """Whether the ridge is too small beside the largest weight for the input's type."""
     assert isinstance(spec.optimizer, Exact)
+    if not readable(log):
+        return True  # to ask would be to wait for an accelerator
     return bool((log.detach().amax(-1).exp() * SAFE_RIDGE > spec.optimizer.ridge).any())
 
 

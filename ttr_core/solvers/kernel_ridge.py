@@ -14,6 +14,7 @@ from ..space.optimizers import Exact, Optimizer
 from ..space.spec import Spec
 from ..space.weights import MemorylessWeights
 from ..stream import Stream
+from ..systems import factored
 from .base import Params, Solver, State, inner_products, no_dual, precise, recency
 
 
@@ -99,8 +100,8 @@ def _factor(spec: Spec, gram: Tensor) -> Tensor:
     """
     assert isinstance(spec.optimizer, Exact)
     eye = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
-    factor, failed = torch.linalg.cholesky_ex(gram + spec.optimizer.ridge * eye)
-    if failed.any():
+    factor, found = factored(gram + spec.optimizer.ridge * eye)
+    if not found:
         raise Singular(
             f"{spec}: the Gram matrix is singular in {gram.dtype}: the ridge is too small beside "
             "the kernel. Raise the ridge."

@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..errors import Singular
 from ..limits import Estimate, Shape
+from ..precision import readable
 from ..space.functions import LocalModel
 from ..space.optimizers import Exact, OneStep, Optimizer
 from ..space.spec import Spec, axis
@@ -112,6 +113,8 @@ def _curved(spec: Spec, key_dim: int) -> bool:
 def _needs_float64(spec: Spec, x: Stream, log: Tensor) -> bool:
     """Whether the ridge is too small beside the weights for the input's type."""
     assert isinstance(spec.optimizer, Exact) and isinstance(spec.function, LocalModel)
+    if not readable(log):
+        return True  # to ask would be to wait for an accelerator
     ratio = spec.optimizer.ridge * (-log.detach().logsumexp(-1)).exp()
     reach = x.q.detach().square().sum(-1).amax() + x.k.detach().square().sum(-1).amax()
     safe = SAFE_DUAL_RATIO if _curved(spec, x.key_dim) else SAFE_RATIO

@@ -14,6 +14,7 @@ from ..space.optimizers import Exact, Optimizer
 from ..space.spec import Spec, axis
 from ..space.weights import MemorylessWeights, PositiveWeights
 from ..stream import Stream
+from ..systems import factored
 from .base import (
     Params,
     Solver,
@@ -145,8 +146,8 @@ def _solve(grams: Tensor, q: Tensor, spec: Spec, scale: Tensor | None = None) ->
     diagonal = torch.full((width,), ridge, dtype=q.dtype, device=q.device)
     diagonal[:free] = 0.0
     added = diagonal.diag() if scale is None else diagonal.diag() * scale[..., None, None]
-    factor, failed = torch.linalg.cholesky_ex(grams + added)
-    if failed.any():
+    factor, found = factored(grams + added)
+    if not found:
         raise Singular(
             f"{spec}: the normal equations are singular in {q.dtype}: the ridge is too small "
             "beside the weights. Raise the ridge or lower the kernel's scale."

@@ -13,6 +13,7 @@ from ..space.optimizers import Exact, Optimizer
 from ..space.spec import Spec
 from ..space.weights import MemorylessWeights
 from ..stream import Stream
+from ..systems import factored
 from .base import Params, Solver, State, features, matrix_formula, precise, recency
 from .chunks import CHUNK, join, split
 
@@ -101,7 +102,7 @@ def _chunks(
 def _fit(gains: Tensor, k: Tensor, residual: Tensor) -> tuple[Tensor, Tensor]:
     """Returns W and U of a chunk from K P, K and V - K S."""
     eye = torch.eye(k.shape[-2], dtype=k.dtype, device=k.device)
-    factor = torch.linalg.cholesky(gains @ k.mT + eye)
+    factor, _ = factored(gains @ k.mT + eye)  # no eigenvalue is below 1
     # The factor's inverse, because products with it are several times faster than solves; its
     # smallest singular value is at least 1.
     solve = torch.linalg.solve_triangular(factor, eye.expand_as(factor), upper=False)

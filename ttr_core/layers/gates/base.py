@@ -16,9 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import RequestError
+from ...precision import single
 from ...space.spec import Spec
 from ...stream import LINKS, Signal, Stream
-from ..init import before_link, linear, log_spaced
+from ..init import before_link, linear, log_spaced, through
 
 if TYPE_CHECKING:
     from ..frame import Frame, Sizes
@@ -151,7 +152,7 @@ class SignalMap(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps [B, T, D] to the signal after its link, [B, H, T, w]."""
-        z = self.up(x if self.down is None else self.down(x))
+        z = single(through(self.up, x if self.down is None else through(self.down, x)))
         return LINKS[self.link](z).unflatten(-1, (self.heads, self.width)).transpose(1, 2)
 
 

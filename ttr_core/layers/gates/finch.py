@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import RequestError
+from ...precision import single
 from ...stream import Stream
 from ..init import uniform
 from .base import Gates, Site, State
@@ -48,6 +49,7 @@ class DoubleExponential(Gates):
 
     def tie(self, source: Tensor, stream: Stream, state: State) -> tuple[Stream, State]:
         heads, _, width = self.start.shape
-        moved = (torch.tanh(source @ self.down) @ self.up).unflatten(-1, (heads, width))
+        hidden = torch.tanh(source.to(self.down.dtype) @ self.down)
+        moved = single(hidden @ self.up).unflatten(-1, (heads, width))
         decay = -torch.exp(self.start + moved.transpose(1, 2))  # (B H T K)
         return replace(stream, signals={**stream.signals, "decay": decay}), state

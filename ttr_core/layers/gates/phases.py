@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import RequestError
+from ...precision import single
 from ...space.weights.learned import LearnedDecay
 from ...stream import Stream
 from .base import Gates, SignalMap, Site, State, TurnedGates
@@ -62,7 +63,7 @@ class Phases(Gates):
         circle = torch.cat([at.cos(), at.sin()], -1)  # (B H T 2)
         signals = {**stream.signals, "decay": self["modulus"](source)}
         turned = replace(stream, q=stream.q * circle, k=stream.k * circle, signals=signals)
-        return turned, {"angle": total[:, :, -1:]}
+        return turned, {"angle": total[:, :, -1:]} if stream.length else state
 
 
 class Oscillators(TurnedGates):
@@ -110,7 +111,7 @@ class Oscillators(TurnedGates):
         first = state.get("time", torch.zeros((), dtype=torch.int64))
         one = torch.ones_like(v[..., :1])
         after = {"time": first + length}
-        turned = self._turned(v, after, -1) * self.gain.exp()[:, None, None]
+        turned = self._turned(v, after, -1) * single(self.gain).exp()[:, None, None]
         return replace(stream, q=one, k=one, v=turned), after
 
     def read(self, y: Tensor, state: State) -> Tensor:

@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from ...precision import single
 from ...stream import Stream
 from .base import Gates, SignalMap, Site, State, rank
 
@@ -52,5 +53,5 @@ class Selective(Gates):
 
     def tie(self, source: Tensor, stream: Stream, state: State) -> tuple[Stream, State]:
         delta = self["delta"](source)
-        decay = -self.A_log.exp()[:, None] * delta
+        decay = -single(self.A_log).exp()[:, None] * delta
         return replace(stream, signals={**stream.signals, "decay": decay, "importance": delta}), {}

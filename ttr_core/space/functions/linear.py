@@ -7,9 +7,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from ..ingredient import Made
+from ..ingredient import option
 from ..maps import FeatureMap, Identity, KernelMap
-from ..option import option
 from .base import Gram, LinearModel, Params
 
 IDENTITY = Identity()
@@ -28,9 +27,7 @@ class Linear(LinearModel):
     associative memory (Wang, Shi and Fox, 2025) https://arxiv.org/abs/2501.12352
     """
 
-    map: FeatureMap = option(  # noqa: RUF009 - a field
-        IDENTITY, "feature map of keys and queries", constraint=Made("map")
-    )
+    map: FeatureMap = option(IDENTITY, "feature map of keys and queries")  # noqa: RUF009 - a field
     examples: ClassVar[tuple[dict[str, object], ...]] = ({}, {"map": "elu1"})
     notation: ClassVar[str] = r"S^\top \phi(k)"
 

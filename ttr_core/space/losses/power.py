@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from ..option import option
+from ..ingredient import option
 from .base import CurvedLoss, Signals
 
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..option import option
+from ..ingredient import option
 from .base import FeatureMap
 
 

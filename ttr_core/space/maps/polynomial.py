@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...limits import Estimate, check
-from ..option import option
+from ..ingredient import option
 from .base import KernelMap
 
 

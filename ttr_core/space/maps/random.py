@@ -14,7 +14,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..option import option
+from ..ingredient import option
 from .base import FeatureMap
 
 

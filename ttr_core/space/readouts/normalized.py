@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 from torch import Tensor
 
 from ..functions import FeatureModel
-from ..ingredient import having
+from ..ingredient import having, option
 from ..optimizers import Sum
-from ..option import option
 from .base import Readout
 
 if TYPE_CHECKING:

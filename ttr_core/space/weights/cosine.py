@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from ...stream import Stream
-from ..ingredient import choices
-from ..option import option
+from ..ingredient import choices, option
 from .base import Params, Weights, future
 
 if TYPE_CHECKING:

@@ -1,0 +1,151 @@
+"""What a solve may be asked: streams and states that fit the spec, or sentences on what would."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from ..errors import RequestError
+from ..precision import single
+from ..space.spec import Spec
+from ..stream import Stream
+from .base import Solver, State
+
+
+def validated(spec: Spec, stream: Stream) -> Stream:
+    """Returns the stream with every tensor at H heads, once it fits the spec.
+
+    Raises:
+        RequestError: a tensor or signal that does not fit, with what would.
+    """
+    q, k, v = stream.q, stream.k, stream.v
+    if any(z.dim() != 4 for z in (q, k, v)):
+        shapes = [tuple(z.shape) for z in (q, k, v)]
+        raise RequestError(f"q, k, v have shapes {shapes}; each must be [B, H, T, K or V].")
+    if q.shape[-1] != k.shape[-1] or k.shape[2] != v.shape[2] or q.shape[2] > k.shape[2]:
+        raise RequestError(
+            f"q {tuple(q.shape)}, k {tuple(k.shape)}, v {tuple(v.shape)} do not fit: q and k share "
+            "the key size, k and v the length, and there are at most as many queries as keys."
+        )
+    if spec.function.square and stream.key_dim != stream.value_dim:
+        raise RequestError(
+            f"k has size {stream.key_dim} and v size {stream.value_dim}; {spec.function} adds the "
+            "key to its answer and needs them equal."
+        )
+    _check_signals(spec, stream)
+    x = stream.expanded()
+    _check_kinds(x)
+    return x
+
+
+def _check_signals(spec: Spec, stream: Stream) -> None:
+    wanted = {signal.name: signal for signal in spec.signals}
+    for name in (*wanted, *stream.signals):
+        if name not in stream.signals:
+            raise RequestError(
+                f"{spec} needs signal {name!r} ({wanted[name].help}); give it in Stream.signals."
+            )
+        if name not in wanted:
+            raise RequestError(
+                f"{spec} has no signal {name!r}; its signals: {', '.join(wanted) or 'none'}."
+            )
+        width = spec.signal_width(wanted[name], stream.key_dim, stream.value_dim)
+        tensor = stream.signals[name]
+        if tensor.dim() != 4 or tensor.shape[2] != stream.length or tensor.shape[-1] != width:
+            raise RequestError(
+                f"Signal {name!r} has shape {tuple(tensor.shape)}; {spec} needs "
+                f"(B, H, {stream.length}, {width}): {wanted[name].width} width."
+            )
+
+
+def _tensors(stream: Stream) -> Iterator[tuple[str, Tensor]]:
+    yield from (("k", stream.k), ("q", stream.q), ("v", stream.v))
+    yield from ((f"signal {name!r}", s) for name, s in stream.signals.items())
+
+
+def _check_kinds(stream: Stream) -> None:
+    """Refuses tensors of several batches, types or devices, and such as hold no real numbers."""
+    first = stream.k
+    kind = single(first[:0]).dtype
+    for name, z in _tensors(stream):
+        if not z.is_floating_point():
+            raise RequestError(
+                f"{name} holds {z.dtype}; a stream holds real numbers: convert it by .float()."
+            )
+        if z.shape[0] != first.shape[0]:
+            raise RequestError(
+                f"{name} has a batch of {z.shape[0]} beside {first.shape[0]} of k: every tensor "
+                "must have the same; repeat it by .expand()."
+            )
+        if z.device != first.device:
+            raise RequestError(
+                f"{name} is on {z.device} and k on {first.device}: bring all tensors to one device "
+                "by .to()."
+            )
+        if z.dtype != kind and single(z[:0]).dtype != kind:
+            raise RequestError(
+                f"{name} holds {z.dtype} and k {first.dtype}; a stream has one precision (half and "
+                "float32 go together): convert it by .to()."
+            )
+
+
+def check_state(solver: Solver, spec: Spec, x: Stream, state: State) -> None:
+    """Refuses a state that this solver cannot go on from.
+
+    Raises:
+        RequestError: tensors of other names or shapes than the solver's own, with those.
+    """
+    if torch.compiler.is_compiling():
+        return  # what was checked before a graph was made holds for it
+    wanted = layout(solver, spec, x.key_dim, x.value_dim)
+    if set(state) != set(wanted):
+        raise RequestError(
+            f"The state holds {', '.join(sorted(state))}; {spec} by {solver.name} goes on from "
+            f"{', '.join(sorted(wanted))}: give what its own prefill or step returned."
+        )
+    for name, sizes in wanted.items():
+        shape = tuple(state[name].shape)
+        rest = zip(shape[2:], sizes, strict=False)
+        fits = len(shape) == 2 + len(sizes) and shape[:2] == tuple(x.k.shape[:2])
+        if not fits or any(size not in (None, has) for has, size in rest):
+            asked = ", ".join(
+                map(str, (*x.k.shape[:2], *("any" if n is None else n for n in sizes)))
+            )
+            raise RequestError(
+                f"The state's {name} has shape {shape}; {spec} with keys of size {x.key_dim} and "
+                f"values of size {x.value_dim} needs ({asked}), batch and heads first: give the "
+                "state of these sequences in this layer."
+            )
+        if state[name].device != x.k.device and state[name].is_floating_point():
+            raise RequestError(
+                f"The state's {name} is on {state[name].device} and the new tokens on "
+                f"{x.k.device}: bring both to one device by .to()."
+            )
+
+
+@lru_cache(maxsize=256)
+def layout(
+    solver: Solver, spec: Spec, key_dim: int, value_dim: int
+) -> dict[str, tuple[int | None, ...]]:
+    """Returns the shape of each tensor of a head's state; None for sizes that grow with T.
+
+    Found out by running a sequence of one token and one of two.
+    """
+    shapes = []
+    with torch.no_grad():
+        for length in (1, 2):
+            k, v = torch.ones(1, 1, length, key_dim), torch.ones(1, 1, length, value_dim)
+            signals = {
+                s.name: torch.full((1, 1, length, spec.signal_width(s, key_dim, value_dim)), s.idle)
+                for s in spec.signals
+            }
+            x = Stream(k, k, v, signals)
+            _, after = solver.run(spec, x, spec.parameters(key_dim, value_dim, 1), None)
+            shapes.append({name: tuple(s.shape[2:]) for name, s in after.items()})
+    return {
+        name: tuple(a if a == b else None for a, b in zip(one, shapes[1][name], strict=True))
+        for name, one in shapes[0].items()
+    }
