@@ -8,7 +8,6 @@
 PYTHON ?= python3
 PORT ?= 8501
 TORCH_INDEX ?=
-CI ?=
 VENV := .venv
 BIN := $(VENV)/bin
 QUIET := $(shell test -t 2 || echo --quiet)
@@ -20,7 +19,7 @@ SOURCES := app.py batch.py pages ttr_core experiments_db tests
 
 help:
 	@echo "make app       open the explorer in the browser (installs into .venv the first time)"
-	@echo "make install   only install into .venv, so that .venv/bin/python batch.py runs"
+	@echo "make install   only install into .venv, so that .venv/bin/ttr runs"
 	@echo "make test      the tests (make test-all adds the full grid, make test-grid is only that)"
 	@echo "make check     format, lint and types, changing nothing; make format changes"
 	@echo "make docs      writes the pages of docs/ that are made from the code"
@@ -38,7 +37,7 @@ $(BIN)/python:
 	@echo "Making $(VENV) with $$($(PYTHON) --version)."
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.app: requirements.lock | $(BIN)/python
+$(VENV)/.app: requirements.lock pyproject.toml | $(BIN)/python
 ifneq ($(TORCH_INDEX),)
 	@echo "Downloading torch from $(TORCH_INDEX)."
 	@$(PIP) --index-url "$(TORCH_INDEX)" "$$(grep '^torch==' requirements.lock)"
@@ -47,8 +46,9 @@ endif
 	  echo "Downloading torch (on Linux with its CUDA libraries: some 3 GB) and the app's packages (0.2 GB)."; \
 	  echo "Without a GPU, TORCH_INDEX=... takes a build of 0.2 GB instead: see README.md."; }
 	@$(PIP) -r requirements.lock
+	@$(PIP) --no-deps --editable .
 	@touch $@
-	@echo "Installed."
+	@echo "Installed: $(BIN)/ttr"
 
 $(VENV)/.tests: $(VENV)/.app tests/requirements.txt
 	@echo "Downloading the test tools (0.1 GB)."
@@ -59,32 +59,8 @@ install: $(VENV)/.app
 
 # --- the app -----------------------------------------------------------------------------------
 
-# The browser is opened unless there is none to open: in CI, or on Linux without a display.
 app: $(VENV)/.app
-	@port=$$($(BIN)/python -c "$$FREE_PORT" $(PORT)) || exit 1; \
-	[ "$$port" = "$(PORT)" ] || echo "Port $(PORT) is busy; using $$port."; \
-	headless=true; \
-	if [ -z "$(CI)" ] && { [ "$$(uname)" = Darwin ] || [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ]; }; \
-	then headless=false; fi; \
-	echo "Starting at http://localhost:$$port (Ctrl-C stops it)."; \
-	exec $(BIN)/python -m streamlit run app.py --server.port=$$port --server.headless=$$headless
-
-define FREE_PORT
-import socket, sys
-
-first = int(sys.argv[1])
-for port in range(first, min(first + 50, 65536)):
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        print(port)
-        sys.exit()
-sys.exit(f"No free port from {first} to {first + 49}. Choose another: make app PORT=9000")
-endef
-export FREE_PORT
+	@exec $(BIN)/ttr app --port $(PORT)
 
 # --- tests and checks --------------------------------------------------------------------------
 

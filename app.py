@@ -1,12 +1,13 @@
 """The test-time-regression explorer: the browser door. Start it with ``make app``."""
 
+from pathlib import Path
+
 import streamlit as st
 
 from pages._shared import front_door
 
-st.set_page_config(
-    page_title="Test-time regression explorer", page_icon="docs/images/icon.png", layout="wide"
-)
+ICON = Path(__file__).resolve().parent / "docs" / "images" / "icon.png"
+st.set_page_config(page_title="Test-time regression explorer", page_icon=ICON, layout="wide")
 
 st.session_state[front_door.ENTERED] = True
 st.navigation(

@@ -29,12 +29,15 @@ SPACE_ORDER = (
     ("maps", "losses", "readouts", "weights", "functions", "newton", "optimizers"),
     ("spec",),
 )
-DB_ORDER = (("errors",), ("store",), ("read",), ("run",), ("sweeps",), ("search",), ("cli",))
+DB_ORDER = (
+    ("errors", "installation"), ("store",), ("read",), ("run",), ("sweeps",), ("search",),
+    ("cli",), ("__main__",),
+)  # fmt: skip
 ALLOWED = {
     "ttr_core": {"torch"},
     "experiments_db": {
         "ttr_core", "duckdb", "pandas", "pyarrow", "pydantic", "yaml", "safetensors", "numpy",
-        "typer", "rich",
+        "typer", "rich", "platformdirs",
     },
     "pages": {"ttr_core", "experiments_db", "streamlit", "altair", "pandas", "yaml"},
     "app": {"pages", "streamlit"},

@@ -60,7 +60,9 @@ def command_help() -> dict[str, str]:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name)
 def test_commands_and_options_exist(path: Path, command_help: dict[str, str]) -> None:
-    calls = re.findall(r"^\s*(?:\S+/)?(?:python )?batch\.py ([a-z]+)(.*)$", path.read_text(), re.M)
+    calls = re.findall(
+        r"^\s*(?:\S+/)?(?:python batch\.py|ttr) ([a-z]+)(.*)$", path.read_text(), re.M
+    )
     for command, rest in calls:
         assert command in command_help, f"batch.py has no command {command}"
         options = set(re.findall(r"(?<!\S)\[?(--[a-z][a-z-]*)", rest.split("#")[0]))
@@ -95,6 +97,13 @@ def test_readme_example_runs() -> None:
     exec(compile(example, "README.md", "exec"), namespace)
     assert namespace["y"].shape == (1, 1, 128, 16)  # type: ignore[attr-defined]
     assert namespace["W"].shape == (1, 1, 128, 128)  # type: ignore[attr-defined]
+
+
+@pytest.mark.slow
+def test_readme_training_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    example = next(code for code in snippets(README) if "ttr.train" in code)
+    exec(compile(example, "README.md", "exec"), {})
+    assert 0.9 < float(capsys.readouterr().out) <= 1
 
 
 def test_readme_ingredient_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:

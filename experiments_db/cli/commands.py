@@ -17,6 +17,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..installation import lacking
 from .screen import follow, print_json, print_table, say, show_run
 from .sweep import checking, show_plan, show_sweep, watch
 
@@ -65,6 +66,10 @@ def door() -> Iterator[None]:
         if not isinstance(error, RequestError):
             raise
         _complain(str(error), Exit.WRONG)
+    except ModuleNotFoundError as error:
+        if (sentence := lacking(error)) is None:
+            raise
+        _complain(sentence, Exit.FAILED)
     except KeyboardInterrupt:
         _complain("Stopped.", Exit.STOPPED)
 
@@ -328,6 +333,20 @@ def doctor(db: Db = None, json: Json = False) -> None:
             typer.echo(printout.outline(report))
     if health["problem"] is not None:
         _complain(health["problem"], Exit.FAILED)
+
+
+@app.command("app")
+def explorer(
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, metavar="N", help="The first port to try.")
+    ] = 8501,
+    headless: Annotated[bool, typer.Option("--headless", help="Open no browser.")] = False,
+) -> None:
+    """Open the explorer in the browser; it listens on this machine alone."""
+    with door():
+        from .explorer import serve
+
+        serve(port, headless)
 
 
 # ---- how a command ends

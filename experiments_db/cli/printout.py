@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shlex
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from ..installation import command
 from ..read.export import plain
 
 if TYPE_CHECKING:
@@ -133,9 +133,8 @@ def summary(document: Mapping[str, Any], store: Path) -> str:
     ]
     if document["message"]:
         lines.append(f"  message     {document['message'].splitlines()[0]}")
-    again = f"python batch.py runs --db {shlex.quote(str(store))}"
-    condition = f"\"run_id = '{document['run_id']}'\""
-    return "\n".join([*lines, f"Find it again: {again} --where {condition}"])
+    again = command("runs", "--db", str(store), "--where", f"run_id = '{document['run_id']}'")
+    return "\n".join([*lines, f"Find it again: {again}"])
 
 
 def _count(value: int | None) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ..errors import StoreError
+from ..installation import command
 from ..store import Store, open_store
 from ..store.files import temporary
 from ..store.migrations import version
@@ -137,7 +138,7 @@ def _missing(store: Store, missing: Sequence[str]) -> str:
         near = difflib.get_close_matches(run_id, known)
         hint = f" Did you mean {' or '.join(near)}?" if near else ""
         lines.append(f"No run has the id {run_id!r}.{hint}")
-    return "\n".join([*lines, "`python batch.py runs` lists them."])
+    return "\n".join([*lines, f"`{command('runs')}` lists them."])
 
 
 def health(db: Path | None = None) -> dict[str, Any]:

@@ -13,10 +13,10 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from ..installation import checkout
+
 COMMAND = (sys.executable, "-P", "-m", "experiments_db.run.worker")
 KEPT_LINES, KEPT_CHARS = 40, 500
 
@@ -40,7 +40,7 @@ class WorkerProcess:
             stderr=subprocess.PIPE,
             encoding="utf-8",
             errors="replace",
-            env=_environment(),
+            env=environment(),
             start_new_session=True,
         )
         assert self._process.stdin and self._process.stdout and self._process.stderr
@@ -169,6 +169,10 @@ def _ending(code: int) -> str:
         return f"killed by signal {-code}"
 
 
-def _environment() -> dict[str, str]:
-    path = os.pathsep.join(p for p in (str(ROOT), os.environ.get("PYTHONPATH", "")) if p)
-    return {**os.environ, "PYTHONPATH": path, "PYTHONFAULTHANDLER": "1"}
+def environment() -> dict[str, str]:
+    """Returns the worker's: in a checkout, which need not be installed, Python is told of it."""
+    own = {**os.environ, "PYTHONFAULTHANDLER": "1"}
+    if repository := checkout():
+        paths = (str(repository), os.environ.get("PYTHONPATH", ""))
+        own["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+    return own

@@ -26,6 +26,7 @@ from ttr_core import (
 )
 from ttr_core.lab import TASKS, Experiment, Task, TrainConfig, check_sizes, resolve_device, task
 
+from ..installation import command
 from . import settings
 
 MAX_TEXT, MAX_SETTINGS, MAX_SEED = 2000, 100, 2**31 - 1
@@ -157,7 +158,7 @@ class _Plan:
             given = "both" if layer is not None else "neither"
             raise RequestError(
                 f"A run needs one of --layer NAME and --spec TEXT; {given} was given. "
-                "`python batch.py layers` lists the names."
+                f"`{command('layers')}` lists the names."
             )
         if spec is not None:
             return _spec(spec)
@@ -241,7 +242,7 @@ def _check_layers(experiment: Experiment) -> None:
         if reason := caution(spec):
             raise NoFastSolver(
                 f"{spec} is defined but too slow to train: {reason}. Choose another ingredient "
-                "(`python batch.py grid` lists the fast ones) or a task without training."
+                f"(`{command('grid')}` lists the fast ones) or a task without training."
             )
 
 

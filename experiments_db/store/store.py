@@ -15,6 +15,7 @@ from typing import TypeVar
 import duckdb
 
 from ..errors import StoreError
+from ..installation import data_folder
 from . import writes
 from .commits import INTERVAL, GroupCommit
 from .connection import check_whole, connected
@@ -27,7 +28,6 @@ from .records import Claim, Live, NewRun, Outcome, utc_now
 
 __all__ = ["Claim", "Driver", "Live", "NewRun", "Outcome", "Store", "StoreError", "open_store"]
 
-HOME = Path(__file__).resolve().parents[2] / "var"
 YES, NO = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 
 T = TypeVar("T")
@@ -248,7 +248,8 @@ def open_store(
     """Returns the store at a path; nothing is opened yet.
 
     Args:
-        path: the file; by default TTR_DB, then ``runs.duckdb`` in TTR_HOME, then in ``var/``.
+        path: the file; by default TTR_DB, then ``runs.duckdb`` in TTR_HOME, then in
+            `installation.data_folder`.
         readonly: refuse every change; by default as TTR_READONLY says.
         timeout: seconds to wait for the file.
 
@@ -256,8 +257,7 @@ def open_store(
         StoreError: a variable has no valid value.
     """
     if path is None:
-        home = Path(os.environ.get("TTR_HOME") or HOME)
-        path = os.environ.get("TTR_DB") or home / "runs.duckdb"
+        path = os.environ.get("TTR_DB") or data_folder() / "runs.duckdb"
     place = Path(path).expanduser().resolve()  # one file, one lock, by whatever name
     return Store(place, _readonly() if readonly is None else readonly, timeout)
 

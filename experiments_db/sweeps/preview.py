@@ -9,6 +9,7 @@ from typing import Any
 
 from ttr_core import RequestError, unknown
 
+from ..installation import command
 from ..store import Store
 from . import questions
 from .estimate import Pace, in_words
@@ -34,7 +35,7 @@ def check_executor(name: str) -> None:
         raise RequestError(
             "--executor ray is not available in this version, which runs on one machine: use "
             "--executor local with --jobs N. For several machines, give each its own --db and a "
-            "part of the seeds (--set seeds=0), then merge with `python batch.py import FILE`."
+            f"part of the seeds (--set seeds=0), then merge with `{command('import')} FILE`."
         )
 
 

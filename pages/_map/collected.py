@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 
 import pandas as pd
 import streamlit as st
 import yaml
+
+from experiments_db.installation import command
 
 MAX_COLLECTED = 200
 PLAN = "plan.yaml"
@@ -86,7 +87,7 @@ def _plan(specs: list[str]) -> None:
         title = "1 cell collected" if len(specs) == 1 else f"{len(specs)} cells collected"
         st.subheader(title, anchor=False)
         st.code(text, language="yaml", height="content" if text.count("\n") <= 12 else 320)
-        st.code(shlex.join(["python", "batch.py", "sweep", PLAN]), language="bash")
+        st.code(command("sweep", PLAN), language="bash")
         with st.container(horizontal=True, gap="small"):
             st.download_button(
                 "Save the plan",

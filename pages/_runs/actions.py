@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import tempfile
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from experiments_db.errors import StoreError
+from experiments_db.installation import command
 from experiments_db.read import export, grouping, queries
 from experiments_db.read.edits import Edit, perform
 from experiments_db.read.filters import Conditions
@@ -173,7 +173,7 @@ def _deletion(picked: list[str]) -> None:
     with st.popover("Delete for good", icon=":material/delete:", type="tertiary"):
         st.markdown("Only the command line deletes; archiving hides runs and can be undone.")
         few = picked[:DELETED_AT_ONCE]
-        st.code(shlex.join(["python", "batch.py", "delete", *few]), language="bash")
+        st.code(command("delete", *few), language="bash")
         if len(picked) > len(few):
             st.caption(f"The first {len(few)} of {len(picked)} picked runs.")
 

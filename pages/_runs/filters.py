@@ -204,7 +204,7 @@ def _sql() -> str:
         height=80,
         placeholder='accuracy > 0.9 AND "task.pairs" >= 8',
         help="Over the columns of an export, settings in double quotes. It runs in a sandbox that "
-        "sees the runs and nothing else. The same as `batch.py runs --where`.",
+        "sees the runs and nothing else. The same as `runs --where` on the command line.",
     )
     return (said or "").strip()[:SQL_CHARS]
 

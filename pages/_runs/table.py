@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from experiments_db.installation import command
 from experiments_db.read import grouping, queries
 from experiments_db.store import Store
 from pages._runs import columns, picks
@@ -98,7 +99,7 @@ def _nothing(store: Store, total: int) -> None:
             st.markdown("**No run passes these filters.** Loosen them in the sidebar.")
             return
         st.markdown("**No runs yet.** Train a layer in Explore, or start one from a terminal:")
-        st.code("python batch.py run --layer deltanet --task mqar", language="bash")
+        st.code(command("run", "--layer", "deltanet", "--task", "mqar"), language="bash")
         st.page_link("pages/explore.py", label="Go to Explore", icon=":material/explore:")
 
 

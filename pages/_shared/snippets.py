@@ -5,9 +5,10 @@ Everything that comes from a control is quoted, so that a pasted line does what 
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from typing import Any
+
+from experiments_db.installation import command as calling
 
 
 def command(
@@ -30,7 +31,7 @@ def command(
         seed: the seed.
         device: the device.
     """
-    words = ["python", "batch.py", "run", *_which(layer, spec), "--task", task]
+    words = [*_which(layer, spec), "--task", task]
     if frame and frame != ("published" if layer else "standard"):
         words += ["--frame", frame]
     for key, value in sets.items():
@@ -39,7 +40,7 @@ def command(
         words += ["--seed", str(seed)]
     if device != "auto":
         words += ["--device", device]
-    return shlex.join(words)
+    return calling("run", *words)
 
 
 def _which(layer: str | None, spec: str) -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import ttr_core as ttr
+from experiments_db.installation import command
 from experiments_db.read import queries
 from experiments_db.store import open_store
 from experiments_db.store.records import NewRun, Outcome
@@ -209,7 +210,7 @@ def test_a_run_of_the_address_is_shown_in_full(page: Opener, three_runs: list[st
     assert not app.exception
     said = text_of(app)
     assert three_runs[2] in said and "it *broke*" in said
-    assert "batch.py run --layer deltanet" in said
+    assert command("run", "--layer", "deltanet") in said
 
 
 def test_a_run_that_does_not_exist_is_no_crash(page: Opener, three_runs: list[str]) -> None:

@@ -17,6 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 import batch
+from experiments_db import installation
 from experiments_db.read import queries
 from experiments_db.run import process
 from experiments_db.store import Store, open_store
@@ -174,7 +175,7 @@ def test_run_without_json_says_how_to_find_it_again(
     shown = in_store(cli, db, "run", "--spec", SPEC, *SETS).stdout
     assert document["run_id"] in shown
     assert "accuracy" in shown
-    assert "batch.py runs --db" in shown
+    assert installation.command("runs", "--db", str(db)) in shown
 
 
 WRONG = {
@@ -364,4 +365,4 @@ def test_doctor(cli: Cli, done: tuple[Path, dict[str, Any]]) -> None:
 
 
 def test_the_worker_runs_from_the_repository() -> None:
-    assert (process.ROOT / "batch.py").exists()
+    assert process.environment()["PYTHONPATH"].split(os.pathsep)[0] == str(ROOT)

@@ -25,7 +25,8 @@ from ..words import markdown as md
 from ..words.describe import Description, describe
 from . import learning
 
-FOLDER = Path(__file__).resolve().parents[2] / "docs"
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "docs"
 FAMILIES = {
     "weights": "Weights",
     "function": "Function classes",
@@ -311,6 +312,13 @@ def pages() -> dict[str, str]:
     return {"catalog.md": catalog_page(), "ingredients.md": ingredients_page()}
 
 
+def is_checkout(folder: Path) -> bool:
+    """Returns whether a folder is the repository of this project, not one of installed packages."""
+    project = folder / "pyproject.toml"
+    named = re.compile(r'^name = "test-time-regression"$', re.M)
+    return project.is_file() and named.search(project.read_text(encoding="utf-8")) is not None
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Writes the pages, or says which are out of date; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m ttr_core.tools.documents", description=__doc__)
@@ -318,6 +326,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     action.add_argument("--write", action="store_true", help="write the pages that changed")
     action.add_argument("--check", action="store_true", help="exit with 1 if a page is stale")
     asked = parser.parse_args(arguments)
+    if not is_checkout(ROOT):
+        parser.error(
+            f"the pages stand in docs/ of the repository, and {ROOT} is none: run this in a "
+            "checkout of test-time-regression."
+        )
     stale = 0
     for name, text in pages().items():
         file = FOLDER / name
