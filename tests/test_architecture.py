@@ -25,8 +25,11 @@ CORE_ORDER = (
     ("tools",),
 )
 SPACE_ORDER = (
+    ("constraints",),
+    ("option",),
     ("ingredient",),
     ("maps", "losses", "readouts", "weights", "functions", "newton", "optimizers"),
+    ("text",),
     ("spec",),
 )
 DB_ORDER = (

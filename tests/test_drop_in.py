@@ -23,7 +23,7 @@ from typing import ClassVar
 
 import torch
 
-from ..ingredient import option
+from ..option import option
 from ...stream import Stream
 from .base import MemorylessWeights, Params, Recency
 

@@ -51,7 +51,9 @@ from .layers.layer import SequenceLayer
 from .layers.model import ModelConfig, SequenceModel
 from .layers.published import Published, catalog
 from .solvers import SOLVERS, attention_map, caution, explain, prefill, resolve, solve, state_size
-from .space.ingredient import Ingredient, Option, Paper, choices, from_settings, options_of
+from .space import constraints
+from .space.ingredient import Ingredient, Paper, choices
+from .space.option import Option, from_settings, options_of
 from .space.spec import AXES, Spec, triples
 from .stream import Signal, Stream
 from .words.describe import Description, describe
@@ -93,6 +95,7 @@ __all__ = [
     "caution",
     "cell",
     "choices",
+    "constraints",
     "describe",
     "explain",
     "from_settings",

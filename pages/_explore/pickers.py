@@ -14,7 +14,7 @@ import streamlit as st
 
 import ttr_core as ttr
 from pages._shared import controls
-from ttr_core import Ingredient, Option, RequestError, unknown
+from ttr_core import Ingredient, RequestError, unknown
 
 DEFAULT_LAYER = "gated-deltanet"
 FAMILIES = {
@@ -215,16 +215,12 @@ def _option_controls(prefix: str, part: Ingredient) -> None:
         return
     with st.container(horizontal=True, gap="small", key=f"box.{prefix}"):
         for option in options:
-            with st.container(width=_width(option)):
+            with st.container(width=244 if controls.is_wide(option) else 118):
                 controls.control(option, f"{prefix}.{option.name}", False, _changed)
     for option in options:
         inner = getattr(part, option.name)
         if isinstance(inner, Ingredient):
             _option_controls(f"{prefix}.{option.name}", inner)
-
-
-def _width(option: Option) -> int:
-    return 118 if option.kind in ("int", "float", "bool") else 244
 
 
 # --- from the controls to the spec -------------------------------------------------------------

@@ -19,7 +19,7 @@ import ttr_core as ttr
 from pages._explore.layer import SLOW, Verdict, verdict
 from pages._explore.pickers import Picked
 from pages._shared import charts, controls, ui
-from ttr_core import Option, RequestError
+from ttr_core import Option, RequestError, constraints
 from ttr_core.lab import Regression
 
 PREFIX = "regression"
@@ -42,10 +42,14 @@ BASELINES = {
 
 def options() -> tuple[Option, ...]:
     """Returns the settings, their sizes limited to what a page computes at once."""
-    return tuple(
-        dataclasses.replace(option, high=MOST[option.name]) if option.name in MOST else option
-        for option in Regression.options()
-    )
+    return tuple(map(_limited, Regression.options()))
+
+
+def _limited(option: Option) -> Option:
+    most, constraint = MOST.get(option.name), option.constraint
+    if most is None or not isinstance(constraint, constraints.Numeric):
+        return option
+    return dataclasses.replace(option, constraint=dataclasses.replace(constraint, high=most))
 
 
 def address_options() -> dict[str, Option]:
@@ -53,7 +57,7 @@ def address_options() -> dict[str, Option]:
     return {f"{PREFIX}.{option.name}": option for option in (*options(), SEED)}
 
 
-SEED = Option("seed", "int", 0, 0, 2**31 - 1, (), "Decides the sequences.")
+SEED = Option("seed", constraints.Whole(0, 2**31 - 1), 0, "Decides the sequences.")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from experiments_db.run.supervisor import Supervisor
 from experiments_db.store import Store
 from pages._explore.pickers import Picked
 from pages._shared import charts, controls, snippets, ui
-from ttr_core import ModelConfig, Option, RequestError, options_of
+from ttr_core import ModelConfig, Option, RequestError, constraints, options_of
 from ttr_core.lab import TASKS, Experiment, TrainConfig
 
 FRAMES = ("standard", "paper", "published")
@@ -32,15 +32,14 @@ MAIN = {
 ELSEWHERE = {"layers", "frame"}  # settings that have a control of their own
 FRAME = Option(
     "frame",
-    "choice",
+    constraints.Choice(FRAMES),
     "standard",
-    None,
-    None,
-    FRAMES,
     "What stands around the memory. standard: the controlled comparison. paper: the MQAR setting "
     "of the test-time-regression paper. published: the layer's own",
 )
-SEED = Option("seed", "int", 0, 0, 2**31 - 1, (), "Decides initial weights and training batches.")
+SEED = Option(
+    "seed", constraints.Whole(0, 2**31 - 1), 0, "Decides initial weights and training batches."
+)
 REDRAW_SECONDS = 0.7
 SHOWN_RUNS = 8
 
@@ -66,7 +65,7 @@ def address_options() -> dict[str, Option]:
 
 def _task_option() -> Option:
     names = tuple(trained_tasks())
-    return Option("task", "choice", names[0], None, None, names, "What is learned.")
+    return Option("task", constraints.Choice(names), names[0], "What is learned.")
 
 
 @dataclass(frozen=True)
@@ -149,7 +148,7 @@ def _form(picked: Picked) -> Asked:
 
 
 def _width(option: Option) -> int:
-    return 260 if option.kind == "choice" else 120
+    return 260 if controls.is_wide(option) else 120
 
 
 def _more(known: dict[str, tuple[Option, ...]]) -> None:

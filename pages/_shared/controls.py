@@ -1,18 +1,19 @@
 """Controls made from declared settings, so that a new setting shows up by itself.
 
-Every setting of an ingredient, a task or a configuration is an `Option`: a name, a kind, a range
-and a help text. This module turns one into a control, and checks what an address says against it.
+Every setting of an ingredient, a task or a configuration is an `Option`: a name, a constraint and
+a help text. This module turns one into a control, and checks what an address says against it.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import streamlit as st
 
-from ttr_core import Option, RequestError, nearest, unknown
+from ttr_core import Ingredient, Option, RequestError, constraints, nearest, unknown
 
 LABELS = {
     "seq_len": "Length",
@@ -49,7 +50,12 @@ def control(
         "on_change": on_change,
         "bind": "query-params" if bound else None,
     }
-    return _KINDS[option.kind](option, shared)
+    return _drawn(option.constraint, option, shared)
+
+
+def is_wide(option: Option) -> bool:
+    """Says whether the control of a setting needs room for words."""
+    return isinstance(option.constraint, constraints.Listed)
 
 
 def label(option: Option) -> str:
@@ -61,12 +67,8 @@ def label(option: Option) -> str:
 def describe(option: Option) -> str:
     """Returns the help text with the range and the default."""
     parts = [option.help.rstrip(".") + "."]
-    if option.low is not None and option.high is not None:
-        parts.append(f"From {option.low:g} to {option.high:g}.")
-    elif option.low is not None:
-        parts.append(f"At least {option.low:g}.")
-    elif option.high is not None:
-        parts.append(f"At most {option.high:g}.")
+    if isinstance(option.constraint, constraints.Numeric) and option.constraint.interval:
+        parts.append(option.constraint.interval.removeprefix("of ").capitalize() + ".")
     parts.append(f"Default: {shown(option.default)}. On the command line: `{option.name}`.")
     return " ".join(parts)
 
@@ -96,60 +98,80 @@ def is_assigned(key: str) -> bool:
     return key in st.session_state.get("assigned", ())
 
 
-def _number(option: Option, shared: Mapping[str, Any]) -> float | int | None:
-    kind = int if option.kind == "int" else float
-    default = "min" if is_assigned(shared["key"]) else option.default
-    return st.number_input(
-        **shared,
-        min_value=None if option.low is None else kind(option.low),
-        max_value=None if option.high is None else kind(option.high),
-        value=default if default in ("min", None) else kind(default),
-        step=_step(option),
-        format="%d" if kind is int else "%g",
-        placeholder="none",
-    )
+# --- one control for each kind of constraint ---------------------------------------------------
 
 
-def _step(option: Option) -> float | int:
-    """Returns a step of about a tenth of the default, a round number in its unit."""
-    size = abs(option.default or 1)
-    power = math.floor(math.log10(size)) if size else 0
-    if option.kind == "int":
-        return max(1, 2 ** int(math.log2(size / 8))) if size >= 16 else 1
-    return float(10.0 ** (power - 1))
-
-
-def _switch(option: Option, shared: Mapping[str, Any]) -> bool:
-    default = False if is_assigned(shared["key"]) else bool(option.default)
-    return st.toggle(**shared, value=default)
-
-
-def _choice(option: Option, shared: Mapping[str, Any]) -> Any:
-    default = getattr(option.default, "name", option.default)
-    index = 0 if is_assigned(shared["key"]) else option.choices.index(default)
-    few = len(option.choices) <= VISIBLE_CHOICES and all(len(str(c)) <= 12 for c in option.choices)
-    if few and option.kind == "choice":
-        chosen = None if is_assigned(shared["key"]) else default
-        return st.segmented_control(
-            **shared, options=option.choices, default=chosen, required=True, format_func=shown
-        )
-    return st.selectbox(**shared, options=option.choices, index=index, format_func=shown)
-
-
-def _text(option: Option, shared: Mapping[str, Any]) -> str:
+@functools.singledispatch
+def _drawn(constraint: constraints.Constraint, option: Option, shared: Mapping[str, Any]) -> Any:
+    """Draws the control of a setting; of what has none of its own, a line of text."""
     default = "" if is_assigned(shared["key"]) else shown(option.default)
     return st.text_input(**shared, value=default)
 
 
-_KINDS: dict[str, Callable[[Option, Mapping[str, Any]], Any]] = {
-    "float": _number,
-    "int": _number,
-    "bool": _switch,
-    "choice": _choice,
-    "map": _choice,
-    "text": _text,
-    "names": _text,
-}
+@_drawn.register
+def _(constraint: constraints.Number, option: Option, shared: Mapping[str, Any]) -> float | None:
+    size = abs(option.default or 1)
+    power = math.floor(math.log10(size)) if size else 0
+    return _spun(constraint, option, shared, float(10.0 ** (power - 1)), "%g")
+
+
+@_drawn.register
+def _(constraint: constraints.Whole, option: Option, shared: Mapping[str, Any]) -> int | None:
+    size = abs(option.default or 1)
+    step = max(1, 2 ** int(math.log2(size / 8))) if size >= 16 else 1
+    return _spun(constraint, option, shared, step, "%d")
+
+
+def _spun(
+    constraint: constraints.Numeric,
+    option: Option,
+    shared: Mapping[str, Any],
+    step: Any,
+    format: str,
+) -> Any:
+    """Draws a number with buttons; a step is about a tenth of the default, and round."""
+    kind = constraint.kind
+    default = "min" if is_assigned(shared["key"]) else option.default
+    return st.number_input(
+        **shared,
+        min_value=None if constraint.low is None else kind(constraint.low),
+        max_value=None if constraint.high is None else kind(constraint.high),
+        value=default if default in ("min", None) else kind(default),
+        step=step,
+        format=format,
+        placeholder="none",
+    )
+
+
+@_drawn.register
+def _(constraint: constraints.Flag, option: Option, shared: Mapping[str, Any]) -> bool:
+    default = False if is_assigned(shared["key"]) else bool(option.default)
+    return st.toggle(**shared, value=default)
+
+
+@_drawn.register
+def _(constraint: constraints.Listed, option: Option, shared: Mapping[str, Any]) -> Any:
+    index = 0 if is_assigned(shared["key"]) else constraint.values.index(held(option.default))
+    return st.selectbox(**shared, options=constraint.values, index=index, format_func=shown)
+
+
+@_drawn.register
+def _(constraint: constraints.Choice, option: Option, shared: Mapping[str, Any]) -> Any:
+    values = constraint.values
+    if len(values) > VISIBLE_CHOICES or any(len(str(value)) > 12 for value in values):
+        return _drawn.dispatch(constraints.Listed)(constraint, option, shared)
+    chosen = None if is_assigned(shared["key"]) else option.default
+    return st.segmented_control(
+        **shared, options=values, default=chosen, required=True, format_func=shown
+    )
+
+
+def held(value: Any) -> Any:
+    """Returns a value as a control holds it: of an ingredient its name."""
+    return value.name if isinstance(value, Ingredient) else value
+
+
+# --- the address -------------------------------------------------------------------------------
 
 
 def read_address(options: Mapping[str, Option]) -> list[str]:
@@ -171,42 +193,23 @@ def read_address(options: Mapping[str, Option]) -> list[str]:
         if key in st.query_params and key not in st.session_state:
             value, problem = checked(key, option, st.query_params[key])
             if problem or value is None:
-                assign(key, value)
+                typed = isinstance(option.constraint, constraints.Either)  # into a line of text
+                assign(key, shown(value) if typed else value)
             problems += [problem] if problem else []
     return problems
 
 
 def checked(key: str, option: Option, raw: str) -> tuple[Any, str | None]:
     """Returns the value that ``raw`` names, or the nearest valid one and a sentence about it."""
-    if option.optional and raw.lower() in ("none", ""):
-        return None, None
-    if option.kind in ("int", "float"):
-        return _checked_number(key, option, raw)
-    if option.kind in ("choice", "map"):
-        valid = {str(choice): choice for choice in option.choices}
-        if raw in valid:
-            return valid[raw], None
-        default = str(getattr(option.default, "name", option.default))
-        closest = (*nearest(raw, valid, n=1), default)[0]
-        return valid[closest], f"{key} is {raw!r} in the address; using {closest!r}, the nearest."
-    return raw, None
-
-
-def _checked_number(key: str, option: Option, raw: str) -> tuple[Any, str | None]:
-    kind = int if option.kind == "int" else float
     try:
-        number = float(raw)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        default = shown(option.default)
-        return option.default, f"{key} is {raw!r} in the address, not a number; using {default}."
-    low = -math.inf if option.low is None else option.low
-    high = math.inf if option.high is None else option.high
-    value = kind(min(max(number, low), high))
-    if value == number:
-        return value, None
-    return value, f"{key} is {raw} in the address; using {shown(value)}, the nearest valid value."
+        return option.parse(key, raw), None
+    except RequestError:
+        closest = option.constraint.closest(raw)
+    asked = f"{key} is {raw[:80]!r} in the address"
+    if closest is None:
+        default = held(option.default)
+        return default, f"{asked}, not {option.constraint}; using {shown(default)}."
+    return closest, f"{asked}; using {shown(closest)}, the nearest valid value."
 
 
 def values(options: Iterable[Option], prefix: str) -> dict[str, Any]:

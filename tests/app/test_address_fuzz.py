@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from streamlit.testing.v1 import AppTest
 from pages._shared import controls
 from ttr_core.lab import TASKS, TrainConfig
 from ttr_core.layers.model import ModelConfig
-from ttr_core.space.ingredient import Option, options_of
+from ttr_core.space.constraints import Either, Flag, Listed, Names, Number, Numeric
+from ttr_core.space.option import Option, options_of
 
 OPTIONS = [
     *options_of(TrainConfig),
@@ -37,21 +39,26 @@ RAW = st.one_of(
 def valid(option: Option, value: Any) -> bool:
     if value is None:
         return option.optional or option.default is None
-    if option.kind in ("int", "float"):
-        low = -math.inf if option.low is None else option.low
-        high = math.inf if option.high is None else option.high
-        whole = isinstance(value, int) or option.kind == "float"
+    constraint = option.constraint
+    if isinstance(constraint, Either):
+        return value == "auto" or valid(replace(option, constraint=constraint.second), value)
+    if isinstance(constraint, Numeric):
+        low = -math.inf if constraint.low is None else constraint.low
+        high = math.inf if constraint.high is None else constraint.high
+        whole = isinstance(value, int) or isinstance(constraint, Number)
         return whole and math.isfinite(value) and low <= value <= high
-    if option.kind in ("choice", "map"):
-        return value in option.choices
-    return isinstance(value, (str, bool))
+    if isinstance(constraint, Listed):
+        return value in constraint.values
+    if isinstance(constraint, Names):
+        return isinstance(value, tuple)
+    return isinstance(value, bool if isinstance(constraint, Flag) else str)
 
 
 @settings(max_examples=500, deadline=None)
 @given(st.sampled_from(OPTIONS), RAW)
 def test_a_value_in_the_address(option: Option, raw: str) -> None:
     value, problem = controls.checked(option.name, option, raw)
-    assert valid(option, value), (option.name, option.kind, value)
+    assert valid(option, value), (option.name, option.constraint, value)
     assert problem is None or (option.name in problem and len(problem) < 10_000)
 
 

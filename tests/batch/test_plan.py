@@ -13,7 +13,7 @@ from experiments_db.run.settings import parsed, split_names
 from ttr_core.errors import IncompatibleSpec, LimitExceeded, RequestError, UnknownName
 from ttr_core.lab import TASKS, Experiment, TrainConfig
 from ttr_core.layers.model import ModelConfig
-from ttr_core.space.ingredient import options_of
+from ttr_core.space.option import options_of
 
 SPEC = "Uniform | Linear | Exact(ridge=0.5)"
 SMALL = ["pairs=2", "seq_len=16", "vocab_size=64", "d_model=16", "steps=3"]

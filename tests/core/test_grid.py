@@ -69,6 +69,13 @@ def test_coincidences_are_mutual() -> None:
         ("(" * 900, "three fields"),
         ("Gate" + " * Gate" * 20 + " | Linear | SGD", "at most|nested"),
         ("x" * 5000, "at most"),
+        ("Gate | Linear | Exact(ridge=" + "9" * 309 + ")", "must be a number"),
+        ("Gate | Linear | Exact(ridge=" + "-" * 900 + "1)", "must be a number"),
+        ("Gate | Linear | Exact(ridge=" + "(" * 250 + "1" + ")" * 250 + ")", "not an ingredient"),
+        ("Window(size=" + "9" * 309 + ") | Linear | Hebbian", "must be a whole number"),
+        ("Gate | Linear(map=" + "elu1(map=" * 90 + ")" * 91 + " | SGD", "no|nested|Unknown"),
+        ("Gate | Linear | SGD(\ud800)", "not an ingredient"),
+        ("Gate | Linear | SGD(\0)", "not an ingredient"),
     ],
 )
 def test_a_wrong_text_says_what_to_change(text: str, match: str) -> None:

@@ -15,7 +15,7 @@ from ..errors import RequestError, unknown
 from ..layers.model import ModelConfig
 from ..layers.published import catalog
 from ..solvers import state_size
-from ..space.ingredient import from_settings
+from ..space.option import from_settings
 from ..space.spec import Spec
 from .events import Event, Finished, Progress, Started
 from .protocol import TrainConfig

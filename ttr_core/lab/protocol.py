@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..errors import RequestError
-from ..space.ingredient import check_options, option
+from ..space.constraints import Choice, Either, Number
+from ..space.option import check_options, option
 from .metric import Metric
 
 RATES = tuple(round(10 ** (-4 + i * (math.log10(3e-2) + 4) / 5), 7) for i in range(6))
@@ -34,7 +34,10 @@ class TrainConfig:
             validation set and reports on the test set, for comparisons.
     """
 
-    lr: str | float = option(0.01, "Peak learning rate, from 1e-6 to 1, or auto.")
+    lr: str | float = option(
+        0.01, "Peak learning rate, from 1e-6 to 1, or auto.",
+        constraint=Either(Choice(("auto",)), Number(1e-6, 1)),
+    )  # fmt: skip
     steps: int = option(600, "Steps at most.", low=1, high=1_000_000)
     batch_size: int = option(32, "Sequences per step.", low=1, high=65536)
     warmup: int = option(20, "Steps until the learning rate has grown to its peak.", low=0)
@@ -51,7 +54,6 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_options(self)
-        object.__setattr__(self, "lr", _checked_rate(self.lr))
 
     @property
     def rates(self) -> tuple[float, ...]:
@@ -90,16 +92,3 @@ class TrainConfig:
         """
         first = max(self.eval_every, self.steps // FIRST_ROUND)
         return self.steps if rivals == 1 else min(first * 2**number, self.steps)
-
-
-def _checked_rate(lr: str | float) -> str | float:
-    if lr == "auto":
-        return lr
-    wrong = RequestError(f"train.lr is {lr!r}; it must be auto or a number from 1e-6 to 1.")
-    try:
-        rate = float(lr)
-    except (TypeError, ValueError):
-        raise wrong from None
-    if not 1e-6 <= rate <= 1:
-        raise wrong
-    return rate

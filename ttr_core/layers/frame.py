@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..errors import RequestError, unknown
-from ..space.ingredient import check_options, option, options_of
+from ..space.option import check_options, option, options_of
 from .gates import GATES
 
 CHANNELS = {"channels": 1, "pairs": 2}  # of the values in a head, where these make the heads

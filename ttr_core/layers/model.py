@@ -12,7 +12,7 @@ from ..errors import LimitExceeded, RequestError
 from ..limits import MAX_DIM, MAX_HEADS, Shape
 from ..solvers import state_size
 from ..solvers.base import State
-from ..space.ingredient import check_options, option
+from ..space.option import check_options, option
 from ..space.spec import Spec
 from .frame import FRAMES, Frame
 from .init import linear, normal

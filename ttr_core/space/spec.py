@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import ast
 import itertools
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Generator, Tensor
 
-from ..errors import IncompatibleSpec, RequestError, unknown
+from ..errors import IncompatibleSpec, RequestError
 from ..stream import Signal
 from .functions import FeatureModel, FunctionClass, LinearModel, MatrixModel
-from .ingredient import REGISTRY, Ingredient, choices
+from .ingredient import Ingredient, choices
 from .losses import Loss, Squared
 from .optimizers import Optimizer
 from .readouts import Plain, Readout
+from .text import ingredient, split
 from .weights import LISTED_PRODUCTS, Weights
 
 if TYPE_CHECKING:
     from ..layers.frame import Frame
     from ..layers.layer import SequenceLayer
 
-MAX_TEXT = 1000
-MAX_DEPTH = 24
 AXES = ("weights", "function", "optimizer")
-
 
 SQUARED, PLAIN = Squared(), Plain()
 
@@ -88,15 +84,9 @@ class Spec:
             RequestError: the text has another form; the message shows where.
             UnknownName: an ingredient or an option that does not exist.
         """
-        if not isinstance(text, str) or len(text) > MAX_TEXT:
-            raise RequestError(f"A spec is a text of at most {MAX_TEXT} characters.")
-        axes, named = _split(text)
-        parts: dict[str, Any] = {
-            axis: _ingredient(axis, part) for axis, part in zip(AXES, axes, strict=True)
-        }
-        for name, part in named.items():
-            parts[name] = _ingredient(name, part)
-        return cls(**parts)
+        others = tuple(f.name for f in fields(cls)[len(AXES) :])
+        parts = split(text, AXES, others)
+        return cls(**{family: ingredient(family, part) for family, part in parts.items()})
 
     def __str__(self) -> str:
         return self._text(expanded=False)
@@ -234,19 +224,10 @@ def axis(params: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
 
 def listed(axis: str) -> tuple[Ingredient, ...]:
     """Returns the choices that the grid lists on an axis, products of weights included."""
-    singles = [cls(**_made(cls, kw)) for cls in choices(axis) for kw in cls.examples]
+    singles = [cls(**settings) for cls in choices(axis) for settings in cls.examples]
     if axis != "weights":
         return tuple(singles)
-    return (*singles, *(_ingredient(axis, text) for text in LISTED_PRODUCTS))
-
-
-def _made(cls: type[Ingredient], settings: dict[str, Any]) -> dict[str, Any]:
-    return {name: _value(cls, name, value) for name, value in settings.items()}
-
-
-def _value(cls: type[Ingredient], name: str, value: Any) -> Any:
-    opt = next(o for o in cls.options() if o.name == name)
-    return REGISTRY[opt.default.family][value]() if opt.kind == "map" else value
+    return (*singles, *(ingredient(axis, text) for text in LISTED_PRODUCTS))
 
 
 def triples() -> Iterator[Spec]:
@@ -254,94 +235,3 @@ def triples() -> Iterator[Spec]:
     axes: list[Any] = [listed(axis) for axis in AXES]
     for parts in itertools.product(*axes):
         yield Spec(*parts)
-
-
-def _split(text: str) -> tuple[list[str], dict[str, str]]:
-    depth, parts = 0, [""]
-    for char in text:
-        depth += (char == "(") - (char == ")")
-        if char == "|" and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += char
-    axes, named = [], {}
-    for part in (p.strip() for p in parts):
-        match = re.match(r"([A-Za-z_]+)\s*=(?!=)\s*(.*)", part)
-        if not match:
-            axes.append(part)
-        elif match[1] not in ("loss", "readout"):
-            raise unknown("field of a spec", match[1], ("loss", "readout"))
-        elif match[1] in named:
-            raise RequestError(f"{text!r} gives {match[1]} twice; give it once.")
-        else:
-            named[match[1]] = match[2]
-    if len(axes) != len(AXES) or not all(axes):
-        raise RequestError(
-            f"{text!r} has {len([a for a in axes if a])} of the three fields of a spec; write "
-            "'weights | function | optimizer', such as 'Gate | Linear | SGD'."
-        )
-    return axes, named
-
-
-def _ingredient(family: str, text: str) -> Any:
-    try:
-        tree = ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        raise RequestError(
-            f"{text!r} is not an ingredient; write a name with keywords, such as "
-            "'ExpKernel(scale=8)'."
-        ) from None
-    return _build(family, tree, text, 0)
-
-
-def _build(family: str, tree: ast.expr, text: str, depth: int) -> Ingredient:
-    if depth > MAX_DEPTH:
-        raise RequestError(f"{text[:80]!r}... is nested too deeply.")
-    if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Mult) and family == "weights":
-        left = _build(family, tree.left, text, depth + 1)
-        right = _build(family, tree.right, text, depth + 1)
-        assert isinstance(left, Weights) and isinstance(right, Weights)
-        return left * right
-    name, keywords = _call(tree, text)
-    if name not in REGISTRY[family]:
-        raise unknown(f"choice of {family}", name, REGISTRY[family])
-    cls = REGISTRY[family][name]
-    known = {opt.name: opt for opt in cls.options()}
-    settings = {}
-    for keyword in keywords:
-        if keyword.arg is None:
-            raise RequestError(f"{text!r}: options are written name=value.")
-        if keyword.arg not in known:
-            raise unknown(f"option of {name}", keyword.arg, known)
-        opt = known[keyword.arg]
-        if opt.kind == "map":
-            settings[opt.name] = _build(opt.default.family, keyword.value, text, depth + 1)
-        else:
-            settings[opt.name] = _literal(keyword.value, f"{name}.{opt.name}", text)
-    return cls(**settings)
-
-
-def _call(tree: ast.expr, text: str) -> tuple[str, list[ast.keyword]]:
-    if isinstance(tree, ast.Name):
-        return tree.id, []
-    if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and not tree.args:
-        names = [k.arg for k in tree.keywords]
-        if len(set(names)) < len(names):
-            raise RequestError(f"{text!r} gives an option twice; give it once.")
-        return tree.func.id, tree.keywords
-    raise RequestError(
-        f"{text!r} is not an ingredient; write a name, or a name with keyword options, such as "
-        "'SGD(residual=undecayed)'; weights may be multiplied: 'Gate * ExpKernel'."
-    )
-
-
-def _literal(tree: ast.expr, where: str, text: str) -> Any:
-    if isinstance(tree, ast.Name):
-        return {"true": True, "false": False, "none": None}.get(tree.id.lower(), tree.id)
-    if isinstance(tree, ast.Constant) and isinstance(tree.value, (int, float, str, type(None))):
-        return tree.value
-    if isinstance(tree, ast.UnaryOp) and isinstance(tree.op, ast.USub):
-        inner = _literal(tree.operand, where, text)
-        if isinstance(inner, (int, float)):
-            return -inner
-    raise RequestError(f"{where} in {text!r} must be a number, a word or none.")

@@ -19,7 +19,9 @@ from pathlib import Path
 from ..layers.frame import Frame
 from ..layers.published import Published, catalog
 from ..solvers import caution
-from ..space.ingredient import REGISTRY, Ingredient, Option, Paper, choices, options_of
+from ..space.constraints import Flag, Listed
+from ..space.ingredient import REGISTRY, Ingredient, Paper, choices
+from ..space.option import Option, options_of
 from ..space.spec import AXES, listed, triples
 from ..words import markdown as md
 from ..words.describe import Description, describe
@@ -185,12 +187,12 @@ def _options(options: Iterable[Option]) -> str:
 
 
 def _range(opt: Option) -> str:
-    if opt.choices:
-        return md.listing(md.code(md.value(choice)) for choice in opt.choices)
-    word = {"int": "whole number", "float": "number", "bool": "`true`, `false`"}
-    low = "" if opt.low is None else f" from {opt.low:g}"
-    high = "" if opt.high is None else f" to {opt.high:g}"
-    return word.get(opt.kind, opt.kind) + low + high + (" or `none`" if opt.optional else "")
+    if isinstance(opt.constraint, Listed):
+        return md.listing(md.code(md.value(choice)) for choice in opt.constraint.values)
+    if isinstance(opt.constraint, Flag):
+        return md.listing(map(md.code, ("true", "false")))
+    words = str(opt.constraint).removeprefix("a ")
+    return f"{words} or `none`" if opt.optional else words
 
 
 # ---- what never fits

@@ -12,13 +12,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..errors import RequestError
 from ..lab import RATES, SEEDS, TASKS, Task, TrainConfig, task
 from ..layers.model import ModelConfig
 from ..layers.published import catalog
-from ..space.ingredient import from_settings, options_of
+from ..space.constraints import Choice, Flag, Numeric, Whole
+from ..space.option import from_settings, options_of
 from ..words import markdown as md
 
 FILE = "learning.csv"
@@ -31,8 +31,8 @@ HEAD = (
     "training (processor s)",
 )  # fmt: skip
 NONE = "–"
-CHECKED = ("int", "float", "bool", "choice")
-"""Kinds of settings that are read: not free text, and not what each layer has for itself."""
+CHECKED = (Numeric, Flag, Choice)
+"""What is read of the settings: not free text, and not what each layer has for itself."""
 
 Row = Mapping[str, str | None]
 
@@ -183,7 +183,7 @@ def _setting(row: Row) -> Setting | None:
 
 def _given(row: Row, group: str, cls: type) -> dict[str, str]:
     """Returns the settings of a group that a row has; what it lacks has its default."""
-    names = (opt.name for opt in options_of(cls) if opt.kind in CHECKED)
+    names = (opt.name for opt in options_of(cls) if isinstance(opt.constraint, CHECKED))
     cells = ((name, row.get(f"{group}.{name}")) for name in names)
     return {name: text for name, text in cells if text is not None}
 
@@ -232,13 +232,13 @@ def _reduced(found: Sequence[Learned], train: TrainConfig) -> Iterable[str]:
         yield f"no training beyond an accuracy of {train.target:g}"
 
 
-def _told(settings: Any) -> str:
+def _told(settings: object) -> str:
     """Returns the sizes among some settings, and what differs from its default."""
     given = ((opt, getattr(settings, opt.name)) for opt in options_of(type(settings)))
     return md.listing(
         md.code(f"{opt.name}={md.value(x)}")
         for opt, x in given
-        if x != opt.default or (opt.kind == "int" and x is not None)
+        if x != opt.default or (isinstance(opt.constraint, Whole) and x is not None)
     )
 
 

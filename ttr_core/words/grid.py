@@ -8,6 +8,7 @@ from typing import Any
 
 from ..layers.published import catalog
 from ..solvers import caution, resolve
+from ..space.constraints import Listed
 from ..space.ingredient import Ingredient
 from ..space.spec import Spec, triples
 from .describe import same_as
@@ -74,7 +75,7 @@ def _worded(part: Ingredient) -> str:
     words = []
     for opt in part.options():
         value = getattr(part, opt.name)
-        if value != opt.default and opt.kind in ("choice", "map"):
+        if value != opt.default and isinstance(opt.constraint, Listed):
             words.append(f"{opt.name}={value.name if isinstance(value, Ingredient) else value}")
     return f"{part.name}({', '.join(words)})" if words else part.name
 

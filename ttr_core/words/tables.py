@@ -10,7 +10,7 @@ from ..errors import RequestError
 from ..layers.frame import FRAMES, Frame
 from ..layers.published import Published, catalog
 from ..solvers import resolve
-from ..space.ingredient import options_of
+from ..space.option import options_of
 from ..space.spec import Spec
 from .grid import grid
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ...errors import unknown
-from ...space.ingredient import Option, check_options, from_settings, options_of
+from ...space.option import Option, check_options, from_settings, options_of
 from ..metric import Metric
 
 if TYPE_CHECKING:

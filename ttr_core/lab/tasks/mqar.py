@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...errors import RequestError
-from ...space.ingredient import option
+from ...space.option import option
 from .base import Batch, TrainedTask
 from .labeled import LabeledTask
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...solvers import solve
-from ...space.ingredient import option
+from ...space.option import option
 from ...space.spec import Spec
 from ..metric import Metric
 from .base import Batch, EvaluatedTask, Evaluation, generator, quiet

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...solvers import solve
-from ...space.ingredient import option
 from ...space.optimizers import Sum
+from ...space.option import option
 from ...space.spec import Spec
 from ..metric import Metric
 from .base import EvaluatedTask, Evaluation, generator, quiet

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from ..ingredient import option
+from ..option import SHARPNESSES, option
 from .base import KernelModel, Params
 
 
@@ -40,7 +40,7 @@ class Kernel(KernelModel):
         choices=("gaussian", "exponential", "polynomial", "linear"),
     )
     scale: float | None = option(
-        4.0, "sharpness of the kernel; none: 1 / sqrt(K)", low=1e-6, high=1000.0
+        4.0, "sharpness of the kernel; none: 1 / sqrt(K)", 1e-6, 1000.0, tune=SHARPNESSES
     )
     degree: int = option(2, "degree of the polynomial kernel", low=1, high=8)
     notation: ClassVar[str] = r"\sum_i \alpha_i\, \kappa(k_i, x)"

@@ -7,8 +7,9 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from ..ingredient import option
+from ..ingredient import Made
 from ..maps import FeatureMap, Identity, KernelMap
+from ..option import option
 from .base import Gram, LinearModel, Params
 
 IDENTITY = Identity()
@@ -27,7 +28,9 @@ class Linear(LinearModel):
     associative memory (Wang, Shi and Fox, 2025) https://arxiv.org/abs/2501.12352
     """
 
-    map: FeatureMap = option(IDENTITY, "feature map of keys and queries")  # noqa: RUF009 - a field
+    map: FeatureMap = option(  # noqa: RUF009 - a field
+        IDENTITY, "feature map of keys and queries", constraint=Made("map")
+    )
     examples: ClassVar[tuple[dict[str, object], ...]] = ({}, {"map": "elu1"})
     notation: ClassVar[str] = r"S^\top \phi(k)"
 

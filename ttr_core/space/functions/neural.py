@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..ingredient import option
+from ..option import option
 from .base import FunctionClass, Memory, Params
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...stream import Signal
-from ..ingredient import option
+from ..option import option
 from .base import CurvedLoss, Signals
 
 DELTA = Signal(

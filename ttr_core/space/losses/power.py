@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from ..ingredient import option
+from ..option import option
 from .base import CurvedLoss, Signals
 
 

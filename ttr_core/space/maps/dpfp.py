@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..ingredient import option
+from ..option import option
 from .base import FeatureMap
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...limits import Estimate, check
-from ..ingredient import option
+from ..option import option
 from .base import KernelMap
 
 

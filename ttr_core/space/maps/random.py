@@ -14,7 +14,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..ingredient import option
+from ..option import option
 from .base import FeatureMap
 
 

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from ...stream import Signal
 from ..functions import KernelModel, Memory
-from ..ingredient import option
 from ..newton import Objective
+from ..option import option
 from .base import Incremental, Signals, State, faded
 from .momentum import MOMENTUM
 from .rank_one import STEP

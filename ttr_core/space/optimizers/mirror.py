@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ...stream import Signal
 from ..functions import Constant, KernelModel, Memory
-from ..ingredient import option
 from ..newton import Objective
+from ..option import SHARPNESSES, option
 from .base import Signals, State, faded
 from .chunked import RATE, SIZE, ChunkStart, Plan, Segment, counter, descent, kept, taken
 from .rank_one import STEP
@@ -51,7 +51,7 @@ class MirrorDescent(ChunkStart):
     """
 
     geometry: str = option("entropy", "the mirror", choices=("entropy", "lq"))
-    scale: float = option(1.0, "sum of each simplex", low=1e-6, high=1e6)
+    scale: float = option(1.0, "sum of each simplex", low=1e-6, high=1e6, tune=SHARPNESSES)
     q: float = option(4.0, "power of the norm of lq", low=2.0, high=16.0)
     size: int = option(16, SIZE, low=1, high=4096)
     rate: float = option(1.0, RATE, low=1e-6, high=1e6)

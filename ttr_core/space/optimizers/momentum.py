@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ...stream import Signal
 from ..functions import Memory
-from ..ingredient import option
 from ..newton import Objective
+from ..option import option
 from .base import Incremental, Signals, State, faded
 from .rank_one import STEP
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ...stream import Signal, Stream
 from ..functions import Memory, Params
-from ..ingredient import option
 from ..newton import PairLoss
+from ..option import option
 from .base import Signals, State
 from .rank_one import STEP
 from .structure import Features, RankOneSteps, Steps

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from ...stream import Signal
 from ..functions import FeatureModel, Memory
-from ..ingredient import Ingredient, option
+from ..ingredient import Ingredient
 from ..newton import Objective, newton
+from ..option import option
 from ..weights import MemorylessWeights
 from .base import Signals, State
 from .structure import KeyStep, Sum

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from ..functions import KernelModel, Memory
-from ..ingredient import option
 from ..newton import Objective, newton
+from ..option import RIDGES, option
 from .base import Retrospective, Signals
 from .structure import FixedRidge, Sum
 
@@ -41,7 +41,9 @@ class Exact(FixedRidge):
     Deviation: the paper's lambda is the inverse of this one.
     """
 
-    ridge: float = option(1.0, "strength of the ridge, in units of |k|^2", low=0.0, high=1e6)
+    ridge: float = option(
+        1.0, "strength of the ridge, in units of |k|^2", low=0.0, high=1e6, tune=RIDGES
+    )
     examples: ClassVar[tuple[dict[str, object], ...]] = ({}, {"ridge": 0.0})
     notation: ClassVar[str] = r"\arg\min_m"
 

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from ..functions import LinearModel, Memory
-from ..ingredient import Ingredient, option
+from ..ingredient import Ingredient
 from ..losses import Squared
 from ..newton import Objective
+from ..option import RIDGES, option
 from ..weights import MemorylessWeights
 from .base import Signals, State
 from .structure import FadingRidge
@@ -47,7 +48,9 @@ class RLS(FadingRidge):
     Deviation: the paper's lambda is the inverse of this one, and its ridge is never restored.
     """
 
-    ridge: float = option(1.0, "strength of the ridge, in units of |phi|^2", low=1e-8, high=1e6)
+    ridge: float = option(
+        1.0, "strength of the ridge, in units of |phi|^2", low=1e-8, high=1e6, tune=RIDGES
+    )
     floor: float = option(1e-3, "least share of the ridge on any axis", low=1e-9, high=0.5)
     needs: ClassVar[tuple[type[Ingredient], ...]] = (MemorylessWeights, LinearModel)
     discounts: ClassVar[bool] = True

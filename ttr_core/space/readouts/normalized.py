@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, ClassVar
 from torch import Tensor
 
 from ..functions import FeatureModel
-from ..ingredient import having, option
+from ..ingredient import having
 from ..optimizers import Sum
+from ..option import option
 from .base import Readout
 
 if TYPE_CHECKING:

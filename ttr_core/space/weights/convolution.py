@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...stream import Signal, Stream
-from ..ingredient import option
+from ..option import option
 from .base import Params, Weights, future
 
 WAVES = 16

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ...stream import Stream
-from ..ingredient import choices, option
+from ..ingredient import choices
+from ..option import option
 from .base import Params, Weights, future
 
 if TYPE_CHECKING:

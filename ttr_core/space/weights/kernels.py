@@ -9,7 +9,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from ...stream import Stream
-from ..ingredient import option
+from ..option import SHARPNESSES, option
 from .base import Params, PositiveWeights, future
 
 
@@ -30,7 +30,7 @@ class ExpKernel(PositiveWeights):
     """
 
     scale: float | None = option(
-        None, "sharpness of the kernel; none: 1 / sqrt(K)", low=0.0, high=1000.0
+        None, "sharpness of the kernel; none: 1 / sqrt(K)", 0.0, 1000.0, tune=SHARPNESSES
     )
     notation: ClassVar[str] = r"\exp(s\,q_t^\top k_i)"
 

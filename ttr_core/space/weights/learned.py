@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...errors import RequestError
 from ...stream import Stream
-from ..ingredient import option
+from ..option import option
 from .base import MemorylessWeights, Params, Recency, constant_signal
 
 

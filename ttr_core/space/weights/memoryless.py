@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...stream import Signal, Stream
-from ..ingredient import option
+from ..option import option
 from .base import (
     CHANNEL_DECAY,
     DECAY,
@@ -66,7 +66,11 @@ class Decay(MemorylessWeights):
     """
 
     gamma: float | None = option(
-        None, "share kept per token; none: RetNet's 1 - 2^(-5-h) for head h", low=1e-6, high=1.0
+        None,
+        "share kept per token; none: RetNet's 1 - 2^(-5-h) for head h",
+        1e-6,
+        1.0,
+        tune=(0.5, 0.8, 0.9, 0.95, 0.99, 0.999),
     )
     notation: ClassVar[str] = r"\gamma^{t-i}"
 

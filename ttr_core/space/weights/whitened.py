@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...stream import Stream
 from ...systems import solve_positive
-from ..ingredient import option
+from ..option import RIDGES, SHARPNESSES, option
 from .base import Params, PositiveWeights, future
 
 BLOCK = 16  # queries at a time
@@ -39,8 +39,10 @@ class Whitened(PositiveWeights):
     Czarnecki, 2023) https://arxiv.org/abs/2305.10203
     """
 
-    ridge: float = option(0.01, "added to the moment of the keys, in units of |k|^2", 1e-6, 1e6)
-    scale: float = option(1.0, "sharpness of the kernel", low=0.0, high=1000.0)
+    ridge: float = option(
+        0.01, "added to the moment of the keys, in units of |k|^2", 1e-6, 1e6, tune=RIDGES
+    )
+    scale: float = option(1.0, "sharpness of the kernel", 0.0, 1000.0, tune=SHARPNESSES)
     moment: str = option("mean", "what whitens", choices=("mean", "sum"))
     examples: ClassVar[tuple[dict[str, object], ...]] = ()
     notation: ClassVar[str] = r"\exp(s\,k_i^\top (H_t + \lambda I)^{-1} q_t)"

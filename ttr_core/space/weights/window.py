@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...stream import Stream
-from ..ingredient import option
+from ..option import option
 from .base import Params, PositiveWeights, future
 
 
