@@ -25,7 +25,8 @@ class GroupCommit:
     """Runs pieces of work in shared transactions; each caller waits until its own is stored.
 
     A commit happens in a thread of its own, so that Ctrl-C in a waiting caller cannot tear it.
-    The thread ends when nothing is left to write.
+    The thread ends as soon as nothing is left to write, and the interpreter waits for it: one that
+    were cut off inside DuckDB would take the process down with SIGABRT.
 
     Args:
         opened: opens the store for writing.
@@ -38,7 +39,8 @@ class GroupCommit:
         interval: float,
     ) -> None:
         self._opened, self._interval = opened, interval
-        self._guard, self._queue, self._busy = threading.Lock(), list[Piece](), False
+        self._guard, self._queue = threading.Lock(), list[Piece]()
+        self._server: threading.Thread | None = None
         self._started = float("-inf")
 
     def submit(self, work: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
@@ -53,53 +55,54 @@ class GroupCommit:
         answer: Future[T] = Future()
         with self._guard:
             self._queue.append((work, answer))
-            starts, self._busy = not self._busy, True
-        if starts:
-            self._start()
+            serves = (self._server is not None and self._server.is_alive()) or self._start()
+        if not serves:
+            self._serve()
         return answer.result()
 
-    def _start(self) -> None:
+    def _start(self) -> bool:
+        """Starts the thread that commits, and returns whether it runs. Inside the guard only."""
+        self._server = threading.Thread(target=self._serve, name="store-commit", daemon=False)
         try:
-            threading.Thread(target=self._serve, name="store-commit", daemon=True).start()
-        except RuntimeError:  # the interpreter is exiting and starts no more threads
-            self._serve()
+            self._server.start()
+        except (RuntimeError, MemoryError):  # no more threads, as when the interpreter is exiting
+            self._server = None
+        return self._server is not None
 
     def _serve(self) -> None:
+        """Commits until nothing is left; no error ends it while somebody waits."""
         while True:
-            time.sleep(max(0.0, self._started + self._interval - time.monotonic()))
+            with self._guard:
+                if not self._queue:
+                    self._server = None
+                    return
+                wait = self._started + self._interval - time.monotonic()
+            time.sleep(max(0.0, wait))
             with self._guard:
                 pieces, self._queue = self._queue, []
-                if not pieces:
-                    self._busy = False
-                    return
             self._started = time.monotonic()
             self._store(pieces)
 
     def _store(self, pieces: list[Piece]) -> None:
         try:
-            self._commit(pieces)
+            answers = self._commit(pieces)
         except (StoreError, OSError) as error:  # the file or its disk: all alike
             _refuse(pieces, error)
-        except (duckdb.Error, TypeError, ValueError) as error:  # one of them is wrong
+        except BaseException as error:  # the edge of a piece of work: one of them is wrong
             if len(pieces) == 1:
                 _refuse(pieces, error)
-            else:
-                for piece in pieces:
-                    self._store([piece])
-        except BaseException as error:
-            _refuse(pieces, error)
-            raise
+                return
+            for piece in pieces:
+                self._store([piece])
+        else:
+            _answer(pieces, answers)
 
-    def _commit(self, pieces: list[Piece]) -> None:
+    def _commit(self, pieces: list[Piece]) -> list[Any]:
         with self._opened() as connection:
             connection.begin()
             answers = [_attempt(work, connection) for work, _ in pieces]
             connection.commit()
-        for (_, future), answer in zip(pieces, answers, strict=True):
-            if isinstance(answer, StoreError):
-                future.set_exception(answer)
-            else:
-                future.set_result(answer)
+        return answers
 
 
 def _attempt(work: Work, connection: duckdb.DuckDBPyConnection) -> Any:
@@ -107,6 +110,14 @@ def _attempt(work: Work, connection: duckdb.DuckDBPyConnection) -> Any:
         return work(connection)
     except StoreError as refusal:
         return refusal
+
+
+def _answer(pieces: list[Piece], answers: list[Any]) -> None:
+    for (_, future), answer in zip(pieces, answers, strict=True):
+        if isinstance(answer, StoreError):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)
 
 
 def _refuse(pieces: list[Piece], error: BaseException) -> None:

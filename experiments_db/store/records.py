@@ -204,6 +204,45 @@ def summary(
     return {"last": values[-1], "best": at[0], "best_step": at[1]}
 
 
+def storable(text: str, name: str) -> str:
+    """Returns a text as it is, if it can be stored.
+
+    Raises:
+        StoreError: it holds half of a character: a surrogate without its other half, as in a file
+            name or a paste that is not UTF-8.
+
+    Example:
+        >>> storable("größer", "The note")
+        'größer'
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise StoreError(
+            f"{name} cannot be stored: its character {error.start + 1} is {text[error.start]!a}, "
+            "half of a character. Remove it."
+        ) from None
+    return text
+
+
+def mended(value: Any) -> Any:
+    r"""Returns a value whose texts can all be stored: what cannot is written as an escape.
+
+    For what a run says at its end, of which nothing may be refused.
+
+    Example:
+        >>> mended({"said": "caf\udce9"})
+        {'said': 'caf\\udce9'}
+    """
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, Mapping):
+        return {mended(str(key)): mended(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [mended(item) for item in value]
+    return value
+
+
 def as_json(value: Any, name: str) -> str:
     """Returns a value as strict JSON text: NaN and infinities, which JSON lacks, become null.
 
@@ -211,7 +250,7 @@ def as_json(value: Any, name: str) -> str:
         StoreError: something in it has no JSON form.
     """
     try:
-        return json.dumps(_finite(value), allow_nan=False)
+        return json.dumps(_finite(value, name), allow_nan=False)
     except (TypeError, ValueError) as error:
         raise StoreError(f"{name!r} cannot be stored as JSON: {error}.") from error
 
@@ -221,11 +260,11 @@ def _pair(place: int, point: Any) -> tuple[int, float | None]:
     return int(step), None if value is None else float(value)
 
 
-def _finite(value: Any) -> Any:
+def _finite(value: Any, name: str) -> Any:
     if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
+        return {storable(str(key), name): _finite(item, name) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
+        return [_finite(item, name) for item in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    return value
+    return storable(value, name) if isinstance(value, str) else value

@@ -24,7 +24,7 @@ from .files import copy_database, make_folder
 from .lock import TIMEOUT, FileLock
 from .log import logger_of
 from .migrations import SCHEMA, create, is_current, migrate, version
-from .records import Claim, Live, NewRun, Outcome, utc_now
+from .records import Claim, Live, NewRun, Outcome, storable, utc_now
 
 __all__ = ["Claim", "Driver", "Live", "NewRun", "Outcome", "Store", "StoreError", "open_store"]
 
@@ -170,7 +170,7 @@ class Store:
         """Replaces the note of some runs and returns their number."""
         if len(text) > writes.NOTE_CHARS:
             raise StoreError(f"A note may have {writes.NOTE_CHARS} characters, not {len(text)}.")
-        return self._mark(ids, "note", text)
+        return self._mark(ids, "note", storable(text, "The note"))
 
     def star(self, ids: Sequence[str]) -> int:
         """Stars some runs and returns their number."""
@@ -214,6 +214,8 @@ class Store:
         self.allow_writing()
         if not ids:
             return 0
+        for run_id in ids:
+            storable(run_id, f"The run id {run_id!a}")
         changed = self.write(work)
         self.log.info("%s: %s", what, ", ".join(ids))
         return changed

@@ -27,7 +27,9 @@ from .records import (
     NewRun,
     Outcome,
     as_json,
+    mended,
     new_run_id,
+    storable,
     summary,
     thinned,
     utc_now,
@@ -40,6 +42,9 @@ TABLES = ("runs", "results", "curves", "live", "marks", "tags")
 
 VERSIONS = ("python", "duckdb", "torch", "numpy", "pandas", "streamlit", "project")
 """What an environment may say about versions."""
+
+TEXTS = ("config_hash", "layer", "spec", "frame", "task", "device", "protocol")
+"""What a run is called by, as text."""
 
 MESSAGE_CHARS, NOTE_CHARS, TAG_CHARS = 100_000, 20_000, 100
 
@@ -61,19 +66,14 @@ def run_row(run: NewRun) -> dict[str, Any]:
     """Returns the row of a new run, without what the claim decides.
 
     Raises:
-        StoreError: its config or environment has no JSON form.
+        StoreError: its config or environment has no JSON form, or a text cannot be stored.
     """
     known = {"python": platform.python_version(), "duckdb": duckdb.__version__}
     said = {name: run.environment[name] for name in VERSIONS if name in run.environment}
+    texts = {name: getattr(run, name) for name in TEXTS}
     return {
-        "config_hash": run.config_hash,
-        "layer": run.layer,
-        "spec": run.spec,
-        "frame": run.frame,
-        "task": run.task,
+        **{name: text and storable(text, f"The {name}") for name, text in texts.items()},
         "seed": run.seed,
-        "device": run.device,
-        "protocol": run.protocol,
         "config": as_json(run.config, "config"),
         "environment": as_json(run.environment, "environment"),
         "versions": as_json({**known, **said}, "versions"),
@@ -157,23 +157,23 @@ def result_rows(run_id: str, outcome: Outcome) -> tuple[dict[str, Any], list[dic
         "run_id": run_id,
         "status": outcome.status,
         **{name: _number(outcome.metrics.get(name)) for name in RELEASED},
-        "metrics": as_json(outcome.metrics, "metrics"),
-        "accuracy_by": as_json(outcome.accuracy_by, "accuracy_by"),
-        "tables": as_json(outcome.tables, "tables"),
+        "metrics": as_json(mended(outcome.metrics), "metrics"),
+        "accuracy_by": as_json(mended(outcome.accuracy_by), "accuracy_by"),
+        "tables": as_json(mended(outcome.tables), "tables"),
         "steps": outcome.steps,
         "seconds": outcome.seconds,
         "seconds_to_target": outcome.seconds_to_target,
         "parameters": outcome.parameters,
         "state_size": outcome.state_size,
         "lr": outcome.lr,
-        "lrs_tried": as_json(outcome.lrs_tried, "lrs_tried"),
+        "lrs_tried": as_json(mended(outcome.lrs_tried), "lrs_tried"),
         **summary(outcome.curves, outcome.metric),
-        "message": outcome.error[-MESSAGE_CHARS:] if outcome.error else None,
+        "message": mended(outcome.error[-MESSAGE_CHARS:]) if outcome.error else None,
     }
     curves = []
     for name, curve in outcome.curves.items():
         steps, values = thinned(curve, POINTS, name)
-        curves.append({"run_id": run_id, "name": name, "steps": steps, "values": values})
+        curves.append({"run_id": run_id, "name": mended(name), "steps": steps, "values": values})
     return row, curves
 
 
@@ -290,6 +290,7 @@ def clean_tags(tags: Sequence[str]) -> list[str]:
     for tag in cleaned:
         if not tag or len(tag) > TAG_CHARS or "\n" in tag:
             raise StoreError(f"{tag[:40]!r} is no tag: 1 to {TAG_CHARS} characters on one line.")
+        storable(tag, f"The tag {tag!a}")
     return cleaned
 
 
