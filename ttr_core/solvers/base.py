@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..limits import Estimate, Shape
-from ..space.functions import FunctionClass, KernelModel, LinearModel
+from ..space.functions import FeatureModel, FunctionClass, LinearModel
 from ..space.ingredient import Ingredient
 from ..space.losses import Loss, Squared
 from ..space.optimizers import Exact, Optimizer
@@ -201,12 +201,8 @@ def inner_products(spec: Spec, a: Tensor, b: Tensor, params: Params) -> Tensor:
         n: p.to(a.dtype) if p.is_floating_point() else p
         for n, p in axis(params, "function").items()
     }
-    if isinstance(model, KernelModel):
-        return model.gram(a, b, own)
-    assert isinstance(model, LinearModel)
-    if model.closed_gram is not None:
-        return model.closed_gram(a, b, own)
-    return model.features(a, own) @ model.features(b, own).mT
+    assert isinstance(model, FeatureModel)
+    return model.inner_products(a, b, own)
 
 
 TYPICAL_KEY, WIDE = 64, 4

@@ -13,7 +13,7 @@ from ..errors import IncompatibleSpec, RequestError
 from ..stream import Signal
 from .functions import FeatureModel, FunctionClass, LinearModel, MatrixModel
 from .ingredient import Ingredient, choices
-from .losses import Loss, Squared
+from .losses import Loss, QuadraticLoss, Squared
 from .optimizers import Optimizer
 from .readouts import Plain, Readout
 from .text import ingredient, split
@@ -119,7 +119,7 @@ class Spec:
         """Whether the output is linear in the values, so that its attention map is exact."""
         per_value = any(s.unit == "value" and not s.free for s in self.signals)
         matrix = isinstance(self.function, (MatrixModel, FeatureModel))
-        linear = isinstance(self.loss, Squared) and matrix
+        linear = isinstance(self.loss, QuadraticLoss) and matrix
         return linear and self.optimizer.linear_in_values and not per_value
 
     def feature_size(self, key_dim: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..ingredient import load
 from .base import (
+    ConstantModel,
     FeatureModel,
     FunctionClass,
     Gram,

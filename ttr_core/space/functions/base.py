@@ -87,6 +87,10 @@ class FeatureModel(FunctionClass):
 
     phrase: ClassVar[str] = "a function class that is linear in features of the key"
 
+    @abc.abstractmethod
+    def inner_products(self, a: Tensor, b: Tensor, params: Params) -> Tensor:
+        """Returns phi(a) . phi(b), [..., A, K] and [..., B, K] -> [..., A, B]."""
+
 
 class LinearModel(MatrixModel, FeatureModel):
     r"""Trait: $m(k) = S^\top \phi(k)$, linear in its memory."""
@@ -102,10 +106,31 @@ class LinearModel(MatrixModel, FeatureModel):
     def features(self, x: Tensor, params: Params) -> Tensor:
         """Returns phi(x), [..., K] -> [..., F]."""
 
+    def inner_products(self, a: Tensor, b: Tensor, params: Params) -> Tensor:
+        if self.closed_gram is not None:
+            return self.closed_gram(a, b, params)
+        return self.features(a, params) @ self.features(b, params).mT
+
     def predict(
         self, memory: Memory, x: Tensor, params: Params, center: Tensor | None = None
     ) -> Tensor:
         return self.features(x, params) @ memory["S"]
+
+
+class ConstantModel(LinearModel, abc.ABC):
+    r"""Trait: $m(k) = c$, one intercept for all keys: its exact fit is the weighted mean.
+
+    Its one feature is 1, whatever the key, and no ridge shrinks its coefficient.
+    """
+
+    phrase: ClassVar[str] = "a constant"
+    intercepts: ClassVar[int] = 1
+
+    def features(self, x: Tensor, params: Params) -> Tensor:
+        return torch.ones_like(x[..., :1])
+
+    def width(self, key_dim: int) -> int:
+        return 1
 
 
 class KernelModel(FeatureModel):
@@ -131,6 +156,9 @@ class KernelModel(FeatureModel):
                 f"of its own (signal {other[0]!r}), which need not lie among them."
             )
         return super().objection(spec)
+
+    def inner_products(self, a: Tensor, b: Tensor, params: Params) -> Tensor:
+        return self.gram(a, b, params)
 
     def squares(self, x: Tensor, params: Params) -> Tensor:
         """Returns kappa(x, x), the squared norm of the features, [..., K] -> [..., 1]."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
-from .base import LinearModel, LocalModel, Params
+from .base import ConstantModel, LocalModel
 
 
 @dataclass(frozen=True)
-class Constant(LinearModel):
+class Constant(ConstantModel):
     r"""One vector for all keys, a local constant under kernel weights.
 
     $$m(k) = c, \qquad c \in \mathbb{R}^V$$
@@ -24,14 +23,7 @@ class Constant(LinearModel):
     associative memory (Wang, Shi and Fox, 2025) https://arxiv.org/abs/2501.12352
     """
 
-    intercepts: ClassVar[int] = 1
     notation: ClassVar[str] = "c"
-
-    def features(self, x: Tensor, params: Params) -> Tensor:
-        return torch.ones_like(x[..., :1])
-
-    def width(self, key_dim: int) -> int:
-        return 1
 
 
 @dataclass(frozen=True)

@@ -30,16 +30,25 @@ class Loss(Ingredient):
     def slope(self, prediction: Tensor, value: Tensor, signals: Signals) -> Tensor:
         """Returns its gradient at the prediction, [..., V]."""
 
-
-class CurvedLoss(Loss):
-    """Trait: a loss that is not half the squared error, so that only its gradient is of use."""
-
-    phrase: ClassVar[str] = "a loss of which only the gradient is used"
-
     def objection(self, spec: Spec) -> str | None:
-        if not spec.optimizer.by_gradients:
+        if not isinstance(self, QuadraticLoss) and not spec.optimizer.by_gradients:
             return (
                 f"{spec.optimizer} counts on a quadratic, and {self} is not half the squared "
                 "error: it needs an optimizer that takes gradient steps."
             )
         return super().objection(spec)
+
+
+class QuadraticLoss(Loss, abc.ABC):
+    r"""Trait: $\ell = \tfrac12 |v - m(k)|^2$, so that a fit is least squares.
+
+    Its slope is the error itself, and its curvature the identity.
+    """
+
+    phrase: ClassVar[str] = "half the squared error"
+
+    def __call__(self, prediction: Tensor, value: Tensor, signals: Signals) -> Tensor:
+        return (value - prediction).square().sum(-1) / 2
+
+    def slope(self, prediction: Tensor, value: Tensor, signals: Signals) -> Tensor:
+        return prediction - value

@@ -7,11 +7,11 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from .base import CurvedLoss, Signals
+from .base import Loss, Signals
 
 
 @dataclass(frozen=True)
-class DotProduct(CurvedLoss):
+class DotProduct(Loss):
     r"""The value's own direction is rewarded, and no error is measured.
 
     $$\ell(m(k), v) = -v^\top m(k)$$

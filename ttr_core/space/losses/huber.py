@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...stream import Signal
 from ..option import option
-from .base import CurvedLoss, Signals
+from .base import Loss, Signals
 
 DELTA = Signal(
     "delta", "scalar", "softplus", 1.0, 0.01, 10.0, "size of an error beyond which it counts less"
@@ -18,7 +18,7 @@ DELTA = Signal(
 
 
 @dataclass(frozen=True)
-class Huber(CurvedLoss):
+class Huber(Loss):
     r"""Half the squared error up to a threshold, then linear: an outlier pulls no harder.
 
     $$\ell = \tfrac12 |r|^2 \ \text{where}\ |r| \le \delta, \qquad

@@ -8,11 +8,11 @@ from typing import ClassVar
 from torch import Tensor
 
 from ..option import option
-from .base import CurvedLoss, Signals
+from .base import Loss, Signals
 
 
 @dataclass(frozen=True)
-class Lp(CurvedLoss):
+class Lp(Loss):
     r"""A power of the error, smooth at zero.
 
     $$\ell = \tfrac1p \sum_j \big((r_j^2 + \epsilon)^{p/2} - \epsilon^{p/2}\big), \qquad

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..ingredient import load
 from .base import Incremental, Optimizer, Retrospective, Signals, State
-from .chunked import ChunkMomentum, ChunkSGD, ChunkStart, MiniBatch
+from .chunked import ChunkMomentum, ChunkSGD, ChunkStart, MiniBatch, Mirrored
 from .mirror import MirrorDescent
 from .rank_one import NLMS, SGD, Hebbian, Implicit
 from .retrospective import Exact, OneStep
@@ -13,6 +13,7 @@ from .structure import (
     FadingRidge,
     FixedRidge,
     KeyStep,
+    MomentumStep,
     RankOneSteps,
     RidgeFit,
     Steps,

@@ -94,6 +94,7 @@ class ChunkStart(Incremental):
 
     phrase: ClassVar[str] = "an optimizer that takes its gradients at the memory before a chunk"
     by_gradients: ClassVar[bool] = True
+    moves: ClassVar[bool] = False  # whether z, which is kept too, drives the memory on
     size: int
 
     @abc.abstractmethod
@@ -106,6 +107,20 @@ class ChunkStart(Incremental):
         full = position >= self.size
         at = {f"at.{n}": torch.where(full, m, state[f"at.{n}"]) for n, m in memory.items()}
         return at | {"position": torch.where(full, torch.zeros_like(position), position)}
+
+
+class Mirrored(ChunkStart):
+    r"""Trait: the recurrence runs on a dual of the memory, which is read through a mirror."""
+
+    phrase: ClassVar[str] = "an optimizer that takes its steps on a dual of the memory"
+
+    @abc.abstractmethod
+    def mirror(self, dual: Tensor) -> Tensor:
+        """Returns the matrix of its dual, [..., F, V]."""
+
+    def mirrored(self, dual: Memory) -> Memory:
+        """Returns the memory of its dual; a bias is its own."""
+        return {n: self.mirror(a) if n[0] != "b" else a for n, a in dual.items()}
 
 
 def kept(name: str, memory: Memory) -> State:
@@ -207,6 +222,7 @@ class ChunkMomentum(ChunkStart):
     size: int = option(16, SIZE, low=1, high=4096)
     rate: float = option(1.0, RATE, low=1e-6, high=1e6)
     examples: ClassVar[tuple[dict[str, object], ...]] = ({"rate": 0.1},)
+    moves: ClassVar[bool] = True
     notation: ClassVar[str] = (
         r"m_t = a_t m_{t-1} + Z_t,\qquad "
         r"Z_t = \eta_t Z_{t-1} - c \theta_t b_t \nabla \ell_t(m_\tau)"
@@ -265,6 +281,7 @@ class MiniBatch(ChunkStart):
 
     size: int = option(16, "tokens per mini-batch", low=1, high=4096)
     rate: float = option(1.0, "base of the step, divided by the number of inputs", 1e-6, 1e6)
+    moves: ClassVar[bool] = True
     notation: ClassVar[str] = (
         r"m_t = B_t - \tfrac{c}{d} \big(\tfrac1j + s_j\big) G_t,\quad B_t = a_t B_{t-1},\quad "
         r"G_t = a_t G_{t-1} + \sigma_t b_t \nabla \ell_t(m_\tau)"

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from ...stream import Signal
-from ..functions import Constant, KernelModel, Memory
+from ..functions import ConstantModel, KernelModel, Memory
 from ..newton import Objective
 from ..option import SHARPNESSES, option
 from .base import Signals, State, faded
-from .chunked import RATE, SIZE, ChunkStart, Plan, Segment, counter, descent, kept, taken
+from .chunked import RATE, SIZE, Mirrored, Plan, Segment, counter, descent, kept, taken
 from .rank_one import STEP
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ EPS = 1e-3  # beside |A|_q^q, so that a memory near zero is not blown up without
 
 
 @dataclass(frozen=True)
-class MirrorDescent(ChunkStart):
+class MirrorDescent(Mirrored):
     r"""Steps on a dual of the memory, which is read through a mirror.
 
     $$A_t = a_t A_{t-1} - \rho \beta_t \nabla \ell_t(W_{\tau}), \qquad
@@ -74,7 +74,7 @@ class MirrorDescent(ChunkStart):
         return (STEP,)
 
     def objection(self, spec: Spec) -> str | None:
-        if self.geometry == "entropy" and isinstance(spec.function, Constant):
+        if self.geometry == "entropy" and isinstance(spec.function, ConstantModel):
             return (
                 f"{self.name} keeps a simplex over the inputs, and {spec.function} has one input: "
                 "its memory could never move."
@@ -87,15 +87,10 @@ class MirrorDescent(ChunkStart):
         return super().objection(spec)
 
     def mirror(self, dual: Tensor) -> Tensor:
-        """Returns W of A, [..., F, V]."""
         if self.geometry == "entropy":
             return self.scale * dual.softmax(-2)
         total = (dual.square() ** (self.q / 2)).sum((-2, -1), keepdim=True)
         return dual * (total + EPS) ** (2 / self.q - 1)
-
-    def mirrored(self, dual: Memory) -> Memory:
-        """Returns the memory of its dual; a bias is its own."""
-        return {n: self.mirror(a) if n[0] != "b" else a for n, a in dual.items()}
 
     def begin(self, memory: Memory) -> State:
         return kept("at", self.mirrored(memory)) | kept("dual", memory) | counter(memory)

@@ -12,8 +12,9 @@ from ...stream import Signal
 from ..functions import Memory
 from ..newton import Objective
 from ..option import option
-from .base import Incremental, Signals, State, faded
+from .base import Signals, State, faded
 from .rank_one import STEP
+from .structure import MomentumStep
 
 MOMENTUM = Signal(
     "momentum", "scalar", "sigmoid", 0.5, 0.0, 0.95, "share of the last step that is repeated"
@@ -21,7 +22,7 @@ MOMENTUM = Signal(
 
 
 @dataclass(frozen=True)
-class Momentum(Incremental):
+class Momentum(MomentumStep):
     r"""A gradient step on the newest pair that goes on for a while: the memory of Titans.
 
     $$Z_t = \eta_t Z_{t-1} - \theta_t \nabla \tfrac{b_t}{2} |v_t - \hat m(k_t)|^2, \qquad
@@ -61,8 +62,13 @@ class Momentum(Incremental):
 
     @property
     def reads_undecayed(self) -> bool:
-        """Whether the gradient is taken before forgetting rather than after."""
         return self.residual == "undecayed"
+
+    def gain(self, square: Tensor, importance: Tensor | None, signals: Signals) -> Tensor:
+        return signals["step"] if importance is None else signals["step"] * importance
+
+    def share(self, signals: Signals) -> Tensor:
+        return signals["momentum"]
 
     def begin(self, memory: Memory) -> State:
         return {f"momentum.{name}": torch.zeros_like(m) for name, m in memory.items()}

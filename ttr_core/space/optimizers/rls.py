@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..functions import LinearModel, Memory
 from ..ingredient import Ingredient
-from ..losses import Squared
+from ..losses import QuadraticLoss
 from ..newton import Objective
 from ..option import RIDGES, option
 from ..weights import MemorylessWeights
@@ -75,7 +75,7 @@ class RLS(FadingRidge):
                 f"{self.name} carries a ridge along, and none shrinks the intercept of "
                 f"{spec.function}: take Exact, which needs none there."
             )
-        if not isinstance(spec.loss, Squared):
+        if not isinstance(spec.loss, QuadraticLoss):
             return f"{self.name} carries the sums of the squared loss; {spec.loss} has none."
         return None
 

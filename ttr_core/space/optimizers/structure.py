@@ -161,6 +161,32 @@ class KeyStep(RankOneSteps):
         return Steps(key if self.reads else None, key if gain is None else gain * key, x.v)
 
 
+class MomentumStep(Incremental):
+    r"""Trait: a step along the newest key that goes on for a while.
+
+    $$Z_t = \eta_t Z_{t-1} + g_t \phi(k_t) (v_t - S_r^\top \phi(k_t))^\top, \qquad
+    S_t = a_t S_{t-1} + Z_t$$
+
+    On any other memory Z is a share of its predecessor less the gradient. Forgetting leaves it
+    alone.
+    """
+
+    phrase: ClassVar[str] = "an optimizer that repeats a share of its last step along a key"
+
+    @abc.abstractmethod
+    def gain(self, square: Tensor, importance: Tensor | None, signals: Signals) -> Tensor:
+        """Returns g, [B, H, T, 1], from what `KeyStep.gain` is given."""
+
+    @abc.abstractmethod
+    def share(self, signals: Signals) -> Tensor:
+        """Returns eta, what is left of the last step, [B, H, T, 1]."""
+
+    @property
+    def reads_undecayed(self) -> bool:
+        """Whether the gradient is taken before forgetting rather than after."""
+        return False
+
+
 class Diagonal(NamedTuple):
     r"""A step $S \leftarrow e^{c} \circ S' + g\, \phi v^\top$ on a linear model.
 

@@ -29,6 +29,34 @@ class Readout(Ingredient):
         """
 
 
+class Direct(Readout):
+    """Trait: the output is made from the fitted function at the query, and nothing else."""
+
+    phrase: ClassVar[str] = "a readout of the fitted function at the query alone"
+
+    @abc.abstractmethod
+    def read(self, prediction: Tensor) -> Tensor:
+        """Turns the fitted function at the query into the output, [..., V]."""
+
+    def __call__(self, prediction: Tensor, normalizer: Tensor | None) -> Tensor:
+        return self.read(prediction)
+
+
+class Divides(Readout):
+    """Trait: divides by what the same fit says of the constant value 1."""
+
+    phrase: ClassVar[str] = "a readout that divides by the same fit of ones"
+    divides: ClassVar[bool] = True
+
+    @abc.abstractmethod
+    def divide(self, prediction: Tensor, normalizer: Tensor) -> Tensor:
+        """Turns the fitted function and that of ones, [..., V] and [..., 1], into the output."""
+
+    def __call__(self, prediction: Tensor, normalizer: Tensor | None) -> Tensor:
+        assert normalizer is not None, f"{self} divides, and has nothing to divide by"
+        return self.divide(prediction, normalizer)
+
+
 class ReadsBefore(Readout):
     """Trait: reads the memory before forgetting and the newest pair, and adds that pair itself."""
 
@@ -43,3 +71,6 @@ class ReadsBefore(Readout):
             k: features of each token's own key, [B, H, T, F].
             params: the readout's own tensors, head first.
         """
+
+    def __call__(self, prediction: Tensor, normalizer: Tensor | None) -> Tensor:
+        return prediction

@@ -36,9 +36,6 @@ class Bonus(ReadsBefore):
         r"S_{t-1}^\top \phi(q_t) + b_t (\phi(q_t)^\top (u \circ \phi(k_t))) v_t"
     )
 
-    def __call__(self, prediction: Tensor, normalizer: Tensor | None) -> Tensor:
-        return prediction
-
     def parameters(self, key_dim: int, value_dim: int, heads: int) -> dict[str, Tensor]:
         channel = torch.arange(heads * key_dim)
         start = 0.1 * ((channel + 1) % 3 - 1)

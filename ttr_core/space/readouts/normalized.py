@@ -11,14 +11,14 @@ from ..functions import FeatureModel
 from ..ingredient import having
 from ..optimizers import Sum
 from ..option import option
-from .base import Readout
+from .base import Divides
 
 if TYPE_CHECKING:
     from ..spec import Spec
 
 
 @dataclass(frozen=True)
-class Normalized(Readout):
+class Normalized(Divides):
     r"""The fitted function divided by what the same fit says of the constant value 1.
 
     $$y_t = \frac{S_t^\top \phi(q_t)}{f(z_t^\top \phi(q_t))}, \qquad
@@ -37,14 +37,12 @@ class Normalized(Readout):
     (Katharopoulos et al., 2020) https://arxiv.org/abs/2006.16236
     """
 
-    divides: ClassVar[bool] = True
     notation: ClassVar[str] = r"S_t^\top \phi(q_t) / f(z_t^\top \phi(q_t))"
 
     floor: str = option("eps", "what keeps the divisor from zero", choices=("eps", "clamp", "abs1"))
     eps: float = option(1e-6, "added to the divisor, or its least value", low=0.0, high=1e3)
 
-    def __call__(self, prediction: Tensor, normalizer: Tensor | None) -> Tensor:
-        assert normalizer is not None
+    def divide(self, prediction: Tensor, normalizer: Tensor) -> Tensor:
         if self.floor == "eps":
             return prediction / (normalizer + self.eps)
         if self.floor == "clamp":

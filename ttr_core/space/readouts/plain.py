@@ -7,11 +7,11 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from .base import Readout
+from .base import Direct
 
 
 @dataclass(frozen=True)
-class Plain(Readout):
+class Plain(Direct):
     r"""The fitted function at the query.
 
     $$y_t = m_t(q_t)$$
@@ -19,5 +19,5 @@ class Plain(Readout):
 
     notation: ClassVar[str] = r"m_t(q_t)"
 
-    def __call__(self, prediction: Tensor, normalizer: Tensor | None) -> Tensor:
+    def read(self, prediction: Tensor) -> Tensor:
         return prediction

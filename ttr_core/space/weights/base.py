@@ -88,6 +88,38 @@ class PositiveWeights(Weights):
         return self.log_matrix(x, params).exp()
 
 
+class DotProductKernel(PositiveWeights):
+    r"""Trait: $\gamma_i^{(t)} = \exp(s\, q_t^\top k_i)$, what fused attention computes."""
+
+    phrase: ClassVar[str] = "a kernel of the product of query and key"
+
+    @abc.abstractmethod
+    def logit_scale(self, key_dim: int) -> float:
+        """Returns s for keys of this size."""
+
+    def log_matrix(self, x: Stream, params: Params) -> Tensor:
+        logits = x.q @ x.k.mT * self.logit_scale(x.key_dim)
+        return logits.masked_fill(future(x), -math.inf)[..., None]
+
+
+class RotatingWeights(Weights):
+    r"""Trait: $\gamma_i^{(t)} = \cos(\omega (t - i))$, which two numbers carry along."""
+
+    phrase: ClassVar[str] = "a cosine of the distance"
+
+    @property
+    @abc.abstractmethod
+    def rate(self) -> float:
+        """omega, the angle per token."""
+
+    def matrix(self, x: Stream, params: Params) -> Tensor:
+        queries, keys = x.q.shape[2], x.k.shape[2]
+        place = torch.arange(keys, dtype=torch.float64, device=x.k.device)
+        distance = place[keys - queries :, None] - place
+        gamma = torch.cos(self.rate * distance).masked_fill(future(x), 0.0)
+        return gamma.to(x.k.dtype)[None, None, :, :, None]
+
+
 class MemorylessWeights(PositiveWeights):
     r"""Trait: $\gamma_i^{(t)} = b_i \prod_{j=i+1}^{t} a_j$, so a running state carries the past."""
 

@@ -6,13 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, cast
 
-import torch
-from torch import Tensor
-
-from ...stream import Stream
 from ..ingredient import choices
 from ..option import option
-from .base import Params, Weights, future
+from .base import RotatingWeights
 
 if TYPE_CHECKING:
     from ..optimizers import Optimizer
@@ -20,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Cosine(Weights):
+class Cosine(RotatingWeights):
     r"""Pairs count by the cosine of their distance (cosFormer).
 
     $$\gamma_i^{(t)} = \cos\left(\frac{\pi}{2} \cdot \frac{t - i}{M}\right)$$
@@ -45,15 +41,7 @@ class Cosine(Weights):
 
     @property
     def rate(self) -> float:
-        """The angle per token."""
         return math.pi / 2 / self.length
-
-    def matrix(self, x: Stream, params: Params) -> Tensor:
-        queries, keys = x.q.shape[2], x.k.shape[2]
-        place = torch.arange(keys, dtype=torch.float64, device=x.k.device)
-        distance = place[keys - queries :, None] - place
-        gamma = torch.cos(self.rate * distance).masked_fill(future(x), 0.0)
-        return gamma.to(x.k.dtype)[None, None, :, :, None]
 
     def objection(self, spec: Spec) -> str | None:
         if not spec.optimizer.takes_signed:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor
-
-from ...stream import Stream
 from ..option import SHARPNESSES, option
-from .base import Params, PositiveWeights, future
+from .base import DotProductKernel
 
 
 @dataclass(frozen=True)
-class ExpKernel(PositiveWeights):
+class ExpKernel(DotProductKernel):
     r"""Pairs count by how well their key matches the query.
 
     $$\gamma_i^{(t)} = \exp(s\, q_t^\top k_i)$$
@@ -35,9 +31,4 @@ class ExpKernel(PositiveWeights):
     notation: ClassVar[str] = r"\exp(s\,q_t^\top k_i)"
 
     def logit_scale(self, key_dim: int) -> float:
-        """Returns s for keys of this size."""
         return key_dim**-0.5 if self.scale is None else self.scale
-
-    def log_matrix(self, x: Stream, params: Params) -> Tensor:
-        logits = x.q @ x.k.mT * self.logit_scale(x.key_dim)
-        return logits.masked_fill(future(x), -math.inf)[..., None]
