@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages._runs import actions, details, filters, picks, table
+from pages._runs import actions, details, filters, picks, rows
 from pages._shared import front_door, ui
 
 front_door.enter()
@@ -12,7 +12,7 @@ if store is not None:
     asked = filters.sidebar(store)
     st.header("Runs", anchor=False)
     actions.undo_bar(store)
-    total = table.show(store, asked)
+    total = rows.show(store, asked)
     if total is not None:
         actions.show(store, asked, total)
     if picks.picked():

@@ -145,4 +145,4 @@ def test_a_reference_becomes_a_link() -> None:
 
 def test_marks_are_escaped_outside_code() -> None:
     assert markdown.plain("a * b_c `d_e`") == r"a \* b\_c `d_e`"
-    assert markdown.cell("|k|") == r"\|k\|"
+    assert markdown.boxed("|k|") == r"\|k\|"

@@ -229,11 +229,11 @@ def runs(
         if target is not None:
             say(f"{len(frame)} rows written to {export.write(frame, target)}.")
         if json:
-            print_json(printout.rows(frame))
+            print_json(printout.records(frame))
         elif target is None:
             say(f"{len(frame)} {'configurations' if group else 'runs'}")
             columns = listing.GROUP_COLUMNS if group else listing.RUN_COLUMNS
-            print_table(printout.rows(frame), [c for c in columns if c in frame.columns])
+            print_table(printout.records(frame), [c for c in columns if c in frame.columns])
 
 
 @app.command()

@@ -49,7 +49,7 @@ def run_document(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Returns the rows of a table as JSON-able dictionaries, JSON texts parsed."""
     return [
         {name: _parsed(name, value) for name, value in row.items()}
@@ -110,7 +110,7 @@ def unrecorded(job: Job) -> dict[str, Any]:
     return {**run_document(row), "existing": False}
 
 
-def summary(document: Mapping[str, Any], store: Path) -> str:
+def told(document: Mapping[str, Any], store: Path) -> str:
     """Returns a run in a few lines, with the command that finds it again.
 
     Args:

@@ -80,7 +80,7 @@ def show_run(opened: Store, job: Job, json: bool) -> None:
     if json:
         print_json(document)
     else:
-        typer.echo(printout.summary(document, opened.path))
+        typer.echo(printout.told(document, opened.path))
     if job.status == "failed":
         say(f"The run failed. {job.error}")
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import pandas as pd
 
+from ttr_core import AXES
+
 from ..errors import StoreError
 from ..store import Store
 from ..store.records import COMPLETE
@@ -19,7 +21,6 @@ BEST = {"accuracy": "max", "error": "min", "loss": "min"}
 """Metric -> which of its values is the best."""
 
 WAY = {"max": "DESC", "min": "ASC"}
-AXES = ("weights", "function", "optimizer")
 OTHER_PARTS = ("loss=", "readout=")
 
 COMPLETE_RUNS = f"""

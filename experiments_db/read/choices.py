@@ -34,7 +34,7 @@ class Choices:
     tags: tuple[str, ...]
 
 
-def choices(store: Store) -> Choices:
+def offered(store: Store) -> Choices:
     """Returns what occurs in a store.
 
     Raises:

@@ -13,7 +13,7 @@ COLUMNS = (
 TEXT_COLUMNS = ("run_id", "layer", "spec", "task", "note")
 FEW = 5000
 
-Names = str | Sequence[str] | None
+Wanted = str | Sequence[str] | None
 
 
 class Where:
@@ -104,17 +104,17 @@ class Conditions:
         archived: the archived ones too.
     """
 
-    ids: Names = None
-    status: Names = None
-    layer: Names = None
-    spec: Names = None
-    frame: Names = None
-    task: Names = None
-    device: Names = None
-    protocol: Names = None
+    ids: Wanted = None
+    status: Wanted = None
+    layer: Wanted = None
+    spec: Wanted = None
+    frame: Wanted = None
+    task: Wanted = None
+    device: Wanted = None
+    protocol: Wanted = None
     seed: int | Sequence[int] | None = None
-    tags: Names = None
-    config_hash: Names = None
+    tags: Wanted = None
+    config_hash: Wanted = None
     starred: bool | None = None
     settings: Mapping[str, Any] | None = None
     text: str | None = None

@@ -13,7 +13,7 @@ from .queries import EVERY, ROWS, alive_of
 MEASURES = ("accuracy", "error", "loss", "best", "seconds")
 IDENTITY = ("layer", "spec", "frame", "task", "device", "protocol")
 
-STATISTICS = """
+STATISTICS_SQL = """
     avg({0}) FILTER (isfinite({0})) AS {0}_mean,
     stddev_samp({0}) FILTER (isfinite({0})) AS {0}_std,
     min({0}) FILTER (isfinite({0})) AS {0}_min,
@@ -56,7 +56,7 @@ def grouped(
     identity = ", ".join(f"any_value({name}) AS {name}" for name in IDENTITY)
     way = "DESC" if descending else "ASC"
     most = "" if limit is None else f"LIMIT {int(limit)}"
-    measures = ",".join(STATISTICS.format(measure) for measure in MEASURES)
+    measures = ",".join(STATISTICS_SQL.format(measure) for measure in MEASURES)
     sql = f"""
         {ROWS}, groups AS (
             SELECT config_group, {identity},

@@ -16,7 +16,7 @@ from ..errors import StoreError
 from ..store import Store
 from ..store.driver import alive, folder_of, held_in
 from ..store.files import log_of
-from .filters import Conditions, Names, Where
+from .filters import Conditions, Wanted, Where
 
 LIMIT = 1000
 NARROW = 5000
@@ -108,7 +108,7 @@ def same_config(store: Store, config_hash: str) -> pd.DataFrame:
     return runs(store, Conditions(config_hash=config_hash, archived=True))
 
 
-def curves(store: Store, run_ids: Names, names: Names = None) -> pd.DataFrame:
+def curves(store: Store, run_ids: Wanted, names: Wanted = None) -> pd.DataFrame:
     """Returns curves, point by point; of a run in progress, the training loss so far.
 
     Args:

@@ -131,7 +131,7 @@ def _complaint(stderr: bytes) -> str:
     if not lines:
         return "The query's process ended without a word: it needed too much memory."
     said = lines if lines.startswith("{") else "{}"
-    return json.loads(said.splitlines()[-1]).get("error") or lines.splitlines()[-1]
+    return json.loads(said.splitlines()[-1]).get("refused") or lines.splitlines()[-1]
 
 
 # ---- the child
@@ -202,7 +202,7 @@ def main() -> None:
     try:
         _serve()
     except QueryError as error:
-        print(json.dumps({"error": str(error)}), file=sys.stderr)
+        print(json.dumps({"refused": str(error)}), file=sys.stderr)
         sys.exit(3)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from .jobs import Job
 
 PACKAGES = ("torch", "duckdb", "numpy")
-LIVE_POINTS = 200
 ERROR_CHARS = 20_000
 
 
@@ -64,7 +62,7 @@ def live(job: Job, run_id: str) -> Live:
         steps=now.steps,
         loss=now.loss,
         metrics=_known({now.metric.name: now.value}),
-        curve=thinned(now.losses, LIVE_POINTS),
+        curve=[list(point) for point in now.losses],
     )
 
 
@@ -93,7 +91,10 @@ def _seen(job: Job) -> dict[str, Any]:
     now, started = job.snapshot(), job.last("started") or {}
     return {
         "metrics": _known({"loss": now.loss, now.metric.name: now.value}),
-        "curves": {"train_loss": thinned(now.losses, 500), now.metric.name: list(now.values)},
+        "curves": {
+            "train_loss": [list(point) for point in now.losses],
+            now.metric.name: list(now.values),
+        },
         "steps": now.step,
         "seconds": now.seconds,
         "parameters": started.get("parameters"),
@@ -104,17 +105,3 @@ def _seen(job: Job) -> dict[str, Any]:
 
 def _known(metrics: Mapping[str, float | None]) -> dict[str, float]:
     return {name: value for name, value in metrics.items() if value is not None}
-
-
-def thinned(points: Sequence[tuple[int, float]], most: int) -> list[list[float]]:
-    """Returns at most ``most`` of the points, evenly chosen, always with the last one.
-
-    Example:
-        >>> thinned([(1, 0.5), (2, 0.4), (3, 0.3)], 2)
-        [[1, 0.5], [3, 0.3]]
-    """
-    if len(points) <= most:
-        return [list(point) for point in points]
-    stride = math.ceil(len(points) / most)
-    kept = list(points[:-1:stride])[: most - 1]
-    return [list(point) for point in [*kept, points[-1]]]

@@ -31,7 +31,7 @@ from . import settings
 
 MAX_TEXT, MAX_SETTINGS, MAX_SEED = 2000, 100, 2**31 - 1
 
-Text = Annotated[str, pydantic.Field(max_length=MAX_TEXT)]
+Short = Annotated[str, pydantic.Field(max_length=MAX_TEXT)]
 
 
 class Request(pydantic.BaseModel):
@@ -39,13 +39,13 @@ class Request(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    layer: Text | None = None
-    spec: Text | None = None
-    task: Text = "mqar"
-    frame: Text | None = None
-    sets: Annotated[dict[Text, Text], pydantic.Field(max_length=MAX_SETTINGS)] = {}
+    layer: Short | None = None
+    spec: Short | None = None
+    task: Short = "mqar"
+    frame: Short | None = None
+    sets: Annotated[dict[Short, Short], pydantic.Field(max_length=MAX_SETTINGS)] = {}
     seed: Annotated[int, pydantic.Field(ge=0, le=MAX_SEED)] = 0
-    device: Text = "auto"
+    device: Short = "auto"
 
 
 def request(
@@ -165,7 +165,7 @@ class _Plan:
         return ttr.catalog[str(layer)].spec
 
     def _set(self, key: str, text: str) -> None:
-        group, name = settings.place(key, self._groups())
+        group, name = settings.placed(key, self._groups())
         if group == "layer":
             self._spec = settings.turned(self._spec, name, text)
         elif (group, name) == ("model", "layers"):

@@ -78,7 +78,7 @@ def sought(text: str) -> dict[str, Any]:
     }
     found = {}
     for key, value in parsed(text.replace(",", " ").split()).items():
-        name = key if key == "seed" else ".".join(place(key, names))
+        name = key if key == "seed" else ".".join(placed(key, names))
         found[name] = _value(value)
     return found
 
@@ -117,7 +117,7 @@ def split_names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in parts if part.strip())
 
 
-def place(key: str, groups: Mapping[str, Iterable[str]]) -> tuple[str, str]:
+def placed(key: str, groups: Mapping[str, Iterable[str]]) -> tuple[str, str]:
     """Returns the group and the name that a key stands for.
 
     Args:

@@ -297,7 +297,7 @@ class Supervisor:
             while True:
                 message = worker.receive(POLL_SECONDS)
                 if message is not None and message.get("job") == job.id:
-                    if message["event"] == "error":
+                    if message["event"] == "failed":
                         return self._failed(job, message, worker)
                     job.add({key: value for key, value in message.items() if key != "job"})
                     if message["event"] == "finished":

@@ -95,14 +95,14 @@ class Worker:
         try:
             message = json.loads(line)
         except json.JSONDecodeError as error:
-            self._wire.send(event="error", job=None, type="Protocol", message=str(error))
+            self._wire.send(event="failed", job=None, type="Protocol", message=str(error))
             return
         if isinstance(message, dict) and "cancel" in message:
             self._cancelled.add(str(message["cancel"]))
         elif isinstance(message, dict) and "job" in message and "config" in message:
             self._jobs.put(message)
         else:
-            self._wire.send(event="error", job=None, type="Protocol", message="not a request")
+            self._wire.send(event="failed", job=None, type="Protocol", message="not a request")
 
     def _beat(self) -> None:
         while True:
@@ -124,7 +124,7 @@ class Worker:
 
     def _complain(self, job: str, error: Exception) -> None:
         self._wire.send(
-            event="error",
+            event="failed",
             job=job,
             type=type(error).__name__,
             message=str(error),

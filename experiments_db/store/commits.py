@@ -17,8 +17,8 @@ INTERVAL = 0.25
 """Seconds between the starts of two commits."""
 
 T = TypeVar("T")
-Work = Callable[[duckdb.DuckDBPyConnection], Any]
-Piece = tuple[Work, "Future[Any]"]
+Write = Callable[[duckdb.DuckDBPyConnection], Any]
+Piece = tuple[Write, "Future[Any]"]
 
 
 class GroupCommit:
@@ -105,7 +105,7 @@ class GroupCommit:
         return answers
 
 
-def _attempt(work: Work, connection: duckdb.DuckDBPyConnection) -> Any:
+def _attempt(work: Write, connection: duckdb.DuckDBPyConnection) -> Any:
     try:
         return work(connection)
     except StoreError as refusal:

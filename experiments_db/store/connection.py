@@ -32,9 +32,9 @@ DAMAGE = (
     "failed to load metadata",
     "wal file",
 )
-Settings = dict[str, str | bool | int | float | list[str]]
+Configuration = dict[str, str | bool | int | float | list[str]]
 
-SETTINGS: Settings = {
+SETTINGS: Configuration = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     "allow_community_extensions": "false",
@@ -42,7 +42,7 @@ SETTINGS: Settings = {
     "threads": str(min(4, os.cpu_count() or 1)),
 }
 
-ONE_THREAD: Settings = {"threads": "1"}
+ONE_THREAD: Configuration = {"threads": "1"}
 """For writing: a commit of a few rows by two threads costs twice the processor time of one."""
 
 
@@ -87,7 +87,7 @@ def translated(path: Path | None) -> Iterator[None]:
     except (duckdb.ProgrammingError, duckdb.IntegrityError, duckdb.DataError):
         raise
     except duckdb.Error as error:
-        raise StoreError(in_words(error, path)) from error
+        raise StoreError(explained(error, path)) from error
 
 
 def inspect(path: Path) -> None:
@@ -137,7 +137,7 @@ def check_whole(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         )
 
 
-def in_words(error: duckdb.Error, path: Path | None) -> str:
+def explained(error: duckdb.Error, path: Path | None) -> str:
     """Returns one sentence for an error that the file or its disk caused."""
     text, name = str(error), path or "The database in memory"
     low = text.lower()
@@ -161,7 +161,7 @@ def in_words(error: duckdb.Error, path: Path | None) -> str:
     return f"{name} could not be used. (DuckDB: {_first(text)})"
 
 
-def _connect(path: Path | None, write: bool, settings: Settings) -> duckdb.DuckDBPyConnection:
+def _connect(path: Path | None, write: bool, settings: Configuration) -> duckdb.DuckDBPyConnection:
     if path is None:
         return duckdb.connect(":memory:", config=settings)
     deadline = time.monotonic() + PATIENCE
@@ -171,7 +171,7 @@ def _connect(path: Path | None, write: bool, settings: Settings) -> duckdb.DuckD
         except duckdb.Error as error:
             waits = "could not set lock" in str(error).lower() and time.monotonic() < deadline
             if not waits:
-                raise StoreError(in_words(error, path)) from error
+                raise StoreError(explained(error, path)) from error
         time.sleep(0.05)  # a stranger: it knows nothing of our lock, so there is none to wait for
 
 

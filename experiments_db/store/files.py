@@ -17,7 +17,7 @@ def temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.new-{os.getpid()}-{secrets.token_hex(4)}")
 
 
-def sweep(path: Path) -> None:
+def tidy(path: Path) -> None:
     """Removes what a killed process left under temporary names. Inside the lock only."""
     for left in path.parent.glob(f".{path.name}.new-*"):
         left.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ import duckdb
 
 from ..errors import StoreError
 from .connection import connected
-from .files import log_of, publish, remove, sweep, temporary
+from .files import log_of, publish, remove, temporary, tidy
 from .records import utc_now
 
 SCHEMA = Path(__file__).resolve().parents[1] / "schema"
@@ -99,7 +99,7 @@ def create(path: Path, folder: Path) -> None:
             f"{log_of(path)} holds rows of a store that is gone: put {path.name} back beside it, "
             "or remove it."
         )
-    sweep(path)
+    tidy(path)
     fresh = temporary(path)
     try:
         with connected(fresh, write=True, fresh=True) as connection:

@@ -36,7 +36,7 @@ RELEASED = ("accuracy", "error", "loss")
 STATUSES = (*ENDED, "running", "interrupted")
 """Every status that a query may show."""
 
-Curve = Sequence[Sequence[float | None]] | Sequence[float | None]
+Points = Sequence[Sequence[float | None]] | Sequence[float | None]
 """Pairs ``[step, value]``, or values alone, which stand at steps 0, 1, 2, ..."""
 
 
@@ -112,7 +112,7 @@ class Outcome:
     status: str
     metrics: Mapping[str, float | None] = field(default_factory=dict)
     accuracy_by: Mapping[str, Any] = field(default_factory=dict)
-    curves: Mapping[str, Curve] = field(default_factory=dict)
+    curves: Mapping[str, Points] = field(default_factory=dict)
     tables: Mapping[str, Any] = field(default_factory=dict)
     steps: int | None = None
     seconds: float | None = None
@@ -143,7 +143,7 @@ class Live:
     steps: int | None = None
     loss: float | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
-    curve: Curve = ()
+    curve: Points = ()
 
 
 def new_run_id(now: datetime) -> str:
@@ -157,7 +157,9 @@ def utc_now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
 
-def thinned(curve: Curve, points: int, name: str = "curve") -> tuple[list[int], list[float | None]]:
+def thinned(
+    curve: Points, points: int, name: str = "curve"
+) -> tuple[list[int], list[float | None]]:
     """Returns the steps and values of a curve, evenly thinned, first and last always kept.
 
     Raises:
@@ -180,7 +182,7 @@ def thinned(curve: Curve, points: int, name: str = "curve") -> tuple[list[int], 
 
 
 def summary(
-    curves: Mapping[str, Curve], metric: Metric | None = None
+    curves: Mapping[str, Points], metric: Metric | None = None
 ) -> dict[str, float | int | None]:
     """Returns the last and the best value of the curve that counts, and where the best stands.
 

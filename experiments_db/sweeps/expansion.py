@@ -17,7 +17,7 @@ from ..run.request import MAX_SEED, config_hash, request
 from . import holes
 from .estimate import Kind, kind
 from .plan import LayerEntry, Plan, SpecEntry, TaskEntry
-from .text import Source
+from .plan_file import Source
 from .values import size, texts
 
 MAX_RUNS = 10_000

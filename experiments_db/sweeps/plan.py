@@ -13,16 +13,16 @@ from ttr_core import ModelConfig, RequestError, nearest, options_of, unknown
 from ttr_core.lab import SEEDS, TASKS, TrainConfig
 
 from ..run.request import MAX_SEED
-from ..run.settings import knobs, place, split_names
+from ..run.settings import knobs, placed, split_names
 from . import holes
-from .text import Source, read
-from .values import Range, Text, Values, size, texts
+from .plan_file import Source, read
+from .values import Range, Short, Values, size, texts
 
 MAX_SAMPLE = 10_000
 STANDARD_SEEDS = tuple(map(str, range(SEEDS)))
 """Seeds of the standard protocol where a plan names none; it demands as many."""
 
-Settings = dict[Text, Values]
+Settings = dict[Short, Values]
 
 
 class Entry(pydantic.BaseModel):
@@ -52,7 +52,7 @@ class Entry(pydantic.BaseModel):
 class LayerEntry(Entry):
     """A published layer, and options of its ingredients."""
 
-    name: Text
+    name: Short
     optional: ClassVar[bool] = False
 
 
@@ -66,13 +66,13 @@ class SpecEntry(Entry):
     """A spec, possibly with places in braces, and values for these and for its options."""
 
     key: ClassVar[str] = "spec"
-    spec: Text
+    spec: Short
 
 
 class TaskEntry(Entry):
     """A task and its settings."""
 
-    name: Text
+    name: Short
 
 
 class Sample(pydantic.BaseModel):
@@ -113,8 +113,8 @@ class Plan(pydantic.BaseModel):
     model: Settings = {}
     train: Settings = {}
     seeds: Values | None = None
-    device: Text = "auto"
-    tags: tuple[Text, ...] = ()
+    device: Short = "auto"
+    tags: tuple[Short, ...] = ()
     sample: Sample | None = None
     protocol: Literal["quick", "standard"] = "quick"
 
@@ -194,7 +194,7 @@ def _pair(text: str) -> tuple[str, list[str]]:
 def _overridden(plan: Plan, key: str, given: Sequence[str]) -> Plan:
     """Returns the plan with a setting replaced, in every entry that has it."""
     try:
-        group, name = place(key, _groups(plan))
+        group, name = placed(key, _groups(plan))
     except RequestError as error:
         own = ", ".join((*LISTS, *WORDS, *(f"sample.{name}" for name in Sample.model_fields)))
         raise RequestError(f"{error}\n  of the plan: {own}") from None

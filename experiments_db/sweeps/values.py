@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
-MAX_TEXT, MAX_VALUES = 2000, 10_000
+from ..run.request import Short
 
-Text = Annotated[str, pydantic.Field(max_length=MAX_TEXT)]
-Number = Annotated[float, pydantic.Field(allow_inf_nan=False)]
+MAX_VALUES = 10_000
+
+Finite = Annotated[float, pydantic.Field(allow_inf_nan=False)]
 
 
 class Range(pydantic.BaseModel):
@@ -27,8 +28,8 @@ class Range(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
-    first: Number = pydantic.Field(alias="from")
-    last: Number = pydantic.Field(alias="to")
+    first: Finite = pydantic.Field(alias="from")
+    last: Finite = pydantic.Field(alias="to")
     step: Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)] | None = None
     count: Annotated[int, pydantic.Field(ge=2, le=MAX_VALUES)] | None = None
     scale: Literal["linear", "log"] = "linear"
@@ -72,9 +73,9 @@ def _kind(value: Any) -> str:
 
 
 Values = Annotated[
-    Annotated[Text, pydantic.Tag("one")]
+    Annotated[Short, pydantic.Tag("one")]
     | Annotated[
-        tuple[Text, ...], pydantic.Field(min_length=1, max_length=MAX_VALUES), pydantic.Tag("list")
+        tuple[Short, ...], pydantic.Field(min_length=1, max_length=MAX_VALUES), pydantic.Tag("list")
     ]
     | Annotated[Range, pydantic.Tag("range")],
     pydantic.Discriminator(_kind),

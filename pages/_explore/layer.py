@@ -50,7 +50,7 @@ class Verdict:
 
 
 @st.cache_data(max_entries=1000, show_spinner=False)
-def verdict(text: str) -> Verdict:
+def judged(text: str) -> Verdict:
     """Returns the verdict on a spec."""
     spec = ttr.Spec.parse(text)
     objections = spec.objections()
@@ -62,7 +62,7 @@ def verdict(text: str) -> Verdict:
 
 def show(picked: pickers.Picked) -> Verdict:
     """Shows the layer and returns its verdict."""
-    found = verdict(picked.text)
+    found = judged(picked.text)
     name, more = st.columns([3, 2], vertical_alignment="center", gap="small")
     with name.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.header(_title(picked, found), anchor=False, width="content")
@@ -92,7 +92,7 @@ def _title(picked: pickers.Picked, found: Verdict) -> str:
 
 
 def _other_names(picked: pickers.Picked) -> tuple[str, ...]:
-    if verdict(picked.text).kind == UNDEFINED:
+    if judged(picked.text).kind == UNDEFINED:
         return ()
     names = ttr.catalog.of(picked.spec)
     shown = picked.layer or (names[0] if names else None)
@@ -211,7 +211,7 @@ def _go_to(layer: str) -> None:
 
 def _solvers(picked: pickers.Picked) -> None:
     st.markdown("**Who computes this layer**")
-    running = verdict(picked.text).solver
+    running = judged(picked.text).solver
     for name, refusal in ttr.explain(picked.spec).items():
         with st.container(horizontal=True, gap="small", width=520):
             icon = ":material/check:" if refusal is None else ":material/close:"

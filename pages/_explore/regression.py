@@ -16,7 +16,7 @@ import pandas as pd
 import streamlit as st
 
 import ttr_core as ttr
-from pages._explore.layer import SLOW, Verdict, verdict
+from pages._explore.layer import SLOW, Verdict, judged
 from pages._explore.pickers import Picked
 from pages._shared import charts, controls, ui
 from ttr_core import Option, RequestError, constraints
@@ -61,7 +61,7 @@ SEED = Option("seed", constraints.Whole(0, 2**31 - 1), 0, "Decides the sequences
 
 
 @dataclass(frozen=True)
-class Curve:
+class Line:
     """What the chart shows of one layer.
 
     Args:
@@ -80,12 +80,12 @@ class Curve:
 
 
 @st.cache_data(max_entries=500, show_spinner=False)
-def _curve(text: str, settings: tuple[tuple[str, Any], ...], seed: int) -> Curve:
+def _curve(text: str, settings: tuple[tuple[str, Any], ...], seed: int) -> Line:
     """Computes one layer's curve; ``text`` is the expanded spec, so that aliases share it."""
     with ui.computing():
         found = Regression(**dict(settings)).evaluate(ttr.Spec.parse(text), seed)
     curves = found.curves
-    return Curve(
+    return Line(
         tuple(curves["error"]),
         tuple(curves["error_se"]),
         tuple(found.tables["constants"]),
@@ -215,7 +215,7 @@ def _curves(picked: Picked, task: Regression, seed: int, compared: list[str]) ->
     lines = {
         text: label
         for text, label in _lines(picked, compared).items()
-        if text == picked.spec.expanded or verdict(text).kind != SLOW
+        if text == picked.spec.expanded or judged(text).kind != SLOW
     }
     found = {}
     for i, (text, label) in enumerate(lines.items(), 1):
@@ -233,7 +233,7 @@ def _curves(picked: Picked, task: Regression, seed: int, compared: list[str]) ->
 
 
 def _frame(
-    found: Mapping[str, Curve], baselines: Mapping[str, tuple[float, ...]], steps: int
+    found: Mapping[str, Line], baselines: Mapping[str, tuple[float, ...]], steps: int
 ) -> pd.DataFrame:
     parts = [
         pd.DataFrame({
@@ -254,7 +254,7 @@ def _frame(
     return pd.concat(parts, ignore_index=True)
 
 
-def _below(found: Mapping[str, Curve], own: Curve, task: Regression) -> None:
+def _below(found: Mapping[str, Line], own: Line, task: Regression) -> None:
     means = " · ".join(
         f"{ui.escaped(label)} **{c.metrics['error']:.3g}**" for label, c in found.items()
     )

@@ -31,14 +31,14 @@ def show(picked: pickers.Picked) -> None:
 
 def _contents(picked: pickers.Picked) -> None:
     st.caption("A link that names every value, also the defaults")
-    st.code(ui.permalink(values(picked)), language=None, wrap_lines=True, width=560, height=110)
+    st.code(ui.permalink(linked(picked)), language=None, wrap_lines=True, width=560, height=110)
     st.caption("The layer in Python")
     if picked.layer:
         st.code(snippets.layer_snippet(picked.layer), width=560)
     st.code(snippets.solve_snippet(picked.text), width=560)
 
 
-def values(picked: pickers.Picked) -> dict[str, object]:
+def linked(picked: pickers.Picked) -> dict[str, object]:
     """Returns every value of the page by its name in the address."""
     settings = {
         key: snippets.written(st.session_state.get(key, option.default))

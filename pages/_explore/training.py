@@ -19,10 +19,9 @@ from experiments_db.run.supervisor import Supervisor
 from experiments_db.store import Store
 from pages._explore.pickers import Picked
 from pages._shared import charts, controls, snippets, ui
-from ttr_core import ModelConfig, Option, RequestError, constraints, options_of
+from ttr_core import FRAMES, ModelConfig, Option, RequestError, constraints, options_of
 from ttr_core.lab import TASKS, Experiment, TrainConfig
 
-FRAMES = ("standard", "paper", "published")
 MAIN = {
     "task": ("pairs", "seq_len", "variant"),
     "model": ("d_model", "depth"),
@@ -32,7 +31,7 @@ MAIN = {
 ELSEWHERE = {"layers", "frame"}  # settings that have a control of their own
 FRAME = Option(
     "frame",
-    constraints.Choice(FRAMES),
+    constraints.Choice(tuple(FRAMES)),
     "standard",
     "What stands around the memory. standard: the controlled comparison. paper: the MQAR setting "
     "of the test-time-regression paper. published: the layer's own",

@@ -58,7 +58,7 @@ class Look:
 
 
 @lru_cache(maxsize=64)
-def written(look: Look) -> dict[str, Any]:
+def chart(look: Look) -> dict[str, Any]:
     """Returns the Vega-Lite specification; it is shared, so nobody may change it."""
     spec = _chart(look).to_dict()
     spec.pop("config", None)  # sizes of Altair's own theme, which would override the page's
@@ -69,7 +69,7 @@ def filled(look: Look, rows: pd.DataFrame) -> dict[str, Any]:
     """Returns the specification with the rows of one choice."""
     shown = set(rows[look.columns])
     names = [name for name in look.column_order if name in shown]
-    spec = written(look)
+    spec = chart(look)
     slanted = {"name": "slanted", "value": not _fit(names)}
     return {**spec, "params": [*spec["params"], slanted], "datasets": {ROWS: rows}}
 

@@ -26,7 +26,7 @@ MOST_SETTINGS = 8
 ELSEWHERE = ("model.layers", "model.frame", "train.protocol")  # settings with columns of their own
 
 
-def shown(table: pd.DataFrame) -> list[str]:
+def chosen(table: pd.DataFrame) -> list[str]:
     """Returns the columns of a table of runs or of groups that say something, in order."""
     asked = RUN_COLUMNS if "run_id" in table else GROUP_COLUMNS
     if "n" in table and (table["n"] == 1).all():  # a single run is its own mean, least and most

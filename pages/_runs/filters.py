@@ -107,7 +107,7 @@ def _chosen(path: str, version: str, sql: str, archived: bool, _store: Store) ->
 @st.cache_data(max_entries=20, show_spinner=False)
 def there_is(path: str, version: str, _store: Store) -> choices.Choices:
     """Returns what occurs in the store; ``path`` and ``version`` stand for what it holds."""
-    return choices.choices(_store)
+    return choices.offered(_store)
 
 
 def sidebar(store: Store) -> Filters:

@@ -46,7 +46,7 @@ def control(
     shared = {
         "label": label(option),
         "key": key,
-        "help": describe(option),
+        "help": described(option),
         "on_change": on_change,
         "bind": "query-params" if bound else None,
     }
@@ -64,7 +64,7 @@ def label(option: Option) -> str:
     return LABELS.get(option.name, words[:1].upper() + words[1:])
 
 
-def describe(option: Option) -> str:
+def described(option: Option) -> str:
     """Returns the help text with the range and the default."""
     parts = [option.help.rstrip(".") + "."]
     if isinstance(option.constraint, constraints.Numeric) and option.constraint.interval:

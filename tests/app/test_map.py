@@ -227,10 +227,10 @@ def test_a_click_opens_a_cell_before_anything_is_drawn(
 @pytest.mark.parametrize("dark", [False, True])
 def test_a_specification_is_written_once_and_stays_as_it_is(metric: str, dark: bool) -> None:
     look = heat.Look("weights", "function", ("a",), ("b",), metric, (0.1, 1.0), dark)
-    spec = heat.written(look)
+    spec = heat.chart(look)
     before = json.dumps(spec)
     heat.filled(look, pd.DataFrame({"weights": ["a"], "function": ["b"]}))
-    assert heat.written(look) is spec and json.dumps(spec) == before
+    assert heat.chart(look) is spec and json.dumps(spec) == before
     ink = json.dumps(spec["layer"][-1]["encoding"]["color"])
     assert (heat.DARK in ink) == dark and (heat.LIGHT in ink) != dark
     assert ("viridis" in before) == (metric != "verdict")

@@ -22,7 +22,7 @@ from experiments_db.read.sandbox import QueryError
 from experiments_db.run.request import config_hash, request
 from experiments_db.store import Store, open_store
 from experiments_db.store.records import NewRun, Outcome
-from pages._runs import actions, columns, picks, table
+from pages._runs import actions, columns, picks, rows
 from pages._runs.filters import ORDERS, VIEWS, WRONG, Filters
 from tests.app.app_text import text_of
 
@@ -253,8 +253,8 @@ def test_exports(six: list[str], view: str, suffix: str) -> None:
 @pytest.mark.parametrize("view", VIEWS)
 def test_settings_that_differ_are_columns(six: list[str], view: str, order: str) -> None:
     filters = change(view=view, order=order)
-    read, _ = table._read.__wrapped__("", "", filters, open_store())
-    shown = columns.shown(read)
+    read, _ = rows._read.__wrapped__("", "", filters, open_store())
+    shown = columns.chosen(read)
     assert "task.pairs" in shown and "task.seq_len" not in shown
     assert set(shown) <= set(read) and not set(shown) & set(columns.ELSEWHERE)
     assert set(columns.config(read)) >= set(shown)

@@ -46,7 +46,7 @@ def run(job: str, behave: str, steps: int) -> object:
         os._exit(3)
     if behave in ("error", "request"):
         kind = "ZeroDivisionError" if behave == "error" else "RequestError"
-        send(job=job, event="error", type=kind, message="division by zero", traceback="line 1")
+        send(job=job, event="failed", type=kind, message="division by zero", traceback="line 1")
         if behave == "error":
             os._exit(1)
         return None

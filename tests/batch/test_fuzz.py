@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import ttr_core as ttr
 from experiments_db.read.sandbox import QueryError, locked, select, where_sql
 from experiments_db.run import request
-from experiments_db.sweeps import expansion, plan, text
+from experiments_db.sweeps import expansion, plan, plan_file
 from ttr_core.errors import RequestError
 from ttr_core.space.ingredient import REGISTRY
 
@@ -122,7 +122,7 @@ def answered(written: str) -> None:
     """Reads a plan and expands it; it may refuse."""
     with nothing_touched():
         try:
-            raw, source = text.parsed(written)
+            raw, source = plan_file.plan_of(written)
             checked, source = plan.checked(raw, source)
             work = expansion.expanded(checked, source)
         except RequestError as error:
@@ -132,7 +132,7 @@ def answered(written: str) -> None:
 
 
 def test_the_plan_that_is_changed_is_a_plan() -> None:
-    raw, source = text.parsed(PLAN)
+    raw, source = plan_file.plan_of(PLAN)
     assert len(expansion.expanded(*plan.checked(raw, source)).runs) == 32
 
 

@@ -23,7 +23,7 @@ from experiments_db.cli import sweep as batch_sweep
 from experiments_db.read import queries
 from experiments_db.run.supervisor import Supervisor
 from experiments_db.store import Store, open_store
-from experiments_db.sweeps import Planned, Sweep, expansion, report, text
+from experiments_db.sweeps import Planned, Sweep, expansion, plan_file, report
 from experiments_db.sweeps.drive import REFUSALS
 from experiments_db.sweeps.plan import checked
 
@@ -48,7 +48,7 @@ Cli = Callable[..., Any]
 
 
 def runs_of(plan: str) -> tuple[Planned, ...]:
-    return expansion.expanded(*checked(*text.parsed(plan))).runs
+    return expansion.expanded(*checked(*plan_file.plan_of(plan))).runs
 
 
 pytestmark = pytest.mark.usefixtures("prompt")

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import batch
 import ttr_core as ttr
-from experiments_db.sweeps import Pace, Work, expansion, in_words, text, values
+from experiments_db.sweeps import Pace, Work, expansion, in_words, plan_file, values
 from experiments_db.sweeps.plan import TOP, checked, load
 from ttr_core.errors import RequestError
 from ttr_core.solvers import caution
@@ -27,7 +27,7 @@ TASK = "tasks: {name: mqar, pairs: 2, seq_len: 16, vocab_size: 64}\n"
 
 
 def work(plan: str, *sets: str) -> Work:
-    return expansion.expanded(*checked(*text.parsed(plan, "plan.yaml"), sets))
+    return expansion.expanded(*checked(*plan_file.plan_of(plan, "plan.yaml"), sets))
 
 
 def said(plan: str, *sets: str) -> str:
@@ -205,8 +205,8 @@ def test_runs_that_cannot_be_made_are_counted_and_located() -> None:
 
 
 def test_many_parts_are_refused_before_they_are_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text, "MAX_PARTS", 100)
-    assert "parts" in said(f"{TASK}seeds: [{'0, ' * text.MAX_PARTS}0]\n")
+    monkeypatch.setattr(plan_file, "MAX_PARTS", 100)
+    assert "parts" in said(f"{TASK}seeds: [{'0, ' * plan_file.MAX_PARTS}0]\n")
 
 
 PLAIN = st.sampled_from(

@@ -18,7 +18,7 @@ from experiments_db.cli import sweep as batch_sweep
 from experiments_db.read import export
 from experiments_db.run.supervisor import Supervisor
 from experiments_db.store import Store
-from experiments_db.sweeps import Planned, Sweep, Work, expansion, report, text
+from experiments_db.sweeps import Planned, Sweep, Work, expansion, plan_file, report
 from experiments_db.sweeps.plan import checked
 from ttr_core.tools import learning
 
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.usefixtures("prompt")
 
 
 def work_of(plan: str) -> Work:
-    return expansion.expanded(*checked(*text.parsed(plan)))
+    return expansion.expanded(*checked(*plan_file.plan_of(plan)))
 
 
 def first_layer(plan: str) -> list[Planned]:

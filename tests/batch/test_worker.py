@@ -73,11 +73,11 @@ def test_a_job_is_cancelled_between_steps(worker: WorkerProcess) -> None:
 
 def test_a_request_at_fault_is_told_and_the_worker_goes_on(worker: WorkerProcess) -> None:
     worker.send({"job": "d", "config": {"version": 99}, "seconds": None})
-    error = until(worker, "error")
+    error = until(worker, "failed")
     assert (error["job"], error["type"]) == ("d", "RequestError")
     assert "Traceback" in error["traceback"]
     worker.send({"neither": "job", "nor": "cancel"})
-    assert until(worker, "error")["type"] == "Protocol"
+    assert until(worker, "failed")["type"] == "Protocol"
     worker.send({"job": "e", "config": config(3), "seconds": None})
     assert until(worker, "finished")["job"] == "e"
 
@@ -88,7 +88,7 @@ def test_an_unforeseen_error_is_told_and_goes_on() -> None:
     with pytest.raises(KeyError):
         worker.run("f", {"config": {"version": 1}})
     told = json.loads(out.getvalue())
-    assert (told["job"], told["event"], told["type"]) == ("f", "error", "KeyError")
+    assert (told["job"], told["event"], told["type"]) == ("f", "failed", "KeyError")
 
 
 def test_the_end_of_its_input_ends_a_worker_in_the_middle_of_a_job(worker: WorkerProcess) -> None:

@@ -47,7 +47,7 @@ def test_rows_have_the_public_keys() -> None:
 
 
 def test_memory_held_at_once_is_counted() -> None:
-    with bench.Held() as held:
+    with bench.Watched() as held:
         a = torch.ones(1000)
         b = a + 1
         del a

@@ -16,7 +16,7 @@ from .ingredient import Ingredient, choices
 from .losses import Loss, QuadraticLoss, Squared
 from .optimizers import Optimizer
 from .readouts import Plain, Readout
-from .text import ingredient, split
+from .text import fields_of, ingredient
 from .weights import LISTED_PRODUCTS, Weights
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Spec:
             UnknownName: an ingredient or an option that does not exist.
         """
         others = tuple(f.name for f in fields(cls)[len(AXES) :])
-        parts = split(text, AXES, others)
+        parts = fields_of(text, AXES, others)
         return cls(**{family: ingredient(family, part) for family, part in parts.items()})
 
     def __str__(self) -> str:

@@ -22,7 +22,7 @@ WORDS = {"true": True, "false": False, "none": None}
 NUMBERS = (int, float)
 
 
-def split(text: str, axes: Sequence[str], others: Sequence[str]) -> dict[str, str]:
+def fields_of(text: str, axes: Sequence[str], others: Sequence[str]) -> dict[str, str]:
     """Cuts the text of a spec into its fields.
 
     Args:
@@ -35,7 +35,7 @@ def split(text: str, axes: Sequence[str], others: Sequence[str]) -> dict[str, st
         UnknownName: a named field that a spec does not have.
 
     Example:
-        >>> split("Gate | loss=Huber", ("weights",), ("loss",))
+        >>> fields_of("Gate | loss=Huber", ("weights",), ("loss",))
         {'weights': 'Gate', 'loss': 'Huber'}
     """
     if not isinstance(text, str) or len(text) > MAX_TEXT:

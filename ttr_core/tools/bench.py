@@ -286,12 +286,12 @@ def _peak(call: Callable[[], None], device: str) -> int:
         before = torch.cuda.memory_allocated()
         call()
         return torch.cuda.max_memory_allocated() - before
-    with Held() as held:
+    with Watched() as held:
         call()
     return held.peak
 
 
-class Held(TorchDispatchMode):
+class Watched(TorchDispatchMode):
     """Counts the bytes of the tensors that are alive at once; torch has no such count for a CPU."""
 
     def __init__(self) -> None:

@@ -197,7 +197,7 @@ def _range(opt: Option) -> str:
 
 # ---- what never fits
 
-Choice = tuple[str, Ingredient]  # axis, and what stands there
+Placed = tuple[str, Ingredient]  # axis, and what stands there
 
 
 def _objections() -> str:
@@ -214,24 +214,24 @@ def _objections() -> str:
     return md.table(("why", "never together"), [(w, "<br>".join(g)) for w, g in why.items()])
 
 
-def _misfits() -> dict[tuple[Choice, ...], tuple[str, ...]]:
+def _misfits() -> dict[tuple[Placed, ...], tuple[str, ...]]:
     """The smallest sets of choices that no layer holds -> why.
 
     An objection may stop at the first reason, so that a point tells but one of its reasons. Each is
     told of the set, among those at its points, whose other points raise it most.
     """
     said = {tuple((a, getattr(s, a)) for a in AXES): s.objections() for s in triples()}
-    holding: dict[tuple[Choice, ...], list[tuple[str, ...]]] = {}
+    holding: dict[tuple[Placed, ...], list[tuple[str, ...]]] = {}
     for point, sentences in said.items():
         for key in _subsets(point):
             holding.setdefault(key, []).append(sentences)
     never = {key for key, points in holding.items() if all(points)}
     least = {key for key in never if never.isdisjoint(k for k in _subsets(key) if k != key)}
 
-    def share(key: tuple[Choice, ...], sentence: str) -> float:
+    def share(key: tuple[Placed, ...], sentence: str) -> float:
         return sum(sentence in point for point in holding[key]) / len(holding[key])
 
-    why: dict[tuple[Choice, ...], dict[str, None]] = {}
+    why: dict[tuple[Placed, ...], dict[str, None]] = {}
     for point, sentences in said.items():
         here = [key for key in _subsets(point) if key in least]
         for sentence in sentences:
@@ -240,13 +240,13 @@ def _misfits() -> dict[tuple[Choice, ...], tuple[str, ...]]:
     return {key: tuple(sentences) for key, sentences in why.items()}
 
 
-def _subsets(point: tuple[Choice, ...]) -> list[tuple[Choice, ...]]:
+def _subsets(point: tuple[Placed, ...]) -> list[tuple[Placed, ...]]:
     """Every choice of a point, then every pair, then all three."""
     sizes = range(1, len(point) + 1)
     return [key for size in sizes for key in itertools.combinations(point, size)]
 
 
-def _general(sentence: str, key: tuple[Choice, ...]) -> str:
+def _general(sentence: str, key: tuple[Placed, ...]) -> str:
     """The sentence with the names of the choices replaced by those of their axes."""
     text = md.plain(sentence)
     for axis, part in key:

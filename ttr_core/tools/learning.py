@@ -34,7 +34,7 @@ NONE = "–"
 CHECKED = (Numeric, Flag, Choice)
 """What is read of the settings: not free text, and not what each layer has for itself."""
 
-Row = Mapping[str, str | None]
+Cells = Mapping[str, str | None]
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def _place(one: Learned) -> tuple[float, str]:
 # ---- reading
 
 
-def _learned(row: Row) -> Learned | None:
+def _learned(row: Cells) -> Learned | None:
     """Returns a row whose layer and setting are known, or None."""
     layer, setting = row.get("layer") or "", _setting(row)
     if layer not in catalog or setting is None:
@@ -166,7 +166,7 @@ def _number(text: str | None) -> float | None:
     return number if math.isfinite(number) and number >= 0 else None
 
 
-def _setting(row: Row) -> Setting | None:
+def _setting(row: Cells) -> Setting | None:
     """Returns the setting of a row, or None if there is no such setting (anymore)."""
     name = (row.get("task") or "").partition(" ")[0]
     if name not in TASKS:
@@ -181,7 +181,7 @@ def _setting(row: Row) -> Setting | None:
         return None
 
 
-def _given(row: Row, group: str, cls: type) -> dict[str, str]:
+def _given(row: Cells, group: str, cls: type) -> dict[str, str]:
     """Returns the settings of a group that a row has; what it lacks has its default."""
     names = (opt.name for opt in options_of(cls) if isinstance(opt.constraint, CHECKED))
     cells = ((name, row.get(f"{group}.{name}")) for name in names)

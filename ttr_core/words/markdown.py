@@ -68,10 +68,10 @@ def bullets(facts: Iterable[tuple[str, str]]) -> str:
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Returns a table."""
-    lines = [head, ["---"] * len(head), *([cell(text) for text in row] for row in rows)]
+    lines = [head, ["---"] * len(head), *([boxed(text) for text in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def cell(text: str) -> str:
+def boxed(text: str) -> str:
     """Returns text as it may stand in a table."""
     return text.replace("|", r"\|")

@@ -107,7 +107,7 @@ def _table(table: pd.DataFrame, filters: Filters, version: str) -> None:
     members = [[i] for i in table["run_id"]] if "run_id" in table else table["run_ids"].tolist()
     before = picks.rows_of(members)
     of_runs = filters.view == "runs"
-    names = columns.shown(table)
+    names = columns.chosen(table)
     event = st.dataframe(
         columns.readable(table)[names],
         key=f"runs-{version}-{picks.turn()}-{hash((filters.view, *map(tuple, members)))}",

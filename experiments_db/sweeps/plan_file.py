@@ -73,17 +73,17 @@ def read(path: Path) -> tuple[Any, Source]:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise RequestError(f"{path} is not UTF-8 text (byte {error.start}).") from None
-    return parsed(text, str(path))
+    return plan_of(text, str(path))
 
 
-def parsed(text: str, name: str = "plan") -> tuple[Any, Source]:
+def plan_of(text: str, name: str = "plan") -> tuple[Any, Source]:
     """Returns the values of a plan's text, and where they stand.
 
     Raises:
         RequestError: it is not plain YAML.
 
     Example:
-        >>> parsed("seeds: [0, 1]")[0]
+        >>> plan_of("seeds: [0, 1]")[0]
         {'seeds': ['0', '1']}
     """
     source = Source(name)

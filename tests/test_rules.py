@@ -1,0 +1,312 @@
+"""The six rules by which the project grows, read from its syntax and its registry.
+
+Each rule lists what breaks it today; the lists are to end empty, and an entry that nothing breaks
+any more fails the test, too. The fourth rule, of fingerprints, is tested by what it promises, in
+tests/batch/test_fingerprint.py.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.sources import LAYERS, ROOT, dotted, imports, name, sources, surface, tree
+from ttr_core.space.ingredient import REGISTRY, Ingredient
+
+# --- 1: above an axis only traits are named ----------------------------------------------------
+
+FOLDERS = {"weights": "weights", "functions": "function", "optimizers": "optimizer", "maps": "map",
+           "losses": "loss", "readouts": "readout"}  # fmt: skip
+CHOICES = {cls.__name__: cls for known in REGISTRY.values() for cls in known.values()}
+NAMES = {*CHOICES, *(written for known in REGISTRY.values() for written in known)}
+SAID = {written for written in NAMES if written[0].isupper()}  # "silu" is an activation, too
+DATA = ROOT / "ttr_core/layers/published"  # the catalog is data, and names what it lists
+
+
+def family_of(path: Path) -> str | None:
+    """Returns the family whose folder a file lies in."""
+    parts = path.relative_to(ROOT).parts
+    return FOLDERS.get(parts[2]) if parts[:2] == ("ttr_core", "space") else None
+
+
+def named_choices(path: Path) -> set[str]:
+    """Returns the final choices of other families that a file names: imports, tests, texts.
+
+    A spec as text is data, and so is a choice that is made once, as a default, in the design space.
+    """
+    own = family_of(path)
+    taken = {what for module, what in imports(path) if module.startswith("ttr_core.space")}
+    taken = {what for what in taken & {*CHOICES} if CHOICES[what].family != own}
+    if path.is_relative_to(ROOT / "ttr_core/space"):
+        made = [n.func for n in ast.walk(tree(path)) if isinstance(n, ast.Call)]
+        used = [n for n in ast.walk(tree(path)) if isinstance(n, ast.Name) and n not in made]
+        taken &= {node.id for node in used}
+    family = {cls.name for cls in CHOICES.values() if cls.family == own} | {
+        label for label, cls in CHOICES.items() if cls.family == own
+    }
+    return taken | ((_spoken(path) | _compared(path)) - family)
+
+
+def _spoken(path: Path) -> set[str]:
+    """Returns the choices that stand in a file as a text of nothing but their name."""
+    named = {"name", "read", "examples"}
+    given = [
+        n.value
+        for n in ast.walk(tree(path))
+        if isinstance(n, ast.AnnAssign) and ast.unparse(n.target) in named
+    ]
+    texts = {
+        n.value for n in ast.walk(tree(path)) if isinstance(n, ast.Constant) and n not in given
+    }
+    return {text for text in texts if isinstance(text, str)} & SAID
+
+
+def _compared(path: Path) -> set[str]:
+    """Returns the choices that a file compares a ``.name`` with."""
+    found: set[str] = set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+            if any(isinstance(side, ast.Attribute) and side.attr == "name" for side in sides):
+                inner = [leaf for side in sides for leaf in ast.walk(side)]
+                found |= {leaf.value for leaf in inner if isinstance(leaf, ast.Constant)} & NAMES
+    return found
+
+
+NAMED_TODAY: dict[str, set[str]] = {
+    "ttr_core/lab/tasks/constants.py": {"Constant"},
+    "ttr_core/lab/tasks/regression.py": {"Plain"},
+    "ttr_core/layers/gates/phases.py": {"LearnedDecay"},
+    "ttr_core/layers/layer.py": {"ExpKernel"},
+    "ttr_core/solvers/attention.py": {
+        "Constant",
+        "Exact",
+        "ExpKernel",
+        "Normalized",
+        "OneStep",
+        "Plain",
+    },
+    "ttr_core/solvers/base.py": {"Exact", "Plain", "Squared"},
+    "ttr_core/solvers/chunked_cosine.py": {"Cosine", "Normalized", "OneStep", "Plain"},
+    "ttr_core/solvers/chunked_linear.py": {"Normalized", "Plain"},
+    "ttr_core/solvers/chunked_momentum.py": {"Momentum"},
+    "ttr_core/solvers/chunked_rls.py": {"RLS"},
+    "ttr_core/solvers/convolution.py": {"Constant", "OneStep"},
+    "ttr_core/solvers/dual.py": {"Exact"},
+    "ttr_core/solvers/inner_loop.py": {"ChunkMomentum", "MiniBatch", "MirrorDescent"},
+    "ttr_core/solvers/kernel_delta.py": {"Normalized", "Plain"},
+    "ttr_core/solvers/kernel_ridge.py": {"Exact"},
+    "ttr_core/solvers/local_polynomial.py": {"Exact", "OneStep"},
+    "ttr_core/solvers/normal_equations.py": {"Exact"},
+    "ttr_core/solvers/prefix_cholesky.py": {"Exact"},
+    "ttr_core/solvers/scans.py": {"Normalized", "Plain"},
+    "ttr_core/solvers/table.py": {"Exact"},
+    "ttr_core/space/optimizers/mirror.py": {"Constant"},
+    "ttr_core/space/optimizers/rls.py": {"Squared"},
+    "ttr_core/space/spec.py": {"Squared"},
+    "ttr_core/tools/bench.py": {"SGD"},
+    "ttr_core/words/describe.py": {"Cosine", "Hebbian", "Plain", "Squared"},
+    "ttr_core/words/equations.py": {
+        "Affine",
+        "Bonus",
+        "Constant",
+        "Exact",
+        "Hebbian",
+        "Identity",
+        "Kernel",
+        "Linear",
+        "MirrorDescent",
+        "Normalized",
+        "OneStep",
+        "RLS",
+        "Squared",
+    },
+}
+
+
+def test_above_an_axis_only_traits_are_named() -> None:
+    files = [p for p in sources(*LAYERS) if not p.is_relative_to(DATA)]
+    found = {name(path): named for path in files if (named := named_choices(path))}
+    assert found == NAMED_TODAY
+
+
+def traits() -> list[type[Ingredient]]:
+    """Returns the classes between a family and its choices."""
+    lines = {
+        base for cls in CHOICES.values() for base in cls.__mro__ if issubclass(base, Ingredient)
+    }
+    between = lines - {*CHOICES.values(), Ingredient}
+    return [cls for cls in between if Ingredient not in cls.__bases__ and inspect.isabstract(cls)]
+
+
+MARKERS: set[str] = {"FeatureModel"}
+
+
+def test_a_trait_declares_what_its_solver_computes_with() -> None:
+    empty = set()
+    for cls in traits():
+        own = {*vars(cls), *inspect.get_annotations(cls)} - {"phrase", "needs", "name"}
+        if not any(word for word in own if not word.startswith("_")):
+            empty.add(cls.__name__)
+    assert empty == MARKERS
+
+
+# --- 2: what is said of a choice stands on the choice ------------------------------------------
+
+
+@pytest.mark.parametrize("cls", CHOICES.values(), ids=lambda cls: f"{cls.family}-{cls.name}")
+def test_a_choice_tells_its_story(cls: type[Ingredient]) -> None:
+    assert cls.notation, "no notation: LaTeX for the place of the choice in the equations"
+    assert (inspect.getdoc(cls) or "").splitlines()[0].endswith("."), "no first sentence"
+    assert [opt.name for opt in cls.options() if len(opt.help) < 8] == [], "a setting without help"
+
+
+# --- 3: one door -------------------------------------------------------------------------------
+
+RUN_TODAY: dict[str, list[str]] = {"ttr_core/layers/layer.py": ["self.solver.run"]}
+
+
+def runs_of_a_solver(path: Path) -> Iterator[str]:
+    """Yields the calls of ``run`` on something called a solver."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            whose = ast.unparse(node.func.value).lower()
+            if node.func.attr == "run" and ("solver" in whose or "resolve" in whose):
+                yield ast.unparse(node.func)
+
+
+def test_every_solve_goes_through_one_door() -> None:
+    found = {name(p): [*runs_of_a_solver(p)] for p in sources(*LAYERS)}
+    door = found.pop("ttr_core/solvers/api.py")
+    assert len(door) == 1, door
+    assert {path: calls for path, calls in found.items() if calls} == RUN_TODAY
+
+
+# --- 5: what is measured is declared by the task -----------------------------------------------
+
+MEASURED_TODAY: dict[str, set[str]] = {
+    "experiments_db/cli/printout.py": {"accuracy", "error"},
+    "experiments_db/cli/sweep.py": {"accuracy", "error"},
+    "experiments_db/read/cells.py": {"accuracy", "error"},
+    "experiments_db/read/grouping.py": {"accuracy", "error"},
+    "experiments_db/read/listing.py": {"accuracy", "error"},
+    "experiments_db/store/records.py": {"accuracy", "error"},
+    "experiments_db/sweeps/report.py": {"accuracy", "error"},
+    "pages/_explore/regression.py": {"error"},
+    "pages/_explore/training.py": {"accuracy"},
+    "pages/_map/chart.py": {"accuracy", "error"},
+    "pages/_map/heat.py": {"error"},
+    "pages/_map/space.py": {"accuracy", "error"},
+    "pages/_runs/columns.py": {"accuracy", "error"},
+    "pages/_runs/details.py": {"accuracy", "error"},
+    "pages/_runs/filters.py": {"accuracy", "error"},
+    "pages/_shared/charts.py": {"accuracy"},
+    "ttr_core/tools/learning.py": {"accuracy"},
+}
+
+
+def test_only_tasks_name_what_they_measure() -> None:
+    found: dict[str, set[str]] = {}
+    for path in sources(*LAYERS):
+        if not path.is_relative_to(ROOT / "ttr_core/lab/tasks"):
+            texts = {n.value for n in ast.walk(tree(path)) if isinstance(n, ast.Constant)}
+            if said := texts & {"accuracy", "error"}:
+                found[name(path)] = said  # type: ignore[assignment]
+    assert found == MEASURED_TODAY
+
+
+# --- 6: a name means one thing -----------------------------------------------------------------
+
+ROOMS = {
+    "__init__": "the surface of a package",
+    "base": "what the choices of a family, the gates, the solvers and the tasks have in common",
+    "convolution": "weights that are a filter, and their solver",
+    "elementwise": "one number at a time",
+    "errors": "what a user can get wrong",
+    "filters": "what picks some of the runs: asked by a query, shown by a page",
+    "kernels": "weights that are kernels, and the published layers with them",
+    "layer": "a layer: a module, shown by a page",
+    "learned": "what has parameters of its own",
+    "linear": "a function class, and the published layers with it",
+    "regression": "a task, shown by a page",
+    "training": "a training, shown by a page",
+}
+"""Modules of one name in several packages, and what they have in common."""
+
+
+def test_modules_of_one_name_mean_one_thing() -> None:
+    found = defaultdict(list)
+    for path in sources(*LAYERS):
+        found[path.stem].append(name(path))
+    assert {stem for stem, paths in found.items() if len(paths) > 1} == {*ROOMS}
+
+
+def defined(path: Path) -> Iterator[tuple[str, str]]:
+    """Yields (name, kind) of what a file defines for others: class, function or constant."""
+    for node in tree(path).body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            yield node.name, "class" if isinstance(node, ast.ClassDef) else "function"
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                if isinstance(target, ast.Name):
+                    kind = "constant" if target.id.isupper() else "class"
+                    yield target.id, kind
+
+
+def homes(*kinds: str, inside: tuple[str, ...] = LAYERS) -> dict[str, list[str]]:
+    """Returns public name -> where it is defined, for what is defined in several places."""
+    found = defaultdict(list)
+    for path in sources(*inside):
+        for what, kind in defined(path):
+            if kind in kinds and not what.startswith("_"):
+                found[what].append(dotted(path))
+    return {what: where for what, where in found.items() if len(where) > 1}
+
+
+CLASSES_TODAY: set[str] = {"Knob", "Params", "Plan", "Setting", "Signals", "State"}
+
+
+def test_a_class_or_type_has_one_home() -> None:
+    twice = {what for what in homes("class") if what[0].isupper() and len(what) > 1}
+    assert twice == CLASSES_TODAY
+
+
+FUNCTIONS = {
+    "address_options": "what a part of a page keeps in the address",
+    "main": "where a process starts",
+    "read_address": "takes over what the address says",
+    "runs": "a table of runs",
+    "show": "draws a part of a page",
+    "sidebar": "draws the side of a page",
+    "summary": "what ended, in a few words",
+}
+"""Functions of one name in several modules, and what they have in common."""
+
+
+COMMANDS = "experiments_db.cli.commands"  # a command is called what it does, and calls it
+
+
+def test_functions_of_one_name_mean_one_thing() -> None:
+    found = set()
+    for wing in LAYERS:
+        for what, where in homes("function", inside=(wing,)).items():
+            if len([module for module in where if module != COMMANDS]) > 1:
+                found.add(what)
+    assert found == {*FUNCTIONS}
+
+
+def test_what_a_door_of_the_core_offers_is_defined_nowhere_else() -> None:
+    doors = ("ttr_core", "ttr_core.lab", "ttr_core.words", "ttr_core.tools")
+    offered = {what for door in doors for what in surface(door)}
+    twice = {
+        f"{module}: {what}"
+        for what, where in homes("class", "function", "constant").items()
+        for module in where
+        if what in offered and not module.startswith(("ttr_core", COMMANDS))
+    }
+    assert twice == set()
