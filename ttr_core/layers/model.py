@@ -143,23 +143,53 @@ class SequenceModel(nn.Module):
 
         Returns:
             [B, P or T, vocab_size].
+
+        Raises:
+            RequestError: tokens or positions that are no batch of integers on the model's device.
         """
-        x = F.embedding(tokens, self.embedding) * self.embedding.shape[-1] ** 0.5
+        x = self._embedded(tokens, ("B", "T"))
         for block in self.blocks:
             x = block(x)
         if positions is not None:
+            self._check("positions", positions, ("B", "P"))
             x = x.gather(1, positions[..., None].expand(-1, -1, x.shape[-1]))
         return F.rms_norm(x, x.shape[-1:], self.norm, 1e-6) @ self.embedding.mT
 
     def step(self, tokens: Tensor, states: list[State] | None = None) -> tuple[Tensor, list[State]]:
         """Decodes one token, [B] to logits [B, vocab_size], going on from ``states``."""
-        x = F.embedding(tokens, self.embedding) * self.embedding.shape[-1] ** 0.5
+        if states is not None and len(states) != len(self.blocks):
+            raise RequestError(
+                f"{len(states)} states were given and the model has {len(self.blocks)} layers: "
+                "give what its own step returned, or None at the start."
+            )
+        x = self._embedded(tokens, ("B",))
         after = []
         for i, block in enumerate(self.blocks):
             assert isinstance(block, Block)
             x, state = block.step(x, None if states is None else states[i])
             after.append(state)
         return F.rms_norm(x, x.shape[-1:], self.norm, 1e-6) @ self.embedding.mT, after
+
+    def _embedded(self, tokens: Tensor, dims: tuple[str, ...]) -> Tensor:
+        self._check("tokens", tokens, dims)
+        return F.embedding(tokens, self.embedding) * self.embedding.shape[-1] ** 0.5
+
+    def _check(self, name: str, given: Tensor, dims: tuple[str, ...]) -> None:
+        """Refuses what is no batch of integers on the model's device."""
+        if given.dim() != len(dims):
+            raise RequestError(
+                f"The model takes {name} of shape [{', '.join(dims)}]; these have shape "
+                f"{tuple(given.shape)}: add the batch by [None], or take it away."
+            )
+        if given.dtype not in (torch.int64, torch.int32):
+            raise RequestError(
+                f"The {name} hold {given.dtype}; they are integers: convert them by .long()."
+            )
+        if given.device != self.embedding.device:
+            raise RequestError(
+                f"The {name} are on {given.device} and the model on {self.embedding.device}: bring "
+                "both to one device by .to()."
+            )
 
     def parameter_count(self) -> int:
         """Returns the number of learned numbers."""

@@ -26,8 +26,8 @@ def with_extra_keys(frame: Frame, x: Stream, offset: int) -> Stream:
     """
     if "extra_keys" not in x.signals:
         return x
-    batch, heads, length, _ = x.signals["extra_keys"].shape
-    keys = x.signals["extra_keys"].view(batch, heads, length, -1, x.key_dim).transpose(2, 3)
+    keys = x.signals["extra_keys"]
+    keys = keys.unflatten(-1, (keys.shape[-1] // x.key_dim, x.key_dim)).transpose(2, 3)
     if frame.qk_norm == "l2":
         keys = F.normalize(keys, dim=-1)
     elif frame.qk_norm == "rms":
