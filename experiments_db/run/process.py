@@ -40,7 +40,7 @@ class WorkerProcess:
             stderr=subprocess.PIPE,
             encoding="utf-8",
             errors="replace",
-            env=environment(),
+            env=child_environment(),
             start_new_session=True,
         )
         assert self._process.stdin and self._process.stdout and self._process.stderr
@@ -169,7 +169,7 @@ def _ending(code: int) -> str:
         return f"killed by signal {-code}"
 
 
-def environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
     """Returns the worker's: in a checkout, which need not be installed, Python is told of it."""
     own = {**os.environ, "PYTHONFAULTHANDLER": "1"}
     if repository := checkout():

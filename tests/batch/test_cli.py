@@ -365,4 +365,4 @@ def test_doctor(cli: Cli, done: tuple[Path, dict[str, Any]]) -> None:
 
 
 def test_the_worker_runs_from_the_repository() -> None:
-    assert process.environment()["PYTHONPATH"].split(os.pathsep)[0] == str(ROOT)
+    assert process.child_environment()["PYTHONPATH"].split(os.pathsep)[0] == str(ROOT)
