@@ -81,8 +81,8 @@ def _called() -> tuple[str, ...]:
         return "python", "batch.py"
     script = Path(sysconfig.get_path("scripts")) / SCRIPT
     found = shutil.which(SCRIPT)
-    if found is not None and (not script.exists() or script.samefile(found)):
-        return (SCRIPT,)
-    if script.exists():  # in an environment that is not activated
-        return (str(script),)
-    return ("python", "batch.py") if checkout() else (sys.executable, "-m", __package__)
+    if script.exists():  # by its path where the environment is not activated
+        return (SCRIPT,) if found and script.samefile(found) else (str(script),)
+    if checkout():
+        return "python", "batch.py"
+    return (SCRIPT,) if found else (sys.executable, "-m", __package__)
