@@ -55,6 +55,17 @@ def root() -> Path:
     return Path(__file__).resolve().parent.parent
 
 
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Returns the browser's path; without one the test is skipped, and fails in CI."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None and os.environ.get("CI"):
+        pytest.fail("CI must have Chromium: apt-get install chromium")
+    if found is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    return found
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
     import torch

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from tests.servers import wait_until_healthy
+
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT = 60.0
-STARTED_WITHIN = 120.0
 
 
 @pytest.fixture
@@ -44,22 +42,6 @@ def page(home: Path) -> Callable[..., AppTest]:
     return opened
 
 
-def find_chromium() -> str | None:
-    """Returns the system's Chromium, or None."""
-    return shutil.which("chromium") or shutil.which("chromium-browser")
-
-
-@pytest.fixture(scope="session")
-def chromium() -> str:
-    """Returns the browser's path; without one the test is skipped, and fails in CI."""
-    found = find_chromium()
-    if found is None and os.environ.get("CI"):
-        pytest.fail("CI must have Chromium: apt-get install chromium")
-    if found is None:
-        pytest.skip("no Chromium on this machine: apt-get install chromium")
-    return found
-
-
 @pytest.fixture(scope="session")
 def server_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the store of `server`."""
@@ -83,23 +65,10 @@ def server(server_home: Path) -> Iterator[str]:
             env={**os.environ, "TTR_HOME": str(home)},
         )
     try:
-        _wait_until_healthy(f"http://127.0.0.1:{port}/_stcore/health", process)
+        wait_until_healthy(f"http://127.0.0.1:{port}/_stcore/health", process)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
         process.wait(20)
     said = (home / "server.log").read_text()
     assert "Traceback" not in said and "warning" not in said.lower(), said
-
-
-def _wait_until_healthy(address: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + STARTED_WITHIN
-    while time.monotonic() < deadline:
-        assert process.poll() is None, "the server ended"
-        try:
-            with urllib.request.urlopen(address, timeout=1) as answer:
-                if answer.status == 200:
-                    return
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError(f"the server did not start within {STARTED_WITHIN:g} s")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pages._shared import snippets
-from tests.package.conftest import Environment
+from tests.package.environment import Environment
 from tests.sources import ROOT
 
 pytestmark = pytest.mark.slow
@@ -88,7 +88,7 @@ for module in pkgutil.walk_packages(ttr.__path__, "ttr_core."):
     importlib.import_module(module.name)
 print(tuple(y.shape), end.status, ttr.__file__)
 """
-    done = core_only.run("python", "-W", "error", "-c", code)
+    done = core_only.run("python", "-c", code)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("(1, 8, 16) finished ") and str(ROOT) not in done.stdout
 

@@ -13,7 +13,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import ttr_core as ttr
-from tests.package.conftest import build
+from tests.package.environment import build
 from tests.sources import ROOT
 
 APP = ("app.py", ".streamlit/config.toml", "docs/images/icon.png")
