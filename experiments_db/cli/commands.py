@@ -144,14 +144,16 @@ def run(
             experiment = request(layer, spec, task, frame, set_ or (), seed, device)
             job = supervisor.start(experiment, tags=tag or (), fresh=fresh)
             stopped = follow(job)
-        if note and job.run_id is not None:
+        if note and job.run_id is not None and not job.unstored:
             opened.set_note([job.run_id], note)
         show_run(opened, job, json)
+        if note and job.unstored:
+            say("Its note was not kept.")
         if job.existing is not None and (tag or note):
             say("Its tags and its note are left as they were.")
     if stopped:
         raise typer.Exit(Exit.STOPPED)
-    if job.status == "failed":
+    if job.status == "failed" or job.unstored:
         raise typer.Exit(Exit.FAILED)
 
 

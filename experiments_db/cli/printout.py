@@ -100,7 +100,9 @@ def unrecorded(job: Job) -> dict[str, Any]:
     config = job.config
     row = {
         **{name: config[name] for name in ("layer", "spec", "seed", "device")},
+        "run_id": job.run_id,
         "status": job.status,
+        "metrics": (job.result or {}).get("metrics"),
         "task": config["task"]["name"],
         "frame": config["model"]["frame"],
         "protocol": config["train"]["protocol"],

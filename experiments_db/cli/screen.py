@@ -68,7 +68,8 @@ def show_run(opened: Store, job: Job, json: bool) -> None:
     from . import printout
 
     run_id = job.run_id or job.existing
-    row = queries.run(opened, run_id) if run_id is not None else None
+    asks = run_id is not None and job.unstored is None
+    row = queries.run(opened, str(run_id)) if asks else None
     if row is None:
         say(f"The run {job.status}: {job.message or 'it never started.'}")
         if json:

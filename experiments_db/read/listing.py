@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..errors import StoreError
 from ..installation import command
-from ..store import Store, open_store
+from ..store import Store, open_store, spill
 from ..store.files import temporary
 from ..store.migrations import version
 from . import queries
@@ -152,6 +152,7 @@ def health(db: Path | None = None) -> dict[str, Any]:
             report["schema"] = version(connection, store.path)
         counts = queries.counts(store)
         report["runs"] = dict(zip(counts["status"], map(int, counts["runs"]), strict=True))
+        report["problem"] = spill.in_the_way(store.path)
     except StoreError as error:
         report["problem"] = str(error)
     return report

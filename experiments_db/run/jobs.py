@@ -39,7 +39,8 @@ class Snapshot:
         values: (step, value of the metric) of every evaluation at that rate.
         metrics: final metrics, empty until the end.
         error: why the job failed, or None.
-        message: one sentence about how it ended, or None.
+        message: how it ended, or what keeps it from ending, in a sentence or two; or None.
+        unstored: why its result is not in the store yet, and where it is; None if it is.
     """
 
     job_id: str
@@ -59,6 +60,7 @@ class Snapshot:
     metrics: Mapping[str, Any]
     error: str | None
     message: str | None
+    unstored: str | None = None
 
     @property
     def ended(self) -> bool:
@@ -108,6 +110,7 @@ class Job:
         self.fresh, self.keep, self.record = fresh, keep, record
         self.run_id: str | None = None
         self.existing: str | None = None
+        self.unstored: str | None = None
         self.created_at = time.time()
         self.started_at: float | None = None
         self.ended_at: float | None = None
@@ -242,6 +245,7 @@ class Job:
             metrics=result.get("metrics") or {},
             error=self.error,
             message=self.message,
+            unstored=self.unstored,
         )
 
     def _remaining(self, same: list[dict[str, Any]], steps: int) -> float | None:
@@ -266,6 +270,11 @@ class Job:
         """Marks the job as running."""
         with self._lock:
             self.run_id, self._status, self.started_at = run_id, RUNNING, time.time()
+
+    def say(self, message: str) -> None:
+        """Notes what keeps the job from ending."""
+        with self._lock:
+            self._message = message
 
     def add(self, event: dict[str, Any]) -> None:
         """Keeps one event."""

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..store import Driver, Store, StoreError, open_store
+from ..store.keeping import keep
 from . import outcomes
 from .jobs import RUNNING, Job
 from .process import COMMAND, WorkerEnded, WorkerProcess
@@ -268,11 +269,12 @@ class Supervisor:
         status, message = self._follow(job, worker)
         if run_id is not None and store is not None:
             try:
-                store.finish(run_id, outcomes.outcome(job, status, message))
+                ended = outcomes.outcome(job, status, message)
+                job.unstored = keep(store, run_id, ended, self._closing, job.say)
             except StoreError as refused:
                 message = f"The run ended ({status}) but was not stored: {refused}"
                 status = "failed"
-        job.end(status, message)
+        job.end(status, " ".join(filter(None, [message, job.unstored])))
 
     def _claim(self, job: Job, store: Store) -> str | None:
         """Inserts the run's row; ends the job instead if another run answers it already."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 
 from ..errors import StoreError
+from . import spill
 from .connection import connected, translated
 from .driver import folder_of, held_in
 from .files import copy_database, make_folder, publish, quoted, remove, set_aside, temporary
@@ -70,6 +71,7 @@ def restore(source: Path | str, dest: Store, overwrite: bool = False) -> Path | 
             if dest.path.exists():
                 aside = set_aside(dest.path, f"replaced-{utc_now():%Y%m%dT%H%M%S}")
             publish(fresh, dest.path)
+    spill.look_again(dest.path)
     dest.log.info("restored from %s; the old store is %s", place, aside)
     return aside
 
@@ -96,6 +98,7 @@ def import_runs(store: Store, file: Path | str) -> int:
         connection.execute(f"ATTACH {quoted(store.path)} AS store")
         added = _merge(connection)
         connection.execute("DETACH store")
+    spill.look_again(store.path)
     store.log.info("imported %d runs from %s", added, place)
     return added
 

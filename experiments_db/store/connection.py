@@ -48,7 +48,11 @@ ONE_THREAD: Configuration = {"threads": "1"}
 
 @contextmanager
 def connected(
-    path: Path | None, write: bool, external: bool = False, fresh: bool = False
+    path: Path | None,
+    write: bool,
+    external: bool = False,
+    fresh: bool = False,
+    patience: float | None = None,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """Opens a file for the duration of the block.
 
@@ -57,6 +61,7 @@ def connected(
         write: False opens it read-only.
         external: whether statements may reach other files (ATTACH, for backups).
         fresh: whether the file does not exist yet.
+        patience: seconds to wait for a program that has the file open; by default `PATIENCE`.
 
     Raises:
         StoreError: the file cannot be opened, read or written; the text says why.
@@ -66,7 +71,7 @@ def connected(
     settings = SETTINGS if external else {**SETTINGS, "enable_external_access": "false"}
     if write and path is not None:
         settings = {**settings, **ONE_THREAD}
-    connection = _connect(path, write, settings)
+    connection = _connect(path, write, settings, PATIENCE if patience is None else patience)
     try:
         with translated(path):
             yield connection
@@ -161,10 +166,12 @@ def explained(error: duckdb.Error, path: Path | None) -> str:
     return f"{name} could not be used. (DuckDB: {_first(text)})"
 
 
-def _connect(path: Path | None, write: bool, settings: Configuration) -> duckdb.DuckDBPyConnection:
+def _connect(
+    path: Path | None, write: bool, settings: Configuration, patience: float
+) -> duckdb.DuckDBPyConnection:
     if path is None:
         return duckdb.connect(":memory:", config=settings)
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     while True:
         try:
             return duckdb.connect(str(path), read_only=not write, config=settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from logging.handlers import RotatingFileHandler
@@ -24,7 +25,8 @@ class StoreLog(RotatingFileHandler):
         """Writes one line."""
         super().emit(record)
         if self.stream is not None:
-            self.stream.close()
+            with contextlib.suppress(OSError):  # what could not be written is tried again here
+                self.stream.close()
             self.stream = None
 
     def handleError(self, record: logging.LogRecord) -> None:

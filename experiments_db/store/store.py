@@ -16,7 +16,7 @@ import duckdb
 
 from ..errors import StoreError
 from ..installation import data_folder
-from . import writes
+from . import spill, writes
 from .commits import INTERVAL, GroupCommit
 from .connection import check_whole, connected
 from .driver import Driver, alive
@@ -73,6 +73,8 @@ class Store:
                 yield connection
             return
         with self.locked(write):
+            if spill.waiting(self.path):
+                self._take_in(patient=write)
             with connected(self.path, write) as connection:
                 if is_current(version(connection, self.path), self._schema, self.path):
                     self._look_closer(connection, write)
@@ -225,6 +227,26 @@ class Store:
         if write and not self._looked:
             check_whole(connection, self.path)
             self._looked = True
+
+    def _take_in(self, patient: bool) -> None:
+        """Stores the results that wait beside the store, if that is possible now.
+
+        Args:
+            patient: whether to wait for a stranger who has the file open; a reader does not.
+        """
+        if self.readonly:
+            return
+        wait = None if patient else 0.0
+        try:
+            with connected(self.path, write=True, patience=wait) as connection:
+                current = is_current(version(connection, self.path), self._schema, self.path)
+            if not current:
+                self._upgrade()
+            with connected(self.path, write=True, patience=wait) as connection:
+                self._look_closer(connection, write=True)
+                spill.take_in(connection, self.path, self.log)
+        except (StoreError, OSError) as error:
+            self.log.warning("results wait in %s: %s", spill.folder_of(self.path), error)
 
     def _upgrade(self) -> None:
         """Brings an older file up to date, after a backup. Inside the lock only."""

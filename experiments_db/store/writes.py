@@ -190,7 +190,7 @@ def insert_result(
     ended = connection.execute("SELECT status FROM results WHERE run_id = ?", [run_id]).fetchone()
     if ended is not None:
         raise StoreError(f"Run {run_id} has ended already, as {ended[0]}.")
-    _insert(connection, "results", {**row, "finished_at": utc_now()})
+    _insert(connection, "results", {"finished_at": utc_now(), **row})
     for curve in curves:
         _insert(connection, "curves", curve)
     connection.execute("DELETE FROM live WHERE run_id = ?", [run_id])
