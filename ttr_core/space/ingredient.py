@@ -104,6 +104,11 @@ class Ingredient(abc.ABC):  # noqa: B024 - families add the abstract methods
         return True
 
     @classmethod
+    def listings(cls) -> tuple[dict[str, Any], ...]:
+        """Returns the settings with which the choice stands in the grid."""
+        return cls.examples
+
+    @classmethod
     def options(cls) -> tuple[Option, ...]:
         """Returns the settings of this choice."""
         return options_of(cls)

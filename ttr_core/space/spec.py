@@ -224,7 +224,7 @@ def axis(params: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
 
 def listed(axis: str) -> tuple[Ingredient, ...]:
     """Returns the choices that the grid lists on an axis, products of weights included."""
-    singles = [cls(**settings) for cls in choices(axis) for settings in cls.examples]
+    singles = [cls(**settings) for cls in choices(axis) for settings in cls.listings()]
     if axis != "weights":
         return tuple(singles)
     return (*singles, *(ingredient(axis, text) for text in LISTED_PRODUCTS))

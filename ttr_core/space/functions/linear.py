@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
 from torch import Tensor
 
-from ..ingredient import Made
+from ..ingredient import Made, choices
 from ..maps import FeatureMap, Identity, KernelMap
 from ..option import option
 from .base import Gram, LinearModel, Params
@@ -31,8 +31,12 @@ class Linear(LinearModel):
     map: FeatureMap = option(  # noqa: RUF009 - a field
         IDENTITY, "feature map of keys and queries", constraint=Made("map")
     )
-    examples: ClassVar[tuple[dict[str, object], ...]] = ({}, {"map": "elu1"})
     notation: ClassVar[str] = r"S^\top \phi(k)"
+
+    @classmethod
+    def listings(cls) -> tuple[dict[str, Any], ...]:
+        maps = cast("tuple[type[FeatureMap], ...]", choices("map"))
+        return ({}, *({"map": found.name} for found in maps if found.gridded))
 
     @property
     def closed_gram(self) -> Gram | None:

@@ -16,6 +16,7 @@ class FeatureMap(Ingredient):
 
     family: ClassVar[str] = "map"
     phrase: ClassVar[str] = "a feature map"
+    gridded: ClassVar[bool] = False  # whether the grid lists Linear with it
 
     @abc.abstractmethod
     def __call__(self, x: Tensor, params: Mapping[str, Tensor]) -> Tensor:

@@ -40,6 +40,7 @@ class Elu1(FeatureMap):
     """
 
     name: ClassVar[str] = "elu1"
+    gridded: ClassVar[bool] = True
     notation: ClassVar[str] = r"1 + \mathrm{elu}(k)"
 
     def __call__(self, x: Tensor, params: Mapping[str, Tensor]) -> Tensor:

@@ -1,0 +1,7 @@
+"""A toy."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+st.title("A toy of a page")

@@ -1,0 +1,31 @@
+"""A toy."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from .base import Loss, Signals
+
+
+@dataclass(frozen=True)
+class ToyLogCosh(Loss):
+    r"""Squared near zero, the absolute value far away.
+
+    $$\ell = \sum_j \log \cosh r_j, \qquad r = m(k) - v$$
+
+    Reference: A toy (Nobody, 2026) https://example.org
+    """
+
+    notation: ClassVar[str] = r"\log \cosh (v_i - m(k_i))"
+
+    def __call__(self, prediction: Tensor, value: Tensor, signals: Signals) -> Tensor:
+        residual = prediction - value
+        return (residual + F.softplus(-2 * residual) - math.log(2)).sum(-1)
+
+    def slope(self, prediction: Tensor, value: Tensor, signals: Signals) -> Tensor:
+        return (prediction - value).tanh()
