@@ -107,6 +107,7 @@ class Catalog(Mapping[str, Published]):
     def __len__(self) -> int:
         return len(self._entries)
 
-    def of(self, spec: Spec) -> tuple[str, ...]:
-        """Returns the names of the entries at this very point."""
+    def of(self, spec: Spec | str) -> tuple[str, ...]:
+        """Returns the names of the entries at this very point, a spec or its text."""
+        spec = Spec.of(spec)
         return tuple(name for name, entry in self._entries.items() if entry.spec == spec)
