@@ -127,6 +127,12 @@ def test_the_lab_is_loaded_when_asked_for() -> None:
         ttr.trains  # noqa: B018
 
 
+def test_training_has_defaults() -> None:
+    model = ttr.ModelConfig(layers=(TEXT,), d_model=8)
+    started = next(iter(ttr.train(ttr.task("mqar", {"pairs": 2, "seq_len": 16}), model)))
+    assert started.to_dict()["steps"] == ttr.TrainConfig().steps
+
+
 def test_train_yields_events() -> None:
     model = ttr.ModelConfig(layers=("DeltaNet",), d_model=8)
     events = [

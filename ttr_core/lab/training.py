@@ -23,7 +23,7 @@ Tested = tuple[
 def train(
     task: TrainedTask,
     model: ModelConfig,
-    config: TrainConfig,
+    config: TrainConfig | None = None,
     seed: int = 0,
     device: str = "cpu",
     stop: Callable[[], bool] = lambda: False,
@@ -33,7 +33,7 @@ def train(
     Args:
         task: where the batches come from.
         model: what is trained.
-        config: how.
+        config: how; None for the defaults.
         seed: decides initial weights and training batches; validation and test sets are fixed.
         device: ``cpu`` or ``cuda``.
         stop: asked between steps; True ends the run as ``cancelled``.
@@ -41,6 +41,7 @@ def train(
     Yields:
         `Started`, then `Progress` and `Evaluated` events, then one `Finished`.
     """
+    config = config or TrainConfig()
     run = _Run(task, model, config, seed, device, stop)
     yield Started(run.parameters, run.state_size, run.flops_per_token, config.steps)
     if len(run.learners) == 1:
