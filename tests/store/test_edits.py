@@ -9,7 +9,7 @@ import pytest
 
 from experiments_db.errors import StoreError
 from experiments_db.read import queries
-from experiments_db.read.choices import choices
+from experiments_db.read.choices import offered
 from experiments_db.read.edits import OPPOSITES, Edit, perform
 from experiments_db.read.filters import Conditions
 from experiments_db.read.grouping import SORTED_BY, grouped
@@ -66,13 +66,13 @@ def test_a_read_only_store_refuses_every_edit(store: Store) -> None:
 
 
 def test_choices_are_what_occurs(store: Store) -> None:
-    found, table = choices(store), queries.runs(store, Conditions(archived=True))
+    found, table = offered(store), queries.runs(store, Conditions(archived=True))
     assert found.layer == tuple(sorted(set(table["layer"].dropna())))
     assert found.frame == tuple(sorted(set(table["frame"])))
     store.tag(queries.ids(store), ["new"])
-    assert choices(store).tags == ("new", "old"), "the most used first"
+    assert offered(store).tags == ("new", "old"), "the most used first"
     empty = open_store(store.path.parent / "none.duckdb")
-    assert choices(empty) == type(found)((), (), (), (), ())
+    assert offered(empty) == type(found)((), (), (), (), ())
 
 
 def test_counts_and_details_of_some_runs(store: Store) -> None:
