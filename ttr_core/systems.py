@@ -49,12 +49,17 @@ class Substitution(torch.autograd.Function):
     over, half of a training step.
     """
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, matrix: Tensor, right: Tensor, factor: Tensor) -> Tensor:
+    def forward(matrix: Tensor, right: Tensor, factor: Tensor) -> Tensor:
         """Returns x, [..., F, 1]; ``factor`` is a constant."""
-        x = _substitute(factor, right)
-        ctx.save_for_backward(factor, x)
-        return x
+        return _substitute(factor, right)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        """Keeps what the gradient needs."""
+        ctx.save_for_backward(inputs[2], output)
 
     @staticmethod
     @once_differentiable

@@ -1,0 +1,117 @@
+"""Layers as torch modules: no device is waited for, and torch's own transforms go through."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+
+import pytest
+import torch
+
+import ttr_core as ttr
+from ttr_core.precision import readable
+
+CASES = [
+    pytest.param(entry.spec, frame, id=f"{name} {where}")
+    for name, entry in ttr.catalog.items()
+    for where, frame in (("published", entry.frame), ("standard", ttr.FRAMES["standard"]))
+]
+every_case = pytest.mark.parametrize(("spec", "frame"), CASES)
+
+
+def made(spec: ttr.Spec, frame: ttr.Frame, d_model: int = 16) -> ttr.SequenceLayer:
+    return ttr.SequenceLayer(
+        spec, frame, d_model, 2, generator=torch.Generator().manual_seed(0)
+    ).double()
+
+
+@every_case
+def test_a_layer_reads_no_number_back(spec: ttr.Spec, frame: ttr.Frame) -> None:
+    """There are none on torch's meta device: where one is read, an accelerator is waited for."""
+    layer = made(spec, frame).to("meta")
+    x = torch.empty(2, 70, 16, device="meta", dtype=torch.float64, requires_grad=True)
+    y = layer(x)
+    assert y.shape == x.shape and y.device.type == "meta"
+    y.sum().backward()
+    tensors = [x, *(p for p in layer.parameters() if p.requires_grad)]
+    assert all(z.grad is not None and z.grad.shape == z.shape for z in tensors)
+    _, state = layer.advance(x[:, :5], None)
+    assert layer.step(x[:, 5], state)[0].shape == (2, 16)
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")  # torch maps SDPA by a loop
+@every_case
+def test_what_is_not_read_gives_the_same(spec: ttr.Spec, frame: ttr.Frame) -> None:
+    """Under a transform of torch nothing may be read; outputs are those that reading gives."""
+    if frame.heads != "model":
+        pytest.skip("sums of channels write in place, which torch.func does not map")
+    layer, x = made(spec, frame), torch.randn(3, 2, 9, 16).double()
+    with torch.no_grad():
+        y = torch.func.vmap(layer, randomness="error")(x)
+        wanted = layer(x.flatten(0, 1)).unflatten(0, (3, 2))
+    torch.testing.assert_close(y, wanted, rtol=1e-7, atol=1e-8)
+
+
+@every_case
+def test_copies_and_pickles_are_the_same_layer(spec: ttr.Spec, frame: ttr.Frame) -> None:
+    layer, x = made(spec, frame), torch.randn(1, 5, 16).double()
+    layer(x).sum().backward()  # what is copied after use is the layer, not its graph
+    for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert other.spec == layer.spec and torch.equal(other(x), layer(x))
+    params = {name: p.detach() + 0.01 for name, p in layer.named_parameters()}
+    moved = torch.func.functional_call(layer, params, (x,))
+    with torch.no_grad():
+        for p in layer.parameters():
+            p += 0.01
+    torch.testing.assert_close(moved, layer(x))
+
+
+def test_a_state_is_saved_and_loaded() -> None:
+    for entry in ttr.catalog.values():
+        layer, x, buffer = made(entry.spec, entry.frame), torch.randn(1, 6, 16).double(), None
+        _, state = layer.advance(x[:, :5], None)
+        buffer = io.BytesIO()
+        torch.save({name: s.detach() for name, s in state.items()}, buffer)
+        buffer.seek(0)
+        loaded = torch.load(buffer, weights_only=True)
+        assert torch.equal(layer.step(x[:, 5], loaded)[0], layer.step(x[:, 5], state)[0])
+
+
+@pytest.mark.parametrize(("spec", "frame"), CASES[::5])
+def test_gradients_are_those_of_differences(spec: ttr.Spec, frame: ttr.Frame) -> None:
+    layer = made(spec, frame, 4)
+    x = torch.randn(1, 4, 4, generator=torch.Generator().manual_seed(3)).double().requires_grad_()
+    assert torch.autograd.gradcheck(layer, (x,), eps=1e-6, atol=1e-4, rtol=1e-3, fast_mode=True)
+
+
+TRACED = [
+    "linear-attention",
+    "gated-deltanet",
+    "softmax-attention",
+    "mesa-layer",
+    "kernel-regression",
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TRACED)
+def test_a_layer_is_one_graph(name: str) -> None:
+    import torch._dynamo
+
+    entry, x = ttr.catalog[name], torch.randn(2, 9, 16).double()
+    layer = made(entry.spec, entry.frame)
+    torch._dynamo.reset()
+    explained = torch._dynamo.explain(layer)(x)
+    assert explained.graph_count == 1 and explained.graph_break_count == 0
+    program = torch.export.export(layer, (x,)).module()
+    torch.testing.assert_close(program(x), layer(x), rtol=1e-9, atol=1e-9)
+
+
+def test_what_may_be_read() -> None:
+    x = torch.zeros(3, 2)
+    assert readable(x) and readable(torch.nn.Parameter(x)) and readable(x.requires_grad_())
+    assert not readable(x.to("meta"))
+    seen = []
+    torch.func.vmap(lambda z: (seen.append(readable(z)), z)[1])(x)
+    assert seen == [False]
