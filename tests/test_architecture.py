@@ -157,7 +157,6 @@ TOLD = {
     ("ttr_core.space", "ttr_core.space.spec"),
     ("ttr_core.space.weights.cosine", "ttr_core.space.optimizers"),
     ("ttr_core.space.spec", "ttr_core.layers"),  # and it makes a layer of itself
-    ("ttr_core.layers.gates.base", "ttr_core.layers.frame"),
 }
 """Circles that only a type checker follows: (from, to)."""
 

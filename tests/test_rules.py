@@ -81,8 +81,6 @@ def _compared(path: Path) -> set[str]:
 NAMED_TODAY: dict[str, set[str]] = {
     "ttr_core/lab/tasks/constants.py": {"Constant"},
     "ttr_core/lab/tasks/regression.py": {"Plain"},
-    "ttr_core/layers/gates/phases.py": {"LearnedDecay"},
-    "ttr_core/layers/layer.py": {"ExpKernel"},
     "ttr_core/solvers/attention.py": {
         "Constant",
         "Exact",

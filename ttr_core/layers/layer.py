@@ -15,7 +15,7 @@ from ..solvers import caution, resolve
 from ..solvers.api import run
 from ..solvers.base import State
 from ..space.spec import Spec
-from ..space.weights import ExpKernel
+from ..space.weights import DotProductKernel
 from ..stream import Stream
 from .conv import ShortConv
 from .frame import FRAMES, Frame, named_frame
@@ -83,8 +83,7 @@ class SequenceLayer(nn.Module):
         convolved = on_values if from_values else wanted
         self.conv = ShortConv(frame, convolved, generator) if frame.conv else None
         inputs = wanted[2] if from_values else d_model
-        site = Site(spec, frame, sizes, d_model, inputs, length, generator)
-        self.signals = GATES[frame.gates](site)
+        self.signals = GATES[frame.gates](self._site(inputs, length, generator))
         self.own = nn.ParameterDict()
         for name, value in spec.parameters(sizes.key_dim, sizes.value_dim, sizes.heads).items():
             self.own[name.replace(".", "/")] = nn.Parameter(value, value.requires_grad)
@@ -96,6 +95,22 @@ class SequenceLayer(nn.Module):
         gated = frame.output_gate != "none"
         self.gate = linear(d_model, sizes.inner, generator) if gated else None
         self.out = linear(sizes.inner, d_model, generator)
+
+    def _site(self, inputs: int, length: int, generator: torch.Generator | None) -> Site:
+        """Returns where the gates stand, which see so many inputs."""
+        frame = self.frame
+        return Site(
+            self.spec,
+            self.sizes,
+            self.d_model,
+            inputs,
+            length,
+            generator,
+            frame.decay_link,
+            frame.decay_rank,
+            frame.decay_floor,
+            of_channels=frame.heads == "channels",
+        )
 
     @torch.no_grad()
     def _match_keys_with_queries(self) -> None:
@@ -112,11 +127,11 @@ class SequenceLayer(nn.Module):
 
     def _fresh_temperature(self) -> nn.Parameter | None:
         """Returns the log of what multiplies the queries of each head, if it is learned."""
-        kernels = [p for p in self.spec.weights.factors() if isinstance(p, ExpKernel)]
+        kernels = [p for p in self.spec.weights.factors() if isinstance(p, DotProductKernel)]
         if not kernels or self.frame.temperature != "learned":
             return None
         start = self.frame.sharpness / kernels[0].logit_scale(self.sizes.key_dim)
-        start = start if kernels[0].scale is None else 1.0
+        start = 1.0 if kernels[0].scale_chosen else start
         return nn.Parameter(torch.full((self.sizes.q_heads,), math.log(start)))
 
     def extra_repr(self) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import abc
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +19,8 @@ from ...errors import RequestError
 from ...precision import single
 from ...space.spec import Spec
 from ...stream import LINKS, Signal, Stream
+from ..heads import Sizes
 from ..init import before_link, linear, log_spaced, through
-
-if TYPE_CHECKING:
-    from ..frame import Frame, Sizes
 
 SHORTEST_HALF_LIFE = 16.0
 CHANNELS_PER_RANK = 16  # of the projection to a gate per channel: Mamba's and Longhorn's d / 16
@@ -39,21 +37,28 @@ class Site:
 
     Args:
         spec: the regression.
-        frame: what surrounds it.
         sizes: of its heads.
         d_model: D, size of the layer's inputs.
         inputs: size of what the gates are projected from.
         length: T that fresh decays are spread for.
         generator: source of the fresh parameters.
+        decay_link: what turns a projection into a log decay.
+        decay_rank: rank of the projection of a decay per feature; 0 for full.
+        decay_floor: least share kept, of gates that have one.
+        of_channels: whether each channel of the values is a head, so that projections need a low
+            rank.
     """
 
     spec: Spec
-    frame: Frame
     sizes: Sizes
     d_model: int
     inputs: int
     length: int
     generator: torch.Generator | None
+    decay_link: str
+    decay_rank: int
+    decay_floor: float
+    of_channels: bool
 
     def width(self, signal: Signal) -> int:
         """Returns how many numbers per token and head a signal has."""
@@ -159,18 +164,18 @@ class SignalMap(nn.Module):
 def signal_map(site: Site, signal: Signal) -> SignalMap:
     """Returns the map of a signal with the link, the start and the rank that it asks for."""
     decay, width = signal.name.startswith("decay"), site.width(signal)
-    link = site.frame.decay_link if decay else signal.link
+    link = site.decay_link if decay else signal.link
     count = site.sizes.heads * width
     if signal.init is None:
         start = site.fresh_decays(count)
     else:
         start = torch.full((count,), signal.init)
-    low = rank(site, width) if decay or site.frame.heads == "channels" else 0
+    low = rank(site, width) if decay or site.of_channels else 0
     return SignalMap(site, width, link, start, low)
 
 
 def rank(site: Site, width: int) -> int:
     """Returns the rank of a gate's projection: low where there are many numbers per token."""
-    if site.frame.heads == "channels":
+    if site.of_channels:
         return -(-site.d_model // CHANNELS_PER_RANK)
-    return site.frame.decay_rank if width > 1 else 0
+    return site.decay_rank if width > 1 else 0

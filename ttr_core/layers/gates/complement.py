@@ -64,7 +64,7 @@ class ComplementKeys(Gates):
                 f"gates={self.name} needs one decay per channel of the keys; {site.spec} has "
                 "none: take the weights ChannelGate and the function Linear."
             )
-        self.floor = site.frame.decay_floor
+        self.floor = site.decay_floor
         kept = site.fresh_decays(sizes.k_heads * sizes.key_dim)
         start = -before_link("log_sigmoid", kept)
         self.bias = nn.Parameter(start.unflatten(0, (sizes.k_heads, sizes.key_dim)))

@@ -34,7 +34,7 @@ class DoubleExponential(Gates):
 
     def __init__(self, site: Site) -> None:
         super().__init__(site)
-        width, rank = site.width(site.signal("decay")), site.frame.decay_rank
+        width, rank = site.width(site.signal("decay")), site.decay_rank
         if width != site.sizes.key_dim or not rank:
             raise RequestError(
                 f"gates={self.name} sets one decay per channel of the keys by a map of low rank: "

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ...errors import RequestError
 from ...precision import single
-from ...space.weights.learned import LearnedDecay
+from ...space.weights import SteadyWeights
 from ...stream import Stream
 from .base import Gates, SignalMap, Site, State, TurnedGates
 
@@ -71,7 +71,7 @@ class Oscillators(TurnedGates):
 
     $$h_t = \lambda h_{t-1} + e^{g} (B x_t), \qquad \lambda = e^{-e^{\nu} + i e^{\theta}}$$
 
-    There is no key and no query: both are 1. The modulus is the weight (`LearnedDecay`), and the
+    There is no key and no query: both are 1. The modulus is the weight (`SteadyWeights`), and the
     phase turns the values (Re, Im) into a frame that rotates and the outputs back, so that the
     memory is real and as large as h:
 
@@ -89,18 +89,18 @@ class Oscillators(TurnedGates):
     def __init__(self, site: Site) -> None:
         super().__init__(site)
         sizes, weights = site.sizes, site.spec.weights
-        if not isinstance(weights, LearnedDecay) or (sizes.key_dim, sizes.value_dim) != (1, 2):
+        if not isinstance(weights, SteadyWeights) or (sizes.key_dim, sizes.value_dim) != (1, 2):
             raise RequestError(
-                f"gates={self.name} turns two values per head under one learned decay: it needs "
-                f"the weights LearnedDecay, and heads=pairs and key_dim=1 in the frame; "
+                f"gates={self.name} turns two values per head: it needs {SteadyWeights.phrase}, "
+                f"and heads=pairs and key_dim=1 in the frame; "
                 f"{site.spec} with keys of size {sizes.key_dim} and values of size "
                 f"{sizes.value_dim} is not that."
             )
-        nu = weights.parameters(sizes.key_dim, sizes.value_dim, sizes.heads)["nu"].detach()
-        kept = torch.exp(-2 * nu.exp())  # |lambda|^2
+        own = weights.parameters(sizes.key_dim, sizes.value_dim, sizes.heads)
+        kept = torch.exp(2 * weights.log_share(own, torch.float32).detach()).float()  # |lambda|^2
         share = torch.rand(sizes.heads, generator=site.generator).clamp_min(1e-6)
         self.theta = nn.Parameter(torch.log(TURN * share))
-        self.gain = nn.Parameter(0.5 * torch.log1p(-kept))
+        self.gain = nn.Parameter(0.5 * torch.log1p(-kept.clamp_max(1 - 1e-6)))
 
     @classmethod
     def key_inputs(cls, key_dim: int) -> int:

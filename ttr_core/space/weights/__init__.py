@@ -12,6 +12,7 @@ from .base import (
     PositiveWeights,
     Recency,
     RotatingWeights,
+    SteadyWeights,
     Weights,
     constant_signal,
     future,

@@ -97,6 +97,11 @@ class DotProductKernel(PositiveWeights):
     def logit_scale(self, key_dim: int) -> float:
         """Returns s for keys of this size."""
 
+    @property
+    @abc.abstractmethod
+    def scale_chosen(self) -> bool:
+        """Whether s was chosen, rather than follows from the size of the keys."""
+
     def log_matrix(self, x: Stream, params: Params) -> Tensor:
         logits = x.q @ x.k.mT * self.logit_scale(x.key_dim)
         return logits.masked_fill(future(x), -math.inf)[..., None]
@@ -142,6 +147,19 @@ class MemorylessWeights(PositiveWeights):
         if importance is not None:
             log = log + importance.log()[:, :, None]
         return log.masked_fill(future(x)[..., None], -math.inf)
+
+
+class SteadyWeights(MemorylessWeights):
+    r"""Trait: $\gamma_i^{(t)} = \gamma^{t-i}$, a share per head that no token changes."""
+
+    phrase: ClassVar[str] = "one decay per head, the same at every token"
+
+    @abc.abstractmethod
+    def log_share(self, params: Params, dtype: torch.dtype) -> Tensor:
+        """Returns log gamma, [H], in this type or a more precise one."""
+
+    def recency(self, x: Stream, params: Params) -> Recency:
+        return Recency(constant_signal(self.log_share(params, x.k.dtype), x), None)
 
 
 def future(x: Stream) -> Tensor:

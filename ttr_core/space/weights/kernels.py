@@ -32,3 +32,7 @@ class ExpKernel(DotProductKernel):
 
     def logit_scale(self, key_dim: int) -> float:
         return key_dim**-0.5 if self.scale is None else self.scale
+
+    @property
+    def scale_chosen(self) -> bool:
+        return self.scale is not None

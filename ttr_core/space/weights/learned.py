@@ -9,13 +9,12 @@ import torch
 from torch import Tensor
 
 from ...errors import RequestError
-from ...stream import Stream
 from ..option import option
-from .base import MemorylessWeights, Params, Recency, constant_signal
+from .base import Params, SteadyWeights
 
 
 @dataclass(frozen=True)
-class LearnedDecay(MemorylessWeights):
+class LearnedDecay(SteadyWeights):
     r"""The past fades at a rate per head that is learned and the same at every token.
 
     $$\gamma_i^{(t)} = \gamma^{t-i}, \qquad \log \gamma = -e^{\nu}$$
@@ -51,7 +50,6 @@ class LearnedDecay(MemorylessWeights):
         square = self.low**2 + share * (self.high**2 - self.low**2)
         return {"nu": torch.log(-0.5 * torch.log(square)).float().requires_grad_()}
 
-    def recency(self, x: Stream, params: Params) -> Recency:
+    def log_share(self, params: Params, dtype: torch.dtype) -> Tensor:
         nu = params["nu"]
-        precise = torch.promote_types(nu.dtype, x.k.dtype)
-        return Recency(constant_signal(-nu.to(precise).exp(), x), None)
+        return -nu.to(torch.promote_types(nu.dtype, dtype)).exp()

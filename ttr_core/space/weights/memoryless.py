@@ -18,7 +18,7 @@ from .base import (
     MemorylessWeights,
     Params,
     Recency,
-    constant_signal,
+    SteadyWeights,
 )
 
 
@@ -48,7 +48,7 @@ class Uniform(MemorylessWeights):
 
 
 @dataclass(frozen=True)
-class Decay(MemorylessWeights):
+class Decay(SteadyWeights):
     r"""The past fades at a fixed rate per head.
 
     $$\gamma_i^{(t)} = \gamma^{t-i}$$
@@ -81,8 +81,8 @@ class Decay(MemorylessWeights):
             return {"log_decay": torch.full_like(head, math.log(self.gamma))}
         return {"log_decay": torch.log1p(-(2.0 ** -(5.0 + head)))}
 
-    def recency(self, x: Stream, params: Params) -> Recency:
-        return Recency(constant_signal(params["log_decay"], x), None)
+    def log_share(self, params: Params, dtype: torch.dtype) -> Tensor:
+        return params["log_decay"]
 
 
 @dataclass(frozen=True)
