@@ -24,7 +24,16 @@ from ttr_core import (
     options_of,
     unknown,
 )
-from ttr_core.lab import TASKS, Experiment, Task, TrainConfig, check_sizes, resolve_device, task
+from ttr_core.lab import (
+    TASKS,
+    Experiment,
+    Task,
+    TrainConfig,
+    check_sizes,
+    fingerprint,
+    resolve_device,
+    task,
+)
 
 from ..installation import command
 from . import settings
@@ -91,13 +100,15 @@ def _canonical(asked: Request) -> Request:
 
 
 def config_hash(config: Mapping[str, Any]) -> str:
-    """Returns the fingerprint of a configuration; the order of its keys does not matter.
+    """Returns the hash of what decides the run of a configuration (`ttr_core.lab.fingerprint`).
+
+    The order of its keys does not matter.
 
     Example:
         >>> config_hash({"a": 1, "b": 2}) == config_hash({"b": 2, "a": 1})
         True
     """
-    text = json.dumps(config, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(fingerprint(config), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

@@ -117,7 +117,7 @@ def test_every_registered_choice_is_offered(page: Opener) -> None:
         ({"spec": "nonsense"}, "weights | function | optimizer"),
         ({"spec": "("}, "weights | function | optimizer"),
         ({"task.pairs": "9999999"}, "16384"),
-        ({"task.pairs": "many"}, "not a number"),
+        ({"task.pairs": "many"}, "not a whole number from 1 to 16384"),
         ({"regression.process": "lineer"}, "linear"),
         ({"train.steps": "-3"}, "using 1"),
         ({"task.parrs": "4"}, "'task.pairs'"),

@@ -2,6 +2,7 @@
 
 from .events import Evaluated, Event, Finished, Progress, Started
 from .experiment import DEVICES, Experiment, resolve_device
+from .identity import RunIdentity, fingerprint, identity, outdated
 from .metric import STATISTICS, Metric
 from .protocol import RATES, SEEDS, TrainConfig
 from .sizes import check_sizes
@@ -40,12 +41,16 @@ __all__ = [
     "Progress",
     "Recall",
     "Regression",
+    "RunIdentity",
     "Started",
     "Task",
     "TrainConfig",
     "TrainedTask",
     "check_sizes",
+    "fingerprint",
+    "identity",
     "metrics",
+    "outdated",
     "resolve_device",
     "task",
     "train",

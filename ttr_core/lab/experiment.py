@@ -18,11 +18,11 @@ from ..solvers import state_size
 from ..space.option import from_settings
 from ..space.spec import Spec
 from .events import Event, Finished, Progress, Started
+from .identity import VERSION, fingerprint, revised
 from .protocol import TrainConfig
 from .tasks import EvaluatedTask, Evaluation, Task, TrainedTask, task
 from .training import train
 
-VERSION = 1
 DEVICES = ("auto", "cpu", "cuda")
 UNHASHED = ("seconds",)  # of TrainConfig: how long one was willing to wait
 
@@ -75,12 +75,12 @@ class Experiment:
         return tuple(dict.fromkeys(spec for spec, _ in self.model.regressions()))
 
     def config(self) -> dict[str, Any]:
-        """Returns all that decides the run, JSON-able and with every default written out."""
+        """Returns all that was asked, JSON-able and with every default written out."""
         train = dataclasses.asdict(self.train)
         model = dataclasses.asdict(self.model)
         layers = self.model.layers
         model["layers"] = [t if t in catalog else Spec.parse(t).expanded for t in layers]
-        return {
+        found: dict[str, Any] = {
             "version": VERSION,
             "layer": self.layer,
             "spec": ", ".join(spec.expanded for spec in self.specs),
@@ -91,6 +91,12 @@ class Experiment:
             "seed": self.seed,
             "device": self.device,
         }
+        later = revised(found)
+        return {**found, "revisions": later} if later else found
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Returns the part of the configuration that decides the run: what is hashed."""
+        return fingerprint(self.config())
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Experiment:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from ..space.constraints import Choice, Either, Number
 from ..space.option import check_options, option
@@ -33,6 +34,8 @@ class TrainConfig:
         protocol: ``quick`` stops at the target; ``standard`` never does, chooses the rate on the
             validation set and reports on the test set, for comparisons.
     """
+
+    revision: ClassVar[int] = 1  # raised when it computes otherwise under the same settings
 
     lr: str | float = option(
         0.01, "Peak learning rate, from 1e-6 to 1, or auto.",

@@ -8,7 +8,7 @@ own (``published``).
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from ..errors import RequestError, unknown
 from ..space.option import check_options, option, options_of
@@ -55,6 +55,8 @@ class Frame:
         output_gate: activation of a gate on the output.
         gate_place: whether the output gate comes before or after the norm.
     """
+
+    revision: ClassVar[int] = 1  # raised when it computes otherwise under the same settings
 
     heads: str = option("model", "what is a head", choices=("model", "channels", "pairs"))
     key_dim: int = option(0, "size of keys; 0: the model's size over its heads", 0, 4096)

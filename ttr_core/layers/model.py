@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -39,6 +40,8 @@ class ModelConfig:
         >>> ModelConfig(layers=("linear-attention", "softmax-attention"), frame="standard").depth
         1
     """
+
+    revision: ClassVar[int] = 1  # raised when it computes otherwise under the same settings
 
     layers: tuple[str, ...] = option(
         ("linear-attention",), "Catalog names or spec texts, used in turn up to the depth."

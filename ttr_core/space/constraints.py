@@ -268,13 +268,15 @@ class Either(Constraint):
     Example:
         >>> rate = Either(Choice(("auto",)), Number(1e-6, 1))
         >>> rate.parse("train.lr", "0.01"), str(rate)
-        (0.01, 'auto or a number from 1e-06 to 1')
+        (0.01, 'auto or a number from 1e-6 to 1')
     """
 
     first: Constraint
     second: Constraint
 
     def check(self, where: str, value: Any) -> Any:
+        if isinstance(value, str):  # a word of the one, or what the other is written as
+            return self.parse(where, value)
         try:
             return self._tried(lambda one: one.check(where, value))
         except RequestError:
@@ -302,7 +304,11 @@ class Either(Constraint):
 
 def _end(number: float | None) -> str:
     """Returns an end of an interval as text, a whole number in full."""
-    return str(number) if isinstance(number, int) else f"{number:g}"
+    return (
+        str(number)
+        if isinstance(number, int)
+        else f"{number:g}".replace("e-0", "e-").replace("e+0", "e")
+    )
 
 
 def _shown(value: Any) -> str:

@@ -12,12 +12,12 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import unknown
 from .constraints import Listed
-from .option import Option, check_options, options_of
+from .option import Option, Written, changed, check_options, options_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -135,22 +135,29 @@ class Ingredient(abc.ABC):  # noqa: B024 - families add the abstract methods
                 return f"{self.name} needs {trait.phrase}; {part} is not."
         return None
 
-    def text(self, expanded: bool = False) -> str:
-        """Returns the text that `Spec.parse` reads back; with every default if ``expanded``."""
-        shown = [
-            f"{opt.name}={_text(getattr(self, opt.name), expanded)}"
-            for opt in self.options()
-            if expanded or getattr(self, opt.name) != opt.default
-        ]
-        return f"{self.name}({', '.join(shown)})" if shown else self.name
+    def within(self) -> tuple[Ingredient, ...]:
+        """Returns the choice itself and every one inside of it, such as a linear model's map."""
+        values = [getattr(self, f.name) for f in fields(self)]
+        held = [x for value in values for x in (value if isinstance(value, tuple) else (value,))]
+        return (self, *(part for x in held if isinstance(x, Ingredient) for part in x.within()))
+
+    def text(self, shown: Written = changed) -> str:
+        """Returns the text that `Spec.parse` reads back.
+
+        Args:
+            shown: which settings are written out.
+        """
+        values = [(opt, getattr(self, opt.name)) for opt in self.options()]
+        said = [f"{opt.name}={_text(x, shown)}" for opt, x in values if shown(opt, x)]
+        return f"{self.name}({', '.join(said)})" if said else self.name
 
     def __str__(self) -> str:
         return self.text()
 
 
-def _text(value: Any, expanded: bool) -> str:
+def _text(value: Any, shown: Written) -> str:
     if isinstance(value, Ingredient):
-        return value.text(expanded)
+        return value.text(shown)
     return value if isinstance(value, str) else repr(value)
 
 

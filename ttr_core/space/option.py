@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,6 +64,25 @@ class Option:
         return self.constraint.parse(where, text)
 
 
+Written = Callable[[Option, Any], bool]
+"""Says whether a text writes a setting with a value out."""
+
+
+def changed(option: Option, value: Any) -> bool:
+    """Says whether a setting is not at its default: what a short text writes."""
+    return bool(value != option.default)
+
+
+def every(option: Option, value: Any) -> bool:
+    """Says yes: a text with every default written out keeps its meaning when a default changes."""
+    return True
+
+
+def lasting(option: Option, value: Any) -> bool:
+    """Says whether a setting tells a run from those made before there was the setting."""
+    return option.since == 1 or changed(option, value)
+
+
 def option(
     default: Any,
     help: str,
@@ -91,7 +110,8 @@ def option(
         tune: the values that are tried where the setting is tuned.
         since: the version of its class in which the setting appeared: 1 where it was there from
             the first, one more than the largest of its class where it is added to one that runs
-            are stored of. Those runs are found under the default.
+            are stored of. Those runs are found under the default, which must be what was done
+            before: to change it later raises the ``revision`` of the class.
     """
     declared = _Declared(help, low, high, tuple(choices), closed, constraint, tuple(tune), since)
     return field(default=default, metadata={"declared": declared})

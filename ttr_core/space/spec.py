@@ -15,6 +15,7 @@ from .functions import FeatureModel, FunctionClass, LinearModel, MatrixModel
 from .ingredient import Ingredient, choices
 from .losses import Loss, QuadraticLoss, Squared
 from .optimizers import Optimizer
+from .option import Written, changed, every
 from .readouts import Plain, Readout
 from .text import fields_of, ingredient
 from .weights import LISTED_PRODUCTS, Weights
@@ -89,19 +90,24 @@ class Spec:
         return cls(**{family: ingredient(family, part) for family, part in parts.items()})
 
     def __str__(self) -> str:
-        return self._text(expanded=False)
+        return self.text()
 
     @property
     def expanded(self) -> str:
-        """The text with every default written out: what is hashed and stored."""
-        return self._text(expanded=True)
+        """The text with every default written out: what is stored."""
+        return self.text(every)
 
-    def _text(self, expanded: bool) -> str:
-        axes = [getattr(self, axis).text(expanded) for axis in AXES]
+    def text(self, shown: Written = changed) -> str:
+        """Returns the text that `Spec.parse` reads back.
+
+        Args:
+            shown: which settings are written out.
+        """
+        axes = [getattr(self, axis).text(shown) for axis in AXES]
         for f in fields(self)[len(AXES) :]:
             part = getattr(self, f.name)
-            if expanded or part != f.default:
-                axes.append(f"{f.name}={part.text(expanded)}")
+            if shown is not changed or part != f.default:
+                axes.append(f"{f.name}={part.text(shown)}")
         return " | ".join(axes)
 
     @property
@@ -205,10 +211,10 @@ class Spec:
         """
         axes = [f.name for f in fields(self)]
         others = {a: [part for part in listed(a) if part != getattr(self, a)] for a in axes}
-        for changed in (1, 2):
+        for count in (1, 2):
             found = [
                 str(spec)
-                for chosen in itertools.combinations(axes, changed)
+                for chosen in itertools.combinations(axes, count)
                 for parts in itertools.product(*(others[a] for a in chosen))
                 if not (spec := self._with(dict(zip(chosen, parts, strict=True)))).objections()
             ]

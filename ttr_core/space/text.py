@@ -41,7 +41,7 @@ def fields_of(text: str, axes: Sequence[str], others: Sequence[str]) -> dict[str
     if not isinstance(text, str) or len(text) > MAX_TEXT:
         raise RequestError(f"A spec is a text of at most {MAX_TEXT} characters.")
     placed, named = [], {}
-    for part in _fields(text):
+    for part in pieces(text, "|"):
         match = re.match(r"([A-Za-z_]+)\s*=(?!=)\s*(.*)", part)
         if not match:
             placed.append(part)
@@ -59,12 +59,17 @@ def fields_of(text: str, axes: Sequence[str], others: Sequence[str]) -> dict[str
     return {**dict(zip(axes, placed, strict=True)), **named}
 
 
-def _fields(text: str) -> list[str]:
-    """Cuts a text at the bars that stand outside parentheses."""
+def pieces(text: str, mark: str) -> list[str]:
+    """Cuts a text at the marks that stand outside parentheses.
+
+    Example:
+        >>> pieces("Linear(map=rff(features=8, seed=1)), SGD", ",")
+        ['Linear(map=rff(features=8, seed=1))', 'SGD']
+    """
     depth, parts = 0, [""]
     for char in text:
         depth += (char == "(") - (char == ")")
-        if char == "|" and depth == 0:
+        if char == mark and depth == 0:
             parts.append("")
         else:
             parts[-1] += char

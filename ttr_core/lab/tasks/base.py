@@ -91,6 +91,8 @@ class Task(abc.ABC):
     name: ClassVar[str] = ""
     trained: ClassVar[bool] = True
     metrics: ClassVar[tuple[Metric, ...]] = ()
+    decides: ClassVar[tuple[str, ...]] = ("layer", "model", "frame", "train")  # beside itself
+    revision: ClassVar[int] = 1  # raised when it computes otherwise under the same settings
 
     def __init_subclass__(cls, register: bool = False) -> None:
         super().__init_subclass__()
@@ -175,6 +177,7 @@ class EvaluatedTask(Task):
     """A task without learnable parameters: a layer's memory is asked as it is."""
 
     trained: ClassVar[bool] = False
+    decides: ClassVar[tuple[str, ...]] = ("layer",)
 
     @property
     @abc.abstractmethod

@@ -84,6 +84,7 @@ class Gates(nn.ModuleDict, abc.ABC):
     """
 
     name: ClassVar[str]
+    revision: ClassVar[int] = 1  # raised when it computes otherwise under the same settings
     ties: ClassVar[tuple[str, ...]] = ()  # the signals that are not made by a map of their own
 
     def __init_subclass__(cls) -> None:

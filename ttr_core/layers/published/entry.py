@@ -32,6 +32,7 @@ class Published:
         deviation: what differs from the paper, or that nothing does.
         evidence: how the equations are known: ``code`` (a public implementation's equations),
             ``paper``, or ``secondary``.
+        revision: raised when the layer computes otherwise under the same spec and frame.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Published:
     summary: str
     deviation: str
     evidence: str
+    revision: int = 1
 
     @property
     def state_size(self) -> str:

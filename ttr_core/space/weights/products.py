@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...errors import RequestError
 from ...stream import Signal, Stream
+from ..option import Written, changed
 from .base import MemorylessWeights, Params, PositiveWeights, Recency, Weights
 from .memoryless import Uniform
 
@@ -50,8 +51,8 @@ class Multiplied(PositiveWeights, abc.ABC):
         each = [part.parameters(key_dim, value_dim, heads) for part in self.parts]
         return {f"{i}.{name}": value for i, own in enumerate(each) for name, value in own.items()}
 
-    def text(self, expanded: bool = False) -> str:
-        return " * ".join(part.text(expanded) for part in self.parts)
+    def text(self, shown: Written = changed) -> str:
+        return " * ".join(part.text(shown) for part in self.parts)
 
 
 @dataclass(frozen=True)
