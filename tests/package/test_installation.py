@@ -44,9 +44,9 @@ def test_only_a_pyproject_of_this_name_makes_a_checkout(
     anew.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     assert installation.checkout() is None
     assert installation.app_folder() == tmp_path / "ttr_app"
-    assert "PYTHONPATH" not in process.environment() or str(tmp_path) not in process.environment()[
-        "PYTHONPATH"
-    ].split(":")
+    assert "PYTHONPATH" not in process.child_environment() or str(
+        tmp_path
+    ) not in process.child_environment()["PYTHONPATH"].split(":")
     if sys.platform == "linux":
         assert installation.data_folder() == tmp_path / "data" / "test-time-regression"
 
@@ -57,7 +57,7 @@ def test_a_checkout_keeps_its_runs_and_its_app(tmp_path: Path, anew: pytest.Monk
     anew.delenv("TTR_HOME")
     assert open_store().path == tmp_path / "var" / "runs.duckdb"
     assert installation.app_folder() == tmp_path
-    assert process.environment()["PYTHONPATH"].split(":")[0] == str(tmp_path)
+    assert process.child_environment()["PYTHONPATH"].split(":")[0] == str(tmp_path)
 
 
 def test_this_is_a_checkout() -> None:
