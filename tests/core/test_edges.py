@@ -11,6 +11,7 @@ from streams import TESTED, by_default, joined, stream
 
 import ttr_core as ttr
 from ttr_core.solvers.requests import layout
+from ttr_core.solvers.soundness import sound
 
 SPECS = [spec for i, spec in enumerate(TESTED) if by_default(i, spec)]
 EVERY = pytest.mark.parametrize("spec", SPECS, ids=str)
@@ -177,6 +178,7 @@ def test_a_reset_is_no_fault() -> None:
     spec = ttr.Spec.parse("Gate | Linear | Hebbian")
     x = stream(spec, length=11)
     reset = spoiled(x, "decay", -math.inf)
+    assert sound(spec, reset)[1] is None and sound(spec, spoiled(x, "decay", math.inf))[1].any()
     y, clean = ttr.solve(spec, reset), ttr.solve(spec, x)
     torch.testing.assert_close(y[:, 1, :AT], clean[:, 1, :AT])
     torch.testing.assert_close(y[:, 0], clean[:, 0])
