@@ -10,7 +10,16 @@ from collections.abc import Iterable
 
 
 class RequestError(ValueError):
-    """A request that cannot be met as it stands; its text says what to change."""
+    """A request that cannot be met as it stands; its text says what to change.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> try:
+        ...     ttr.Spec.parse("Gate | Linear | SGD(residual=maybe)")
+        ... except ttr.RequestError as error:
+        ...     print(error)
+        Unknown value of SGD.residual 'maybe'. Did you mean 'decayed'? Valid: decayed, undecayed.
+    """
 
 
 class UnknownName(RequestError):
@@ -20,6 +29,11 @@ class UnknownName(RequestError):
         kind: what the name is for, such as ``"layer"``.
         asked: the name as it was given.
         valid: every valid name.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> ttr.UnknownName("layer", "delta-net", ["deltanet", "gla"]).nearest
+        ('deltanet',)
     """
 
     def __init__(self, kind: str, asked: str, valid: Iterable[str]) -> None:
@@ -37,6 +51,14 @@ class IncompatibleSpec(RequestError):
         spec: the canonical text of the triple.
         objections: one sentence for each reason.
         alternatives: texts of the nearest triples that are layers.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> try:
+        ...     ttr.resolve("ExpKernel | Linear | SGD")
+        ... except ttr.IncompatibleSpec as error:
+        ...     print(error.alternatives[0])
+        Uniform | Linear | SGD
     """
 
     def __init__(self, spec: str, objections: Iterable[str], alternatives: Iterable[str]) -> None:
@@ -51,11 +73,30 @@ class IncompatibleSpec(RequestError):
 
 
 class NoFastSolver(RequestError):
-    """A well-defined layer that only the reference runs; not for training or long inputs."""
+    """A well-defined layer that only the reference runs; not for training or long inputs.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> try:
+        ...     ttr.Spec.parse("Uniform | Linear | Exact(ridge=0)").layer()
+        ... except ttr.NoFastSolver as error:
+        ...     print(type(error).__name__)
+        NoFastSolver
+    """
 
 
 class LimitExceeded(RequestError):
-    """A size beyond what the project agrees to allocate or compute."""
+    """A size beyond what the project agrees to allocate or compute.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> from ttr_core.limits import Estimate, check
+        >>> try:
+        ...     check("This", Estimate(flops=1e18, bytes=0))
+        ... except ttr.LimitExceeded as error:
+        ...     print(str(error).partition(";")[0])
+        This needs about 1.0e+18 operations
+    """
 
 
 class Singular(RequestError):
@@ -63,12 +104,27 @@ class Singular(RequestError):
 
 
 def unknown(kind: str, asked: str, valid: Iterable[str]) -> UnknownName:
-    """Builds the error for a name that is not among the ``valid`` ones."""
+    """Builds the error for a name that is not among the ``valid`` ones.
+
+    Args:
+        kind: what the name is for.
+        asked: the name as it was given.
+        valid: every valid name.
+
+    Example:
+        >>> print(unknown("layer", "delta-net", ["deltanet", "gla"]))
+        Unknown layer 'delta-net'. Did you mean 'deltanet'? Valid: deltanet, gla.
+    """
     return UnknownName(kind, asked, valid)
 
 
 def nearest(asked: str, valid: Iterable[str], n: int = 3) -> tuple[str, ...]:
     """Returns up to ``n`` valid names that look most like the one asked for.
+
+    Args:
+        asked: the name as it was given.
+        valid: every valid name.
+        n: at most so many are returned.
 
     Example:
         >>> nearest("delta-net", ["deltanet", "retnet", "gla"], n=1)

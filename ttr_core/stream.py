@@ -37,6 +37,12 @@ class Signal:
         low: smallest sensible constant, for knobs and tuning.
         high: largest sensible constant.
         help: one sentence.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> (step,) = ttr.Spec.parse("Uniform | Linear | SGD").signals
+        >>> step.name, step.width, step.link
+        ('step', 'scalar', 'sigmoid')
     """
 
     name: str
@@ -94,6 +100,13 @@ class Stream:
         v: values, [B, H, T, V].
         signals: name -> [B, H, T, w], each after its link. ``decay`` is the *log* of the decay
             (<= 0). The head size of any of them may be 1 or a divisor of H (shared heads).
+
+    Example:
+        >>> import torch, ttr_core as ttr
+        >>> q, k, v = torch.randn(3, 1, 2, 16, 4).unbind(0)
+        >>> x = ttr.Stream(q, k, v, {"step": torch.full((1, 2, 16, 1), 0.5)})
+        >>> x.heads, x.length, x.key_dim, x.value_dim
+        (2, 16, 4, 4)
     """
 
     q: Tensor

@@ -46,7 +46,7 @@ Rows = tuple[dict[str, Any], list[dict[str, Any]]]
 """The row of a result and those of its curves."""
 
 
-def folder_of(path: Path) -> Path:
+def waits_in(path: Path) -> Path:
     """Returns where the results wait that the store at ``path`` could not take."""
     return path.with_name(f"{path.name}.results")
 
@@ -67,7 +67,7 @@ def spill(path: Path, row: Mapping[str, Any], curves: Sequence[Mapping[str, Any]
     Raises:
         StoreError: it cannot be written there either.
     """
-    folder = folder_of(path)
+    folder = waits_in(path)
     place = folder / (quote(row["run_id"], safe="") + WAITING)
     fresh = folder / f".{os.getpid()}-{secrets.token_hex(4)}{UNFINISHED}"
     document = {"format": FORMAT, "result": _plain(row), "curves": [_plain(c) for c in curves]}
@@ -100,7 +100,7 @@ def take_in(connection: duckdb.DuckDBPyConnection, path: Path, log: logging.Logg
         else:
             file.unlink()
             log.info("the result in %s %s", file, "is stored" if kept else "was stored already")
-    _sweep(folder_of(path))
+    _sweep(waits_in(path))
 
 
 def look_again(path: Path) -> None:
@@ -113,10 +113,10 @@ def in_the_way(path: Path) -> str | None:
     """Returns what is to be said about results that are not in the store, or None."""
     said = []
     if files := waiting(path):
-        said.append(f"{_counted(files)} in {folder_of(path)} until the store can be written.")
+        said.append(f"{_counted(files)} in {waits_in(path)} until the store can be written.")
     if files := refused(path):
         said.append(
-            f"{_counted(files)} in {folder_of(path)} that the store does not take, since it does "
+            f"{_counted(files)} in {waits_in(path)} that the store does not take, since it does "
             f"not hold their runs or they are damaged ({path.name}.log says which): import the "
             "store that has the runs, or remove the files."
         )
@@ -129,7 +129,7 @@ def _counted(files: Sequence[Path]) -> str:
 
 def _named(path: Path, ending: str) -> list[Path]:
     try:
-        with os.scandir(folder_of(path)) as found:
+        with os.scandir(waits_in(path)) as found:
             return sorted(Path(one.path) for one in found if one.name.endswith(ending))
     except OSError:
         return []

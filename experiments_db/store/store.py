@@ -246,7 +246,7 @@ class Store:
                 self._look_closer(connection, write=True)
                 spill.take_in(connection, self.path, self.log)
         except (StoreError, OSError) as error:
-            self.log.warning("results wait in %s: %s", spill.folder_of(self.path), error)
+            self.log.warning("results wait in %s: %s", spill.waits_in(self.path), error)
 
     def _upgrade(self) -> None:
         """Brings an older file up to date, after a backup. Inside the lock only."""

@@ -68,7 +68,7 @@ def test_a_job_says_where_its_result_is(
     job = made.start(fake())
     assert job.wait(30)
     try:
-        place = spill.folder_of(store.path) / f"{job.run_id}.json"
+        place = spill.waits_in(store.path) / f"{job.run_id}.json"
         assert place.exists()
         now = job.snapshot()
         assert (job.status, now.status, now.error) == ("finished", "finished", None)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import doctest
 import importlib
 import inspect
 import pkgutil
+import re
+from collections.abc import Callable
 
 import pytest
 
@@ -33,11 +36,37 @@ def test_there_are_examples_and_they_can_fail() -> None:
     assert doctest.DocTestRunner(verbose=False).run(wrong, out=lambda text: None).failed == 1
 
 
-@pytest.mark.parametrize("name", ttr.__all__)
-def test_public_names_are_documented(name: str) -> None:
-    thing = getattr(ttr, name)
-    if callable(thing):
-        assert inspect.getdoc(thing)
+DOORS = ("ttr_core", "ttr_core.lab", "ttr_core.words", "ttr_core.tools")
+PUBLIC = {
+    f"{door}.{name}": thing
+    for door in DOORS
+    for name in importlib.import_module(door).__all__
+    if callable(thing := getattr(importlib.import_module(door), name))
+}
+
+
+def parameters(thing: Callable[..., object]) -> list[str]:
+    """The parameters of a function or class whose meaning no declared setting tells."""
+    declared: set[str] = set()
+    if isinstance(thing, type) and dataclasses.is_dataclass(thing):
+        declared = {option.name for option in ttr.options_of(thing) if option.help}
+    plain = issubclass(thing, Exception) if isinstance(thing, type) else False
+    if plain and "__init__" not in vars(thing):
+        return []  # an error that is made from its text
+    return [name for name in inspect.signature(thing).parameters if name not in declared]
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_what_is_public_is_documented(name: str) -> None:
+    thing = PUBLIC[name]
+    text = inspect.getdoc(thing) or ""
+    first, _, rest = text.partition("\n")
+    assert first and (not rest or rest.startswith("\n")), "no first line that stands alone"
+    section = re.search(r"^Args:\n((?:    .*\n|\n)*)", f"{rest}\n", re.M)
+    told = re.findall(r"^    (\w+):", section[1], re.M) if section else []
+    assert [parameter for parameter in parameters(thing) if parameter not in told] == []
+    examples = re.findall(r"^Example:\n((?:    .*\n|\n)*)", f"{rest}\n", re.M)
+    assert ">>> " in "".join(examples), "no example; test_examples_run executes it"
 
 
 def test_the_public_surface_is_small() -> None:

@@ -92,14 +92,14 @@ def check_stored(store: Store, run_id: str) -> None:
             count = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
             assert count == (1,)
         assert connection.execute("SELECT count(*) FROM live").fetchone() == (0,)
-    assert not spill.folder_of(store.path).exists()
+    assert not spill.waits_in(store.path).exists()
     assert listing.health(store.path)["problem"] is None
 
 
 def test_a_reader_holds_the_file_when_the_run_ends(store: Store, run_id: str) -> None:
     with Holder(store.path):
         words, said = kept(store, run_id, closing=True)
-        place = spill.folder_of(store.path) / f"{run_id}.json"
+        place = spill.waits_in(store.path) / f"{run_id}.json"
         assert str(place) in (words or "") and "outside this project's lock" in (words or "")
         assert (said, place.exists()) == ([], True)
         assert queries.run(store, run_id)["status"] == "interrupted"
@@ -152,7 +152,7 @@ def test_a_disk_that_is_full_for_the_store(store: Store, run_id: str, child) -> 
     assert said[0].startswith("The result is not in the store yet: The disk is full: ")
     row = queries.run(store, run_id)
     assert (row["status"], row["accuracy"]) == ("finished", 0.5)
-    assert not spill.folder_of(store.path).exists()
+    assert not spill.waits_in(store.path).exists()
 
 
 def test_a_disk_without_any_room_is_waited_for(store: Store, run_id: str, child) -> None:

@@ -17,7 +17,12 @@ Curve = list[list[float]]
 
 @dataclass(frozen=True)
 class Event:
-    """One message of a run."""
+    """One message of a run.
+
+    Example:
+        >>> Event.from_dict({"event": "evaluated", "step": 25, "metrics": {"loss": 8.1}})
+        Evaluated(step=25, metrics={'loss': 8.1})
+    """
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -54,6 +59,10 @@ class Started(Event):
         state_size: numbers in its memory at the task's length, all layers and heads.
         flops_per_token: floating point operations of one token's forward pass.
         steps: steps at most.
+
+    Example:
+        >>> Started(parameters=4096, state_size=64, flops_per_token=1e4, steps=9).to_dict()["event"]
+        'started'
     """
 
     parameters: int
@@ -73,6 +82,10 @@ class Progress(Event):
         lr: the rate at work; None where nothing is trained.
         tokens_per_second: tokens read per second of training so far.
         seconds: since the start of the run.
+
+    Example:
+        >>> Progress(25, 600, 8.1, 0.01, tokens_per_second=1e4, seconds=2.5).to_dict()["step"]
+        25
     """
 
     step: int
@@ -85,7 +98,16 @@ class Progress(Event):
 
 @dataclass(frozen=True)
 class Evaluated(Event):
-    """A look at the validation set: the metrics that the task declares, by name."""
+    """A look at the validation set: the metrics that the task declares, by name.
+
+    Args:
+        step: steps done.
+        metrics: name -> value on the validation set.
+
+    Example:
+        >>> Evaluated(25, {"loss": 8.1}).metrics["loss"]
+        8.1
+    """
 
     step: int
     metrics: dict[str, float]
@@ -110,6 +132,11 @@ class Finished(Event):
         curves: name -> [[step, value], ...].
         tables: name -> rows.
         message: one sentence where there is something to say.
+
+    Example:
+        >>> end = Finished("finished", {"loss": 8.1}, {}, 600, 9.5, None, 4096, 64, 0.01)
+        >>> end.status, end.message
+        ('finished', '')
     """
 
     status: str

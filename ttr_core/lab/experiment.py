@@ -34,8 +34,15 @@ class _Cancelled(Exception):
 def resolve_device(device: str) -> str:
     """Returns ``cpu`` or ``cuda`` for a device asked for.
 
+    Args:
+        device: ``auto``, ``cpu`` or ``cuda``.
+
     Raises:
         RequestError: ``cuda`` is asked for where there is none.
+
+    Example:
+        >>> resolve_device("cpu")
+        'cpu'
     """
     if device not in DEVICES:
         raise unknown("device", device, DEVICES)
@@ -56,6 +63,14 @@ class Experiment:
         seed: decides initial weights, batches and sequences.
         device: ``cpu`` or ``cuda``.
         layer: the published name that was asked for, or None.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> from ttr_core.lab import Experiment
+        >>> task = ttr.task("regression", {"seq_len": 8, "dim": 2, "sequences": 2})
+        >>> *_, last = Experiment(task, ttr.ModelConfig(layers=("deltanet",))).run()
+        >>> last.status, "error" in last.metrics
+        ('finished', True)
     """
 
     task: Task

@@ -47,6 +47,13 @@ class RunIdentity:
     Args:
         fingerprint: the part of the configuration that does, JSON-able.
         parts: what of the program takes part, with its revision, such as ``optimizer/SGD@1``.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> from ttr_core.lab import Experiment
+        >>> run = Experiment(ttr.task("regression"), ttr.ModelConfig(layers=("deltanet",)))
+        >>> identity(run.config()).parts[0].partition("@")[0]
+        'task/regression'
     """
 
     fingerprint: dict[str, Any]
@@ -58,6 +65,15 @@ def identity(config: Config) -> RunIdentity | None:
 
     Args:
         config: as `Experiment.config` returns it, or as any earlier version has stored it.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> from ttr_core.lab import Experiment
+        >>> run = Experiment(ttr.task("regression"), ttr.ModelConfig(layers=("deltanet",)))
+        >>> "train" in identity(run.config()).fingerprint  # nothing is trained
+        False
+        >>> identity({"version": "of another program"}) is None
+        True
     """
     if not _is_ours(config):
         return None
@@ -76,7 +92,15 @@ def identity(config: Config) -> RunIdentity | None:
 
 
 def fingerprint(config: Config) -> dict[str, Any]:
-    """Returns what is hashed of a configuration: what decides it; all of one that is not ours."""
+    """Returns what is hashed of a configuration: what decides it; all of one that is not ours.
+
+    Args:
+        config: as `Experiment.config` returns it.
+
+    Example:
+        >>> fingerprint({"of": "another program"})
+        {'of': 'another program'}
+    """
     found = identity(config)
     return dict(config) if found is None else found.fingerprint
 
@@ -99,7 +123,12 @@ def revisions() -> dict[str, int]:
 
 
 def outdated() -> list[str]:
-    """Returns the parts that make a run superseded: each revision before the one of today."""
+    """Returns the parts that make a run superseded: each revision before the one of today.
+
+    Example:
+        >>> [part for part in outdated() if not part.rpartition("@")[2].isdigit()]
+        []
+    """
     return [f"{name}@{old}" for name, now in revisions().items() for old in range(1, now)]
 
 

@@ -33,6 +33,11 @@ class TrainConfig:
             an accuracy the accuracy itself, of a distance from 0 to 2 the distance 2 (1 - target).
         protocol: ``quick`` stops at the target; ``standard`` never does, chooses the rate on the
             validation set and reports on the test set, for comparisons.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> ttr.TrainConfig(steps=200, lr=0.003).rates
+        (0.003,)
     """
 
     revision: ClassVar[int] = 1  # raised when it computes otherwise under the same settings

@@ -18,8 +18,16 @@ LOGITS = 3  # the logits, their softmax, their gradient
 def check_sizes(experiment: Experiment) -> None:
     """Refuses an experiment that is too large for its solver or for memory.
 
+    Args:
+        experiment: what is to be run.
+
     Raises:
         LimitExceeded: with the estimate, the limit and what to lower.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> from ttr_core.lab import Experiment
+        >>> check_sizes(Experiment(ttr.task("mqar"), ttr.ModelConfig()))
     """
     if isinstance(experiment.task, TrainedTask):
         check("This training", _training(experiment, experiment.task))

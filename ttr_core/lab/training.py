@@ -40,6 +40,15 @@ def train(
 
     Yields:
         `Started`, then `Progress` and `Evaluated` events, then one `Finished`.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> task = ttr.task("mqar", {"pairs": 2, "seq_len": 8, "vocab_size": 16})
+        >>> model = ttr.ModelConfig(layers=("deltanet",), d_model=8)
+        >>> train = ttr.TrainConfig(steps=2, batch_size=2, lr=0.01, eval_examples=4)
+        >>> *_, last = ttr.train(task, model, train)
+        >>> last.steps
+        2
     """
     config = config or TrainConfig()
     run = _Run(task, model, config, seed, device, stop)

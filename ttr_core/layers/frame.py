@@ -54,6 +54,12 @@ class Frame:
             over all heads.
         output_gate: activation of a gate on the output.
         gate_place: whether the output gate comes before or after the norm.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> sizes = ttr.Frame(conv=4, qk_norm="l2").sizes(64, 4, None)
+        >>> sizes.heads, sizes.key_dim, sizes.value_dim
+        (4, 16, 16)
     """
 
     revision: ClassVar[int] = 1  # raised when it computes otherwise under the same settings

@@ -112,6 +112,12 @@ class SequenceModel(nn.Module):
 
     Raises:
         LimitExceeded: more parameters than are agreed to.
+
+    Example:
+        >>> import torch, ttr_core as ttr
+        >>> model = ttr.SequenceModel(ttr.ModelConfig(layers=("gla",), d_model=16), 32)
+        >>> model(torch.zeros(2, 8, dtype=torch.long)).shape
+        torch.Size([2, 8, 32])
     """
 
     def __init__(

@@ -65,6 +65,14 @@ def prefill(
 
     Returns:
         y of the new tokens, [B, H, T, V], and the state after them.
+
+    Example:
+        >>> import torch, ttr_core as ttr
+        >>> q, k, v = torch.randn(3, 1, 1, 5, 4).unbind(0)
+        >>> y, state = ttr.prefill("Uniform | Linear | Hebbian", ttr.Stream(q, k, v))
+        >>> y, state = ttr.prefill("Uniform | Linear | Hebbian", ttr.Stream(q, k, v), state=state)
+        >>> y.shape
+        torch.Size([1, 1, 5, 4])
     """
     spec = Spec.of(spec)
     return run(resolve(spec), spec, stream, params, state)
@@ -157,6 +165,13 @@ def attention_map(spec: Spec | str, stream: Stream, params: Params | None = None
 
     Returns:
         W, [B, H, T, T].
+
+    Example:
+        >>> import torch, ttr_core as ttr
+        >>> q, k, v = torch.randn(3, 1, 1, 5, 4).unbind(0)
+        >>> x, spec = ttr.Stream(q, k, v), "Uniform | Linear | Hebbian"
+        >>> torch.allclose(ttr.attention_map(spec, x) @ v, ttr.solve(spec, x), atol=1e-5)
+        True
     """
     spec = Spec.of(spec)
     x = validated(spec, stream)
@@ -197,7 +212,21 @@ def _average_map(spec: Spec, x: Stream, params: Params | None) -> Tensor:
 
 
 def state_size(spec: Spec | str, key_dim: int, value_dim: int, length: int) -> int:
-    """Returns how many numbers one head's memory holds after ``length`` tokens."""
+    """Returns how many numbers one head's memory holds after ``length`` tokens.
+
+    Args:
+        spec: a layer, or its text.
+        key_dim: K, entries of a key.
+        value_dim: V, entries of a value.
+        length: T, how many tokens have passed.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> ttr.state_size("Uniform | Linear | SGD", 64, 64, length=1000)
+        4096
+        >>> ttr.state_size("ExpKernel | Constant | Exact", 64, 64, length=1000)
+        128000
+    """
     spec = Spec.of(spec)
     shape = Shape(1, 1, length, key_dim, value_dim, spec.feature_size(key_dim))
     return resolve(spec).state_size(spec, shape)

@@ -80,6 +80,9 @@ def resolve(spec: Spec | str, name: str | None = None) -> Solver:
 def explain(spec: Spec | str) -> dict[str, str | None]:
     """Returns, for every solver, why it refuses ``spec``; None where it accepts.
 
+    Args:
+        spec: a layer, or its text.
+
     Example:
         >>> import ttr_core as ttr
         >>> ttr.explain("Uniform | Linear | Exact(ridge=0.1)")["prefix_cholesky"]
@@ -89,7 +92,16 @@ def explain(spec: Spec | str) -> dict[str, str | None]:
 
 
 def caution(spec: Spec | str) -> str | None:
-    """Says why a layer is defined but slow, not to be trained; None if it is neither."""
+    """Says why a layer is defined but slow, not to be trained; None if it is neither.
+
+    Args:
+        spec: a layer, or its text.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> ttr.caution("Uniform | Linear | SGD") is None
+        True
+    """
     spec = Spec.of(spec)
     solver = resolve(spec)
     if isinstance(solver, Reference):

@@ -38,6 +38,11 @@ class Paper:
         authors: its authors, shortened to "First et al." when there are many.
         year: year of first publication.
         url: a stable address.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> ttr.catalog["gla"].paper.year
+        2023
     """
 
     title: str
@@ -77,6 +82,12 @@ class Ingredient(abc.ABC):  # noqa: B024 - families add the abstract methods
 
     A final class stands in a module of ``ttr_core`` to appear in the grid, the pickers, the
     command line and the property tests by itself; elsewhere pass ``register=True``.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> gate = ttr.Spec.parse("Gate | Linear | SGD").weights
+        >>> gate.family, gate.name, [signal.name for signal in gate.signals]
+        ('weights', 'Gate', ['decay'])
     """
 
     family: ClassVar[str] = ""

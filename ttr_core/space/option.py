@@ -35,6 +35,12 @@ class Option:
         tune: the values that are tried where the setting is tuned; none where it is not.
         since: the version of its class in which it appeared, from 1. A run made before it knows
             nothing of it, and is the same run as one made since with its default.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> option = ttr.options_of(ttr.TrainConfig)[0]
+        >>> option.name, option.default
+        ('lr', 0.01)
     """
 
     name: str
@@ -132,7 +138,16 @@ class _Declared:
 
 
 def options_of(cls: type) -> tuple[Option, ...]:
-    """Returns the settings of a dataclass whose fields were made with `option`."""
+    """Returns the settings of a dataclass whose fields were made with `option`.
+
+    Args:
+        cls: a dataclass, its fields made with `option`.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> [option.name for option in ttr.options_of(ttr.ModelConfig)][:3]
+        ['layers', 'depth', 'd_model']
+    """
     return _options(cls)
 
 
@@ -190,6 +205,11 @@ def from_settings(cls: type, settings: Mapping[str, Any], kind: str) -> Any:
     Raises:
         UnknownName: a setting that ``cls`` does not have.
         RequestError: a value of the wrong type or out of range.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> ttr.from_settings(ttr.TrainConfig, {"steps": "200"}, "setting of train").steps
+        200
     """
     known = {opt.name: opt for opt in options_of(cls)}
     for name in settings:

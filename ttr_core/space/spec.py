@@ -237,7 +237,13 @@ def listed(axis: str) -> tuple[Ingredient, ...]:
 
 
 def triples() -> Iterator[Spec]:
-    """Yields every triple of listed choices, layers and others."""
+    """Yields every triple of listed choices, layers and others.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> sum(1 for spec in ttr.triples()) == len(ttr.grid())
+        True
+    """
     axes: list[Any] = [listed(axis) for axis in AXES]
     for parts in itertools.product(*axes):
         yield Spec(*parts)

@@ -146,6 +146,11 @@ def benchmark(
 
     Returns:
         ``{"machine": {...}, "rows": [...]}``.
+
+    Example:
+        >>> small = (((1, 1, 16, 4), ("Uniform | Linear | Hebbian",), "forward"),)
+        >>> [row["name"] for row in benchmark(repeats=1, work=small)["rows"]]
+        ['sdpa', 'chunked_linear: Uniform | Linear | Hebbian']
     """
     rows: list[Row] = []
     for done, (size, names, passes) in enumerate(work):

@@ -24,7 +24,7 @@ TOLERANCE = 1e-9
 
 @dataclass(frozen=True)
 class Description:
-    """What there is to say about a layer.
+    r"""What there is to say about a layer.
 
     Args:
         text: its canonical text.
@@ -39,6 +39,12 @@ class Description:
         solver: the fastest solver's name.
         same_as: texts of listed points that are the same layer.
         neighbors: the nearest published layers, each with what differs.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> about = ttr.describe("Uniform | Linear | SGD")
+        >>> about.update
+        'S_t = S_{t-1} + \\beta_t k_t (v_t - S_{t-1}^\\top k_t)^\\top'
     """
 
     text: str
@@ -61,6 +67,9 @@ class Description:
 
 def describe(spec: Spec | str) -> Description:
     """Describes a layer, given as a spec or as its text.
+
+    Args:
+        spec: a layer, or its text.
 
     Raises:
         IncompatibleSpec: ``spec`` is not a layer.

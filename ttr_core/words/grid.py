@@ -31,6 +31,12 @@ class Cell:
         same_as: other cells that are the same layer.
         linear_in_v: whether its attention map is exact.
         published: published names at this point.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> found = ttr.cell("Gate | Linear | SGD")
+        >>> found.verdict, found.solver, found.published
+        ('layer', 'chunked_delta', ('gated-deltanet',))
     """
 
     spec: str
@@ -50,7 +56,16 @@ class Cell:
 
 
 def verdict(spec: Spec) -> tuple[str, str]:
-    """Returns ``layer``, ``slow`` or ``undefined``, and why it is not the first."""
+    """Returns ``layer``, ``slow`` or ``undefined``, and why it is not the first.
+
+    Args:
+        spec: any spec.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> verdict(ttr.Spec.parse("Gate | Linear | SGD"))
+        ('layer', '')
+    """
     if reasons := spec.objections():
         return "undefined", " ".join(reasons)
     slow = caution(spec)
@@ -61,6 +76,9 @@ def place(spec: Spec) -> tuple[str, str, str]:
     """Returns where a spec lies on the map: its ingredients without their numbers.
 
     Words and feature maps stay, for they choose another ingredient; a ridge or a scale does not.
+
+    Args:
+        spec: any spec.
 
     Example:
         >>> import ttr_core as ttr
@@ -81,7 +99,18 @@ def _worded(part: Ingredient) -> str:
 
 
 def cell(spec: Spec | str) -> Cell:
-    """Returns the verdict on any spec or its text, listed or not."""
+    """Returns the verdict on any spec or its text, listed or not.
+
+    Args:
+        spec: any spec, or its text.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> ttr.cell("ExpKernel | Linear | SGD").verdict
+        'undefined'
+        >>> ttr.cell("Decay | Linear | Hebbian").same_as
+        ('Decay | Linear | OneStep',)
+    """
     spec = Spec.of(spec)
     axes = (str(spec), str(spec.weights), str(spec.function), str(spec.optimizer))
     said, reason = verdict(spec)

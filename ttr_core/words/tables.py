@@ -19,17 +19,35 @@ GRID_COLUMNS = ("spec", "verdict", "solver", "published", "reason")
 
 
 def layer_rows() -> list[dict[str, Any]]:
-    """Returns one row per published layer, in the order of the catalog."""
+    """Returns one row per published layer, in the order of the catalog.
+
+    Example:
+        >>> [row["name"] for row in layer_rows()][:2]
+        ['softmax-attention', 'qknorm-attention']
+    """
     return [_layer(entry) for entry in catalog.values()]
 
 
 def grid_rows() -> list[dict[str, Any]]:
-    """Returns one row per cell of the design space."""
+    """Returns one row per cell of the design space.
+
+    Example:
+        >>> grid_rows()[0]["spec"]
+        'Uniform | Constant | Exact'
+    """
     return [cell.to_dict() for cell in grid()]
 
 
 def cited(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a layer's row with its paper as one line."""
+    """Returns a layer's row with its paper as one line.
+
+    Args:
+        row: one of `layer_rows`.
+
+    Example:
+        >>> cited(layer_rows()[0])["paper"]
+        'Vaswani et al., 2017: Attention Is All You Need'
+    """
     paper = row["paper"]
     return {**row, "paper": f"{paper['authors']}, {paper['year']}: {paper['title']}"}
 

@@ -41,6 +41,13 @@ class Batch:
         positions: [B, P], where an answer is asked.
         labels: [B, P], the answers.
         groups: name -> [B, P], integers by which the main metric is split, such as ``gap``.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> from ttr_core.lab.tasks import generator
+        >>> batch = ttr.task("mqar", {"pairs": 2, "seq_len": 8}).sample(3, generator(0, "test"))
+        >>> batch.tokens.shape, batch.labels.shape
+        (torch.Size([3, 8]), torch.Size([3, 2]))
     """
 
     tokens: Tensor
@@ -72,6 +79,10 @@ class Evaluation:
         metrics: name -> number: what the task declares, and what else there is to say.
         curves: name -> one number per step.
         tables: name -> rows.
+
+    Example:
+        >>> Evaluation({"error": 0.25}, curves={}, tables={}).metrics["error"]
+        0.25
     """
 
     metrics: dict[str, float]
@@ -86,6 +97,12 @@ class Task(abc.ABC):
     A final class has a name and declares its metrics, the one that counts first. In a module of
     ``ttr_core`` it appears in the command line, the app and the store by itself; elsewhere pass
     ``register=True``.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> task = ttr.task("mqar", {"pairs": "16"})
+        >>> task.name, task.pairs, task.metrics[0].name
+        ('mqar', 16, 'accuracy')
     """
 
     name: ClassVar[str] = ""
@@ -137,7 +154,15 @@ class Task(abc.ABC):
 
 @dataclass(frozen=True)
 class TrainedTask(Task):
-    """A task whose batches train a model that answers at labeled positions."""
+    """A task whose batches train a model that answers at labeled positions.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> from ttr_core.lab.tasks import generator
+        >>> task = ttr.task("mqar", {"pairs": 2, "seq_len": 8})
+        >>> task.sample(3, generator(0, "train")).tokens.shape
+        torch.Size([3, 8])
+    """
 
     trained: ClassVar[bool] = True
 
@@ -174,7 +199,14 @@ class TrainedTask(Task):
 
 @dataclass(frozen=True)
 class EvaluatedTask(Task):
-    """A task without learnable parameters: a layer's memory is asked as it is."""
+    """A task without learnable parameters: a layer's memory is asked as it is.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> task = ttr.task("regression", {"seq_len": 8, "dim": 2, "sequences": 2})
+        >>> "error" in task.evaluate(ttr.Spec.parse("Uniform | Linear | SGD")).metrics
+        True
+    """
 
     trained: ClassVar[bool] = False
     decides: ClassVar[tuple[str, ...]] = ("layer",)

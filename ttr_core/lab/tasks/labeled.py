@@ -24,6 +24,11 @@ class LabeledTask(TrainedTask):
 
     The loss is the mean of $-\log p(\text{label})$ over the questions, the accuracy the share of
     them whose label has the largest logit.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> [metric.name for metric in ttr.TASKS["mqar"].metrics]
+        ['accuracy', 'loss']
     """
 
     metrics: ClassVar[tuple[Metric, ...]] = (ACCURACY, LOSS)

@@ -43,6 +43,10 @@ class MQAR(LabeledTask):
     2023) https://arxiv.org/abs/2312.04927
     Deviation: random filler never repeats a key of its own sequence, so that every label is
     unambiguous; batches are drawn on the fly.
+
+    Example:
+        >>> MQAR(pairs=16).bindings
+        16
     """
 
     name: ClassVar[str] = "mqar"

@@ -44,6 +44,10 @@ class Recall(EvaluatedTask):
     associative memory (Wang, Shi and Fox, 2025) https://arxiv.org/abs/2501.12352
     Deviation: the paper trains one layer on this task; here nothing is trained, so keys are not
     orthogonal and every layer is asked for more than it is in the paper.
+
+    Example:
+        >>> Recall(pairs=4, dim=16).summary()
+        'Multi-query associative recall without training: what the memory alone can hold.'
     """
 
     name: ClassVar[str] = "recall"

@@ -54,6 +54,10 @@ class Regression(EvaluatedTask):
     associative memory (Wang, Shi and Fox, 2025) https://arxiv.org/abs/2501.12352
     Deviation: the paper leaves temperature, ridge, noise correlation and seeds open; they are
     settings here. Its talk has the two speeds in the other order (``order=slow-fast``).
+
+    Example:
+        >>> Regression(seq_len=64, dim=8).summary()
+        'Online regression on a process that changes, by one forward pass without parameters.'
     """
 
     name: ClassVar[str] = "regression"

@@ -33,6 +33,12 @@ class Published:
         evidence: how the equations are known: ``code`` (a public implementation's equations),
             ``paper``, or ``secondary``.
         revision: raised when the layer computes otherwise under the same spec and frame.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> entry = ttr.catalog["gla"]
+        >>> str(entry.spec), entry.state_size
+        ('ChannelGate | Linear | Hebbian', 'd^2 / H')
     """
 
     name: str
