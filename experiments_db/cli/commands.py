@@ -279,8 +279,9 @@ def restore(
         from ..store import backup
 
         opened = store.open_store(db)
-        backup.restore(file, opened, overwrite)
-        say(f"{opened.path} is restored from {file}.")
+        aside = backup.restore(file, opened, overwrite)
+        old = "" if aside is None else f" The old store is {aside}."
+        say(f"{opened.path} is restored from {file}.{old}")
 
 
 @app.command("import")

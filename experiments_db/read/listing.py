@@ -15,6 +15,7 @@ from ..installation import command
 from ..store import Store, open_store, spill
 from ..store.files import temporary
 from ..store.migrations import version
+from ..store.swap import note_of
 from . import queries
 from .export import WRITERS, one_type_each
 from .filters import Conditions
@@ -148,6 +149,10 @@ def health(db: Path | None = None) -> dict[str, Any]:
         store = open_store(db)
         report |= {"path": str(store.path), "exists": store.path.exists()}
         report |= {"readonly": store.readonly, "lock": store.lock.holder() or "free"}
+        if note_of(store.path).exists():
+            report["notice"] = "A restore that was interrupted has been finished."
+        elif said := _set_aside(store):
+            raise StoreError(said)
         with store.open() as connection:
             report["schema"] = version(connection, store.path)
         counts = queries.counts(store)
@@ -156,3 +161,14 @@ def health(db: Path | None = None) -> dict[str, Any]:
     except StoreError as error:
         report["problem"] = str(error)
     return report
+
+
+def _set_aside(store: Store) -> str | None:
+    """Returns what is to be said where there is no store, but one that a restore replaced."""
+    aside = sorted(store.path.parent.glob(f"{store.path.stem}.replaced-*{store.path.suffix}"))
+    if store.path.exists() or not aside:
+        return None
+    return (
+        f"There is no store at {store.path}, but {aside[-1].name} beside it, which a restore put "
+        "aside: restore that or a backup."
+    )

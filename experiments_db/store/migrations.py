@@ -10,8 +10,9 @@ import duckdb
 
 from ..errors import StoreError
 from .connection import connected
-from .files import log_of, publish, remove, temporary, tidy
+from .files import workplace
 from .records import utc_now
+from .swap import publish, unwritable
 
 SCHEMA = Path(__file__).resolve().parents[1] / "schema"
 
@@ -74,9 +75,14 @@ def is_current(found: int, folder: Path, path: Path) -> bool:
     return found == newest
 
 
-def migrate(connection: duckdb.DuckDBPyConnection, folder: Path, found: int) -> None:
-    """Applies what is missing, each step in one transaction."""
-    for step in migrations(folder)[found:]:
+def migrate(
+    connection: duckdb.DuckDBPyConnection, folder: Path, found: int, until: int | None = None
+) -> None:
+    """Applies what is missing, each step in one transaction; ``until`` an older version, if asked.
+
+    The version that the file has is ``found``.
+    """
+    for step in migrations(folder)[found:until]:
         connection.begin()
         try:
             connection.execute(step.file.read_text(encoding="utf-8"))
@@ -94,19 +100,12 @@ def create(path: Path, folder: Path) -> None:
     Raises:
         StoreError: the disk is full, or the log of a store that is gone lies there.
     """
-    if log_of(path).exists():
-        raise StoreError(
-            f"{log_of(path)} holds rows of a store that is gone: put {path.name} back beside it, "
-            "or remove it."
-        )
-    tidy(path)
-    fresh = temporary(path)
     try:
-        with connected(fresh, write=True, fresh=True) as connection:
-            migrate(connection, folder, 0)
-            connection.execute("CHECKPOINT")  # to hear of a full disk
-        publish(fresh, path)
+        with workplace(path) as work:
+            fresh = work / path.name
+            with connected(fresh, write=True, fresh=True) as connection:
+                migrate(connection, folder, 0)
+                connection.execute("CHECKPOINT")  # to hear of a full disk
+            publish(fresh, path)
     except OSError as error:
-        raise StoreError(f"Cannot create {path}: {error.strerror}.") from error
-    finally:
-        remove(fresh)
+        raise StoreError(unwritable(path, error)) from error

@@ -24,6 +24,7 @@ import duckdb
 
 from ..errors import StoreError
 from . import writes
+from .swap import flush, unwritable
 
 FORMAT = 1
 WAITING, REFUSED, UNFINISHED = ".json", ".refused", ".new"
@@ -75,10 +76,10 @@ def spill(path: Path, row: Mapping[str, Any], curves: Sequence[Mapping[str, Any]
         _written(fresh, json.dumps(document).encode())
         os.replace(fresh, place)
         for each in (folder, folder.parent):
-            _flush(each)
+            flush(each)
     except OSError as error:
         fresh.unlink(missing_ok=True)
-        raise StoreError(f"Cannot write {place}: {error.strerror}.") from error
+        raise StoreError(unwritable(place, error)) from error
     return place
 
 
@@ -211,11 +212,3 @@ def _sweep(folder: Path) -> None:
                 left.unlink()
     with contextlib.suppress(OSError):
         folder.rmdir()
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -24,7 +24,8 @@ from .files import copy_database, make_folder
 from .lock import TIMEOUT, FileLock
 from .log import logger_of
 from .migrations import SCHEMA, create, is_current, migrate, version
-from .records import Claim, Live, NewRun, Outcome, storable, utc_now
+from .records import Claim, Live, NewRun, Outcome, storable
+from .swap import alone, finish, note_of, unused
 
 __all__ = ["Claim", "Driver", "Live", "NewRun", "Outcome", "Store", "StoreError", "open_store"]
 
@@ -67,12 +68,15 @@ class Store:
         Raises:
             StoreError: the file cannot be used; the text says why.
         """
-        if not write and not self.path.exists():
-            with connected(None, write=True) as connection:
-                migrate(connection, self._schema, 0)
+        if not write and not (self.path.exists() or self.lock.path.exists()):
+            with self._empty() as connection:
                 yield connection
             return
         with self.locked(write):
+            if not self.path.exists():
+                with self._empty() as connection:
+                    yield connection
+                return
             if spill.waiting(self.path):
                 self._take_in(patient=write)
             with connected(self.path, write) as connection:
@@ -98,6 +102,8 @@ class Store:
             self.allow_writing()
             make_folder(self.path)
         with self.lock.held(write):
+            if note_of(self.path).exists():
+                self._finish_replacement()
             if write and not self.path.exists():
                 create(self.path, self._schema)
                 self.log.info("created %s", self.path)
@@ -222,6 +228,30 @@ class Store:
         self.log.info("%s: %s", what, ", ".join(ids))
         return changed
 
+    @contextmanager
+    def _empty(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Opens what a store that does not exist reads as."""
+        with connected(None, write=True) as connection:
+            migrate(connection, self._schema, 0)
+            yield connection
+
+    def _finish_replacement(self) -> None:
+        """Does the rest of a restore that was killed. Inside the lock only."""
+        if self.readonly:
+            raise StoreError(
+                f"A restore of {self.path} was interrupted: open it once without TTR_READONLY, "
+                "and it is finished."
+            )
+        try:
+            with alone(self.path.parent):
+                aside = finish(self.path)
+        except OSError as error:
+            raise StoreError(
+                f"A restore of {self.path} was interrupted and cannot be finished: "
+                f"{error.strerror}."
+            ) from error
+        self.log.warning("finished a restore that was interrupted; the old store is %s", aside)
+
     def _look_closer(self, connection: duckdb.DuckDBPyConnection, write: bool) -> None:
         """Checks the file before this Store's first write: a damaged file must stay as it is."""
         if write and not self._looked:
@@ -257,9 +287,7 @@ class Store:
             )
         with connected(self.path, write=False) as connection:
             found = version(connection, self.path)
-        saved = self.path.with_name(
-            f"{self.path.stem}.schema-{found}-{utc_now():%Y%m%dT%H%M%S}{self.path.suffix}"
-        )
+        saved = unused(self.path, f"schema-{found}")
         copy_database(self.path, saved)
         self.log.info("schema %d is old; backup in %s", found, saved)
         with connected(self.path, write=True) as connection:

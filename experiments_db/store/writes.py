@@ -72,7 +72,7 @@ def run_row(run: NewRun) -> dict[str, Any]:
     said = {name: run.environment[name] for name in VERSIONS if name in run.environment}
     texts = {name: getattr(run, name) for name in TEXTS}
     return {
-        **{name: text and storable(text, f"The {name}") for name, text in texts.items()},
+        **{k: storable(v, f"The {k}") if isinstance(v, str) else v for k, v in texts.items()},
         "seed": run.seed,
         "config": as_json(run.config, "config"),
         "environment": as_json(run.environment, "environment"),

@@ -246,7 +246,7 @@ def test_a_read_only_folder(filled: Store, lock: bool) -> None:
 
 
 def test_an_interrupted_creation_leaves_nothing(store: Store, monkeypatch) -> None:
-    left = store.path.with_name(".runs.duckdb.new-1-dead")
+    left = store.path.with_name(".runs.duckdb.new-999999999-0123abcd")
     left.write_bytes(b"half a file")
 
     def killed(*_: object) -> None:
