@@ -81,29 +81,6 @@ def _compared(path: Path) -> set[str]:
 NAMED_TODAY: dict[str, set[str]] = {
     "ttr_core/lab/tasks/constants.py": {"Constant"},
     "ttr_core/lab/tasks/regression.py": {"Plain"},
-    "ttr_core/solvers/attention.py": {
-        "Constant",
-        "Exact",
-        "ExpKernel",
-        "Normalized",
-        "OneStep",
-        "Plain",
-    },
-    "ttr_core/solvers/base.py": {"Exact", "Plain", "Squared"},
-    "ttr_core/solvers/chunked_cosine.py": {"Cosine", "Normalized", "OneStep", "Plain"},
-    "ttr_core/solvers/chunked_linear.py": {"Normalized", "Plain"},
-    "ttr_core/solvers/chunked_momentum.py": {"Momentum"},
-    "ttr_core/solvers/chunked_rls.py": {"RLS"},
-    "ttr_core/solvers/convolution.py": {"Constant", "OneStep"},
-    "ttr_core/solvers/dual.py": {"Exact"},
-    "ttr_core/solvers/inner_loop.py": {"ChunkMomentum", "MiniBatch", "MirrorDescent"},
-    "ttr_core/solvers/kernel_delta.py": {"Normalized", "Plain"},
-    "ttr_core/solvers/kernel_ridge.py": {"Exact"},
-    "ttr_core/solvers/local_polynomial.py": {"Exact", "OneStep"},
-    "ttr_core/solvers/normal_equations.py": {"Exact"},
-    "ttr_core/solvers/prefix_cholesky.py": {"Exact"},
-    "ttr_core/solvers/scans.py": {"Normalized", "Plain"},
-    "ttr_core/solvers/table.py": {"Exact"},
     "ttr_core/tools/bench.py": {"SGD"},
     "ttr_core/words/describe.py": {"Cosine", "Hebbian", "Plain", "Squared"},
     "ttr_core/words/equations.py": {
@@ -263,7 +240,7 @@ def homes(*kinds: str, inside: tuple[str, ...] = LAYERS) -> dict[str, list[str]]
     return {what: where for what, where in found.items() if len(where) > 1}
 
 
-CLASSES_TODAY: set[str] = {"Knob", "Params", "Plan", "Setting", "Signals", "State"}
+CLASSES_TODAY: set[str] = {"Knob", "Plan", "Setting"}
 
 
 def test_a_class_or_type_has_one_home() -> None:

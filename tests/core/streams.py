@@ -11,6 +11,9 @@ from ttr_core.space.optimizers import ChunkStart
 from ttr_core.space.spec import triples
 from ttr_core.stream import LINKS
 
+RTOL32 = 1e-4
+"""Relative accuracy that every solver promises in float32."""
+
 LAYERS = [spec for spec in triples() if not spec.objections()]
 UNDEFINED = [spec for spec in triples() if spec.objections()]
 TESTED = list(dict.fromkeys([*LAYERS, *(entry.spec for entry in ttr.catalog.values())]))

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from streams import LAYERS, TESTED, by_default, joined, scaled, stream
+from streams import LAYERS, RTOL32, TESTED, by_default, joined, scaled, stream
 
 import ttr_core as ttr
 from ttr_core.solvers import chunks
@@ -62,7 +62,7 @@ def test_prefill_goes_on_where_it_left_off(spec: ttr.Spec, single: bool) -> None
 def test_float32_is_as_good_as_promised(spec: ttr.Spec) -> None:
     x = stream(spec, 40)
     y, single = ttr.solve(spec, x), ttr.solve(spec, x.map(lambda z: z.float()))
-    promised = ttr.resolve(spec).rtol32 * y.norm()
+    promised = RTOL32 * y.norm()
     if isinstance(spec.function, LayeredModel):
         # Decays shrink a network until its norm blows up any rounding, that of the inputs too.
         rounded = ttr.solve(spec, x.map(lambda z: z.float().double()))

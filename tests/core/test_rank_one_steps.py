@@ -12,10 +12,11 @@ from torch import Tensor
 
 import ttr_core as ttr
 from ttr_core.layers.layer import SequenceLayer
+from ttr_core.named import Carried, Params, Signals
 from ttr_core.solvers import resolve
-from ttr_core.space.functions import Memory, Params
+from ttr_core.space.functions import Memory
 from ttr_core.space.newton import PairLoss
-from ttr_core.space.optimizers import RankOneSteps, Signals, State, Steps
+from ttr_core.space.optimizers import RankOneSteps, Steps
 from ttr_core.space.optimizers.structure import Features
 from ttr_core.stream import Signal, Stream
 
@@ -43,8 +44,8 @@ class Apart(RankOneSteps):
         return {"reach": torch.linspace(0.3, 0.9, heads).requires_grad_()}
 
     def update(
-        self, memory: Memory, state: State, loss: PairLoss, signals: Signals, previous: Memory
-    ) -> tuple[Memory, State]:
+        self, memory: Memory, state: Carried, loss: PairLoss, signals: Signals, previous: Memory
+    ) -> tuple[Memory, Carried]:
         zero = {"S": torch.zeros_like(memory["S"])}
         at = previous if self.undecayed else memory
         nothing = zero["S"][0]
@@ -72,8 +73,8 @@ class Twice(Apart):
         return 2
 
     def update(
-        self, memory: Memory, state: State, loss: PairLoss, signals: Signals, previous: Memory
-    ) -> tuple[Memory, State]:
+        self, memory: Memory, state: Carried, loss: PairLoss, signals: Signals, previous: Memory
+    ) -> tuple[Memory, Carried]:
         after, state = super().update(memory, state, loss, signals, previous)
         slope = torch.func.grad(loss)(after)["S"]
         return {"S": after["S"] - signals["step"] * slope}, state

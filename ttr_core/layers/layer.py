@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import NoFastSolver, RequestError
+from ..named import Carried, part, whole
 from ..precision import HALF, automatic_casts, single
 from ..solvers import caution, resolve
 from ..solvers.api import run
-from ..solvers.base import State
 from ..space.spec import Spec
 from ..space.weights import DotProductKernel
 from ..stream import Stream
@@ -146,7 +146,7 @@ class SequenceLayer(nn.Module):
         """
         return self.advance(x, None)[0]
 
-    def step(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+    def step(self, x: Tensor, state: Carried | None = None) -> tuple[Tensor, Carried]:
         """Maps one token, [B, D] to [B, D], going on from ``state`` (None at the start)."""
         if x.dim() != 2:
             raise RequestError(
@@ -156,7 +156,7 @@ class SequenceLayer(nn.Module):
         y, after = self.advance(x[:, None], state)
         return y[:, 0], after
 
-    def advance(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
+    def advance(self, x: Tensor, state: Carried | None) -> tuple[Tensor, Carried]:
         """Maps further tokens, [B, t, D], going on from ``state``; returns the state after them."""
         self._check(x)
         if state is not None:
@@ -165,12 +165,12 @@ class SequenceLayer(nn.Module):
         mixes, last = self._mixed(x, state)
         stream, kept = self._stream(x, state, offset, mixes)
         params = {name.replace("/", "."): p for name, p in self.own.items()}
-        memory = None if state is None else part(state, "memory.")
+        memory = None if state is None else part(state, "memory")
         y, memory = run(self.solver, self.spec, stream, params, memory)
-        after = {f"memory.{name}": s for name, s in memory.items()}
+        after = whole(memory=memory)
         after["offset"] = torch.tensor(offset + x.shape[1])
         if isinstance(self.signals, TurnedGates):
-            y = self.signals.read(y, part(kept, "gates."))
+            y = self.signals.read(y, part(kept, "gates"))
         y = self._read(mixes[-1] if mixes else x, stream.v, single(y))
         return (y if self.direct is None else y + self.direct * x), after | kept | last
 
@@ -199,7 +199,7 @@ class SequenceLayer(nn.Module):
                 "run both under torch.autocast."
             )
 
-    def _check_state(self, x: Tensor, state: State) -> None:
+    def _check_state(self, x: Tensor, state: Carried) -> None:
         """Refuses a state that this layer did not return for as many sequences."""
         kept = {name for name in state if not name.startswith(("memory.", "gates."))}
         wanted: dict[str, tuple[int, ...]] = {"offset": ()}
@@ -220,7 +220,7 @@ class SequenceLayer(nn.Module):
                     "in this layer."
                 )
 
-    def _mixed(self, x: Tensor, state: State | None) -> tuple[tuple[Tensor, ...], State]:
+    def _mixed(self, x: Tensor, state: Carried | None) -> tuple[tuple[Tensor, ...], Carried]:
         """Returns what each role is projected from, nothing without a shift, and what it keeps."""
         if self.shift is None:
             return (), {}
@@ -235,8 +235,8 @@ class SequenceLayer(nn.Module):
         return torch.cat([F.linear(z, w) for z, w in zip(mixes[:3], weights, strict=True)], -1)
 
     def _stream(
-        self, x: Tensor, state: State | None, offset: int, mixes: tuple[Tensor, ...] = ()
-    ) -> tuple[Stream, State]:
+        self, x: Tensor, state: Carried | None, offset: int, mixes: tuple[Tensor, ...] = ()
+    ) -> tuple[Stream, Carried]:
         """Returns queries, keys, values and signals, and what the frame keeps of these tokens."""
         projected = self._projected(x, mixes)
         z, source, after = single(projected), mixes[3] if mixes else x, {}
@@ -262,12 +262,12 @@ class SequenceLayer(nn.Module):
             q = q * single(self.temperature).exp()[:, None, None]
         if frame.key_scale == "root":
             k = k * sizes.key_dim**-0.5
-        kept = {} if state is None else part(state, "gates.")
+        kept = {} if state is None else part(state, "gates")
         stream, kept = self.signals(source, Stream(q, k, v), kept)
         stream = with_extra_keys(frame, stream, offset)
         if projected.dtype in HALF and self.solver.takes_half(self.spec):
             stream = stream.map(lambda x: x.to(projected.dtype))
-        return stream, after | {f"gates.{name}": s for name, s in kept.items()}
+        return stream, after | whole(gates=kept)
 
     def _read(self, x: Tensor, v: Tensor, y: Tensor) -> Tensor:
         if self.skip is not None:
@@ -294,8 +294,3 @@ class SequenceLayer(nn.Module):
 
 
 Spec.builder = SequenceLayer
-
-
-def part(state: State, prefix: str) -> State:
-    """Returns the tensors of one part of a state under the names that it knows."""
-    return {name[len(prefix) :]: s for name, s in state.items() if name.startswith(prefix)}

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from ..errors import LimitExceeded, RequestError
 from ..limits import MAX_DIM, MAX_HEADS, Shape
+from ..named import Carried
 from ..solvers import state_size
-from ..solvers.base import State
 from ..space.option import check_options, option
 from ..space.spec import Spec
 from .frame import FRAMES, Frame
@@ -164,7 +164,9 @@ class SequenceModel(nn.Module):
             x = x.gather(1, positions[..., None].expand(-1, -1, x.shape[-1]))
         return F.rms_norm(x, x.shape[-1:], self.norm, 1e-6) @ self.embedding.mT
 
-    def step(self, tokens: Tensor, states: list[State] | None = None) -> tuple[Tensor, list[State]]:
+    def step(
+        self, tokens: Tensor, states: list[Carried] | None = None
+    ) -> tuple[Tensor, list[Carried]]:
         """Decodes one token, [B] to logits [B, vocab_size], going on from ``states``."""
         if states is not None and len(states) != len(self.blocks):
             raise RequestError(
@@ -254,7 +256,7 @@ class Block(nn.Module):
         x = x + self.layer(F.rms_norm(x, x.shape[-1:], self.norm, 1e-6))
         return self._mlp(x)
 
-    def step(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
+    def step(self, x: Tensor, state: Carried | None) -> tuple[Tensor, Carried]:
         """Maps one token, [B, D]."""
         y, after = self.layer.step(F.rms_norm(x, x.shape[-1:], self.norm, 1e-6), state)
         return self._mlp(x + y), after

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,16 +10,15 @@ from torch import Tensor
 
 from ..errors import Singular
 from ..limits import MAX_FLOPS, REFERENCE_FLOPS, Shape, check
+from ..named import Carried, Params
 from ..precision import full_precision, single
 from ..space.spec import Spec
 from ..stream import Stream
-from .base import Solver, State
+from .base import AnySolver
 from .oracle import Reference
 from .requests import check_state, validated
 from .soundness import marked, sound
 from .table import resolve
-
-Params = Mapping[str, Tensor]
 
 
 def solve(
@@ -53,8 +51,8 @@ def solve(
 
 
 def prefill(
-    spec: Spec | str, stream: Stream, params: Params | None = None, state: State | None = None
-) -> tuple[Tensor, State]:
+    spec: Spec | str, stream: Stream, params: Params | None = None, state: Carried | None = None
+) -> tuple[Tensor, Carried]:
     """Runs a layer and returns where it left off; goes on from ``state``, one token or many.
 
     Args:
@@ -79,8 +77,8 @@ def prefill(
 
 
 def run(
-    solver: Solver, spec: Spec, stream: Stream, params: Params | None, state: State | None
-) -> tuple[Tensor, State]:
+    solver: AnySolver, spec: Spec, stream: Stream, params: Params | None, state: Carried | None
+) -> tuple[Tensor, Carried]:
     """Runs one solver on a stream: the one door to every solve, that of layers included.
 
     Half precision is computed in float32, automatic casts or not, and the outputs have the values'

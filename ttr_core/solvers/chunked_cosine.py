@@ -1,4 +1,4 @@
-"""Cosine weights x linear model x one step: a state that rotates."""
+"""Weights that turn x linear model x a sum of the pairs: a state that rotates."""
 
 from __future__ import annotations
 
@@ -9,26 +9,20 @@ import torch
 from torch import Tensor
 
 from ..limits import Estimate, Shape
+from ..named import Carried
 from ..space.functions import LinearModel
-from ..space.optimizers import OneStep, Optimizer
-from ..space.readouts import Normalized, Plain, Readout
-from ..space.spec import Spec
-from ..space.weights import Cosine
-from ..stream import Stream
-from .base import (
-    Params,
-    Solver,
-    State,
-    features,
-    fitted_values,
-    matrix_formula,
-    matrix_size,
-    read_out,
-)
+from ..space.optimizers import Sum
+from ..space.readouts import Direct, Divides, Readout
+from ..space.weights import RotatingWeights
+from .base import Solver
 from .chunks import CHUNK, carry, chunk_size, decayed_scores, join, split
+from .problem import Problem
+from .state import Matrix, State
+
+_Asked = Problem[RotatingWeights, LinearModel, Sum]
 
 
-class ChunkedCosine(Solver):
+class ChunkedCosine(Solver[_Asked]):
     r"""Linear attention on features that turn with their position, in chunks.
 
     $$\cos(\omega (t - i))\, \phi(q)^\top \phi(k) =
@@ -44,41 +38,30 @@ class ChunkedCosine(Solver):
 
     name: ClassVar[str] = "chunked_cosine"
     cost: ClassVar[str] = "2 T (C F + F V), matrix products"
-    weights = Cosine
-    function = LinearModel
-    optimizers: ClassVar[tuple[type[Optimizer], ...]] = (OneStep,)
-    readouts: ClassVar[tuple[type[Readout], ...]] = (Plain, Normalized)
+    readouts: ClassVar[tuple[type[Readout], ...]] = (Direct, Divides)
 
-    def declines(self, spec: Spec) -> str | None:
-        return None
-
-    def estimate(self, spec: Spec, shape: Shape) -> Estimate:
+    def work(self, p: _Asked, shape: Shape) -> Estimate:
         rows = shape.batch * shape.heads * shape.length
         per_token = 2 * CHUNK * (2 * shape.features + shape.value_dim)
         state = 2 * shape.features * shape.value_dim
         return Estimate(rows * (per_token + 4 * state), 4.0 * rows * (state / 16 + 4 * CHUNK))
 
-    def state_size(self, spec: Spec, shape: Shape) -> int:
-        return 2 * matrix_size(spec, shape)
+    def state(self, p: _Asked) -> State:
+        return Matrix(p.function, 2, vectors=2 * p.readout.divides)
 
-    def state_formula(self, spec: Spec) -> str:
-        return f"2 ({matrix_formula(spec, gram=False)})"
-
-    def run(
-        self, spec: Spec, x: Stream, params: Params, state: State | None
-    ) -> tuple[Tensor, State]:
-        assert isinstance(spec.weights, Cosine)
-        q, k = features(spec, x, params)
-        place = torch.arange(1, x.length + 1, dtype=torch.float64, device=k.device)
-        angle = (spec.weights.rate * place)[:, None]
+    def solve(self, p: _Asked, kept: Carried | None) -> tuple[Tensor, Carried]:
+        q, k = p.features()
+        length = p.x.length
+        place = torch.arange(1, length + 1, dtype=torch.float64, device=k.device)
+        angle = (p.weights.rate * place)[:, None]
         cos, sin = angle.cos().to(k.dtype), angle.sin().to(k.dtype)
-        size = chunk_size(x.length, None)
+        size = chunk_size(length, None)
         q, k = (split(torch.cat([z * cos, z * sin], -1), size) for z in (q, k))
-        v = split(fitted_values(spec, x), size)
-        before, last = carry(k.mT @ v, None, None if state is None else state["S"])
+        v = split(p.summed_values(), size)
+        before, last = carry(k.mT @ v, None, Matrix.restored(kept))
         y = q @ before + decayed_scores(q, k, None, None, 0) @ v
-        turned = _turned(last, spec.weights.rate * x.length)
-        return read_out(spec, join(y, x.length)), {"S": turned}
+        turned = _turned(last, p.weights.rate * length)
+        return p.read(join(y, length)), Matrix.keep(turned)
 
 
 def _turned(memory: Tensor, angle: float) -> Tensor:

@@ -9,16 +9,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..limits import Estimate, Shape
+from ..named import Carried
 from ..space.functions import LinearModel
-from ..space.optimizers import Optimizer, RankOneSteps, Steps
-from ..space.spec import Spec, axis
+from ..space.optimizers import RankOneSteps, Steps
 from ..space.weights import MemorylessWeights
-from ..stream import Stream
-from .base import Params, Solver, State, feature_map, matrix_formula, recency
+from .base import Solver
 from .chunks import CHUNK, chunk_size, decayed_scores, join, split
+from .problem import Problem
+from .state import Matrix, State
+
+_Asked = Problem[MemorylessWeights, LinearModel, RankOneSteps]
 
 
-class ChunkedDelta(Solver):
+class ChunkedDelta(Solver[_Asked]):
     r"""The delta rule in chunks (WY form).
 
     With read keys $r$, write keys $w$ and the errors $E$ of a chunk,
@@ -42,40 +45,25 @@ class ChunkedDelta(Solver):
     cost: ClassVar[str] = (
         "n T (C (F + V) + F V) for n steps to a token, one triangular solve per chunk"
     )
-    weights = MemorylessWeights
-    function = LinearModel
-    optimizers: ClassVar[tuple[type[Optimizer], ...]] = (RankOneSteps,)
 
-    def declines(self, spec: Spec) -> str | None:
-        return None
-
-    def estimate(self, spec: Spec, shape: Shape) -> Estimate:
-        assert isinstance(spec.optimizer, RankOneSteps)
-        rows = shape.batch * shape.heads * shape.length * spec.optimizer.n
+    def work(self, p: _Asked, shape: Shape) -> Estimate:
+        rows = shape.batch * shape.heads * shape.length * p.optimizer.n
         per_step = 4 * CHUNK * (shape.features + shape.value_dim)
         state = shape.features * (shape.value_dim + shape.features)
         return Estimate(rows * (per_step + 4 * state), 4.0 * rows * (state / 16 + 8 * CHUNK))
 
-    def state_size(self, spec: Spec, shape: Shape) -> int:
-        return shape.features * shape.value_dim
+    def state(self, p: _Asked) -> State:
+        return Matrix(p.function)
 
-    def state_formula(self, spec: Spec) -> str:
-        return matrix_formula(spec, gram=False)
-
-    def run(
-        self, spec: Spec, x: Stream, params: Params, state: State | None
-    ) -> tuple[Tensor, State]:
-        optimizer = spec.optimizer
-        assert isinstance(optimizer, RankOneSteps)
-        phi = feature_map(spec, params)
-        log_decay, importance = recency(spec, x, params)
-        steps = optimizer.steps(x, phi, importance, axis(params, "optimizer"))
+    def solve(self, p: _Asked, kept: Carried | None) -> tuple[Tensor, Carried]:
+        optimizer, phi = p.optimizer, p.phi()
+        log_decay, importance = p.recency()
+        steps = optimizer.steps(p.x, phi, importance, p.own("optimizer"))
         if log_decay is not None and optimizer.n > 1:  # none before the further steps of a token
             log_decay = F.pad(log_decay[:, :, :, None], (0, 0, 0, optimizer.n - 1)).flatten(2, 3)
         unread = log_decay if optimizer.reads_undecayed else None
-        start = None if state is None else state["S"]
-        y, last = delta(phi(x.q), steps, log_decay, unread, start)
-        return y, {"S": last}
+        y, last = delta(phi(p.x.q), steps, log_decay, unread, Matrix.restored(kept))
+        return p.read(y), Matrix.keep(last)
 
 
 def delta(

@@ -7,29 +7,21 @@ from typing import ClassVar
 from torch import Tensor
 
 from ..limits import Estimate, Shape
+from ..named import Carried
 from ..space.functions import LinearModel
-from ..space.optimizers import DiagonalStep, Optimizer, Sum
-from ..space.readouts import Normalized, Plain, Readout, ReadsBefore
-from ..space.spec import Spec, axis
+from ..space.optimizers import DiagonalStep, Sum
+from ..space.readouts import Direct, Divides, Readout, ReadsBefore
 from ..space.weights import MemorylessWeights, Recency
-from ..stream import Stream
-from .base import (
-    Params,
-    Solver,
-    State,
-    features,
-    fitted_values,
-    matrix_formula,
-    matrix_size,
-    newest,
-    read_out,
-    recency,
-)
+from .base import Solver
 from .chunks import CHUNK, carry, chunk_size, decayed_scores, join, split
 from .elementwise import decayed_reads, is_vector
+from .problem import Problem
+from .state import Matrix, State
+
+_Asked = Problem[MemorylessWeights, LinearModel, Sum | DiagonalStep]
 
 
-class ChunkedLinear(Solver):
+class ChunkedLinear(Solver[_Asked]):
     r"""Linear attention in chunks.
 
     Within a chunk of C tokens, with $c$ the running sum of log decays and $S$ the state before it,
@@ -46,43 +38,31 @@ class ChunkedLinear(Solver):
 
     name: ClassVar[str] = "chunked_linear"
     cost: ClassVar[str] = "T (C F + F V), matrix products"
-    weights = MemorylessWeights
-    function = LinearModel
-    optimizers: ClassVar[tuple[type[Optimizer], ...]] = (Sum, DiagonalStep)
-    readouts: ClassVar[tuple[type[Readout], ...]] = (Plain, Normalized, ReadsBefore)
+    readouts: ClassVar[tuple[type[Readout], ...]] = (Direct, Divides, ReadsBefore)
 
-    def declines(self, spec: Spec) -> str | None:
-        return None
-
-    def estimate(self, spec: Spec, shape: Shape) -> Estimate:
+    def work(self, p: _Asked, shape: Shape) -> Estimate:
         rows = shape.batch * shape.heads * shape.length
-        if matrix_size(spec, shape) == shape.features:  # one value channel: the recurrence itself
+        if self.state(p).size(shape) == shape.features:  # one value channel: the recurrence itself
             return Estimate(8.0 * rows * shape.features, 32.0 * rows * shape.features)
         per_token = 2 * CHUNK * (shape.features + shape.value_dim)
         state = shape.features * shape.value_dim
         return Estimate(rows * (per_token + 4 * state), 4.0 * rows * (state / 16 + 4 * CHUNK))
 
-    def state_size(self, spec: Spec, shape: Shape) -> int:
-        return matrix_size(spec, shape)
+    def state(self, p: _Asked) -> State:
+        return Matrix(p.function, vectors=int(p.readout.divides))
 
-    def state_formula(self, spec: Spec) -> str:
-        return matrix_formula(spec, gram=False)
-
-    def run(
-        self, spec: Spec, x: Stream, params: Params, state: State | None
-    ) -> tuple[Tensor, State]:
-        q, k = features(spec, x, params)
-        log_decay, importance = _written(spec, k, recency(spec, x, params), x, params)
-        v = fitted_values(spec, x)
+    def solve(self, p: _Asked, kept: Carried | None) -> tuple[Tensor, Carried]:
+        q, k = p.features()
+        log_decay, importance = _written(p, k)
+        v, start, length = p.values(), Matrix.restored(kept), p.x.length
         v = v if importance is None else v * importance
-        own = newest(spec, q, k, v, params)
+        own = p.newest(q, k, v)
         if log_decay is not None and own is None and is_vector(k, v):
-            y, last = decayed_reads(q, k, v, log_decay, None if state is None else state["S"])
-            return read_out(spec, y), {"S": last}
+            y, last = decayed_reads(q, k, v, log_decay, start)
+            return p.read(y), Matrix.keep(last)
         diagonal = 0 if own is None else -1
-        size = chunk_size(x.length, log_decay)
+        size = chunk_size(length, log_decay)
         q, k, v = split(q, size), split(k, size), split(v, size)
-        start = None if state is None else state["S"]
         if log_decay is None:
             before, last = carry(k.mT @ v, None, start)
             y = q @ before + decayed_scores(q, k, None, None, diagonal) @ v
@@ -94,19 +74,17 @@ class ChunkedLinear(Solver):
             keep = end.exp().mT
             before, last = carry((k * (end - c).exp()).mT @ v, keep, start)
             y = (q * seen.exp()) @ before + decayed_scores(q, k, seen, c, diagonal) @ v
-        y = join(y, x.length)
-        return read_out(spec, y if own is None else y + own), {"S": last}
+        y = join(y, length)
+        return p.read(y if own is None else y + own), Matrix.keep(last)
 
 
-def _written(spec: Spec, k: Tensor, weights: Recency, x: Stream, params: Params) -> Recency:
+def _written(p: _Asked, k: Tensor) -> Recency:
     """Returns the decays and importances under which the memory is a plain sum."""
-    optimizer, (log_decay, importance) = spec.optimizer, weights
-    signals = {**x.signals, **axis(params, "optimizer")}
-    if isinstance(optimizer, DiagonalStep):
-        kept, importance = optimizer.shrinkage(k, importance, signals)
-        return Recency(kept if log_decay is None else log_decay + kept, importance)
-    assert isinstance(optimizer, Sum)
-    factor = optimizer.factor(signals)
+    log_decay, importance = p.recency()
+    if isinstance(p.optimizer, DiagonalStep):
+        left, gain = p.optimizer.shrinkage(k, importance, p.signals)
+        return Recency(left if log_decay is None else log_decay + left, gain)
+    factor = p.optimizer.factor(p.signals)
     if factor is None or importance is None:
         return Recency(log_decay, importance if factor is None else factor)
     return Recency(log_decay, factor * importance)

@@ -9,17 +9,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..limits import Estimate, Shape
+from ..named import Carried
 from ..space.functions import LinearModel
-from ..space.optimizers import Optimizer
-from ..space.optimizers.momentum import Momentum
-from ..space.spec import Spec
+from ..space.optimizers import MomentumStep
 from ..space.weights import MemorylessWeights
-from ..stream import Stream
-from .base import Params, Solver, State, features, matrix_formula, recency
+from .base import Solver
 from .chunks import CHUNK, chunk_size, decayed_scores, join, lower, split
+from .problem import Problem
+from .state import Matrix, State
+
+_Asked = Problem[MemorylessWeights, LinearModel, MomentumStep]
 
 
-class ChunkedMomentum(Solver):
+class ChunkedMomentum(Solver[_Asked]):
     r"""Titans with a linear memory in chunks, each gradient at the memory of the token before.
 
     By token t the step of token i has moved the memory by $G_{ti}$ times its size, so that the
@@ -40,48 +42,40 @@ class ChunkedMomentum(Solver):
 
     name: ClassVar[str] = "chunked_momentum"
     cost: ClassVar[str] = "T (C (C + F + V) + 2 F V), one triangular solve per chunk"
-    weights = MemorylessWeights
-    function = LinearModel
-    optimizers: ClassVar[tuple[type[Optimizer], ...]] = (Momentum,)
 
-    def declines(self, spec: Spec) -> str | None:
-        return "needs one decay per token" if spec.weights.per_feature else None
+    def declines(self, p: _Asked) -> str | None:
+        return "needs one decay per token" if p.weights.per_feature else None
 
-    def estimate(self, spec: Spec, shape: Shape) -> Estimate:
+    def work(self, p: _Asked, shape: Shape) -> Estimate:
         rows = shape.batch * shape.heads * shape.length
         per_token = 4 * CHUNK * (shape.features + shape.value_dim + CHUNK)
         state = 2 * shape.features * shape.value_dim
         return Estimate(rows * (per_token + 4 * state), 4.0 * rows * (state / 16 + 12 * CHUNK))
 
-    def state_size(self, spec: Spec, shape: Shape) -> int:
-        return 2 * shape.features * shape.value_dim
+    def state(self, p: _Asked) -> State:
+        return Matrix(p.function, 2)
 
-    def state_formula(self, spec: Spec) -> str:
-        return matrix_formula(spec, gram=False, copies=2)
-
-    def run(
-        self, spec: Spec, x: Stream, params: Params, state: State | None
-    ) -> tuple[Tensor, State]:
-        assert isinstance(spec.optimizer, Momentum)
-        q, k = features(spec, x, params)
-        log_decay, importance = recency(spec, x, params)
-        step = x.signals["step"] if importance is None else x.signals["step"] * importance
-        size = chunk_size(x.length, None)
-        q, w, k, v = (split(z, size) for z in (q, k * step, k, x.v))
+    def solve(self, p: _Asked, kept: Carried | None) -> tuple[Tensor, Carried]:
+        q, k = p.features()
+        log_decay, importance = p.recency()
+        square, length = k.square().sum(-1, keepdim=True), p.x.length
+        gain = p.optimizer.gain(square, importance, p.signals)
+        size = chunk_size(length, None)
+        q, w, k, v = (split(z, size) for z in (q, k * gain, k, p.x.v))
         decays = None if log_decay is None else split(log_decay, size)
-        after = _reach(split(x.signals["momentum"], size), decays)
-        before = _earlier(after, None if spec.optimizer.reads_undecayed else decays)
+        after = _reach(split(p.optimizer.share(p.signals), size), decays)
+        before = _earlier(after, None if p.optimizer.reads_undecayed else decays)
         a = (k @ w.mT) * before.steps
         reads = torch.cat([k * before.memory, k * before.momentum], -1)
-        writes, keep = _ends(w, after, (x.length - 1) % size)
+        writes, keep = _ends(w, after, (length - 1) % size)
         start = v.new_zeros(*v.shape[:2], 2 * k.shape[-1], v.shape[-1])
-        if state is not None:
-            start = torch.cat([state["S"], state["Z"]], 2)
+        if kept is not None:
+            start = torch.cat([kept["S"], kept["Z"]], 2)
         states, errors, last = _errors(a, v, reads, writes, keep, start)
         y = torch.cat([q * after.memory, q * after.momentum], -1) @ states
         y = y + ((q @ w.mT) * after.steps) @ errors
         memory, momentum = last.chunk(2, 2)
-        return join(y, x.length), {"S": memory, "Z": momentum}
+        return p.read(join(y, length)), {"S": memory, "Z": momentum}
 
 
 class Reach(NamedTuple):

@@ -9,20 +9,24 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..limits import Estimate, Shape
+from ..named import Carried
 from ..space.functions import LinearModel
-from ..space.optimizers import Optimizer
-from ..space.optimizers.rls import RLS
-from ..space.spec import Spec
+from ..space.optimizers import FadingRidge
 from ..space.weights import MemorylessWeights
-from ..stream import Stream
-from .base import SAFE_RIDGE, Params, Solver, State, features, matrix_formula, recency
+from .base import Solver
 from .chunks import CHUNK, carry, join, lower, split
+from .problem import Problem
+from .ridges import SAFE_RIDGE
+from .state import Matrix, State
 
 LEAST = 1e-6  # what the decays of a chunk may leave: the square of what scales its rows apart
 TINY = 1e-30  # under a root whose argument may be 0, where its slope would be infinite
 
 
-class ChunkedRLS(Solver):
+_Asked = Problem[MemorylessWeights, LinearModel, FadingRidge]
+
+
+class ChunkedRLS(Solver[_Asked]):
     r"""Least squares whose ridge fades with the pairs, for every prefix of a chunk at once.
 
     With rows X and values V of a chunk divided by the root of what their token's decays leave of
@@ -41,38 +45,24 @@ class ChunkedRLS(Solver):
 
     name: ClassVar[str] = "chunked_rls"
     cost: ClassVar[str] = "T (C^2 + F^2 + (C + F) V), two Cholesky factors per chunk"
-    weights = MemorylessWeights
-    function = LinearModel
-    optimizers: ClassVar[tuple[type[Optimizer], ...]] = (RLS,)
 
-    def declines(self, spec: Spec) -> str | None:
-        return None
-
-    def estimate(self, spec: Spec, shape: Shape) -> Estimate:
+    def work(self, p: _Asked, shape: Shape) -> Estimate:
         rows = 2 * shape.batch * shape.heads * shape.length
         f, v = shape.features, shape.value_dim
         products = 2 * f * f + 3 * f * v + CHUNK * (3 * f + 2 * v + CHUNK)
         return Estimate(2 * rows * products, 8.0 * rows * (2 * f * (f + v) / CHUNK + 8 * CHUNK))
 
-    def state_size(self, spec: Spec, shape: Shape) -> int:
-        return shape.features * (shape.features + shape.value_dim + 1) + 1
+    def state(self, p: _Asked) -> State:
+        return Matrix(p.function, gram=True, vectors=1, numbers=1)
 
-    def state_formula(self, spec: Spec) -> str:
-        assert isinstance(spec.function, LinearModel)
-        shares = "d" if spec.function.width(2) == 2 else "H F"
-        return f"{matrix_formula(spec, gram=True)} + {shares} + H"
-
-    def run(
-        self, spec: Spec, x: Stream, params: Params, state: State | None
-    ) -> tuple[Tensor, State]:
-        optimizer = spec.optimizer
-        assert isinstance(optimizer, RLS)
-        q, k = features(spec, x, params)
-        v, (log_decay, importance) = x.v, recency(spec, x, params)
+    def solve(self, p: _Asked, kept: Carried | None) -> tuple[Tensor, Carried]:
+        optimizer = p.optimizer
+        q, k = p.features()
+        v, (log_decay, importance) = p.x.v, p.recency()
         if importance is not None:
             root = importance.sqrt()
             k, v = k * root, v * root
-        state = _begin(optimizer, k, v) if state is None else state
+        state = _begin(optimizer, k, v) if kept is None else kept
         lost, shares, size = None, state["shares"], CHUNK
         if log_decay is not None:
             log_decay = log_decay.clamp_min(optimizer.least_log_decay(k.shape[-1]))
@@ -87,11 +77,11 @@ class ChunkedRLS(Solver):
             v = torch.stack([torch.zeros_like(v), v], 3).flatten(2, 3)
             log_decay = F.pad(log_decay.to(k.dtype)[:, :, :, None], (0, 0, 0, 1)).flatten(2, 3)
         y, gram, moment = _prefixes(q, k, v, log_decay, (gram, moment), size)
-        after = {"A": gram, "R": moment, "shares": shares, "age": state["age"] + x.length}
-        return y.to(x.v.dtype), after
+        after = {"A": gram, "R": moment, "shares": shares, "age": state["age"] + p.x.length}
+        return p.read(y.to(p.x.v.dtype)), after
 
 
-def _begin(optimizer: RLS, k: Tensor, v: Tensor) -> State:
+def _begin(optimizer: FadingRidge, k: Tensor, v: Tensor) -> Carried:
     """Returns the state before the first token; shares of the ridge as logs, [B, H, F]."""
     batch, heads, _, width = k.shape
     eye = torch.eye(width, dtype=k.dtype, device=k.device)
@@ -132,7 +122,7 @@ def _axes(age: Tensor, k: Tensor) -> Tensor:
     return F.one_hot(turn % width, width)
 
 
-def _precise(optimizer: RLS, lost: Tensor | None, *tensors: Tensor) -> list[Tensor]:
+def _precise(optimizer: FadingRidge, lost: Tensor | None, *tensors: Tensor) -> list[Tensor]:
     """Returns the tensors in the precision that the smallest share of the ridge asks for."""
     left = 1.0 if lost is None else float(1 - lost.detach().amax())
     safe = optimizer.ridge * left >= SAFE_RIDGE

@@ -9,15 +9,18 @@ import torch
 from torch import Tensor
 
 from ..limits import Estimate, Shape
-from ..space.functions import Constant
-from ..space.optimizers import OneStep, Optimizer
-from ..space.spec import Spec, axis
+from ..named import Carried
+from ..space.functions import ConstantModel
+from ..space.optimizers import Sum
 from ..space.weights.convolution import ConvolutionWeights
-from ..stream import Stream
-from .base import Params, Solver, State, kept_formula, kept_size, past, with_past
+from .base import Solver
+from .problem import Problem
+from .state import Past, State
+
+_Asked = Problem[ConvolutionWeights, ConstantModel, Sum]
 
 
-class Convolution(Solver):
+class Convolution(Solver[_Asked]):
     r"""One causal convolution per filter, mixed token by token.
 
     $$y_t = \sum_r s_{t,r}\, (h_r * v)_t$$
@@ -31,35 +34,24 @@ class Convolution(Solver):
 
     name: ClassVar[str] = "convolution"
     cost: ClassVar[str] = "R V T log T"
-    weights = ConvolutionWeights
-    function = Constant
-    optimizers: ClassVar[tuple[type[Optimizer], ...]] = (OneStep,)
 
-    def declines(self, spec: Spec) -> str | None:
-        return None
-
-    def estimate(self, spec: Spec, shape: Shape) -> Estimate:
-        count = sum(s.count for s in spec.weights.signals) + 1
+    def work(self, p: _Asked, shape: Shape) -> Estimate:
+        count = sum(s.count for s in p.weights.signals) + 1
         rows = float(shape.batch * shape.heads * shape.length * shape.value_dim * count)
         return Estimate(20.0 * rows * math.log2(shape.length + 1), 24.0 * rows)
 
-    def state_size(self, spec: Spec, shape: Shape) -> int:
-        return kept_size(spec, shape)
+    def state(self, p: _Asked) -> State:
+        return Past(p.spec)
 
-    def state_formula(self, spec: Spec) -> str:
-        return kept_formula(spec)
-
-    def run(
-        self, spec: Spec, x: Stream, params: Params, state: State | None
-    ) -> tuple[Tensor, State]:
-        weights, whole = spec.weights, with_past(x, state)
-        assert isinstance(weights, ConvolutionWeights)
-        own = axis(params, "weights")
-        if state is not None or x.q.shape[2] < x.length:
-            return weights.matrix(whole, own)[..., 0] @ whole.v, past(whole)
+    def solve(self, p: _Asked, kept: Carried | None) -> tuple[Tensor, Carried]:
+        past, own = Past(p.spec), p.own("weights")
+        x = past.restored(p.x, kept)
+        v = p.summed_values(x)
+        if kept is not None or x.q.shape[2] < x.length:
+            return p.read(p.matrix(x) @ v), past.keep(x)
         size = 2 * x.length
-        filters = torch.fft.rfft(weights.filters(x.length, own, x.v.dtype), size)
-        values = torch.fft.rfft(x.v.mT, size)  # (B H V f)
+        filters = torch.fft.rfft(p.weights.filters(x.length, own, v.dtype), size)
+        values = torch.fft.rfft(v.mT, size)  # (B H V f)
         mixed = torch.fft.irfft(values[:, :, None] * filters[:, :, None], size)
-        y = torch.einsum("bhtr,bhrvt->bhtv", weights.mixture(x), mixed[..., : x.length])
-        return y, past(whole)
+        y = torch.einsum("bhtr,bhrvt->bhtv", p.weights.mixture(x), mixed[..., : x.length])
+        return p.read(y), past.keep(x)

@@ -9,15 +9,16 @@ import torch
 from torch import Tensor
 
 from ..limits import Estimate, Shape
-from ..space.functions import LayeredModel, LinearModel, Memory
-from ..space.functions.neural import Stage
+from ..named import Carried, Params, part, whole
+from ..space.functions import Memory, Stage, StagedModel
 from ..space.losses import Loss
-from ..space.optimizers import ChunkMomentum, ChunkStart, MiniBatch, MirrorDescent, Optimizer
-from ..space.optimizers.chunked import Mix, Segment, kept, taken
-from ..space.spec import Spec, axis
+from ..space.optimizers import ChunkStart, Mirrored
+from ..space.optimizers.chunked import Mix, Segment
 from ..space.weights import MemorylessWeights
 from ..stream import Stream
-from .base import Params, Solver, State, memory_formula, recency, start
+from .base import Solver
+from .problem import Problem
+from .state import Memories, State
 
 
 class Gradients(NamedTuple):
@@ -32,7 +33,10 @@ class Gradients(NamedTuple):
     errors: list[Tensor]
 
 
-class InnerLoop(Solver):
+_Asked = Problem[MemorylessWeights, StagedModel, ChunkStart]
+
+
+class InnerLoop(Solver[_Asked]):
     r"""Chunk-start gradients in dual form: no token gets a copy of the memory.
 
     One pass forward and backward at the memory before the chunk gives every gradient as an outer
@@ -48,49 +52,42 @@ class InnerLoop(Solver):
 
     name: ClassVar[str] = "inner_loop"
     cost: ClassVar[str] = "T (P + C (F + V)) for P weights; T P C and C P memory under a mirror"
-    weights = MemorylessWeights
-    optimizers: ClassVar[tuple[type[Optimizer], ...]] = (ChunkStart,)
     losses: ClassVar[tuple[type[Loss], ...]] = (Loss,)
 
-    def declines(self, spec: Spec) -> str | None:
-        if not isinstance(spec.function, (LayeredModel, LinearModel)):
-            return f"needs {LayeredModel.phrase}; {spec.function} is not"
-        if spec.weights.per_feature:
-            return f"needs one decay for the whole memory; {spec.weights} has one per feature"
+    def declines(self, p: _Asked) -> str | None:
+        if p.weights.per_feature:
+            return f"needs one decay for the whole memory; {p.weights} has one per feature"
         return None
 
-    def estimate(self, spec: Spec, shape: Shape) -> Estimate:
-        heads, size = shape.batch * shape.heads, _size(spec)
-        memory = spec.function.memory_size(shape.key_dim, shape.value_dim)
-        mirror = isinstance(spec.optimizer, MirrorDescent)
-        tokens = min(size, shape.length)
+    def work(self, p: _Asked, shape: Shape) -> Estimate:
+        heads = shape.batch * shape.heads
+        memory = p.function.memory_size(shape.key_dim, shape.value_dim)
+        mirror = isinstance(p.optimizer, Mirrored)
+        tokens = min(p.optimizer.size, shape.length)
         each = 14.0 + (3 * tokens if mirror else 0)
         held = 3 * tokens if mirror else 6
         return Estimate(each * heads * shape.length * memory, 4.0 * held * heads * memory)
 
-    def state_size(self, spec: Spec, shape: Shape) -> int:
-        return _copies(spec) * spec.function.memory_size(shape.key_dim, shape.value_dim)
+    def state(self, p: _Asked) -> State:
+        return _state(p)
 
-    def state_formula(self, spec: Spec) -> str:
-        return memory_formula(spec, _copies(spec))
-
-    def run(
-        self, spec: Spec, x: Stream, params: Params, state: State | None
-    ) -> tuple[Tensor, State]:
-        log_decay, importance = recency(spec, x, params)
-        held = _begin(spec, start(spec, x, params)) if state is None else _resumed(state)
+    def solve(self, p: _Asked, kept: Carried | None) -> tuple[Tensor, Carried]:
+        x, size = p.x, p.optimizer.size
+        log_decay, importance = p.recency()
+        if kept is None:
+            held = _begin(p, _state(p).begun(x, p.own("function")))
+        else:
+            held = _resumed(kept)
         outputs = []
-        for part, decay, weight in _parts(x, log_decay, importance, _size(spec), held.position):
-            y, held = _segment(spec, part, params, held, decay, weight)
+        for tokens, decay, weight in _parts(x, log_decay, importance, size, held.position):
+            y, held = _segment(p, tokens, held, decay, weight)
             outputs.append(y)
-        # On the CPU, so that to go on from there asks no accelerator for a number.
-        position = torch.full(x.k.shape[:2], held.position, device="cpu")
-        after = kept("at", held.at) | kept("base", held.base) | {"position": position}
-        if _copies(spec) > 2:
-            after |= kept(
-                "move", held.move or {n: m.new_zeros(m.shape) for n, m in held.at.items()}
-            )
-        return torch.cat(outputs, 2), after
+        return p.read(torch.cat(outputs, 2)), _kept(p, held)
+
+
+def _state(p: _Asked) -> Memories:
+    """The gradients' place, the memory, and what drives it."""
+    return Memories(p.function, 3 if p.optimizer.moves else 2)
 
 
 def _parts(
@@ -128,107 +125,88 @@ class Held(NamedTuple):
     position: int
 
 
-def _size(spec: Spec) -> int:
-    assert isinstance(spec.optimizer, ChunkStart)
-    return spec.optimizer.size
+def _place(p: _Asked, base: Memory) -> Memory:
+    return p.optimizer.mirrored(base) if isinstance(p.optimizer, Mirrored) else base
 
 
-def _copies(spec: Spec) -> int:
-    """How many memories a state holds: the gradients' place, the memory, and what drives it."""
-    return 3 if isinstance(spec.optimizer, (ChunkMomentum, MiniBatch)) else 2
+def _begin(p: _Asked, memory: Memory) -> Held:
+    return Held(_place(p, memory), memory, None, 0)
 
 
-def _place(spec: Spec, base: Memory) -> Memory:
-    return spec.optimizer.mirrored(base) if isinstance(spec.optimizer, MirrorDescent) else base
+def _resumed(kept: Carried) -> Held:
+    position = int(kept["position"].flatten()[0])
+    return Held(part(kept, "at"), part(kept, "base"), part(kept, "move") or None, position)
 
 
-def _begin(spec: Spec, memory: Memory) -> Held:
-    return Held(_place(spec, memory), memory, None, 0)
-
-
-def _resumed(state: State) -> Held:
-    position = int(state["position"].flatten()[0])
-    return Held(taken("at", state), taken("base", state), taken("move", state) or None, position)
+def _kept(p: _Asked, held: Held) -> Carried:
+    # On the CPU, so that to go on from there asks no accelerator for a number.
+    position = torch.full(p.x.k.shape[:2], held.position, device="cpu")
+    after = whole(at=held.at, base=held.base) | {"position": position}
+    if not p.optimizer.moves:
+        return after
+    still = held.move or {n: m.new_zeros(m.shape) for n, m in held.at.items()}
+    return after | whole(move=still)
 
 
 def _segment(
-    spec: Spec,
+    p: _Asked,
     x: Stream,
-    params: Params,
     held: Held,
     log_decay: Tensor | None,
     importance: Tensor | None,
 ) -> tuple[Tensor, Held]:
     """Answers the queries of a segment, and folds its pairs into the memory."""
-    optimizer, own = spec.optimizer, axis(params, "function")
-    assert isinstance(optimizer, ChunkStart)
-    gradients = _gradients(spec, x, own, held.at, importance)
+    optimizer, own = p.optimizer, p.own("function")
+    gradients = _gradients(p, x, own, held.at, importance)
     scores = x.k.new_empty(()).expand(*x.k.shape[:2], x.length, x.length)
     inputs = gradients.inputs[0].shape[-1]
-    learned = axis(params, "optimizer")
+    learned = p.own("optimizer")
     segment = Segment(held.position, scores, log_decay, x.signals, learned, inputs)
     plan = optimizer.plan(segment)
-    y = _read(spec, x, own, held, gradients, plan.read)
-    base = _mixed(spec, held, gradients, plan.base)
-    move = None if plan.move is None else _mixed(spec, held, gradients, plan.move)
+    y = _read(p, x, own, held, gradients, plan.read)
+    base = _mixed(p, held, gradients, plan.base)
+    move = None if plan.move is None else _mixed(p, held, gradients, plan.move)
     position = held.position + x.length
     if position < optimizer.size:
         return y, Held(held.at, base, move, position)
-    return y, Held(_place(spec, base), base, move, 0)
-
-
-def _stages(spec: Spec) -> tuple[Stage, ...]:
-    model = spec.function
-    return model.stages if isinstance(model, LayeredModel) else (Stage("S", None),)
-
-
-def _entered(spec: Spec, x: Tensor, own: Params) -> Tensor:
-    """What the first matrix sees of a key or query."""
-    model = spec.function
-    return model.features(x, own) if isinstance(model, LinearModel) else x
+    return y, Held(_place(p, base), base, move, 0)
 
 
 def _gradients(
-    spec: Spec, x: Stream, own: Params, at: Memory, importance: Tensor | None
+    p: _Asked, x: Stream, own: Params, at: Memory, importance: Tensor | None
 ) -> Gradients:
     """One pass forward and backward over the keys, by hand, so that training goes through it."""
-    model, stages = spec.function, _stages(spec)
-    inputs = [_entered(spec, x.k, own)]
+    model, stages = p.function, p.function.stages
+    inputs = [model.entered(x.k, own)]
     sums: list[Tensor] = []
     for weight, bias in stages:
         if sums:
-            assert isinstance(model, LayeredModel)
             inputs.append(model.between(sums[-1]))
         z = inputs[-1] @ at[weight]
         sums.append(z if bias is None else z + at[bias][..., None, :])
-    answer = model.answer(x.k, sums[-1], own) if isinstance(model, LayeredModel) else sums[-1]
-    error = spec.loss.slope(answer, x.v, x.signals)
+    error = p.loss.slope(model.answer(x.k, sums[-1], own), x.v, x.signals)
     error = error if importance is None else error * importance
-    if isinstance(model, LayeredModel):
-        error = model.pulled_back(sums[-1], error, own)
-    errors = [error]
+    errors = [model.pulled_back(sums[-1], error, own)]
     for (weight, _), z in zip(stages[:0:-1], sums[-2::-1], strict=True):
-        assert isinstance(model, LayeredModel)
         errors.append((errors[-1] @ at[weight].mT) * model.slope(z))
     return Gradients(inputs, errors[::-1])
 
 
-def _read(spec: Spec, x: Stream, own: Params, held: Held, gradients: Gradients, mix: Mix) -> Tensor:
+def _read(p: _Asked, x: Stream, own: Params, held: Held, gradients: Gradients, mix: Mix) -> Tensor:
     """Answers each query with the memory of its token."""
-    model = spec.function
-    meet = _met_mirrored if isinstance(spec.optimizer, MirrorDescent) else _met
-    z = _entered(spec, x.q, own)
-    for i, (stage, h, error) in enumerate(zip(_stages(spec), *gradients, strict=True)):
+    model = p.function
+    z = model.entered(x.q, own)
+    for i, (stage, h, error) in enumerate(zip(p.function.stages, *gradients, strict=True)):
         if i:
-            assert isinstance(model, LayeredModel)
             z = model.between(z)
-        z = meet(spec, z, stage, held, h, error, mix)
-    return model.answer(x.q, z, own) if isinstance(model, LayeredModel) else z
+        if isinstance(p.optimizer, Mirrored):
+            z = _met_mirrored(p.optimizer, z, stage, held, h, error, mix)
+        else:
+            z = _met(z, stage, held, h, error, mix)
+    return model.answer(x.q, z, own)
 
 
-def _met(
-    spec: Spec, z: Tensor, stage: Stage, held: Held, h: Tensor, error: Tensor, mix: Mix
-) -> Tensor:
+def _met(z: Tensor, stage: Stage, held: Held, h: Tensor, error: Tensor, mix: Mix) -> Tensor:
     """Returns each row times the matrix of its token, plus its bias: sums, never a matrix."""
     assert mix.base is not None
     scores = z @ h.mT
@@ -244,23 +222,29 @@ def _met(
 
 
 def _met_mirrored(
-    spec: Spec, z: Tensor, stage: Stage, held: Held, h: Tensor, error: Tensor, mix: Mix
+    optimizer: Mirrored,
+    z: Tensor,
+    stage: Stage,
+    held: Held,
+    h: Tensor,
+    error: Tensor,
+    mix: Mix,
 ) -> Tensor:
     """Returns the same under a mirror, which needs the matrix of every token."""
-    assert isinstance(spec.optimizer, MirrorDescent) and mix.base is not None
+    assert mix.base is not None
     outer = (h[..., :, None] * error[..., None, :]).flatten(-2)  # (B H C FV)
     steps = (mix.gradients @ outer).unflatten(-1, (h.shape[-1], error.shape[-1]))
     dual = mix.base[..., None, None] * held.base[stage.weight][:, :, None] - steps
-    y = (z[..., None, :] @ spec.optimizer.mirror(dual))[..., 0, :]
+    y = (z[..., None, :] @ optimizer.mirror(dual))[..., 0, :]
     if stage.bias is None:
         return y
     return y + mix.base[..., None] * held.base[stage.bias][..., None, :] - mix.gradients @ error
 
 
-def _mixed(spec: Spec, held: Held, gradients: Gradients, mix: Mix) -> Memory:
+def _mixed(p: _Asked, held: Held, gradients: Gradients, mix: Mix) -> Memory:
     """Returns the memory that one row of coefficients makes."""
     made = {}
-    for (weight, bias), h, error in zip(_stages(spec), *gradients, strict=True):
+    for (weight, bias), h, error in zip(p.function.stages, *gradients, strict=True):
         made[weight] = -(h * mix.gradients.mT).mT @ error
         if bias is not None:
             made[bias] = -(mix.gradients @ error)[..., 0, :]

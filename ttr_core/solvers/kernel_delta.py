@@ -9,17 +9,20 @@ import torch
 from torch import Tensor
 
 from ..limits import Estimate, Shape
+from ..named import Carried
 from ..space.functions import KernelModel
-from ..space.optimizers import KeyStep, Optimizer
-from ..space.readouts import Normalized, Plain, Readout
-from ..space.spec import Spec, axis
+from ..space.optimizers import KeyStep
+from ..space.readouts import Direct, Divides, Readout
 from ..space.weights import MemorylessWeights
-from ..stream import Stream
-from .base import Params, Solver, State, fitted_values, inner_products, read_out, recency
+from .base import Solver
 from .chunks import lower
+from .problem import Problem
+from .state import Pairs, State
+
+_Asked = Problem[MemorylessWeights, KernelModel, KeyStep]
 
 
-class KernelDelta(Solver):
+class KernelDelta(Solver[_Asked]):
     r"""The delta rule of a kernel: what is written are multiples of the seen keys.
 
     With the gains $g$ of the steps and the errors $E$,
@@ -36,53 +39,41 @@ class KernelDelta(Solver):
 
     name: ClassVar[str] = "kernel_delta"
     cost: ClassVar[str] = "T^2 (K + V), one triangular solve"
-    weights = MemorylessWeights
-    function = KernelModel
-    optimizers: ClassVar[tuple[type[Optimizer], ...]] = (KeyStep,)
-    readouts: ClassVar[tuple[type[Readout], ...]] = (Plain, Normalized)
+    readouts: ClassVar[tuple[type[Readout], ...]] = (Direct, Divides)
 
-    def declines(self, spec: Spec) -> str | None:
-        return None
-
-    def estimate(self, spec: Spec, shape: Shape) -> Estimate:
+    def work(self, p: _Asked, shape: Shape) -> Estimate:
         pairs = float(shape.batch * shape.heads * shape.length**2)
         return Estimate(2 * pairs * (2 * shape.key_dim + 2 * shape.value_dim), 4.0 * 8 * pairs)
 
-    def state_size(self, spec: Spec, shape: Shape) -> int:
-        return shape.length * (shape.key_dim + shape.value_dim + spec.readout.divides + 1)
+    def state(self, p: _Asked) -> State:
+        return Pairs(1 + p.readout.divides)
 
-    def state_formula(self, spec: Spec) -> str:
-        return "2 T d + T H" + (" + T H" if spec.readout.divides else "")
-
-    def run(
-        self, spec: Spec, x: Stream, params: Params, state: State | None
-    ) -> tuple[Tensor, State]:
-        optimizer, model = spec.optimizer, spec.function
-        assert isinstance(optimizer, KeyStep) and isinstance(model, KernelModel)
-        log_decay, importance = recency(spec, x, params)
-        square = model.squares(x.k, axis(params, "function"))
-        gain = optimizer.gain(square, importance, {**x.signals, **axis(params, "optimizer")})
+    def solve(self, p: _Asked, kept: Carried | None) -> tuple[Tensor, Carried]:
+        optimizer, x = p.optimizer, p.x
+        log_decay, importance = p.recency()
+        square = p.function.squares(x.k, p.own("function"))
+        gain = optimizer.gain(square, importance, p.signals)
         gain = torch.ones_like(square) if gain is None else gain
         steps = torch.zeros_like(square) if log_decay is None else log_decay
         c = steps.cumsum(2)
         seen = c - steps if optimizer.reads_undecayed else c
-        errors = fitted_values(spec, x)
-        if state is not None:
-            queries = _read(spec, x.q, c, state, params)
+        errors = p.values()
+        if kept is not None:
+            queries = _read(p, x.q, c, kept)
         if optimizer.reads:
-            if state is not None:
-                errors = errors - _read(spec, x.k, seen, state, params)
-            answers = inner_products(spec, x.k, x.k, params) * _faded(seen, c, -1) * gain.mT
+            if kept is not None:
+                errors = errors - _read(p, x.k, seen, kept)
+            answers = p.inner_products(x.k, x.k) * _faded(seen, c, -1) * gain.mT
             # The solve takes the unit diagonal for granted and never reads what stands there.
             errors = torch.linalg.solve_triangular(answers, errors, upper=False, unitriangular=True)
         written = gain * errors
-        y = (inner_products(spec, x.q, x.k, params) * _faded(c, c, 0)) @ written
+        y = (p.inner_products(x.q, x.k) * _faded(c, c, 0)) @ written
         after = {"k": x.k, "written": written, "fade": c[:, :, -1:] - c}
-        if state is not None:
+        if kept is not None:
             y = y + queries
-            faded = {**state, "fade": state["fade"] + c[:, :, -1:]}
+            faded = {**kept, "fade": kept["fade"] + c[:, :, -1:]}
             after = {name: torch.cat([faded[name], new], 2) for name, new in after.items()}
-        return read_out(spec, y), after
+        return p.read(y), after
 
 
 def _faded(rows: Tensor, columns: Tensor, diagonal: int) -> Tensor:
@@ -92,7 +83,7 @@ def _faded(rows: Tensor, columns: Tensor, diagonal: int) -> Tensor:
     return (rows - columns.mT).masked_fill(hidden, -math.inf).exp()
 
 
-def _read(spec: Spec, x: Tensor, seen: Tensor, state: State, params: Params) -> Tensor:
+def _read(p: _Asked, x: Tensor, seen: Tensor, kept: Carried) -> Tensor:
     """Returns what the earlier tokens' memory says at x, after a log decay of ``seen``."""
-    scores = inner_products(spec, x, state["k"], params)
-    return (scores * (seen + state["fade"].mT).exp()) @ state["written"]
+    scores = p.inner_products(x, kept["k"])
+    return (scores * (seen + kept["fade"].mT).exp()) @ kept["written"]

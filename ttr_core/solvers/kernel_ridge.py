@@ -9,16 +9,20 @@ from torch import Tensor
 
 from ..errors import Singular
 from ..limits import Estimate, Shape
+from ..named import Carried
 from ..space.functions import FeatureModel
-from ..space.optimizers import Exact, Optimizer
-from ..space.spec import Spec
+from ..space.optimizers import FixedRidge
 from ..space.weights import MemorylessWeights
-from ..stream import Stream
 from ..systems import factored
-from .base import Params, Solver, State, inner_products, no_dual, precise, recency
+from .base import Solver
+from .problem import Problem
+from .ridges import no_dual, precise
+from .state import Pairs, State
+
+_Asked = Problem[MemorylessWeights, FeatureModel, FixedRidge]
 
 
-class KernelRidge(Solver):
+class KernelRidge(Solver[_Asked]):
     r"""Weights without decay x kernel x exact: all prefixes with one factor of the T x T Gram.
 
     The leading block of a Cholesky factor is the factor of the leading block, so that with
@@ -34,41 +38,29 @@ class KernelRidge(Solver):
 
     name: ClassVar[str] = "kernel_ridge"
     cost: ClassVar[str] = "T^3 / 3 + T^2 (K + V), one Cholesky factor"
-    weights = MemorylessWeights
-    function = FeatureModel
-    optimizers: ClassVar[tuple[type[Optimizer], ...]] = (Exact,)
 
-    def declines(self, spec: Spec) -> str | None:
-        if reason := no_dual(spec):
+    def declines(self, p: _Asked) -> str | None:
+        if reason := no_dual(p.function, p.optimizer.ridge):
             return reason
-        if spec.weights.fades:
+        if p.weights.fades:
             return "needs weights without decay: under a fixed ridge the prefixes are not nested"
         return None
 
-    def estimate(self, spec: Spec, shape: Shape) -> Estimate:
+    def work(self, p: _Asked, shape: Shape) -> Estimate:
         heads, t = shape.batch * shape.heads, float(shape.length)
         flops = t**3 * 4 / 3 + 2 * t * t * (2 * shape.key_dim + shape.value_dim)
         return Estimate(heads * flops, 8.0 * heads * 6 * t * t)
 
-    def state_size(self, spec: Spec, shape: Shape) -> int:
-        return shape.length * (shape.length + shape.key_dim + shape.value_dim + 1)
+    def state(self, p: _Asked) -> State:
+        return Pairs(1, square=True)
 
-    def state_formula(self, spec: Spec) -> str:
-        return "T^2 H + 2 T d + T H"
-
-    def run(
-        self, spec: Spec, x: Stream, params: Params, state: State | None
-    ) -> tuple[Tensor, State]:
-        importance = recency(spec, x, params).importance
-        q, k, v = precise(spec, x.q, x.k, x.v)
+    def solve(self, p: _Asked, kept: Carried | None) -> tuple[Tensor, Carried]:
+        x, importance, gram = p.x, p.recency().importance, p.inner_products
+        q, k, v = precise(p.optimizer.ridge, x.q, x.k, x.v)
         root = torch.ones_like(k[..., :1]) if importance is None else importance.to(k.dtype).sqrt()
-        old = _nothing(k, v) if state is None else state
-
-        def gram(a: Tensor, b: Tensor) -> Tensor:
-            return inner_products(spec, a, b, params)
-
+        old = _nothing(k, v) if kept is None else kept
         half = _substitute(old["L"], old["root"] * gram(old["k"], k) * root.mT)  # (B H T' T)
-        factor = _factor(spec, root * gram(k, k) * root.mT - half.mT @ half)
+        factor = _factor(p, root * gram(k, k) * root.mT - half.mT @ half)
         fitted = _substitute(factor, root * v - half.mT @ old["U"])
         before = _substitute(old["L"], old["root"] * gram(old["k"], q))
         own = _substitute(factor, root * gram(k, q) - half.mT @ before)
@@ -79,10 +71,10 @@ class KernelRidge(Solver):
             "U": torch.cat([old["U"], fitted], 2),
             "L": _bordered(old["L"], half, factor),
         }
-        return y.to(x.v.dtype), after
+        return p.read(y.to(x.v.dtype)), after
 
 
-def _nothing(k: Tensor, v: Tensor) -> State:
+def _nothing(k: Tensor, v: Tensor) -> Carried:
     """The state before the first token."""
     none = k[:, :, :0]
     return {"k": none, "root": none[..., :1], "U": v[:, :, :0], "L": none[..., :0]}
@@ -92,18 +84,17 @@ def _substitute(factor: Tensor, right: Tensor) -> Tensor:
     return torch.linalg.solve_triangular(factor, right, upper=False)
 
 
-def _factor(spec: Spec, gram: Tensor) -> Tensor:
+def _factor(p: _Asked, gram: Tensor) -> Tensor:
     """Returns the Cholesky factor of a Gram matrix with the ridge on its diagonal.
 
     Raises:
         Singular: it cannot be factored.
     """
-    assert isinstance(spec.optimizer, Exact)
     eye = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
-    factor, found = factored(gram + spec.optimizer.ridge * eye)
+    factor, found = factored(gram + p.optimizer.ridge * eye)
     if not found:
         raise Singular(
-            f"{spec}: the Gram matrix is singular in {gram.dtype}: the ridge is too small beside "
+            f"{p}: the Gram matrix is singular in {gram.dtype}: the ridge is too small beside "
             "the kernel. Raise the ridge."
         )
     return factor

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,14 +11,16 @@ from torch.utils.checkpoint import checkpoint
 
 from ..errors import Singular
 from ..limits import Estimate, Shape
+from ..named import Carried
 from ..precision import readable
 from ..space.functions import LocalModel
-from ..space.optimizers import Exact, OneStep, Optimizer
-from ..space.spec import Spec, axis
+from ..space.optimizers import FixedRidge, Sum
 from ..space.weights import PositiveWeights
 from ..stream import Stream
 from ..systems import solve_positive
-from .base import Params, Solver, State, kept_formula, kept_size, past, with_past
+from .base import Solver
+from .problem import Problem
+from .state import Past, State
 
 BLOCK = 16  # queries at a time; each holds its offsets from every key, T x F numbers
 HELD = 1 << 22  # numbers that the systems of a block in the dual may hold
@@ -31,7 +33,10 @@ SAFE_DUAL_RATIO = 1e-4
 """The same in the dual, which is centered by subtraction: 2e-5 above it, 2e-4 at 1e-5."""
 
 
-class LocalPolynomial(Solver):
+_Asked = Problem[PositiveWeights, LocalModel, FixedRidge | Sum]
+
+
+class LocalPolynomial(Solver[_Asked]):
     r"""Positive weights x local polynomial x exact, in centered form.
 
     With $p$ the weights divided by their sum $\omega$, $d_i = \psi(k_i - q_t)$ and bars for means
@@ -54,81 +59,81 @@ class LocalPolynomial(Solver):
 
     name: ClassVar[str] = "local_polynomial"
     cost: ClassVar[str] = "T^2 F^2 + T F^3, or T^4 where F > T: one dense solve per token"
-    weights = PositiveWeights
-    function = LocalModel
-    optimizers: ClassVar[tuple[type[Optimizer], ...]] = (Exact, OneStep)
 
-    def declines(self, spec: Spec) -> str | None:
-        if spec.weights.per_feature:
+    def declines(self, p: _Asked) -> str | None:
+        if p.weights.per_feature:
             return "needs one weight per pair"
         return None
 
-    def estimate(self, spec: Spec, shape: Shape) -> Estimate:
+    def work(self, p: _Asked, shape: Shape) -> Estimate:
         heads, f = shape.batch * shape.heads, shape.features
         rows = heads * shape.length
         pairs = float(rows * shape.length)
-        if isinstance(spec.optimizer, OneStep):
+        if isinstance(p.optimizer, Sum):
             return Estimate(2.0 * pairs * (shape.key_dim + shape.value_dim), 12.0 * pairs)
-        side = min(f, shape.length) if _curved(spec, shape.key_dim) else f
+        fit = _Fit(str(p), p.function, p.optimizer.ridge)
+        side = min(f, shape.length) if fit.curved(shape.key_dim) else f
         block = heads * min(BLOCK, shape.length) * shape.length * side
         flops = pairs * (side * side + 4.0 * side + 2.0 * shape.value_dim) + rows * side**3
         return Estimate(flops, 8.0 * (3 * block + 2 * pairs))
 
-    def state_size(self, spec: Spec, shape: Shape) -> int:
-        return kept_size(spec, shape)
+    def state(self, p: _Asked) -> State:
+        return Past(p.spec)
 
-    def state_formula(self, spec: Spec) -> str:
-        return kept_formula(spec)
-
-    def run(
-        self, spec: Spec, x: Stream, params: Params, state: State | None
-    ) -> tuple[Tensor, State]:
-        whole = with_past(x, state)
-        log = _log_weights(spec, whole, params)
-        if isinstance(spec.optimizer, OneStep):
-            return log.exp() @ whole.v, past(whole, spec.weights.reach)
-        wide = whole
-        if _needs_float64(spec, whole, log):
-            wide = whole.map(lambda z: z.double())
-            log = _log_weights(spec, wide, params)
-        y = _exact(spec, wide.q, wide.k, wide.v, log)
-        return y.to(x.v.dtype), past(whole, spec.weights.reach)
+    def solve(self, p: _Asked, kept: Carried | None) -> tuple[Tensor, Carried]:
+        past = Past(p.spec)
+        x = past.restored(p.x, kept)
+        log = p.log_weights(x)
+        if isinstance(p.optimizer, Sum):
+            factor = p.optimizer.factor(p.signals_of(x))
+            v = x.v if factor is None else factor * x.v
+            return p.read(log.exp() @ v), past.keep(x)
+        fit, wide = _Fit(str(p), p.function, p.optimizer.ridge), x
+        if fit.needs_float64(x, log):
+            wide = x.map(lambda z: z.double())
+            log = p.log_weights(wide)
+        y = _exact(fit, wide.q, wide.k, wide.v, log)
+        return p.read(y.to(x.v.dtype)), past.keep(x)
 
 
-def _log_weights(spec: Spec, x: Stream, params: Params) -> Tensor:
-    """Returns log gamma, [B, H, Tq, T]."""
-    assert isinstance(spec.weights, PositiveWeights)
-    return spec.weights.log_matrix(x, axis(params, "weights"))[..., 0].to(x.k.dtype)
+class _Fit(NamedTuple):
+    """A least-squares fit of a local model with a ridge.
 
-
-def _curved(spec: Spec, key_dim: int) -> bool:
-    """Whether there are more slopes than entries of the key, so that the dual may be cheaper.
-
-    A pseudo-inverse would take what subtraction leaves for data: without a ridge, no dual.
+    Args:
+        text: of the layer, for errors.
+        model: what is fitted.
+        ridge: lambda.
     """
-    assert isinstance(spec.optimizer, Exact) and isinstance(spec.function, LocalModel)
-    return spec.optimizer.ridge > 0 and spec.function.width(key_dim) - 1 > key_dim
+
+    text: str
+    model: LocalModel
+    ridge: float
+
+    def curved(self, key_dim: int) -> bool:
+        """Whether there are more slopes than entries of the key: the dual may be cheaper then.
+
+        A pseudo-inverse would take what subtraction leaves for data: without a ridge, no dual.
+        """
+        return self.ridge > 0 and self.model.width(key_dim) - 1 > key_dim
+
+    def needs_float64(self, x: Stream, log: Tensor) -> bool:
+        """Whether the ridge is too small beside the weights for the input's type."""
+        if not readable(log):
+            return True  # to ask would be to wait for an accelerator
+        ratio = self.ridge * (-log.detach().logsumexp(-1)).exp()
+        reach = x.q.detach().square().sum(-1).amax() + x.k.detach().square().sum(-1).amax()
+        safe = SAFE_DUAL_RATIO if self.curved(x.key_dim) else SAFE_RATIO
+        return bool((ratio < safe * self.model.inner(reach)).any())
 
 
-def _needs_float64(spec: Spec, x: Stream, log: Tensor) -> bool:
-    """Whether the ridge is too small beside the weights for the input's type."""
-    assert isinstance(spec.optimizer, Exact) and isinstance(spec.function, LocalModel)
-    if not readable(log):
-        return True  # to ask would be to wait for an accelerator
-    ratio = spec.optimizer.ridge * (-log.detach().logsumexp(-1)).exp()
-    reach = x.q.detach().square().sum(-1).amax() + x.k.detach().square().sum(-1).amax()
-    safe = SAFE_DUAL_RATIO if _curved(spec, x.key_dim) else SAFE_RATIO
-    return bool((ratio < safe * spec.function.inner(reach)).any())
-
-
-def _exact(spec: Spec, q: Tensor, k: Tensor, v: Tensor, log: Tensor) -> Tensor:
+def _exact(fit: _Fit, q: Tensor, k: Tensor, v: Tensor, log: Tensor) -> Tensor:
     """Returns y, [B, H, Tq, V], a block of queries and the keys that it may see at a time."""
     outputs, first = [], k.shape[2] - q.shape[2]
-    size = _rows(spec, k)
+    size = _rows(fit, k)
     for start in range(0, q.shape[2], size):
         rows = slice(start, min(start + size, q.shape[2]))
         seen = slice(first + rows.stop)
-        block = (spec, q[:, :, rows], k[:, :, seen], v[:, :, seen], log[:, :, rows, seen])
+        block = (fit, q[:, :, rows], k[:, :, seen], v[:, :, seen], log[:, :, rows, seen])
         if torch.is_grad_enabled():
             y = checkpoint(_block, *block, use_reentrant=False, preserve_rng_state=False)
         else:
@@ -137,60 +142,57 @@ def _exact(spec: Spec, q: Tensor, k: Tensor, v: Tensor, log: Tensor) -> Tensor:
     return torch.cat(outputs, 2)
 
 
-def _rows(spec: Spec, k: Tensor) -> int:
+def _rows(fit: _Fit, k: Tensor) -> int:
     """Returns how many queries are solved at a time."""
-    if not _curved(spec, k.shape[-1]):
+    if not fit.curved(k.shape[-1]):
         return BLOCK
     heads, length = k.shape[0] * k.shape[1], k.shape[2]
     return max(1, min(BLOCK, HELD // (heads * length * length)))
 
 
-def _block(spec: Spec, q: Tensor, k: Tensor, v: Tensor, log: Tensor) -> Tensor:
-    assert isinstance(spec.function, LocalModel)
-    slopes = spec.function.width(k.shape[-1]) - 1
-    dual = _curved(spec, k.shape[-1]) and k.shape[2] <= slopes
+def _block(fit: _Fit, q: Tensor, k: Tensor, v: Tensor, log: Tensor) -> Tensor:
+    slopes = fit.model.width(k.shape[-1]) - 1
+    dual = fit.curved(k.shape[-1]) and k.shape[2] <= slopes
     p = log.softmax(-1)
-    turned = _dual(spec, q, k, log) if dual else _primal(spec, q, k, log)
+    turned = _dual(fit, q, k, log) if dual else _primal(fit, q, k, log)
     # The rest of rounding, sum_i p_i (d_i - mean) = 0, would be multiplied by the mean value.
     turned = turned - p * turned.sum(-1, keepdim=True)
     return (p - turned) @ v
 
 
-def _primal(spec: Spec, q: Tensor, k: Tensor, log: Tensor) -> Tensor:
+def _primal(fit: _Fit, q: Tensor, k: Tensor, log: Tensor) -> Tensor:
     """Returns p_i (d_i - mean)^T (C + ridge)^-1 mean, [B, H, C, T], by the covariance C."""
-    assert isinstance(spec.function, LocalModel)
     p = log.softmax(-1)
-    offsets = spec.function.slopes(k[:, :, None] - q[:, :, :, None])  # (B H C T F)
+    offsets = fit.model.slopes(k[:, :, None] - q[:, :, :, None])  # (B H C T F)
     mean = p[..., None, :] @ offsets  # (B H C 1 F)
     centered = offsets - mean
     covariance = (p[..., None] * centered).mT @ centered
-    tilt = _solve(spec, covariance, mean.mT, log.logsumexp(-1))  # (B H C F 1)
+    tilt = _solve(fit, covariance, mean.mT, log.logsumexp(-1))  # (B H C F 1)
     return p * (centered @ tilt).squeeze(-1)
 
 
-def _dual(spec: Spec, q: Tensor, k: Tensor, log: Tensor) -> Tensor:
+def _dual(fit: _Fit, q: Tensor, k: Tensor, log: Tensor) -> Tensor:
     """Returns the same by the inner products of the offsets, a T x T system for every query."""
-    assert isinstance(spec.function, LocalModel)
     mass = log.logsumexp(-1)
     root = ((log - mass[..., None]) / 2).exp()  # not the root of p: its slope at 0 is infinite
     half = (q.square().sum(-1, keepdim=True) / 2 - q @ k.mT)[..., None]
-    gram = spec.function.inner((k @ k.mT)[:, :, None] + (half + half.mT))  # (B H C T T)
+    gram = fit.model.inner((k @ k.mT)[:, :, None] + (half + half.mT))  # (B H C T T)
     mean = gram @ root.square()[..., None]  # d_i . mean
     square = root.square()[..., None, :] @ mean  # mean . mean
     root, shift = root[..., None], root[..., None] * (square / 2 - mean)
     outer = torch.cat([shift, root], -1) @ torch.cat([root, shift], -1).mT
-    tilt = _solve(spec, root * gram * root.mT + outer, root * (mean - square), mass)
+    tilt = _solve(fit, root * gram * root.mT + outer, root * (mean - square), mass)
     return (root * tilt).squeeze(-1)
 
 
-def _solve(spec: Spec, covariance: Tensor, mean: Tensor, log_mass: Tensor) -> Tensor:
+def _solve(fit: _Fit, covariance: Tensor, mean: Tensor, log_mass: Tensor) -> Tensor:
     r"""Solves $(C + (\lambda / \omega) I) x = \bar d$ for every query.
 
     Both sides are divided by $1 + \lambda / \omega$, so that neither a ridge far above the weights
     nor one far below overflows.
 
     Args:
-        spec: whose ridge it is.
+        fit: whose ridge it is.
         covariance: C, of the offsets under weights of sum 1, [B, H, C, F, F], or its dual.
         mean: $\bar d$, [B, H, C, F, 1], or its dual.
         log_mass: $\log \omega$, [B, H, C].
@@ -198,8 +200,7 @@ def _solve(spec: Spec, covariance: Tensor, mean: Tensor, log_mass: Tensor) -> Te
     Raises:
         Singular: C and the ridge leave a matrix that cannot be factored.
     """
-    assert isinstance(spec.optimizer, Exact)
-    ridge = spec.optimizer.ridge
+    ridge = fit.ridge
     if ridge == 0:
         return torch.linalg.pinv(covariance, hermitian=True) @ mean
     log_ratio = (math.log(ridge) - log_mass)[..., None, None]
@@ -209,7 +210,7 @@ def _solve(spec: Spec, covariance: Tensor, mean: Tensor, log_mass: Tensor) -> Te
     solved, sound = solve_positive(matrix, data * mean)
     if not sound:
         raise Singular(
-            f"{spec}: the local covariance is singular in {mean.dtype}: the ridge is too small "
+            f"{fit.text}: the local covariance is singular in {mean.dtype}: the ridge is too small "
             "beside the weights. Raise the ridge or lower the kernel's scale."
         )
     return solved

@@ -8,17 +8,21 @@ import torch
 from torch import Tensor
 
 from ..limits import Estimate, Shape
+from ..named import Carried
 from ..space.functions import LinearModel
-from ..space.optimizers import Exact, Optimizer
-from ..space.spec import Spec
+from ..space.optimizers import FixedRidge
 from ..space.weights import MemorylessWeights
-from ..stream import Stream
 from ..systems import factored
-from .base import Params, Solver, State, features, matrix_formula, precise, recency
+from .base import Solver
 from .chunks import CHUNK, join, split
+from .problem import Problem
+from .ridges import precise
+from .state import Matrix, State
+
+_Asked = Problem[MemorylessWeights, LinearModel, FixedRidge]
 
 
-class PrefixCholesky(Solver):
+class PrefixCholesky(Solver[_Asked]):
     r"""The mesa-layer in chunks, exact and without iterations.
 
     With $P = (G + \lambda I)^{-1}$ and $S = P R$ from the moments G and R before a chunk (rows of
@@ -35,48 +39,36 @@ class PrefixCholesky(Solver):
 
     name: ClassVar[str] = "prefix_cholesky"
     cost: ClassVar[str] = "T (C^2 + F^2 + (C + F) V), one Cholesky factor per chunk"
-    weights = MemorylessWeights
-    function = LinearModel
-    optimizers: ClassVar[tuple[type[Optimizer], ...]] = (Exact,)
 
-    def declines(self, spec: Spec) -> str | None:
-        assert isinstance(spec.optimizer, Exact) and isinstance(spec.function, LinearModel)
-        if spec.optimizer.ridge == 0:
+    def declines(self, p: _Asked) -> str | None:
+        if p.optimizer.ridge == 0:
             return "needs a ridge above 0"
-        if spec.function.intercepts:
-            return f"needs every coefficient under the ridge; {spec.function} has an intercept"
-        if spec.weights.fades:
+        if p.function.intercepts:
+            return f"needs every coefficient under the ridge; {p.function} has an intercept"
+        if p.weights.fades:
             return "needs weights without decay: under a fixed ridge the prefixes are not nested"
         return None
 
-    def estimate(self, spec: Spec, shape: Shape) -> Estimate:
+    def work(self, p: _Asked, shape: Shape) -> Estimate:
         rows = shape.batch * shape.heads * shape.length
         f, v = shape.features, shape.value_dim
         products = 2 * f * f + 3 * f * v + CHUNK * (3 * f + 2 * v + CHUNK)
         return Estimate(2 * rows * products, 4.0 * rows * (2 * f * (f + v) / CHUNK + 8 * CHUNK))
 
-    def state_size(self, spec: Spec, shape: Shape) -> int:
-        return shape.features * (shape.features + shape.value_dim)
+    def state(self, p: _Asked) -> State:
+        return Matrix(p.function, gram=True)
 
-    def state_formula(self, spec: Spec) -> str:
-        return matrix_formula(spec, gram=True)
-
-    def run(
-        self, spec: Spec, x: Stream, params: Params, state: State | None
-    ) -> tuple[Tensor, State]:
-        assert isinstance(spec.optimizer, Exact)
-        q, k = features(spec, x, params)
-        importance = recency(spec, x, params).importance
-        q, k, v = precise(spec, q, k, x.v)
+    def solve(self, p: _Asked, kept: Carried | None) -> tuple[Tensor, Carried]:
+        x, ridge = p.x, p.optimizer.ridge
+        q, k, v = precise(ridge, *p.features(), x.v)
+        importance = p.recency().importance
         if importance is not None:
             root = importance.sqrt()
             k, v = k * root, v * root
         size = max(1, min(CHUNK, x.length))
-        start = None if state is None else (state["P"], state["S"])
-        y, (inverse, fitted) = _chunks(
-            split(q, size), split(k, size), split(v, size), spec.optimizer.ridge, start
-        )
-        return join(y, x.length).to(x.v.dtype), {"P": inverse, "S": fitted}
+        start = None if kept is None else (kept["P"], kept["S"])
+        y, (inverse, fitted) = _chunks(split(q, size), split(k, size), split(v, size), ridge, start)
+        return p.read(join(y, x.length).to(x.v.dtype)), {"P": inverse, "S": fitted}
 
 
 def _chunks(

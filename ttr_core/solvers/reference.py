@@ -12,10 +12,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ..space.functions import LinearModel, Memory, Params
+from ..named import Params, part
+from ..space.functions import LinearModel, Memory
 from ..space.optimizers import Incremental, Retrospective
 from ..space.readouts import ReadsBefore
-from ..space.spec import Spec, axis
+from ..space.spec import Spec
 from ..space.weights import MemorylessWeights
 from ..stream import Stream
 
@@ -57,11 +58,11 @@ def _one(z: Tensor, b: int, h: int) -> Tensor:
 def _incremental(spec: Spec, x: Stream, params: Params) -> Tensor:
     optimizer, weights = spec.optimizer, spec.weights
     assert isinstance(optimizer, Incremental) and isinstance(weights, MemorylessWeights)
-    own = spec.function.given(axis(params, "function"), x.k)
-    log_decay, importance = weights.recency(x, axis(params, "weights"))
+    own = spec.function.given(part(params, "function"), x.k)
+    log_decay, importance = weights.recency(x, part(params, "weights"))
     memory = spec.function.init(x.key_dim, x.value_dim, x.k, own)
     state = optimizer.begin(memory)
-    learned = {name: p[0] for name, p in axis(params, "optimizer").items()}
+    learned = {name: p[0] for name, p in part(params, "optimizer").items()}
     outputs, first = [], x.length - x.q.shape[2]
     for t in range(x.length):
         previous = memory
@@ -97,17 +98,17 @@ def _incremental(spec: Spec, x: Stream, params: Params) -> Tensor:
 def _newest(spec: Spec, x: Stream, params: Params, t: int, query: Tensor) -> Tensor:
     """Returns what the pair of token t adds where the memory is read before it."""
     assert isinstance(spec.readout, ReadsBefore) and isinstance(spec.function, LinearModel)
-    own = axis(params, "function")
+    own = part(params, "function")
     key, value = x.k[:, :, t : t + 1], x.v[:, :, t : t + 1]
     q, k = spec.function.features(query, own), spec.function.features(key, own)
-    return spec.readout.newest(q, k, axis(params, "readout")) * value
+    return spec.readout.newest(q, k, part(params, "readout")) * value
 
 
 def _retrospective(spec: Spec, x: Stream, params: Params) -> Tensor:
     optimizer, function = spec.optimizer, spec.function
     assert isinstance(optimizer, Retrospective)
-    own = function.given(axis(params, "function"), x.k)
-    weights = spec.weights.matrix(x, axis(params, "weights"))[0, 0]
+    own = function.given(part(params, "function"), x.k)
+    weights = spec.weights.matrix(x, part(params, "weights"))[0, 0]
     init = function.init(x.key_dim, x.value_dim, x.k, own)
     outputs, first = [], x.length - x.q.shape[2]
     for row in range(x.q.shape[2]):

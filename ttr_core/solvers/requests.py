@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from ..errors import RequestError
+from ..named import Carried
 from ..precision import single
 from ..space.spec import Spec
 from ..stream import Stream
-from .base import Solver, State
+from .base import AnySolver
 
 
 def validated(spec: Spec, stream: Stream) -> Stream:
@@ -92,7 +93,7 @@ def _check_kinds(stream: Stream) -> None:
             )
 
 
-def check_state(solver: Solver, spec: Spec, x: Stream, state: State) -> None:
+def check_state(solver: AnySolver, spec: Spec, x: Stream, state: Carried) -> None:
     """Refuses a state that this solver cannot go on from.
 
     Raises:
@@ -128,7 +129,7 @@ def check_state(solver: Solver, spec: Spec, x: Stream, state: State) -> None:
 
 @lru_cache(maxsize=256)
 def layout(
-    solver: Solver, spec: Spec, key_dim: int, value_dim: int
+    solver: AnySolver, spec: Spec, key_dim: int, value_dim: int
 ) -> dict[str, tuple[int | None, ...]]:
     """Returns the shape of each tensor of a head's state; None for sizes that grow with T.
 

@@ -10,76 +10,51 @@ import torch
 from torch import Tensor
 
 from ..limits import Estimate, Shape
-from ..space.functions import KernelModel, LinearModel, Memory
+from ..named import Carried, part, whole
+from ..space.functions import FunctionClass, KernelModel, LinearModel, Memory
 from ..space.losses import Loss
-from ..space.optimizers import Incremental, Optimizer, RankOneSteps
-from ..space.readouts import Normalized, Plain, Readout, ReadsBefore
-from ..space.spec import Spec, axis
+from ..space.optimizers import Incremental, RankOneSteps
+from ..space.readouts import Direct, Divides, Readout, ReadsBefore
 from ..space.weights import MemorylessWeights
-from ..stream import Stream
-from .base import (
-    Params,
-    Solver,
-    State,
-    feature_map,
-    fitted_values,
-    matrix_formula,
-    matrix_size,
-    memory_formula,
-    newest,
-    read_out,
-    recency,
-    start,
-)
+from .base import Solver
+from .problem import Problem
+from .state import Matrix, Memories, State
+
+_Steps = Problem[MemorylessWeights, LinearModel, RankOneSteps]
 
 
-class RankOneScan(Solver):
+class RankOneScan(Solver[_Steps]):
     r"""The steps themselves, $S \leftarrow a S - e (S_r^\top r)^\top + w v^\top$, one by one."""
 
     name: ClassVar[str] = "rank_one_scan"
     cost: ClassVar[str] = "T F V, sequential"
-    weights = MemorylessWeights
-    function = LinearModel
-    optimizers: ClassVar[tuple[type[Optimizer], ...]] = (RankOneSteps,)
-    readouts: ClassVar[tuple[type[Readout], ...]] = (Plain, Normalized, ReadsBefore)
+    readouts: ClassVar[tuple[type[Readout], ...]] = (Direct, Divides, ReadsBefore)
 
-    def declines(self, spec: Spec) -> str | None:
-        return None
-
-    def estimate(self, spec: Spec, shape: Shape) -> Estimate:
+    def work(self, p: _Steps, shape: Shape) -> Estimate:
         rows = shape.batch * shape.heads * shape.length
         return Estimate(8.0 * rows * shape.features * shape.value_dim, 0.0)
 
-    def state_size(self, spec: Spec, shape: Shape) -> int:
-        return matrix_size(spec, shape)
+    def state(self, p: _Steps) -> State:
+        return Matrix(p.function, vectors=int(p.readout.divides))
 
-    def state_formula(self, spec: Spec) -> str:
-        return matrix_formula(spec, gram=False)
-
-    def run(
-        self, spec: Spec, x: Stream, params: Params, state: State | None
-    ) -> tuple[Tensor, State]:
-        optimizer = spec.optimizer
-        assert isinstance(optimizer, RankOneSteps)
-        phi = feature_map(spec, params)
-        q, (log_decay, importance) = phi(x.q), recency(spec, x, params)
-        pairs = replace(x, v=fitted_values(spec, x))
-        read, write, v, erase = optimizer.steps(pairs, phi, importance, axis(params, "optimizer"))
-        own = newest(spec, q, write, v, params)
-        if state is None:
+    def solve(self, p: _Steps, kept: Carried | None) -> tuple[Tensor, Carried]:
+        optimizer, x, phi = p.optimizer, p.x, p.phi()
+        q, (log_decay, importance) = phi(x.q), p.recency()
+        steps = optimizer.steps(replace(x, v=p.values()), phi, importance, p.own("optimizer"))
+        read, write, v, erase = steps
+        own, memory = p.newest(q, write, v), Matrix.restored(kept)
+        if memory is None:
             memory = q.new_zeros(*q.shape[:2], q.shape[-1], v.shape[-1])
-        else:
-            memory = state["S"]
         # Cut in one piece: a slice for each token has a gradient as long as the stream.
         queries, keys, values = (z.split(1, 2) for z in (q, write, v))
         reads = None if read is None else read.split(1, 2)
         erases = None if erase is None else erase.split(1, 2)
-        kept = None if log_decay is None else log_decay.exp()[..., None].unbind(2)  # (B H w 1)
+        decays = None if log_decay is None else log_decay.exp()[..., None].unbind(2)  # (B H w 1)
         outputs = []
         for t, query in enumerate(queries):
             previous = memory
-            if kept is not None:
-                memory = memory * kept[t]
+            if decays is not None:
+                memory = memory * decays[t]
             for i in range(t * optimizer.n, (t + 1) * optimizer.n):
                 first = i == t * optimizer.n
                 at = previous if first and optimizer.reads_undecayed else memory
@@ -92,109 +67,97 @@ class RankOneScan(Solver):
                 memory = memory + moved
             outputs.append(query @ (memory if own is None else previous))
         y = torch.cat(outputs, 2)
-        return read_out(spec, y if own is None else y + own), {"S": memory}
+        return p.read(y if own is None else y + own), Matrix.keep(memory)
 
 
-class AutogradScan(Solver):
+_Any = Problem[MemorylessWeights, FunctionClass, Incremental]
+
+
+class AutogradScan(Solver[_Any]):
     """Any incremental optimizer on any function class: its own update, by automatic gradients."""
 
     name: ClassVar[str] = "autograd_scan"
     cost: ClassVar[str] = "T automatic gradients, sequential"
-    weights = MemorylessWeights
-    optimizers: ClassVar[tuple[type[Optimizer], ...]] = (Incremental,)
     losses: ClassVar[tuple[type[Loss], ...]] = (Loss,)
 
-    def declines(self, spec: Spec) -> str | None:
-        if isinstance(spec.function, KernelModel):
+    def declines(self, p: _Any) -> str | None:
+        if isinstance(p.function, KernelModel):
             return "needs a memory whose size is known; that of a kernel grows with every pair"
         return None
 
-    def estimate(self, spec: Spec, shape: Shape) -> Estimate:
+    def work(self, p: _Any, shape: Shape) -> Estimate:
         rows = shape.batch * shape.heads * shape.length
         return Estimate(40.0 * rows * shape.features * shape.value_dim, 0.0)
 
-    def state_size(self, spec: Spec, shape: Shape) -> int:
-        inner = _begun(spec, shape.key_dim, shape.value_dim)
-        held = sum(z.numel() for z in inner.values())
-        return spec.function.memory_size(shape.key_dim, shape.value_dim) + held
-
-    def state_formula(self, spec: Spec) -> str:
-        model = spec.function
+    def state(self, p: _Any) -> State:
+        model, begun = p.function, _begun(p, 60, 7)
         if not isinstance(model, LinearModel):
-            inner = sum(z.numel() for z in _begun(spec, 60, 60).values())
-            return memory_formula(spec, 1 + inner // model.memory_size(60, 60))
-        shapes = [tuple(z.shape) for z in _begun(spec, 60, 7).values()]
-        wide = model.width(60)
-        copies = 1 + shapes.count((wide, 7))
-        return matrix_formula(spec, gram=(wide, wide) in shapes, copies=copies)
+            held = sum(z.numel() for z in begun.values())
+            copies, numbers = divmod(held, model.memory_size(60, 7))
+            return Memories(model, 1 + copies, numbers)
+        wide, shapes = model.width(60), [tuple(z.shape) for z in begun.values()]
+        matrices, grams, vectors = (shapes.count(s) for s in ((wide, 7), (wide, wide), (wide,)))
+        numbers = len(shapes) - matrices - grams - vectors
+        return Matrix(model, 1 + matrices, bool(grams), vectors, numbers)
 
-    def run(
-        self, spec: Spec, x: Stream, params: Params, state: State | None
-    ) -> tuple[Tensor, State]:
-        log_decay, importance = recency(spec, x, params)
-        memory, inner = _start(spec, x, params, state)
-        own = {n: p for n, p in params.items() if n.startswith(("function.", "optimizer."))}
-        step = torch.func.vmap(_head(spec), in_dims=(0, 0, 0, 0))  # over the heads
+    def solve(self, p: _Any, kept: Carried | None) -> tuple[Tensor, Carried]:
+        x, (log_decay, importance) = p.x, p.recency()
+        memory, inner = _start(p) if kept is None else (part(kept, "memory"), part(kept, "inner"))
+        own = whole(function=p.own("function"), optimizer=p.own("optimizer"))
+        step = torch.func.vmap(_head(p), in_dims=(0, 0, 0, 0))  # over the heads
         step = torch.func.vmap(step, in_dims=(0, 0, 0, None))  # over the batch
         stream = {"q": x.q, "k": x.k, "v": x.v}
         if log_decay is not None:
             stream["keep"] = log_decay.exp()
         if importance is not None:
             stream["importance"] = importance
-        stream |= {f"signal.{name}": s for name, s in x.signals.items()}
+        stream |= whole(signal=x.signals)
         outputs = []
         # Cut in one piece: a slice for each token has a gradient as long as the stream.
         for parts in zip(*(z.unbind(2) for z in stream.values()), strict=True):
             token = dict(zip(stream, parts, strict=True))
             memory, inner, y = step(memory, inner, token, own)
             outputs.append(y)
-        joined = {f"memory.{n}": m for n, m in memory.items()}
-        return torch.stack(outputs, 2), joined | {f"inner.{n}": s for n, s in inner.items()}
+        return p.read(torch.stack(outputs, 2)), whole(memory=memory, inner=inner)
 
 
-def _begun(spec: Spec, key_dim: int, value_dim: int) -> State:
+def _begun(p: _Any, key_dim: int, value_dim: int) -> Carried:
     """Returns the optimizer's own state at the start, of one head."""
-    assert isinstance(spec.optimizer, Incremental)
-    own = axis(spec.parameters(key_dim, value_dim, 1), "function")
-    return spec.optimizer.begin(spec.function.init(key_dim, value_dim, torch.empty(0), own))
+    own = part(p.spec.parameters(key_dim, value_dim, 1), "function")
+    return p.optimizer.begin(p.function.init(key_dim, value_dim, torch.empty(0), own))
 
 
-def _start(spec: Spec, x: Stream, params: Params, state: State | None) -> tuple[Memory, State]:
-    if state is not None:
-        memory = {n[7:]: m for n, m in state.items() if n.startswith("memory.")}
-        return memory, {n[6:]: s for n, s in state.items() if n.startswith("inner.")}
-    optimizer = spec.optimizer
-    assert isinstance(optimizer, Incremental)
-    batch, heads = x.k.shape[:2]
-    memory = start(spec, x, params)
-    each = [optimizer.begin({n: m[0, h] for n, m in memory.items()}) for h in range(heads)]
+def _start(p: _Any) -> tuple[Memory, Carried]:
+    """Returns memory and state of all heads before the first token."""
+    batch, heads = p.x.k.shape[:2]
+    memory = Memories(p.function).begun(p.x, p.own("function"))
+    each = [p.optimizer.begin({n: m[0, h] for n, m in memory.items()}) for h in range(heads)]
     inner = {n: torch.stack([one[n] for one in each]) for n in each[0]}
     return memory, {n: s.expand(batch, *s.shape).clone() for n, s in inner.items()}
 
 
-def _head(spec: Spec) -> Callable[[Memory, State, State, State], tuple[Memory, State, Tensor]]:
+def _head(p: _Any) -> Callable[[Memory, Carried, Carried, Carried], tuple[Memory, Carried, Tensor]]:
     """Returns one token's step of one head, for `torch.func.vmap`."""
-    optimizer, function = spec.optimizer, spec.function
-    assert isinstance(optimizer, Incremental)
+    optimizer, function, of = p.optimizer, p.function, p.loss
 
     def step(
-        memory: Memory, inner: State, token: State, own: State
-    ) -> tuple[Memory, State, Tensor]:
-        params = {name: p[None] for name, p in axis(own, "function").items()}  # one head
+        memory: Memory, inner: Carried, token: Carried, own: Carried
+    ) -> tuple[Memory, Carried, Tensor]:
+        params = {name: p[None] for name, p in part(own, "function").items()}  # one head
         previous = memory
         if "keep" in token:
             memory, inner = optimizer.forget(memory, inner, token["keep"])
 
         weight = token["importance"][0] if "importance" in token else token["k"].new_ones(())
 
-        signals = axis(token, "signal") | {"importance": weight}
+        signals = part(token, "signal") | {"importance": weight}
 
         def loss(m: Memory, key: Tensor | None = None, value: Tensor | None = None) -> Tensor:
             key = token["k"] if key is None else key
             guess = function.predict(m, key[None, None, None], params)[0, 0, 0]
-            return weight * spec.loss(guess, token["v"] if value is None else value, signals)
+            return weight * of(guess, token["v"] if value is None else value, signals)
 
-        signals = axis(own, "optimizer") | signals
+        signals = part(own, "optimizer") | signals
         memory, inner = optimizer.update(memory, inner, loss, signals, previous)
         query = token["q"][None, None, None]
         return memory, inner, function.predict(memory, query, params, center=query)[0, 0, 0]

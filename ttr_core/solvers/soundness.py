@@ -6,10 +6,10 @@ import math
 
 from torch import Tensor
 
+from ..named import Carried
 from ..precision import readable
 from ..space.spec import Spec
 from ..stream import Stream
-from .base import State
 
 
 def sound(spec: Spec, x: Stream) -> tuple[Stream, Tensor | None]:
@@ -47,7 +47,7 @@ def sound(spec: Spec, x: Stream) -> tuple[Stream, Tensor | None]:
     )
 
 
-def marked(y: Tensor, state: State, spoiled: Tensor | None) -> tuple[Tensor, State]:
+def marked(y: Tensor, state: Carried, spoiled: Tensor | None) -> tuple[Tensor, Carried]:
     """Returns outputs that are NaN where tokens were replaced, and a state that is, after them.
 
     Args:

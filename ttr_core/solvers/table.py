@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ..errors import unknown
 from ..space.functions import MatrixModel
-from ..space.optimizers import Exact
+from ..space.optimizers import FixedRidge
 from ..space.spec import Spec
 from .attention import Attention, ParallelOneStep
-from .base import Solver
+from .base import AnySolver
 from .chunked_cosine import ChunkedCosine
 from .chunked_delta import ChunkedDelta
 from .chunked_linear import ChunkedLinear
@@ -24,7 +24,7 @@ from .oracle import Reference
 from .prefix_cholesky import PrefixCholesky
 from .scans import AutogradScan, RankOneScan
 
-SOLVERS: tuple[Solver, ...] = (
+SOLVERS: tuple[AnySolver, ...] = (
     Attention(),
     ChunkedLinear(),
     ChunkedCosine(),
@@ -48,7 +48,7 @@ SOLVERS: tuple[Solver, ...] = (
 """In the order in which they are asked; the order is a judgement of speed."""
 
 
-def resolve(spec: Spec | str, name: str | None = None) -> Solver:
+def resolve(spec: Spec | str, name: str | None = None) -> AnySolver:
     """Returns the fastest solver that accepts ``spec``, or the named one.
 
     Args:
@@ -107,7 +107,7 @@ def caution(spec: Spec | str) -> str | None:
     if isinstance(solver, Reference):
         return "only the reference runs it, token by token in float64"
     exact, model = spec.optimizer, spec.function
-    if isinstance(exact, Exact) and isinstance(model, MatrixModel):
+    if isinstance(exact, FixedRidge) and isinstance(model, MatrixModel):
         some = model.width(2) > model.intercepts
         if exact.ridge == 0 and some:
             return (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -221,11 +221,6 @@ class Spec:
             if found:
                 return tuple(dict.fromkeys(found))[:most]
         return ()
-
-
-def axis(params: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """Returns the parameters of one axis under the names that its ingredient knows."""
-    return {n[len(name) + 1 :]: p for n, p in params.items() if n.startswith(f"{name}.")}
 
 
 def listed(axis: str) -> tuple[Ingredient, ...]:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import RequestError
+from ...named import Carried
 from ...precision import single
 from ...space.spec import Spec
 from ...stream import LINKS, Signal, Stream
@@ -25,7 +26,6 @@ from ..init import before_link, linear, log_spaced, through
 SHORTEST_HALF_LIFE = 16.0
 CHANNELS_PER_RANK = 16  # of the projection to a gate per channel: Mamba's and Longhorn's d / 16
 
-State = dict[str, Tensor]
 
 GATES: dict[str, type[Gates]] = {}
 """name -> class, filled as classes are defined."""
@@ -109,7 +109,7 @@ class Gates(nn.ModuleDict, abc.ABC):
         """Returns how many projected numbers per head a query and a key of size K start from."""
         return key_dim
 
-    def forward(self, source: Tensor, stream: Stream, state: State) -> tuple[Stream, State]:
+    def forward(self, source: Tensor, stream: Stream, state: Carried) -> tuple[Stream, Carried]:
         """Adds the signals to a stream.
 
         Args:
@@ -124,7 +124,7 @@ class Gates(nn.ModuleDict, abc.ABC):
         return self.tie(source, replace(stream, signals=signals), state)
 
     @abc.abstractmethod
-    def tie(self, source: Tensor, stream: Stream, state: State) -> tuple[Stream, State]:
+    def tie(self, source: Tensor, stream: Stream, state: Carried) -> tuple[Stream, Carried]:
         """Adds the tied signals; may change queries, keys and values that depend on them."""
 
 
@@ -132,7 +132,7 @@ class TurnedGates(Gates):
     """Trait: what is read from the memory is turned before it leaves the regression."""
 
     @abc.abstractmethod
-    def read(self, y: Tensor, state: State) -> Tensor:
+    def read(self, y: Tensor, state: Carried) -> Tensor:
         """Returns the outputs, [B, H, T, V]; ``state`` is the one after their last token."""
 
 

@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import RequestError
+from ...named import Carried
 from ...stream import Stream
 from ..init import before_link
-from .base import Gates, Site, State
+from .base import Gates, Site
 
 
 class Complement(Gates):
@@ -35,7 +36,7 @@ class Complement(Gates):
                 "take the weights Gate * Importance."
             )
 
-    def tie(self, source: Tensor, stream: Stream, state: State) -> tuple[Stream, State]:
+    def tie(self, source: Tensor, stream: Stream, state: Carried) -> tuple[Stream, Carried]:
         # 1 - exp(log a) would be 0 for a decay near 1.
         importance = -torch.expm1(stream.signals["decay"])
         return replace(stream, signals={**stream.signals, "importance": importance}), state
@@ -69,7 +70,7 @@ class ComplementKeys(Gates):
         start = -before_link("log_sigmoid", kept)
         self.bias = nn.Parameter(start.unflatten(0, (sizes.k_heads, sizes.key_dim)))
 
-    def tie(self, source: Tensor, stream: Stream, state: State) -> tuple[Stream, State]:
+    def tie(self, source: Tensor, stream: Stream, state: Carried) -> tuple[Stream, Carried]:
         decay = F.logsigmoid(-(stream.k + self.bias[:, None]))
         if self.floor:
             # log(l + (1 - l) s) from log s, without leaving the logarithm.

@@ -6,8 +6,9 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from ...named import Carried
 from ...stream import Stream
-from .base import Gates, State
+from .base import Gates
 
 
 class Dense(Gates):
@@ -15,5 +16,5 @@ class Dense(Gates):
 
     name: ClassVar[str] = "dense"
 
-    def tie(self, source: Tensor, stream: Stream, state: State) -> tuple[Stream, State]:
+    def tie(self, source: Tensor, stream: Stream, state: Carried) -> tuple[Stream, Carried]:
         return stream, state

@@ -8,8 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ...named import Carried
 from ...stream import Stream
-from .base import Gates, SignalMap, Site, State
+from .base import Gates, SignalMap, Site
 
 CAP = 15.0  # of the logarithm of the input gate
 FORGET_BIAS = 3.0, 6.0  # fresh, spread over the heads
@@ -40,7 +41,7 @@ class Exponential(Gates):
         self["forget"] = SignalMap(site, width, "log_sigmoid", torch.sigmoid(biases), 0)
         self["input"] = SignalMap(site, 1, "identity", torch.zeros(heads), 0)
 
-    def tie(self, source: Tensor, stream: Stream, state: State) -> tuple[Stream, State]:
+    def tie(self, source: Tensor, stream: Stream, state: Carried) -> tuple[Stream, Carried]:
         importance = torch.exp(CAP * torch.tanh(self["input"](source) / CAP))
         signals = {"decay": self["forget"](source), "importance": importance}
         return replace(stream, signals={**stream.signals, **signals}), state

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import RequestError
+from ...named import Carried
 from ...precision import single
 from ...stream import Stream
 from ..init import uniform
-from .base import Gates, Site, State
+from .base import Gates, Site
 
 SLOWEST, SPREAD, POWER = -6.0, 5.0, 0.7  # of the fresh w0 over the channels of a first layer
 
@@ -47,7 +48,7 @@ class DoubleExponential(Gates):
         self.down = uniform((site.inputs, rank), 1e-4, site.generator)
         self.up = uniform((rank, count), 1e-2, site.generator)
 
-    def tie(self, source: Tensor, stream: Stream, state: State) -> tuple[Stream, State]:
+    def tie(self, source: Tensor, stream: Stream, state: Carried) -> tuple[Stream, Carried]:
         heads, _, width = self.start.shape
         hidden = torch.tanh(source.to(self.down.dtype) @ self.down)
         moved = single(hidden @ self.up).unflatten(-1, (heads, width))

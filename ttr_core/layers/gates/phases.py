@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import RequestError
+from ...named import Carried
 from ...precision import single
 from ...space.weights import SteadyWeights
 from ...stream import Stream
-from .base import Gates, SignalMap, Site, State, TurnedGates
+from .base import Gates, SignalMap, Site, TurnedGates
 
 TURN = 2 * math.pi
 
@@ -53,7 +54,7 @@ class Phases(Gates):
     def key_inputs(cls, key_dim: int) -> int:
         return 1
 
-    def tie(self, source: Tensor, stream: Stream, state: State) -> tuple[Stream, State]:
+    def tie(self, source: Tensor, stream: Stream, state: Carried) -> tuple[Stream, Carried]:
         # In float64: what counts is the difference of two sums as long as the sequence.
         total = self["angle"](source).double().cumsum(2)
         if "angle" in state:
@@ -106,7 +107,7 @@ class Oscillators(TurnedGates):
     def key_inputs(cls, key_dim: int) -> int:
         return 0
 
-    def tie(self, source: Tensor, stream: Stream, state: State) -> tuple[Stream, State]:
+    def tie(self, source: Tensor, stream: Stream, state: Carried) -> tuple[Stream, Carried]:
         v, length = stream.v, stream.length
         first = state.get("time", torch.zeros((), dtype=torch.int64))
         one = torch.ones_like(v[..., :1])
@@ -114,10 +115,10 @@ class Oscillators(TurnedGates):
         turned = self._turned(v, after, -1) * single(self.gain).exp()[:, None, None]
         return replace(stream, q=one, k=one, v=turned), after
 
-    def read(self, y: Tensor, state: State) -> Tensor:
+    def read(self, y: Tensor, state: Carried) -> Tensor:
         return self._turned(y, state, 1)
 
-    def _turned(self, z: Tensor, state: State, sign: int) -> Tensor:
+    def _turned(self, z: Tensor, state: Carried, sign: int) -> Tensor:
         """Turns (Re, Im) of the last tokens before the state's time by their phase."""
         last = int(state["time"])
         time = torch.arange(last - z.shape[2], last, dtype=torch.float64, device=z.device)

@@ -8,8 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ...named import Carried
 from ...stream import Stream
-from .base import Gates, SignalMap, Site, State, rank
+from .base import Gates, SignalMap, Site, rank
 
 
 class Proximal(Gates):
@@ -29,5 +30,5 @@ class Proximal(Gates):
         start = torch.full((site.sizes.heads,), 0.5)
         self["step"] = SignalMap(site, 1, "sigmoid", start, rank(site, 1))
 
-    def tie(self, source: Tensor, stream: Stream, state: State) -> tuple[Stream, State]:
+    def tie(self, source: Tensor, stream: Stream, state: Carried) -> tuple[Stream, Carried]:
         return replace(stream, signals={**stream.signals, "step": self["step"](source)}), state

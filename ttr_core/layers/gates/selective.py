@@ -9,9 +9,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from ...named import Carried
 from ...precision import single
 from ...stream import Stream
-from .base import Gates, SignalMap, Site, State, rank
+from .base import Gates, SignalMap, Site, rank
 
 SHORTEST, LONGEST = 1e-3, 1e-1  # fresh step sizes
 MOST = 16.0  # fresh decay rates per unit of step, of a gate per head
@@ -51,7 +52,7 @@ class Selective(Gates):
         start = SHORTEST * torch.exp(shuffled * math.log(LONGEST / SHORTEST))
         self["delta"] = SignalMap(site, 1, "softplus", start, rank(site, 1))
 
-    def tie(self, source: Tensor, stream: Stream, state: State) -> tuple[Stream, State]:
+    def tie(self, source: Tensor, stream: Stream, state: Carried) -> tuple[Stream, Carried]:
         delta = self["delta"](source)
         decay = -single(self.A_log).exp()[:, None] * delta
         return replace(stream, signals={**stream.signals, "decay": decay, "importance": delta}), {}

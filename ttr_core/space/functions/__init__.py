@@ -13,7 +13,8 @@ from .base import (
     LocalModel,
     MatrixModel,
     Memory,
-    Params,
+    Stage,
+    StagedModel,
 )
 from .kernel import Kernel
 from .linear import Linear

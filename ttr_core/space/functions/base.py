@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
+from ...named import Params
 from ..ingredient import Ingredient
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 Memory = dict[str, Tensor]
 """The fast weights that an optimizer fits, by name."""
-Params = Mapping[str, Tensor]
 Gram = Callable[[Tensor, Tensor, Params], Tensor]
 """Inner products of features, [..., A, K] and [..., B, K] -> [..., A, B]."""
 
@@ -53,6 +53,47 @@ class FunctionClass(Ingredient):
     @abc.abstractmethod
     def memory_size(self, key_dim: int, value_dim: int) -> int:
         """Returns how many numbers the memory holds, per head (and per pair, where it grows)."""
+
+
+class Stage(NamedTuple):
+    """One matrix of a network, [inputs, outputs], and its bias, by their names in the memory."""
+
+    weight: str
+    bias: str | None
+
+
+class StagedModel(FunctionClass):
+    r"""Trait: matrices one after another, $z_l = \sigma(z_{l-1}) W_l + b_l$, something around them.
+
+    Its gradients are outer products, of what enters a matrix and of the slope after it.
+    """
+
+    phrase: ClassVar[str] = "a function class that is a stack of matrices"
+
+    @property
+    @abc.abstractmethod
+    def stages(self) -> tuple[Stage, ...]:
+        """The matrices, from the key upward."""
+
+    def entered(self, x: Tensor, params: Params) -> Tensor:
+        """Returns what the first matrix sees of a key or query."""
+        return x
+
+    def between(self, z: Tensor) -> Tensor:
+        """Returns what stands between two matrices."""
+        return z
+
+    def slope(self, z: Tensor) -> Tensor:
+        """Returns the derivative of what stands there."""
+        return torch.ones_like(z)
+
+    def answer(self, x: Tensor, z: Tensor, params: Params) -> Tensor:
+        """Returns what the network says of x where its last matrix says z."""
+        return z
+
+    def pulled_back(self, z: Tensor, slope: Tensor, params: Params) -> Tensor:
+        """Returns the slope of a loss at z from its slope at the answer."""
+        return slope
 
 
 class MatrixModel(FunctionClass):
@@ -92,10 +133,17 @@ class FeatureModel(FunctionClass):
         """Returns phi(a) . phi(b), [..., A, K] and [..., B, K] -> [..., A, B]."""
 
 
-class LinearModel(MatrixModel, FeatureModel):
+class LinearModel(MatrixModel, FeatureModel, StagedModel):
     r"""Trait: $m(k) = S^\top \phi(k)$, linear in its memory."""
 
     phrase: ClassVar[str] = "a function class that is linear in its parameters"
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        return (Stage("S", None),)
+
+    def entered(self, x: Tensor, params: Params) -> Tensor:
+        return self.features(x, params)
 
     @property
     def closed_gram(self) -> Gram | None:

@@ -7,8 +7,9 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from ...named import Params
 from ..option import SHARPNESSES, option
-from .base import KernelModel, Params
+from .base import KernelModel
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ from typing import Any, ClassVar, cast
 
 from torch import Tensor
 
+from ...named import Params
 from ..ingredient import Made, choices
 from ..maps import FeatureMap, Identity, KernelMap
 from ..option import option
-from .base import Gram, LinearModel, Params
+from .base import Gram, LinearModel
 
 IDENTITY = Identity()
 

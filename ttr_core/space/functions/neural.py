@@ -6,14 +6,15 @@ import abc
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...named import Params
 from ..option import option
-from .base import FunctionClass, Memory, Params
+from .base import Memory, Stage, StagedModel
 
 if TYPE_CHECKING:
     from ..spec import Spec
@@ -23,14 +24,7 @@ START = "standard deviation of the fresh matrices; none: 1 / sqrt(inputs)"
 SEED = "seed of the fresh matrices"
 
 
-class Stage(NamedTuple):
-    """One matrix of a network, [inputs, outputs], and its bias, by their names in the memory."""
-
-    weight: str
-    bias: str | None
-
-
-class LayeredModel(FunctionClass):
+class LayeredModel(StagedModel):
     r"""Trait: matrices with an activation between them, $z_l = \sigma(z_{l-1}) W_l + b_l$.
 
     With ``wrapped`` the answer is $k + \mathrm{LN}(z_L)$, so that a fresh memory answers about the
@@ -38,24 +32,11 @@ class LayeredModel(FunctionClass):
     starts from learned matrices; so do scale and shift of the norm, which no token changes.
     """
 
-    phrase: ClassVar[str] = "a function class that is a stack of matrices"
-
-    @property
-    @abc.abstractmethod
-    def stages(self) -> tuple[Stage, ...]:
-        """The matrices, from the key upward."""
+    phrase: ClassVar[str] = "a function class that is a network"
 
     @abc.abstractmethod
     def widths(self, key_dim: int, value_dim: int) -> tuple[int, ...]:
         """Returns the sizes between the matrices, the key's first and the value's last."""
-
-    @abc.abstractmethod
-    def between(self, z: Tensor) -> Tensor:
-        """Returns what stands between two matrices."""
-
-    @abc.abstractmethod
-    def slope(self, z: Tensor) -> Tensor:
-        """Returns the derivative of what stands there."""
 
     def init(self, key_dim: int, value_dim: int, like: Tensor, params: Params) -> Memory:
         names = [name for stage in self.stages for name in stage if name is not None]
@@ -71,14 +52,12 @@ class LayeredModel(FunctionClass):
         return self.answer(x, z, params)
 
     def answer(self, x: Tensor, z: Tensor, params: Params) -> Tensor:
-        """Returns what the network says of x where its last matrix says z."""
         if not self.square:
             return z
         gamma, beta = (params[name][:, None].to(z) for name in ("gamma", "beta"))
         return x + F.layer_norm(z, z.shape[-1:], eps=EPS) * gamma + beta
 
     def pulled_back(self, z: Tensor, slope: Tensor, params: Params) -> Tensor:
-        """Returns the slope of a loss at z from its slope at the answer."""
         if not self.square:
             return slope
         centered = z - z.mean(-1, keepdim=True)
@@ -159,12 +138,6 @@ class NormLinear(LayeredModel):
 
     def widths(self, key_dim: int, value_dim: int) -> tuple[int, ...]:
         return (key_dim, value_dim)
-
-    def between(self, z: Tensor) -> Tensor:
-        return z
-
-    def slope(self, z: Tensor) -> Tensor:
-        return torch.ones_like(z)
 
     def parameters(self, key_dim: int, value_dim: int, heads: int) -> dict[str, Tensor]:
         return self.fresh(self.widths(key_dim, value_dim), heads, self.std, self.seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..ingredient import load
-from .base import Loss, QuadraticLoss, Signals
+from .base import Loss, QuadraticLoss
 from .dot_product import DotProduct
 from .huber import Huber
 from .power import Lp

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor
 
+from ...named import Signals
 from ..ingredient import Ingredient
 
 if TYPE_CHECKING:
     from ..spec import Spec
-
-Signals = Mapping[str, Tensor]
 
 
 class Loss(Ingredient):

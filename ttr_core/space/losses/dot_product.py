@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from .base import Loss, Signals
+from ...named import Signals
+from .base import Loss
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ...named import Signals
 from ...stream import Signal
 from ..option import option
-from .base import Loss, Signals
+from .base import Loss
 
 DELTA = Signal(
     "delta", "scalar", "softplus", 1.0, 0.01, 10.0, "size of an error beyond which it counts less"

@@ -7,8 +7,9 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from ...named import Signals
 from ..option import option
-from .base import Loss, Signals
+from .base import Loss
 
 
 @dataclass(frozen=True)

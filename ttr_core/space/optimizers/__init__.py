@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..ingredient import load
-from .base import Incremental, Optimizer, Retrospective, Signals, State
+from .base import Incremental, Optimizer, Retrospective
 from .chunked import ChunkMomentum, ChunkSGD, ChunkStart, MiniBatch, Mirrored
 from .mirror import MirrorDescent
 from .rank_one import NLMS, SGD, Hebbian, Implicit

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor
 
+from ...named import Carried
 from ..functions import LinearModel, LocalModel, Memory
 from ..ingredient import Ingredient
 from ..newton import Objective, PairLoss
@@ -20,9 +21,6 @@ from ..weights import MemorylessWeights
 
 if TYPE_CHECKING:
     from ..spec import Spec
-
-State = dict[str, Tensor]
-Signals = Mapping[str, Tensor]
 
 
 class Optimizer(Ingredient, abc.ABC):
@@ -59,22 +57,22 @@ class Incremental(Optimizer):
     discounts: ClassVar[bool] = False  # forgetting discounts what the fit is made from, not the fit
 
     @abc.abstractmethod
-    def begin(self, memory: Memory) -> State:
+    def begin(self, memory: Memory) -> Carried:
         """Returns the optimizer's own state before the first token."""
 
     @abc.abstractmethod
-    def forget(self, memory: Memory, state: State, decay: Tensor) -> tuple[Memory, State]:
+    def forget(self, memory: Memory, state: Carried, decay: Tensor) -> tuple[Memory, Carried]:
         """Returns memory and state after forgetting; ``decay`` is a scalar [1] or [F]."""
 
     @abc.abstractmethod
     def update(
         self,
         memory: Memory,
-        state: State,
+        state: Carried,
         loss: PairLoss,
         signals: Mapping[str, Tensor],
         previous: Memory,
-    ) -> tuple[Memory, State]:
+    ) -> tuple[Memory, Carried]:
         """Folds in the newest pair.
 
         Args:

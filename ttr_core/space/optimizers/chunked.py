@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
+from ...named import Carried, Signals, part, whole
 from ...stream import Signal
 from ..functions import KernelModel, Memory
 from ..newton import Objective
 from ..option import option
-from .base import Incremental, Signals, State, faded
+from .base import Incremental, faded
 from .momentum import MOMENTUM
 from .rank_one import STEP
 
@@ -101,7 +102,7 @@ class ChunkStart(Incremental):
     def plan(self, segment: Segment) -> Plan:
         """Returns the coefficients of a segment's memories."""
 
-    def advanced(self, state: State, memory: Memory) -> State:
+    def advanced(self, state: Carried, memory: Memory) -> Carried:
         """Counts the token, and moves the place of the gradients if it was the last of a chunk."""
         position = state["position"] + 1
         full = position >= self.size
@@ -123,17 +124,7 @@ class Mirrored(ChunkStart):
         return {n: self.mirror(a) if n[0] != "b" else a for n, a in dual.items()}
 
 
-def kept(name: str, memory: Memory) -> State:
-    """Returns a memory under names of its own within a state."""
-    return {f"{name}.{n}": m for n, m in memory.items()}
-
-
-def taken(name: str, state: State) -> Memory:
-    """Returns the memory that a state keeps under a name."""
-    return {n[len(name) + 1 :]: m for n, m in state.items() if n.startswith(f"{name}.")}
-
-
-def counter(memory: Memory) -> State:
+def counter(memory: Memory) -> Carried:
     """Returns the position in the chunk before its first token."""
     return {"position": next(iter(memory.values())).new_zeros(())}
 
@@ -181,16 +172,16 @@ class ChunkSGD(ChunkStart):
     def signals(self) -> tuple[Signal, ...]:
         return (STEP,)
 
-    def begin(self, memory: Memory) -> State:
-        return kept("at", memory) | counter(memory)
+    def begin(self, memory: Memory) -> Carried:
+        return whole(at=memory) | counter(memory)
 
-    def forget(self, memory: Memory, state: State, decay: Tensor) -> tuple[Memory, State]:
+    def forget(self, memory: Memory, state: Carried, decay: Tensor) -> tuple[Memory, Carried]:
         return faded(memory, decay), state
 
     def update(
-        self, memory: Memory, state: State, loss: Objective, signals: Signals, previous: Memory
-    ) -> tuple[Memory, State]:
-        gradient = torch.func.grad(loss)(taken("at", state))
+        self, memory: Memory, state: Carried, loss: Objective, signals: Signals, previous: Memory
+    ) -> tuple[Memory, Carried]:
+        gradient = torch.func.grad(loss)(part(state, "at"))
         step = self.rate * signals["step"]
         after = {n: memory[n] - step * gradient[n] for n in memory}
         return after, self.advanced(state, after)
@@ -232,21 +223,21 @@ class ChunkMomentum(ChunkStart):
     def signals(self) -> tuple[Signal, ...]:
         return (STEP, MOMENTUM)
 
-    def begin(self, memory: Memory) -> State:
+    def begin(self, memory: Memory) -> Carried:
         zero = {n: torch.zeros_like(m) for n, m in memory.items()}
-        return kept("at", memory) | kept("momentum", zero) | counter(memory)
+        return whole(at=memory) | whole(momentum=zero) | counter(memory)
 
-    def forget(self, memory: Memory, state: State, decay: Tensor) -> tuple[Memory, State]:
+    def forget(self, memory: Memory, state: Carried, decay: Tensor) -> tuple[Memory, Carried]:
         return faded(memory, decay), state
 
     def update(
-        self, memory: Memory, state: State, loss: Objective, signals: Signals, previous: Memory
-    ) -> tuple[Memory, State]:
-        gradient, old = torch.func.grad(loss)(taken("at", state)), taken("momentum", state)
+        self, memory: Memory, state: Carried, loss: Objective, signals: Signals, previous: Memory
+    ) -> tuple[Memory, Carried]:
+        gradient, old = torch.func.grad(loss)(part(state, "at")), part(state, "momentum")
         step, share = self.rate * signals["step"], signals["momentum"]
         moved = {n: share * z - step * gradient[n] for n, z in old.items()}
         after = {n: memory[n] + moved[n] for n in memory}
-        return after, self.advanced(state, after) | kept("momentum", moved)
+        return after, self.advanced(state, after) | whole(momentum=moved)
 
     def plan(self, segment: Segment) -> Plan:
         start, decays = segment.decays()
@@ -299,31 +290,31 @@ class MiniBatch(ChunkStart):
     def parameters(self, key_dim: int, value_dim: int, heads: int) -> dict[str, Tensor]:
         return {"shift": torch.zeros(heads, self.size, requires_grad=True)}
 
-    def begin(self, memory: Memory) -> State:
+    def begin(self, memory: Memory) -> Carried:
         zero = {n: torch.zeros_like(m) for n, m in memory.items()}
-        at, base = kept("at", memory), kept("base", memory)
-        return at | base | kept("sum", zero) | counter(memory)
+        at, base = whole(at=memory), whole(base=memory)
+        return at | base | whole(sum=zero) | counter(memory)
 
-    def forget(self, memory: Memory, state: State, decay: Tensor) -> tuple[Memory, State]:
-        base, total = (faded(taken(name, state), decay) for name in ("base", "sum"))
-        return faded(memory, decay), state | kept("base", base) | kept("sum", total)
+    def forget(self, memory: Memory, state: Carried, decay: Tensor) -> tuple[Memory, Carried]:
+        base, total = (faded(part(state, name), decay) for name in ("base", "sum"))
+        return faded(memory, decay), state | whole(base=base) | whole(sum=total)
 
     def update(
-        self, memory: Memory, state: State, loss: Objective, signals: Signals, previous: Memory
-    ) -> tuple[Memory, State]:
-        gradient, old = torch.func.grad(loss)(taken("at", state)), taken("sum", state)
+        self, memory: Memory, state: Carried, loss: Objective, signals: Signals, previous: Memory
+    ) -> tuple[Memory, Carried]:
+        gradient, old = torch.func.grad(loss)(part(state, "at")), part(state, "sum")
         total = {n: s + signals["step"] * gradient[n] for n, s in old.items()}
         here = torch.arange(self.size, device=signals["shift"].device) == state["position"]
         shift = torch.where(here, signals["shift"].to(signals["step"]), 0.0).sum()
         inputs = next(iter(memory.values())).shape[0]
         mean = self.rate / inputs * torch.relu(1 / (state["position"] + 1) + shift)
-        base = taken("base", state)
+        base = part(state, "base")
         after = {n: base[n] - mean * total[n] for n in memory}
         moved = self.advanced(state, after)
         new = moved["position"] == 0  # the next batch starts from here
         base = {n: torch.where(new, after[n], base[n]) for n in memory}
         total = {n: torch.where(new, torch.zeros_like(s), s) for n, s in total.items()}
-        return after, moved | kept("base", base) | kept("sum", total)
+        return after, moved | whole(base=base) | whole(sum=total)
 
     def plan(self, segment: Segment) -> Plan:
         start, decays = segment.decays()

@@ -8,10 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ...named import Carried, Signals
 from ...stream import Signal
 from ..functions import Memory
 from ..newton import Objective
-from .base import Signals, State
 from .rank_one import PROXIMAL_STEP
 from .structure import Diagonal, DiagonalStep
 
@@ -45,8 +45,8 @@ class DiagonalImplicit(DiagonalStep):
         return (PROXIMAL_STEP,)
 
     def update(
-        self, memory: Memory, state: State, loss: Objective, signals: Signals, previous: Memory
-    ) -> tuple[Memory, State]:
+        self, memory: Memory, state: Carried, loss: Objective, signals: Signals, previous: Memory
+    ) -> tuple[Memory, Carried]:
         slope = torch.func.grad(loss)
         start = slope({"S": torch.zeros_like(memory["S"])})["S"]  # -b phi v^T
         hessian = torch.func.jacrev(slope)(memory)["S"]["S"]  # (F V F V)

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
+from ...named import Carried, Signals, part, whole
 from ...stream import Signal
 from ..functions import ConstantModel, KernelModel, Memory
 from ..newton import Objective
 from ..option import SHARPNESSES, option
-from .base import Signals, State, faded
-from .chunked import RATE, SIZE, Mirrored, Plan, Segment, counter, descent, kept, taken
+from .base import faded
+from .chunked import RATE, SIZE, Mirrored, Plan, Segment, counter, descent
 from .rank_one import STEP
 
 if TYPE_CHECKING:
@@ -92,20 +93,20 @@ class MirrorDescent(Mirrored):
         total = (dual.square() ** (self.q / 2)).sum((-2, -1), keepdim=True)
         return dual * (total + EPS) ** (2 / self.q - 1)
 
-    def begin(self, memory: Memory) -> State:
-        return kept("at", self.mirrored(memory)) | kept("dual", memory) | counter(memory)
+    def begin(self, memory: Memory) -> Carried:
+        return whole(at=self.mirrored(memory)) | whole(dual=memory) | counter(memory)
 
-    def forget(self, memory: Memory, state: State, decay: Tensor) -> tuple[Memory, State]:
-        return memory, state | kept("dual", faded(taken("dual", state), decay))
+    def forget(self, memory: Memory, state: Carried, decay: Tensor) -> tuple[Memory, Carried]:
+        return memory, state | whole(dual=faded(part(state, "dual"), decay))
 
     def update(
-        self, memory: Memory, state: State, loss: Objective, signals: Signals, previous: Memory
-    ) -> tuple[Memory, State]:
-        gradient, old = torch.func.grad(loss)(taken("at", state)), taken("dual", state)
+        self, memory: Memory, state: Carried, loss: Objective, signals: Signals, previous: Memory
+    ) -> tuple[Memory, Carried]:
+        gradient, old = torch.func.grad(loss)(part(state, "at")), part(state, "dual")
         step = self.rate * signals["step"]
         dual = {n: a - step * gradient[n] for n, a in old.items()}
         after = self.mirrored(dual)
-        return after, self.advanced(state, after) | kept("dual", dual)
+        return after, self.advanced(state, after) | whole(dual=dual)
 
     def plan(self, segment: Segment) -> Plan:
         return descent(segment, self.rate)

@@ -8,11 +8,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ...named import Carried, Signals
 from ...stream import Signal
 from ..functions import Memory
 from ..newton import Objective
 from ..option import option
-from .base import Signals, State, faded
+from .base import faded
 from .rank_one import STEP
 from .structure import MomentumStep
 
@@ -70,15 +71,15 @@ class Momentum(MomentumStep):
     def share(self, signals: Signals) -> Tensor:
         return signals["momentum"]
 
-    def begin(self, memory: Memory) -> State:
+    def begin(self, memory: Memory) -> Carried:
         return {f"momentum.{name}": torch.zeros_like(m) for name, m in memory.items()}
 
-    def forget(self, memory: Memory, state: State, decay: Tensor) -> tuple[Memory, State]:
+    def forget(self, memory: Memory, state: Carried, decay: Tensor) -> tuple[Memory, Carried]:
         return faded(memory, decay), state
 
     def update(
-        self, memory: Memory, state: State, loss: Objective, signals: Signals, previous: Memory
-    ) -> tuple[Memory, State]:
+        self, memory: Memory, state: Carried, loss: Objective, signals: Signals, previous: Memory
+    ) -> tuple[Memory, Carried]:
         gradient = torch.func.grad(loss)(previous if self.reads_undecayed else memory)
         step, kept = signals["step"], signals["momentum"]
         moved = {n: kept * state[f"momentum.{n}"] - step * gradient[n] for n in memory}

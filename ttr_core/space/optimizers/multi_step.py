@@ -8,11 +8,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ...named import Carried, Params, Signals
 from ...stream import Signal, Stream
-from ..functions import Memory, Params
+from ..functions import Memory
 from ..newton import PairLoss
 from ..option import option
-from .base import Signals, State
 from .rank_one import STEP
 from .structure import Features, RankOneSteps, Steps
 
@@ -60,8 +60,8 @@ class MultiStep(RankOneSteps):
         return (steps, keys, values)
 
     def update(
-        self, memory: Memory, state: State, loss: PairLoss, signals: Signals, previous: Memory
-    ) -> tuple[Memory, State]:
+        self, memory: Memory, state: Carried, loss: PairLoss, signals: Signals, previous: Memory
+    ) -> tuple[Memory, Carried]:
         pairs: list[tuple[Tensor, ...]] = [()]
         if self.n > 1:
             extra = (signals[s.name].unflatten(-1, (self.n - 1, -1)) for s in EXTRA)

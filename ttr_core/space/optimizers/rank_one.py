@@ -8,13 +8,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ...named import Carried, Signals
 from ...stream import Signal
 from ..functions import FeatureModel, Memory
 from ..ingredient import Ingredient
 from ..newton import Objective, newton
 from ..option import option
 from ..weights import MemorylessWeights
-from .base import Signals, State
 from .structure import KeyStep, Sum
 
 STEP = Signal("step", "scalar", "sigmoid", 0.5, 0.01, 1.0, "step size of the newest pair")
@@ -43,8 +43,8 @@ class Hebbian(Sum, KeyStep):
     in_gradients: ClassVar[str] = r"m_t = a_t m_{t-1} - b_t \nabla \ell_t(0)"
 
     def update(
-        self, memory: Memory, state: State, loss: Objective, signals: Signals, previous: Memory
-    ) -> tuple[Memory, State]:
+        self, memory: Memory, state: Carried, loss: Objective, signals: Signals, previous: Memory
+    ) -> tuple[Memory, Carried]:
         gradient = torch.func.grad(loss)({n: torch.zeros_like(m) for n, m in memory.items()})
         return {name: memory[name] - gradient[name] for name in memory}, state
 
@@ -90,8 +90,8 @@ class SGD(KeyStep):
         return self.residual == "undecayed"
 
     def update(
-        self, memory: Memory, state: State, loss: Objective, signals: Signals, previous: Memory
-    ) -> tuple[Memory, State]:
+        self, memory: Memory, state: Carried, loss: Objective, signals: Signals, previous: Memory
+    ) -> tuple[Memory, Carried]:
         at = previous if self.reads_undecayed else memory
         gradient = torch.func.grad(loss)(at)
         step = signals["step"]
@@ -128,8 +128,8 @@ class Implicit(KeyStep):
         return (PROXIMAL_STEP,)
 
     def update(
-        self, memory: Memory, state: State, loss: Objective, signals: Signals, previous: Memory
-    ) -> tuple[Memory, State]:
+        self, memory: Memory, state: Carried, loss: Objective, signals: Signals, previous: Memory
+    ) -> tuple[Memory, Carried]:
         def proximal(new: Memory) -> Tensor:
             moved = sum((new[n] - memory[n]).square().sum() for n in memory)
             return moved / 2 + signals["step"].squeeze() * loss(new)
@@ -170,8 +170,8 @@ class NLMS(KeyStep):
     )
 
     def update(
-        self, memory: Memory, state: State, loss: Objective, signals: Signals, previous: Memory
-    ) -> tuple[Memory, State]:
+        self, memory: Memory, state: Carried, loss: Objective, signals: Signals, previous: Memory
+    ) -> tuple[Memory, Carried]:
         slope, weight = torch.func.grad(loss), signals["importance"]
         hessian = torch.func.jacrev(slope)(memory)["S"]["S"]  # (F V F V)
         curvature = hessian[:, 0, :, 0].diagonal().sum()  # b |phi|^2, alike for every channel

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
+from ...named import Signals
 from ..functions import KernelModel, Memory
 from ..newton import Objective, newton
 from ..option import RIDGES, option
-from .base import Retrospective, Signals
+from .base import Retrospective
 from .structure import FixedRidge, Sum
 
 if TYPE_CHECKING:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
+from ...named import Carried, Signals
 from ..functions import LinearModel, Memory
 from ..ingredient import Ingredient
 from ..losses import QuadraticLoss
 from ..newton import Objective
 from ..option import RIDGES, option
 from ..weights import MemorylessWeights
-from .base import Signals, State
 from .structure import FadingRidge
 
 if TYPE_CHECKING:
@@ -86,12 +86,12 @@ class RLS(FadingRidge):
     def tokens_to(self, left: float, features: int) -> int:
         return max(1, int(math.log(left) / self.least_log_decay(features)))
 
-    def begin(self, memory: Memory) -> State:
+    def begin(self, memory: Memory) -> Carried:
         s = memory["S"]
         share = s.new_ones(s.shape[0])
         return {"G": torch.diag(0 * share), "R": 0 * s, "share": share, "axis": s.new_zeros(1)}
 
-    def forget(self, memory: Memory, state: State, decay: Tensor) -> tuple[Memory, State]:
+    def forget(self, memory: Memory, state: Carried, decay: Tensor) -> tuple[Memory, Carried]:
         features = len(state["share"])
         kept = decay.clamp_min(math.exp(self.least_log_decay(features)))
         restored = torch.arange(features, device=kept.device) == state["axis"]
@@ -104,8 +104,8 @@ class RLS(FadingRidge):
         return memory, after
 
     def update(
-        self, memory: Memory, state: State, loss: Objective, signals: Signals, previous: Memory
-    ) -> tuple[Memory, State]:
+        self, memory: Memory, state: Carried, loss: Objective, signals: Signals, previous: Memory
+    ) -> tuple[Memory, Carried]:
         slope, zero = torch.func.grad(loss), {"S": torch.zeros_like(memory["S"])}
         hessian = torch.func.jacrev(slope)(zero)["S"]["S"]  # (F V F V)
         gram = state["G"] + hessian[:, 0, :, 0]  # b phi phi^T, alike for every channel

@@ -8,11 +8,12 @@ from typing import ClassVar, NamedTuple
 
 from torch import Tensor
 
+from ...named import Carried, Params, Signals
 from ...stream import Stream
-from ..functions import LinearModel, Memory, Params
+from ..functions import LinearModel, Memory
 from ..ingredient import Ingredient
 from ..weights import MemorylessWeights
-from .base import Incremental, Optimizer, Retrospective, Signals, State, faded
+from .base import Incremental, Optimizer, Retrospective, faded
 
 Features = Callable[[Tensor], Tensor]
 """phi of a linear model, [..., K] -> [..., F]."""
@@ -129,10 +130,10 @@ class RankOneSteps(Incremental):
         """Whether the first step reads the memory before forgetting rather than after."""
         return False
 
-    def begin(self, memory: Memory) -> State:
+    def begin(self, memory: Memory) -> Carried:
         return {}
 
-    def forget(self, memory: Memory, state: State, decay: Tensor) -> tuple[Memory, State]:
+    def forget(self, memory: Memory, state: Carried, decay: Tensor) -> tuple[Memory, Carried]:
         return faded(memory, decay), state
 
 
@@ -209,8 +210,8 @@ class DiagonalStep(Incremental):
     def shrinkage(self, phi: Tensor, importance: Tensor | None, signals: Signals) -> Diagonal:
         """Returns what every token's step keeps and writes, from features [B, H, T, F]."""
 
-    def begin(self, memory: Memory) -> State:
+    def begin(self, memory: Memory) -> Carried:
         return {}
 
-    def forget(self, memory: Memory, state: State, decay: Tensor) -> tuple[Memory, State]:
+    def forget(self, memory: Memory, state: Carried, decay: Tensor) -> tuple[Memory, Carried]:
         return {"S": memory["S"] * decay[:, None]}, state

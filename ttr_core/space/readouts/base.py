@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from ..functions import Params
+from ...named import Params
 from ..ingredient import Ingredient
 
 

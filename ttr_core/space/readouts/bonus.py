@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
-from ..functions import LinearModel, Params
+from ...named import Params
+from ..functions import LinearModel
 from ..ingredient import having
 from ..optimizers import Incremental, Sum
 from .base import ReadsBefore

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import abc
 import math
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
+from ...named import Params
 from ...stream import Signal, Stream
 from ..ingredient import Ingredient
-
-Params = Mapping[str, Tensor]
 
 DECAY = Signal("decay", "scalar", "log_sigmoid", None, -3.0, 0.0, "log of the share kept per token")
 CHANNEL_DECAY = replace(DECAY, width="feature", help="log of the share kept, per feature")

@@ -10,9 +10,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from ...named import Params
 from ...stream import Signal, Stream
 from ..option import option
-from .base import Params, Weights, future
+from .base import Weights, future
 
 WAVES = 16
 SHORTEST, LONGEST = 4.0, 1024.0  # half-lives of fresh filters, in tokens

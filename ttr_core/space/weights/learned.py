@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from ...errors import RequestError
+from ...named import Params
 from ..option import option
-from .base import Params, SteadyWeights
+from .base import SteadyWeights
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ...named import Params
 from ...stream import Signal, Stream
 from ..option import option
 from .base import (
@@ -16,7 +17,6 @@ from .base import (
     DECAY,
     IMPORTANCE,
     MemorylessWeights,
-    Params,
     Recency,
     SteadyWeights,
 )

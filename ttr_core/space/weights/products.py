@@ -10,9 +10,10 @@ from typing import TypeVar
 from torch import Tensor
 
 from ...errors import RequestError
+from ...named import Params, part
 from ...stream import Signal, Stream
 from ..option import Written, changed
-from .base import MemorylessWeights, Params, PositiveWeights, Recency, Weights
+from .base import MemorylessWeights, PositiveWeights, Recency, Weights
 from .memoryless import Uniform
 
 Part = TypeVar("Part", bound=Weights)
@@ -118,9 +119,9 @@ def _names(parts: tuple[Weights, ...]) -> list[list[str]]:
     """Names of the factors' signals within the product: repeated ones are numbered from 1."""
     seen: dict[str, int] = {}
     names = []
-    for part in parts:
+    for factor in parts:
         own = []
-        for signal in part.signals:
+        for signal in factor.signals:
             count = seen.get(signal.name, 0)
             seen[signal.name] = count + 1
             own.append(f"{signal.name}.{count}" if count else signal.name)
@@ -133,10 +134,8 @@ def _views(
 ) -> list[tuple[Part, Stream, dict[str, Tensor]]]:
     """Each factor with the stream and parameters under the names it knows."""
     views = []
-    for index, (part, names) in enumerate(zip(parts, _names(parts), strict=True)):
-        pairs = zip(part.signals, names, strict=True)
+    for index, (factor, names) in enumerate(zip(parts, _names(parts), strict=True)):
+        pairs = zip(factor.signals, names, strict=True)
         own_signals = {signal.name: x.signals[name] for signal, name in pairs}
-        prefix = f"{index}."
-        own = {n[len(prefix) :]: p for n, p in params.items() if n.startswith(prefix)}
-        views.append((part, replace(x, signals=own_signals), own))
+        views.append((factor, replace(x, signals=own_signals), part(params, str(index))))
     return views

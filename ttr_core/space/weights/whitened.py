@@ -9,10 +9,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ...named import Params
 from ...stream import Stream
 from ...systems import solve_positive
 from ..option import RIDGES, SHARPNESSES, option
-from .base import Params, PositiveWeights, future
+from .base import PositiveWeights, future
 
 BLOCK = 16  # queries at a time
 SAFE_RIDGE = 0.1  # below it the moment is inverted in float64

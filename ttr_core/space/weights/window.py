@@ -9,9 +9,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ...named import Params
 from ...stream import Stream
 from ..option import option
-from .base import Params, PositiveWeights, future
+from .base import PositiveWeights, future
 
 
 @dataclass(frozen=True)

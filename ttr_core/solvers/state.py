@@ -1,0 +1,185 @@
+"""What a solver keeps from token to token: how large it is, how it is kept and taken up again."""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..limits import Shape
+from ..named import Carried, Params, part, whole
+from ..space.functions import FunctionClass, MatrixModel
+from ..space.spec import Spec
+from ..stream import Stream
+
+
+class State(abc.ABC):
+    """What a solver needs to go on, of one spec."""
+
+    @abc.abstractmethod
+    def size(self, shape: Shape) -> int:
+        """Returns how many numbers a head's state holds after ``shape.length`` tokens."""
+
+    @abc.abstractmethod
+    def formula(self) -> str:
+        """Returns that size for all heads as a formula in T, d (model size), H and F.
+
+        F, the number of features, stands where it is neither fixed nor a multiple of the key size.
+        """
+
+
+@dataclass(frozen=True)
+class Matrix(State):
+    """Matrices of the size of S, and what stands beside them.
+
+    Args:
+        model: whose coefficients they are.
+        copies: how many there are.
+        gram: whether there is a matrix of all features by all features, too.
+        vectors: how many vectors of all features there are.
+        numbers: how many numbers.
+    """
+
+    model: MatrixModel
+    copies: int = 1
+    gram: bool = False
+    vectors: int = 0
+    numbers: int = 0
+
+    def size(self, shape: Shape) -> int:
+        f = shape.features
+        return f * (self.copies * shape.value_dim + self.gram * f + self.vectors) + self.numbers
+
+    def formula(self) -> str:
+        width = self.model.width
+        if width(2) == width(3) == width(60):
+            fixed = width(2)
+            beside = self.gram * fixed**2 + self.vectors * fixed + self.numbers
+            return _sum((self.copies * fixed, "d"), (beside, "H"))
+        per_key, rest = divmod(width(60), 60)
+        if rest or width(2) != 2 * per_key:
+            terms = ((self.copies, "F d"), (int(self.gram), "H F^2"), (self.vectors, "H F"))
+        else:
+            squares = self.copies * per_key + self.gram * per_key**2
+            terms = ((squares, "d^2 / H"), (self.vectors * per_key, "d"), (0, ""))
+        return _sum(*terms, (self.numbers, "H"))
+
+    @staticmethod
+    def keep(memory: Tensor) -> Carried:
+        """Returns what goes on from one matrix."""
+        return {"S": memory}
+
+    @staticmethod
+    def restored(kept: Params | None) -> Tensor | None:
+        """Returns the matrix that was kept; None at the start."""
+        return None if kept is None else kept["S"]
+
+
+@dataclass(frozen=True)
+class Memories(State):
+    """Memories of any function class.
+
+    Args:
+        model: whose memory it is.
+        copies: how many there are.
+        numbers: how many numbers beside them.
+    """
+
+    model: FunctionClass
+    copies: int = 1
+    numbers: int = 0
+
+    def size(self, shape: Shape) -> int:
+        return self.copies * self.model.memory_size(shape.key_dim, shape.value_dim) + self.numbers
+
+    def formula(self) -> str:
+        if isinstance(self.model, MatrixModel):
+            return Matrix(self.model, self.copies, numbers=self.numbers).formula()
+        size = self.model.memory_size
+        vectors = (9 * size(2, 2) - 4 * size(3, 3)) // 6
+        squares = (size(2, 2) - 2 * vectors) // 4
+        terms = ((self.copies * squares, "d^2 / H"), (self.copies * vectors, "d"))
+        return _sum(*terms, (self.numbers, "H"))
+
+    def begun(self, x: Stream, own: Params) -> Carried:
+        """Returns the memory before the first token, [B, H, ...] each; heads may start apart."""
+        each = [
+            self.model.init(x.key_dim, x.value_dim, x.k, {n: p[h : h + 1] for n, p in own.items()})
+            for h in range(x.heads)
+        ]
+        stacked = {n: torch.stack([one[n] for one in each]) for n in each[0]}
+        return {n: m.expand(x.k.shape[0], *m.shape).clone() for n, m in stacked.items()}
+
+
+@dataclass(frozen=True)
+class Pairs(State):
+    """A key, a value and some numbers for every pair, and perhaps one for every two pairs.
+
+    Args:
+        numbers: how many for each pair.
+        square: whether there is one for every two pairs.
+    """
+
+    numbers: int = 0
+    square: bool = False
+
+    def size(self, shape: Shape) -> int:
+        t = shape.length
+        return t * (shape.key_dim + shape.value_dim + self.numbers) + self.square * t * t
+
+    def formula(self) -> str:
+        return _sum((int(self.square), "T^2 H"), (2, "T d"), (self.numbers, "T H"))
+
+
+@dataclass(frozen=True)
+class Past(State):
+    """The keys, values and signals themselves, of as many pairs as may yet count.
+
+    Args:
+        spec: whose weights say how many that are.
+    """
+
+    spec: Spec
+
+    def size(self, shape: Shape) -> int:
+        widths = (
+            self.spec.signal_width(signal, shape.key_dim, shape.value_dim)
+            for signal in self.spec.signals
+        )
+        reach = self.spec.weights.reach
+        tokens = shape.length if reach is None else min(shape.length, reach - 1)
+        return tokens * (shape.key_dim + shape.value_dim + sum(widths))
+
+    def formula(self) -> str:
+        scalars = sum(signal.width == "scalar" for signal in self.spec.signals)
+        reach = self.spec.weights.reach
+        if reach is None:
+            return Pairs(scalars).formula()
+        return f"{2 * (reach - 1)} d" + (f" + {scalars * (reach - 1)} H" if scalars else "")
+
+    def keep(self, x: Stream) -> Carried:
+        """Returns what may yet count of all tokens so far."""
+        reach = self.spec.weights.reach
+        if reach is not None:
+            first = max(0, x.length - reach + 1)
+            x = Stream(x.q[:, :, :0], x.k, x.v, x.signals).map(lambda z: z[:, :, first:])
+        return {"k": x.k, "v": x.v} | whole(signal=x.signals)
+
+    @staticmethod
+    def restored(x: Stream, kept: Params | None) -> Stream:
+        """Puts a kept past before the new tokens; the queries stay those of the new ones."""
+        if kept is None:
+            return x
+        return Stream(kept["k"][:, :, :0], kept["k"], kept["v"], part(kept, "signal")).then(x)
+
+
+def _sum(*terms: tuple[int, str]) -> str:
+    """Returns a sum of so many of each, without those that are zero.
+
+    Example:
+        >>> _sum((2, "d"), (0, "H"), (1, "T"))
+        '2 d + T'
+    """
+    return " + ".join(f"{'' if n == 1 else f'{n} '}{what}" for n, what in terms if n) or "0"
