@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,8 +20,8 @@ def solve_positive(matrix: Tensor, right: Tensor) -> tuple[Tensor, bool]:
         x, and whether every A could be factored, as `factored` says: x is NaN otherwise.
     """
     factor, found = factored(matrix.detach())
-    solved: Tensor = Substitution.apply(matrix, right, factor)
-    return solved, found
+    run: Callable[..., Tensor] = Substitution.apply
+    return run(matrix, right, factor), found
 
 
 def factored(matrix: Tensor) -> tuple[Tensor, bool]:
@@ -72,4 +73,5 @@ class Substitution(torch.autograd.Function):
 
 def _substitute(factor: Tensor, right: Tensor) -> Tensor:
     half = torch.linalg.solve_triangular(factor, right, upper=False)
-    return torch.linalg.solve_triangular(factor.mT, half, upper=True)
+    solved: Tensor = torch.linalg.solve_triangular(factor.mT, half, upper=True)
+    return solved

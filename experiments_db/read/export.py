@@ -60,7 +60,8 @@ def to_csv(df: pd.DataFrame) -> str:
     """Returns a table as CSV in which no text can be taken for a formula."""
     table = df.map(_csv_cell)
     table.columns = [_harmless(str(name)) for name in df.columns]
-    return table.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    text: str = table.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    return text
 
 
 def to_json(df: pd.DataFrame) -> str:

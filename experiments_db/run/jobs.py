@@ -258,7 +258,9 @@ class Job:
             pace = last["seconds"] / last["step"]
         left = max(0.0, (steps - last["step"]) * pace)
         budget = self.experiment.train.seconds
-        return left if budget is None else min(left, max(0.0, budget - last["seconds"]))
+        if budget is None:
+            return float(left)
+        return float(min(left, max(0.0, budget - last["seconds"])))
 
     # What follows is the Supervisor's side.
 

@@ -191,7 +191,8 @@ def turned(spec: Spec, key: str, text: str) -> Spec:
     kind = f"setting of {knob.ingredient.name}"
     value = getattr(from_settings(type(knob.ingredient), {knob.name: text}, kind), knob.name)
     changed = dataclasses.replace(knob.ingredient, **{knob.name: value})
-    return _rebuilt(spec, knob.path, changed)
+    rebuilt: Spec = _rebuilt(spec, knob.path, changed)
+    return rebuilt
 
 
 def _ingredients(parent: Any, path: Path) -> Iterator[tuple[Path, Ingredient]]:

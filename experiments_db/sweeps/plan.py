@@ -12,11 +12,11 @@ import ttr_core as ttr
 from ttr_core import ModelConfig, RequestError, nearest, options_of, unknown
 from ttr_core.lab import SEEDS, TASKS, TrainConfig
 
-from ..run.request import MAX_SEED
+from ..run.request import MAX_SEED, Short
 from ..run.settings import knobs, placed, split_names
 from . import holes
 from .plan_file import Source, read
-from .values import Range, Short, Values, size, texts
+from .values import Range, Values, size, texts
 
 MAX_SAMPLE = 10_000
 STANDARD_SEEDS = tuple(map(str, range(SEEDS)))

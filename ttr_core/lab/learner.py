@@ -85,7 +85,7 @@ class Learner:
         """Returns the mean loss; not a number where a layer's equations have no solution."""
         try:
             return self.task.loss(self.model, batch)
-        except (Singular, torch.linalg.LinAlgError):
+        except (Singular, torch.linalg.LinAlgError):  # type: ignore[attr-defined]  # it is
             return torch.tensor(math.nan)
 
     def look(self, batch: Batch) -> Evaluated:

@@ -230,7 +230,8 @@ class SequenceLayer(nn.Module):
     def _projected(self, x: Tensor, mixes: tuple[Tensor, ...]) -> Tensor:
         """Returns all projections of the input; one product unless each has a mix of its own."""
         if not mixes:
-            return self.qkv(x)
+            whole: Tensor = self.qkv(x)
+            return whole
         weights = self.qkv.weight.split(self.widths)
         return torch.cat([F.linear(z, w) for z, w in zip(mixes[:3], weights, strict=True)], -1)
 

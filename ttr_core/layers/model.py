@@ -183,7 +183,8 @@ class SequenceModel(nn.Module):
 
     def _embedded(self, tokens: Tensor, dims: tuple[str, ...]) -> Tensor:
         self._check("tokens", tokens, dims)
-        return F.embedding(tokens, self.embedding) * self.embedding.shape[-1] ** 0.5
+        embedded: Tensor = F.embedding(tokens, self.embedding) * self.embedding.shape[-1] ** 0.5
+        return embedded
 
     def _check(self, name: str, given: Tensor, dims: tuple[str, ...]) -> None:
         """Refuses what is no batch of integers on the model's device."""
@@ -264,4 +265,5 @@ class Block(nn.Module):
     def _mlp(self, x: Tensor) -> Tensor:
         if self.mlp is None:
             return x
-        return x + self.mlp(F.rms_norm(x, x.shape[-1:], self.mlp_norm, 1e-6))
+        added: Tensor = x + self.mlp(F.rms_norm(x, x.shape[-1:], self.mlp_norm, 1e-6))
+        return added

@@ -123,7 +123,7 @@ def run(
     try:
         with full_precision(x.k.device):
             y, after = solver.run(spec, x, params, before)
-    except torch.linalg.LinAlgError as error:
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]  # it is exported
         raise Singular(
             f"{spec}: its system of equations has no solution in {x.k.dtype}: {error}. Raise the "
             "ridge, or scale the keys down."

@@ -26,7 +26,8 @@ def split(x: Tensor, size: int) -> Tensor:
     missing = -x.shape[2] % size
     if missing:
         x = F.pad(x, (0, 0, 0, missing))
-    return x.unflatten(2, (-1, size))
+    pieces: Tensor = x.unflatten(2, (-1, size))
+    return pieces
 
 
 def join(y: Tensor, length: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -35,7 +36,8 @@ def decayed_reads(
     """
     writes = _by_token(k * v)  # (T B H F) or (T B H V): the other is 1
     first = torch.zeros_like(writes[0]) if start is None else start.flatten(2)
-    states = DecayedSums.apply(_by_token(log_decay).exp(), writes, first)
+    run: Callable[..., Tensor] = DecayedSums.apply
+    states = run(_by_token(log_decay).exp(), writes, first)
     y = _by_token(q) * states
     if v.shape[-1] == 1:
         y = y.sum(-1, keepdim=True)

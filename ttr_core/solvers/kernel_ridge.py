@@ -81,7 +81,8 @@ def _nothing(k: Tensor, v: Tensor) -> Carried:
 
 
 def _substitute(factor: Tensor, right: Tensor) -> Tensor:
-    return torch.linalg.solve_triangular(factor, right, upper=False)
+    solved: Tensor = torch.linalg.solve_triangular(factor, right, upper=False)
+    return solved
 
 
 def _factor(p: _Asked, gram: Tensor) -> Tensor:

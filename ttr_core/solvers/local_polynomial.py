@@ -202,7 +202,8 @@ def _solve(fit: _Fit, covariance: Tensor, mean: Tensor, log_mass: Tensor) -> Ten
     """
     ridge = fit.ridge
     if ridge == 0:
-        return torch.linalg.pinv(covariance, hermitian=True) @ mean
+        slopes: Tensor = torch.linalg.pinv(covariance, hermitian=True) @ mean
+        return slopes
     log_ratio = (math.log(ridge) - log_mass)[..., None, None]
     data, prior = (-log_ratio).sigmoid(), log_ratio.sigmoid()
     matrix = data * covariance

@@ -123,7 +123,8 @@ def _solve(p: _Kernel, grams: Tensor, q: Tensor, scale: Tensor | None = None) ->
     width, free = q.shape[-1], p.function.intercepts
     if p.optimizer.ridge == 0 and free < width:
         inverse = torch.linalg.pinv(grams, hermitian=True)
-        return (inverse @ q[..., None]).squeeze(-1)
+        answers: Tensor = (inverse @ q[..., None]).squeeze(-1)
+        return answers
     ridge = p.optimizer.diagonal(width, free, q).diag()
     added = ridge if scale is None else ridge * scale[..., None, None]
     factor, found = factored(grams + added)
@@ -134,7 +135,8 @@ def _solve(p: _Kernel, grams: Tensor, q: Tensor, scale: Tensor | None = None) ->
         )
     # Two triangular solves: for one right-hand side ten times faster than cholesky_solve.
     half = torch.linalg.solve_triangular(factor, q[..., None], upper=False)
-    return torch.linalg.solve_triangular(factor.mT, half, upper=True).squeeze(-1)
+    solved: Tensor = torch.linalg.solve_triangular(factor.mT, half, upper=True).squeeze(-1)
+    return solved
 
 
 class KernelNormalEquations(Solver[_Kernel]):

@@ -9,10 +9,12 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import unknown
 from .constraints import Choice, Constraint, Flag, Names, Number, Text, Whole
+
+C = TypeVar("C")
 
 NONE = ("none", "null", "")
 """How text says None, of a setting that may be it."""
@@ -194,7 +196,7 @@ def check_options(instance: object) -> None:
         object.__setattr__(instance, opt.name, value)
 
 
-def from_settings(cls: type, settings: Mapping[str, Any], kind: str) -> Any:
+def from_settings(cls: type[C], settings: Mapping[str, Any], kind: str) -> C:
     """Builds a dataclass from user settings, whose values may be text.
 
     Args:

@@ -293,14 +293,15 @@ def _peak(call: Callable[[], None], device: str) -> int:
         return torch.cuda.max_memory_allocated() - before
     with Watched() as held:
         call()
-    return held.peak
+    peak: int = held.peak
+    return peak
 
 
 class Watched(TorchDispatchMode):
     """Counts the bytes of the tensors that are alive at once; torch has no such count for a CPU."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch has no types for it
         self.now = self.peak = 0
         self._seen: weakref.WeakSet[Any] = weakref.WeakSet()
 

@@ -88,7 +88,8 @@ class Knob:
         """Returns the knob's position; None is the ingredient's own default rule."""
         if self.axis == "signal":
             return dict(constants.signals)[self.name]
-        return getattr(_parts(constants.spec, self.axis)[self.part], self.name)
+        value: float | None = getattr(_parts(constants.spec, self.axis)[self.part], self.name)
+        return value
 
     def turned(self, constants: Constants, value: float) -> Constants:
         """Returns the constants with this knob at ``value``."""

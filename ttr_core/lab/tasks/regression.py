@@ -212,7 +212,8 @@ class Regression(EvaluatedTask):
         gram = x.mT @ x
         ridge = 1e-6 * gram.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
         eye = torch.eye(self.dim)
-        return data.q[0] @ torch.linalg.solve(gram + ridge * eye, x.mT @ y)
+        answers: Tensor = data.q[0] @ torch.linalg.solve(gram + ridge * eye, x.mT @ y)
+        return answers
 
     def _spans(self) -> dict[str, tuple[int, int]]:
         """Windows of steps: before the switch, the eighth after it, and the rest."""

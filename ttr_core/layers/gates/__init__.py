@@ -7,3 +7,12 @@ from .base import GATES, Gates, SignalMap, Site, TurnedGates
 from .dense import Dense
 
 load(__name__, __path__)
+
+__all__ = [
+    "GATES",
+    "Dense",
+    "Gates",
+    "SignalMap",
+    "Site",
+    "TurnedGates",
+]

@@ -159,7 +159,8 @@ class SignalMap(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Maps [B, T, D] to the signal after its link, [B, H, T, w]."""
         z = single(through(self.up, x if self.down is None else through(self.down, x)))
-        return LINKS[self.link](z).unflatten(-1, (self.heads, self.width)).transpose(1, 2)
+        signal: Tensor = LINKS[self.link](z).unflatten(-1, (self.heads, self.width)).transpose(1, 2)
+        return signal
 
 
 def signal_map(site: Site, signal: Signal) -> SignalMap:

@@ -22,3 +22,23 @@ from .local import Affine, Constant
 from .neural import MLP, LayeredModel, NormLinear
 
 load(__name__, __path__, first=("local", "neural", "linear", "kernel"))
+
+__all__ = [
+    "MLP",
+    "Affine",
+    "Constant",
+    "ConstantModel",
+    "FeatureModel",
+    "FunctionClass",
+    "Gram",
+    "Kernel",
+    "KernelModel",
+    "LayeredModel",
+    "Linear",
+    "LinearModel",
+    "LocalModel",
+    "MatrixModel",
+    "Memory",
+    "NormLinear",
+    "Params",
+]

@@ -227,7 +227,8 @@ class KernelModel(FeatureModel):
     ) -> Tensor:
         against = params["kept"] * self.gram(params["keys"], x, params)  # (... T X)
         phi = torch.linalg.solve_triangular(params["factor"], against, upper=False)
-        return phi.mT @ memory["S"]
+        predicted: Tensor = phi.mT @ memory["S"]
+        return predicted
 
     def penalty(self, memory: Memory) -> Tensor:
         return memory["S"].square().sum()

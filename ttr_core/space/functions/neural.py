@@ -193,10 +193,14 @@ class MLP(LayeredModel):
     def slope(self, z: Tensor) -> Tensor:
         if self.activation == "gelu":
             bell = (-z.square() / 2).exp() * (2 * math.pi) ** -0.5
-            return (1 + torch.erf(z * 0.5**0.5)) / 2 + z * bell
+            slope: Tensor = (1 + torch.erf(z * 0.5**0.5)) / 2 + z * bell
+            return slope
         root, cubic = (2 / math.pi) ** 0.5, 0.044715
         t = torch.tanh(root * (z + cubic * z**3))
-        return (1 + t) / 2 + z / 2 * (1 - t.square()) * root * (1 + 3 * cubic * z.square())
+        tangent: Tensor = (1 + t) / 2 + z / 2 * (1 - t.square()) * root * (
+            1 + 3 * cubic * z.square()
+        )
+        return tangent
 
     def parameters(self, key_dim: int, value_dim: int, heads: int) -> dict[str, Tensor]:
         return self.fresh(self.widths(key_dim, value_dim), heads, self.std, self.seed)

@@ -10,3 +10,13 @@ from .power import Lp
 from .squared import Squared
 
 load(__name__, __path__, first=("squared", "huber", "power", "dot_product"))
+
+__all__ = [
+    "DotProduct",
+    "Huber",
+    "Loss",
+    "Lp",
+    "QuadraticLoss",
+    "Signals",
+    "Squared",
+]

@@ -38,7 +38,8 @@ class Lp(Loss):
 
     def __call__(self, prediction: Tensor, value: Tensor, signals: Signals) -> Tensor:
         powers = ((prediction - value).square() + self.eps) ** (self.p / 2)
-        return (powers - self.eps ** (self.p / 2)).sum(-1) / self.p
+        loss: Tensor = (powers - self.eps ** (self.p / 2)).sum(-1) / self.p
+        return loss
 
     def slope(self, prediction: Tensor, value: Tensor, signals: Signals) -> Tensor:
         residual = prediction - value

@@ -8,3 +8,13 @@ from .dpfp import DPFP
 from .elementwise import Elu1, Identity, ReLU, SiLU
 
 load(__name__, __path__, first=("elementwise", "dpfp", "polynomial"))
+
+__all__ = [
+    "DPFP",
+    "Elu1",
+    "FeatureMap",
+    "Identity",
+    "KernelMap",
+    "ReLU",
+    "SiLU",
+]

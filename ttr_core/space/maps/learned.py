@@ -133,7 +133,8 @@ class Nystrom(FeatureMap):
         ridge = self.jitter * torch.eye(self.features, dtype=x.dtype, device=x.device)
         factor = torch.linalg.cholesky(own + ridge)
         seen = self._kernel(x, points)
-        return torch.linalg.solve_triangular(factor.mT, seen, upper=True, left=False)
+        features: Tensor = torch.linalg.solve_triangular(factor.mT, seen, upper=True, left=False)
+        return features
 
     def _kernel(self, a: Tensor, b: Tensor) -> Tensor:
         scale = a.shape[-1] ** -0.5 if self.scale is None else self.scale
@@ -174,7 +175,8 @@ class ReBased(KernelMap):
         return F.layer_norm(x, x.shape[-1:]) * gain + bias
 
     def __call__(self, x: Tensor, params: Mapping[str, Tensor]) -> Tensor:
-        return packed(self._scaled(x, params), 2) * x.shape[-1] ** -0.5
+        pairs: Tensor = packed(self._scaled(x, params), 2) * x.shape[-1] ** -0.5
+        return pairs
 
     def gram(self, a: Tensor, b: Tensor, params: Mapping[str, Tensor]) -> Tensor:
         products = self._scaled(a, params) @ self._scaled(b, params).mT

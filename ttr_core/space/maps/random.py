@@ -34,7 +34,8 @@ def orthogonal_rows(heads: int, rows: int, size: int, seed: int) -> Tensor:
     # Left in, positive features estimate another kernel at (q, k) than at (-q, -k).
     q = q * r.diagonal(dim1=-2, dim2=-1).sign()[..., None, :]
     norms = torch.randn(square.shape, generator=generator, dtype=torch.float64).norm(dim=-1)
-    return (q * norms[..., None]).flatten(1, 2)[:, :rows]
+    rows_of_all: Tensor = (q * norms[..., None]).flatten(1, 2)[:, :rows]
+    return rows_of_all
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ class FavorPlus(FeatureMap):
         scaled = x * math.sqrt(scale)
         exponent = scaled @ params["rows"].to(x.dtype).mT
         exponent = exponent - scaled.square().sum(-1, keepdim=True) / 2
-        return exponent.exp() * self.features**-0.5
+        features: Tensor = exponent.exp() * self.features**-0.5
+        return features
 
     def parameters(self, key_dim: int, value_dim: int, heads: int) -> dict[str, Tensor]:
         return {"rows": orthogonal_rows(heads, self.features, key_dim, self.seed)}
@@ -119,7 +121,8 @@ class RandomFourier(FeatureMap):
     def __call__(self, x: Tensor, params: Mapping[str, Tensor]) -> Tensor:
         rows = params["rows"].to(x.dtype) * params["sigma"].to(x.dtype)[:, None] / self.scale
         angle = x @ rows.mT
-        return torch.cat([angle.sin(), angle.cos()], -1) * self.frequencies**-0.5
+        waves: Tensor = torch.cat([angle.sin(), angle.cos()], -1) * self.frequencies**-0.5
+        return waves
 
     def parameters(self, key_dim: int, value_dim: int, heads: int) -> dict[str, Tensor]:
         return {

@@ -21,3 +21,32 @@ from .structure import (
 )
 
 load(__name__, __path__, first=("retrospective", "rank_one", "momentum", "chunked", "mirror"))
+
+__all__ = [
+    "NLMS",
+    "SGD",
+    "ChunkMomentum",
+    "ChunkSGD",
+    "ChunkStart",
+    "DiagonalStep",
+    "Exact",
+    "FadingRidge",
+    "FixedRidge",
+    "Hebbian",
+    "Implicit",
+    "Incremental",
+    "KeyStep",
+    "MiniBatch",
+    "MirrorDescent",
+    "Mirrored",
+    "MomentumStep",
+    "OneStep",
+    "Optimizer",
+    "RankOneSteps",
+    "Retrospective",
+    "RidgeFit",
+    "Signals",
+    "State",
+    "Steps",
+    "Sum",
+]

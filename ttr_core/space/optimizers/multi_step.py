@@ -83,7 +83,8 @@ class MultiStep(RankOneSteps):
 
     def _in_a_row(self, x: Tensor) -> Tensor:
         """Returns the parts of every token one after another, [B, H, T, n D] -> [B, H, n T, D]."""
-        return x.unflatten(-1, (self.n, -1)).flatten(2, 3)
+        parts: Tensor = x.unflatten(-1, (self.n, -1)).flatten(2, 3)
+        return parts
 
 
 EXTRA = (EXTRA_KEYS, EXTRA_VALUES)

@@ -9,3 +9,13 @@ from .normalized import Normalized
 from .plain import Plain
 
 load(__name__, __path__, first=("plain", "normalized", "bonus"))
+
+__all__ = [
+    "Bonus",
+    "Direct",
+    "Divides",
+    "Normalized",
+    "Plain",
+    "Readout",
+    "ReadsBefore",
+]

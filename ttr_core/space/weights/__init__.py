@@ -23,3 +23,29 @@ from .memoryless import ChannelGate, Decay, Gate, Importance, Uniform
 from .products import LISTED_PRODUCTS, MemorylessProduct, Product, product
 
 load(__name__, __path__, first=("memoryless", "kernels", "cosine"))
+
+__all__ = [
+    "CHANNEL_DECAY",
+    "DECAY",
+    "IMPORTANCE",
+    "LISTED_PRODUCTS",
+    "ChannelGate",
+    "Cosine",
+    "Decay",
+    "DotProductKernel",
+    "ExpKernel",
+    "Gate",
+    "Importance",
+    "MemorylessProduct",
+    "MemorylessWeights",
+    "PositiveWeights",
+    "Product",
+    "Recency",
+    "RotatingWeights",
+    "SteadyWeights",
+    "Uniform",
+    "Weights",
+    "constant_signal",
+    "future",
+    "product",
+]
