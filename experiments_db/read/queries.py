@@ -15,7 +15,7 @@ import pandas as pd
 from ..errors import StoreError
 from ..store import Store
 from ..store.driver import alive, folder_of, held_in
-from ..store.files import log_of
+from ..store.swap import log_of
 from .filters import Conditions, Wanted, Where
 
 LIMIT = 1000

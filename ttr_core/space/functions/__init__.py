@@ -40,5 +40,6 @@ __all__ = [
     "MatrixModel",
     "Memory",
     "NormLinear",
-    "Params",
+    "Stage",
+    "StagedModel",
 ]

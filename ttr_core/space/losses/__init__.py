@@ -17,6 +17,5 @@ __all__ = [
     "Loss",
     "Lp",
     "QuadraticLoss",
-    "Signals",
     "Squared",
 ]

@@ -45,8 +45,6 @@ __all__ = [
     "RankOneSteps",
     "Retrospective",
     "RidgeFit",
-    "Signals",
-    "State",
     "Steps",
     "Sum",
 ]
