@@ -86,8 +86,8 @@ class InnerLoop(Solver[_Asked]):
 
 
 def _state(p: _Asked) -> Memories:
-    """The gradients' place, the memory, and what drives it."""
-    return Memories(p.function, 3 if p.optimizer.moves else 2)
+    """The gradients' place, the memory, what drives it, and how many tokens the chunk has."""
+    return Memories(p.function, 3 if p.optimizer.moves else 2, numbers=1)
 
 
 def _parts(

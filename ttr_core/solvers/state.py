@@ -12,7 +12,7 @@ from ..limits import Shape
 from ..named import Carried, Params, part, whole
 from ..space.functions import FunctionClass, MatrixModel
 from ..space.spec import Spec
-from ..stream import Stream
+from ..stream import WIDTHS, Stream
 
 
 class State(abc.ABC):
@@ -143,25 +143,36 @@ class Past(State):
 
     spec: Spec
 
+    @property
+    def reach(self) -> int | None:
+        """How many of the newest pairs may yet count, the next one among them; None for all."""
+        weights = self.spec.weights
+        return None if weights.reads_past else weights.reach
+
     def size(self, shape: Shape) -> int:
         widths = (
             self.spec.signal_width(signal, shape.key_dim, shape.value_dim)
             for signal in self.spec.signals
         )
-        reach = self.spec.weights.reach
+        reach = self.reach
         tokens = shape.length if reach is None else min(shape.length, reach - 1)
         return tokens * (shape.key_dim + shape.value_dim + sum(widths))
 
     def formula(self) -> str:
-        scalars = sum(signal.width == "scalar" for signal in self.spec.signals)
-        reach = self.spec.weights.reach
-        if reach is None:
-            return Pairs(scalars).formula()
-        return f"{2 * (reach - 1)} d" + (f" + {scalars * (reach - 1)} H" if scalars else "")
+        tokens = 1 if self.reach is None else self.reach - 1
+        count = dict.fromkeys(WIDTHS, 0)
+        for signal in self.spec.signals:
+            count[signal.unit] += signal.count
+        t = "T " if self.reach is None else ""
+        return _sum(
+            (tokens * (2 + count["key"] + count["value"]), f"{t}d"),
+            (tokens * count["scalar"], f"{t}H"),
+            (tokens * count["feature"], f"{t}H F"),
+        )
 
     def keep(self, x: Stream) -> Carried:
         """Returns what may yet count of all tokens so far."""
-        reach = self.spec.weights.reach
+        reach = self.reach
         if reach is not None:
             first = max(0, x.length - reach + 1)
             x = Stream(x.q[:, :, :0], x.k, x.v, x.signals).map(lambda z: z[:, :, first:])

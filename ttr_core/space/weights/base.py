@@ -62,6 +62,11 @@ class Weights(Ingredient):
         """How many of the newest pairs may count; None for all."""
         return None
 
+    @property
+    def reads_past(self) -> bool:
+        """Whether a pair's weight depends on others before it, so that all of them are needed."""
+        return False
+
     def factors(self) -> tuple[Weights, ...]:
         """Returns what the weights are a product of; themselves unless they are a product."""
         return (self,)

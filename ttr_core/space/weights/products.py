@@ -45,6 +45,10 @@ class Multiplied(PositiveWeights, abc.ABC):
         )
 
     @property
+    def reads_past(self) -> bool:
+        return any(part.reads_past for part in self.parts)
+
+    @property
     def reach(self) -> int | None:
         return min((r for part in self.parts if (r := part.reach) is not None), default=None)
 

@@ -48,6 +48,10 @@ class Whitened(PositiveWeights):
     examples: ClassVar[tuple[dict[str, object], ...]] = ()
     notation: ClassVar[str] = r"\exp(s\,k_i^\top (H_t + \lambda I)^{-1} q_t)"
 
+    @property
+    def reads_past(self) -> bool:
+        return True
+
     def log_matrix(self, x: Stream, params: Params) -> Tensor:
         q, k = (z.double() if self.ridge < SAFE_RIDGE else z for z in (x.q, x.k))
         past = k.shape[2] - q.shape[2]
