@@ -87,7 +87,7 @@ def _scope(store: Store, picked: list[str], total: int) -> bool:
             [False, True],
             default=False,
             required=True,
-            format_func=names.get,
+            format_func=names.__getitem__,
             key="runs.scope",
             help="The picked runs, or all runs that pass the filters, listed or not.",
         )
@@ -105,8 +105,8 @@ def _scope(store: Store, picked: list[str], total: int) -> bool:
 
 def _edits(store: Store, filters: Filters, everything: bool, count: int) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        for kind, label, icon, help in BUTTONS:
-            if st.button(label, icon=icon, help=help, key=f"act.{label}", disabled=not count):
+        for kind, label, icon, about in BUTTONS:
+            if st.button(label, icon=icon, help=about, key=f"act.{label}", disabled=not count):
                 _do(store, filters, everything, kind, ("",))
         tags = _tags(store)
         ready = bool(count and tags)

@@ -28,7 +28,7 @@ ELSEWHERE = ("model.layers", "model.frame", "train.protocol")  # settings with c
 
 def chosen(table: pd.DataFrame) -> list[str]:
     """Returns the columns of a table of runs or of groups that say something, in order."""
-    asked = RUN_COLUMNS if "run_id" in table else GROUP_COLUMNS
+    asked: tuple[str, ...] = RUN_COLUMNS if "run_id" in table else GROUP_COLUMNS
     if "n" in table and (table["n"] == 1).all():  # a single run is its own mean, least and most
         asked = tuple(name for name in asked if name not in SPREAD)
     found = []

@@ -250,9 +250,9 @@ def _further() -> bool:
 
 def _clear() -> None:
     for name in KEYS:
-        key = f"runs.{name}"
-        kept = st.session_state.get(key)
-        st.session_state[key] = [] if isinstance(kept, (list, tuple)) else type(kept)()
+        kept = st.session_state.get(f"runs.{name}")
+        empty = type(kept)() if isinstance(kept, (str, bool, int, float)) else None
+        st.session_state[f"runs.{name}"] = [] if isinstance(kept, (list, tuple)) else empty
 
 
 def _unknown(name: str, valid: Iterable[str]) -> list[str]:

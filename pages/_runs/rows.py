@@ -129,13 +129,18 @@ def _by_keyboard(table: pd.DataFrame, members: list[list[str]], of_runs: bool) -
     """Offers every row by name, for those who do not use a mouse."""
     names = table["layer"].fillna(table["spec"]).tolist()
     named = {ids[0]: (name, ids) for name, ids in zip(names, members, strict=True)}
-    count = (lambda ids: "") if of_runs else (lambda ids: f" and {len(ids) - 1} more")
+
+    def label(first: str) -> str:
+        name, ids = named.get(first, (first, []))
+        more = "" if of_runs else f" and {len(ids) - 1} more"
+        return f"{name} · {first}{more}" if ids else first
+
     first = st.selectbox(
         "Look at",
         list(named),
         index=None,
         key="look",
-        format_func=lambda i: f"{named[i][0]} · {i}{count(named[i][1])}" if i in named else i,
+        format_func=label,
         placeholder="tick rows above, or choose one here",
         help="The same as ticking its row alone, reachable by keyboard; type to search.",
     )

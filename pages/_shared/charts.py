@@ -71,7 +71,7 @@ def curves(
     drawn = [*_baselines(data[data["baseline"]], x, scale, y), band, line]
     if mark_at is not None:
         drawn.insert(0, _rule(mark_at))
-    return alt.layer(*drawn).properties(height=height)
+    return alt.LayerChart(layer=drawn).properties(height=height)
 
 
 def _dashes(count: int) -> list[list[int]]:
@@ -181,9 +181,8 @@ def learning(
     color = alt.value("#009E73" if share else "#3C8DC5")
     line = base.mark_line(strokeWidth=2).encode(color=color)
     last = base.transform_filter(f"datum.step == {data['step'].max() if len(data) else 0}")
-    return alt.layer(
-        line, last.mark_point(filled=True, size=45, opacity=1).encode(color=color)
-    ).properties(height=height)
+    point = last.mark_point(filled=True, size=45, opacity=1).encode(color=color)
+    return alt.LayerChart(layer=[line, point]).properties(height=height)
 
 
 def runs(data: pd.DataFrame, name: str, height: int = 260) -> alt.Chart:

@@ -130,8 +130,8 @@ def _spun(
     format: str,
 ) -> Any:
     """Draws a number with buttons; a step is about a tenth of the default, and round."""
-    kind = constraint.kind
-    default = "min" if is_assigned(shared["key"]) else option.default
+    kind: Any = constraint.kind
+    default: Any = "min" if is_assigned(shared["key"]) else option.default
     return st.number_input(
         **shared,
         min_value=None if constraint.low is None else kind(constraint.low),
