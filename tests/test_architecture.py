@@ -130,6 +130,18 @@ def above(path: Path, folder: str) -> list[str]:
     return sorted(room for room in rooms if rank.get(room, -1) > rank[own])
 
 
+def told(folder: str) -> str:
+    """The order of a folder as docs/architecture.md tells it."""
+    there = [[r for r in rooms if [*(ROOT / folder).glob(f"{r}*")]] for rooms in ORDERS[folder]]
+    return " < ".join(", ".join(rooms) for rooms in there if rooms)
+
+
+@pytest.mark.parametrize("folder", ORDERS)
+def test_the_order_of_a_folder_is_documented(folder: str) -> None:
+    text = " ".join((ROOT / "docs/architecture.md").read_text().split())
+    assert f" {folder.rpartition('/')[2]} {told(folder)} " in text
+
+
 @pytest.mark.parametrize("folder", ORDERS)
 def test_imports_downward(folder: str) -> None:
     found = {name(path): above(path, folder) for path in sources(folder)}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 CODE = [
     *ROOT.glob("*.py"),
     *(
@@ -88,7 +88,7 @@ def test_a_page_says_in_the_navigation_what_it_is_for() -> None:
 
 
 def test_readme_names_every_document() -> None:
-    documents = [f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")]
+    documents = [name(path) for path in DOCUMENTS if path.name != "README.md"]
     assert [document for document in documents if document not in README] == []
 
 
