@@ -21,6 +21,11 @@ def single(x: Tensor) -> Tensor:
     return x.float() if x.dtype in HALF else x
 
 
+def accumulated(dtype: torch.dtype) -> torch.dtype:
+    """Returns the type that numbers of this type are computed in."""
+    return torch.float32 if dtype in HALF else dtype
+
+
 def readable(x: Tensor) -> bool:
     """Whether the values of a tensor may decide what is computed next, at no cost.
 

@@ -273,12 +273,13 @@ def test_a_step_of_a_model_refuses_what_does_not_fit() -> None:
 def test_the_layout_of_a_state_is_that_of_any_later_one(spec: ttr.Spec) -> None:
     """What is found by one token and two holds for as many as are read."""
     x = stream(spec, length=40)
-    _, state = ttr.prefill(spec, x)
     wanted = layout(ttr.resolve(spec), spec, x.key_dim, x.value_dim)
-    assert set(wanted) == set(state)
-    for name, sizes in wanted.items():
-        assert state[name].shape[:2] == (1, 2) and state[name].dim() == 2 + len(sizes)
-        assert all(n in (None, m) for n, m in zip(sizes, state[name].shape[2:], strict=True))
+    for length in (32, 40):  # at the end of a chunk, and within one
+        _, state = ttr.prefill(spec, x.tokens(0, length))
+        assert set(wanted) == set(state)
+        for name, sizes in wanted.items():
+            assert state[name].shape[:2] == (1, 2) and state[name].dim() == 2 + len(sizes)
+            assert all(n in (None, m) for n, m in zip(sizes, state[name].shape[2:], strict=True))
 
 
 @FAST

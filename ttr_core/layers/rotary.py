@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..precision import single
+from ..precision import accumulated
 from ..stream import Stream
 from .frame import Frame
 
@@ -50,7 +50,7 @@ def rotated(x: Tensor, offset: int, base: float) -> Tensor:
     half = x.shape[-1] // 2
     place = torch.arange(half, dtype=torch.float64, device=x.device)
     time = torch.arange(offset, offset + x.shape[2], dtype=torch.float64, device=x.device)
-    angle = (time[:, None] * base ** (-place / half)).remainder(TURN).to(single(x[:0]).dtype)
+    angle = (time[:, None] * base ** (-place / half)).remainder(TURN).to(accumulated(x.dtype))
     a, b, rest = x[..., :half], x[..., half : 2 * half], x[..., 2 * half :]
     cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
     return torch.cat([a * cos - b * sin, a * sin + b * cos, rest], -1)

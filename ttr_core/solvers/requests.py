@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..errors import RequestError
 from ..named import Carried
-from ..precision import single
+from ..precision import accumulated
 from ..space.spec import Spec
 from ..stream import Stream
 from .base import AnySolver
@@ -44,7 +44,7 @@ def validated(spec: Spec, stream: Stream) -> Stream:
 
 def _check_signals(spec: Spec, stream: Stream) -> None:
     wanted = {signal.name: signal for signal in spec.signals}
-    for name in (*wanted, *stream.signals):
+    for name in wanted | dict(stream.signals):
         if name not in stream.signals:
             raise RequestError(
                 f"{spec} needs signal {name!r} ({wanted[name].help}); give it in Stream.signals."
@@ -70,7 +70,7 @@ def _tensors(stream: Stream) -> Iterator[tuple[str, Tensor]]:
 def _check_kinds(stream: Stream) -> None:
     """Refuses tensors of several batches, types or devices, and such as hold no real numbers."""
     first = stream.k
-    kind = single(first[:0]).dtype
+    kind = accumulated(first.dtype)
     for name, z in _tensors(stream):
         if not z.is_floating_point():
             raise RequestError(
@@ -86,7 +86,7 @@ def _check_kinds(stream: Stream) -> None:
                 f"{name} is on {z.device} and k on {first.device}: bring all tensors to one device "
                 "by .to()."
             )
-        if z.dtype != kind and single(z[:0]).dtype != kind:
+        if z.dtype != kind and accumulated(z.dtype) != kind:
             raise RequestError(
                 f"{name} holds {z.dtype} and k {first.dtype}; a stream has one precision (half and "
                 "float32 go together): convert it by .to()."

@@ -40,11 +40,8 @@ def sound(spec: Spec, x: Stream) -> tuple[Stream, Tensor | None]:
         return x, None
     at = spoiled[..., None]
     idle = {name: s.masked_fill(at, signals[name].idle) for name, s in x.signals.items()}
-    unit = x.key_dim**-0.5
-    return (
-        Stream(x.q.masked_fill(at, unit), x.k.masked_fill(at, unit), x.v.masked_fill(at, 0), idle),
-        spoiled,
-    )
+    q, k, v = (z.masked_fill(at, 0) for z in (x.q, x.k, x.v))
+    return Stream(q, k, v, idle), spoiled
 
 
 def marked(y: Tensor, state: Carried, spoiled: Tensor | None) -> tuple[Tensor, Carried]:

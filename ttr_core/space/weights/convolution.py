@@ -90,10 +90,11 @@ class LongConvolution(ConvolutionWeights):
 
     def filters(self, length: int, params: Params, dtype: torch.dtype) -> Tensor:
         own = {name: tensor.to(dtype) for name, tensor in params.items()}
-        rate, phase = own["rate"][..., None], own["phase"][..., None]
-        lag = torch.arange(length, dtype=dtype, device=rate.device)
-        fades = (-own["fade"].exp()[..., None] * lag).exp()  # (H R length)
-        return fades * (own["amplitude"] @ (rate * lag + phase).sin())
+        lag = torch.arange(length, dtype=torch.float64, device=own["rate"].device)
+        fades = (-own["fade"].exp()[..., None] * lag.to(dtype)).exp()  # (H R length)
+        # In float64: an angle in float32 is off by a part of its own size.
+        angle = own["rate"].double()[..., None] * lag + own["phase"].double()[..., None]
+        return fades * (own["amplitude"] @ angle.remainder(2 * math.pi).to(dtype).sin())
 
     def mixture(self, x: Stream) -> Tensor:
         content = x.signals["mixture"]
