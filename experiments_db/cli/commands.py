@@ -234,8 +234,7 @@ def runs(
             print_json(printout.records(frame))
         elif target is None:
             say(f"{len(frame)} {'configurations' if group else 'runs'}")
-            columns = listing.GROUP_COLUMNS if group else listing.RUN_COLUMNS
-            print_table(printout.records(frame), [c for c in columns if c in frame.columns])
+            print_table(printout.readable(printout.records(frame)), listing.shown(frame))
 
 
 @app.command()

@@ -5,21 +5,23 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from ttr_core.lab import metrics as declared
+
 from ..installation import command
+from ..read import measures
 from ..read.export import plain
 
 if TYPE_CHECKING:
     from ..run.jobs import Job
 
 PACKAGES = ("torch", "duckdb", "pandas", "numpy", "streamlit", "ray")
-MEASURES = ("accuracy", "error", "loss")
 JSON_COLUMNS = ("config", "accuracy_by", "lrs_tried", "versions", "environment", "metrics", "tags")
 
 
@@ -32,7 +34,7 @@ def run_document(row: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a stored run under the keys that ``batch.py run --json`` promises."""
     config = row.get("config") or {}
     metrics = dict(row.get("metrics") or {})
-    for name in MEASURES:
+    for name in declared():
         if name not in metrics and row.get(name) is not None:
             metrics[name] = row[name]
     kept = (
@@ -55,6 +57,11 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
         {name: _parsed(name, value) for name, value in row.items()}
         for row in frame.to_dict(orient="records")
     ]
+
+
+def readable(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Returns rows for a terminal: each metric, and each statistic of it, by its own unit."""
+    return [{name: measures.shown(name, value) for name, value in row.items()} for row in rows]
 
 
 def _parsed(name: str, value: Any) -> Any:
@@ -120,11 +127,12 @@ def told(document: Mapping[str, Any], store: Path) -> str:
         store: the file it is kept in.
     """
     name, metrics = document["layer"] or document["spec"], document["metrics"]
-    shown = [f"{m} {metrics[m]:.4g}" for m in MEASURES if metrics.get(m) is not None]
+    known = [name for name in declared() if metrics.get(name) is not None]
+    told = [f"{name} {measures.shown(name, metrics[name])}" for name in known]
     target = document["seconds_to_target"]
     lines = [
         f"{name} on {document['task']}, seed {document['seed']}: "
-        + ", ".join([document["status"], *shown]),
+        + ", ".join([document["status"], *told]),
         f"  run         {document['run_id']}",
         f"  spec        {document['spec']} ({document['frame']} frame, {document['device']})",
         f"  time        {_seconds(document['seconds'])}, {_count(document['steps'])} steps"

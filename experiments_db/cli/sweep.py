@@ -191,8 +191,7 @@ def show_sweep(
     if json:
         print_json(sweeps.document(sweep, work, failures, found))
     elif found and target is None:
-        shown = [c for c in sweeps.report.COLUMNS if any(row[c] not in (None, "") for row in found)]
-        print_table(sweeps.report.table(found), shown)
+        print_table(sweeps.report.table(found), sweeps.report.columns(found))
     if not json:
         typer.echo(sweeps.summary(sweep))
     if target is not None:
@@ -215,11 +214,9 @@ def _write(sweep: Sweep, found: Sequence[dict[str, Any]], target: Path) -> None:
 
 def line(ended: Ended) -> str:
     """Returns how a run ended, on one line; a failure with its whole message."""
-    shown = [
-        f"{name} {ended.metrics[name]:.4g}"
-        for name in ("accuracy", "error")
-        if ended.metrics.get(name) is not None
-    ]
+    metric = ended.run.experiment.task.main()
+    value = ended.metrics.get(metric.name)
+    shown = [] if value is None else [f"{metric.name} {metric.shown(value)}"]
     words = [ended.status, str(ended.run), *shown, f"{ended.seconds:.1f} s"]
     return "  ".join([*words, ended.message] if ended.message else words)
 

@@ -5,22 +5,21 @@ Only runs of one protocol are comparable, and of one task setting: both must be 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from ttr_core import AXES
+from ttr_core.lab import metrics
 
 from ..errors import StoreError
 from ..store import Store
 from ..store.records import COMPLETE
+from . import measures
 from .filters import Where
 
-BEST = {"accuracy": "max", "error": "min", "loss": "min"}
-"""Metric -> which of its values is the best."""
-
-WAY = {"max": "DESC", "min": "ASC"}
 OTHER_PARTS = ("loss=", "readout=")
 
 COMPLETE_RUNS = f"""
@@ -52,7 +51,7 @@ def cells(
     store: Store,
     setting: str,
     protocol: str,
-    metric: str = "accuracy",
+    metric: str | None = None,
     frame: str | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame:
@@ -62,7 +61,7 @@ def cells(
         store: where to look.
         setting: the task with its settings, as `task_settings` returns it.
         protocol: the protocol of comparison.
-        metric: accuracy, error or loss.
+        metric: the name of one that a task declares; None for the main one of the setting's task.
         frame: only runs in this frame.
         settings: values that the config must have, by dotted key (``{"model.d_model": 64}``).
 
@@ -72,27 +71,30 @@ def cells(
         diverged (runs), configs (settings beside the seed), rates (learning rates tried in all).
 
     Raises:
-        StoreError: the metric is unknown.
+        StoreError: the metric, or the task whose main one is asked for, is unknown.
     """
-    if metric not in BEST:
-        raise StoreError(f"Cells cannot be compared by {metric!r}; valid: {', '.join(BEST)}.")
+    known = metrics()
+    name = measures.main_of(str(json.loads(setting).get("name"))).name if metric is None else metric
+    if name not in known:
+        raise StoreError(f"Cells cannot be compared by {name!r}; valid: {', '.join(known)}.")
+    best, way = ("max", "DESC") if known[name].rises else ("min", "ASC")
     asked = Where()
     asked.add("setting = {}", setting)
     asked.add("protocol = {}", protocol)
     asked.among("frame", frame)
     asked.set_to(settings or {})
-    value = f"results.{metric}"
+    value = measures.column(name)
     sql = f"""
         SELECT spec,
             count(*) FILTER (isfinite({value})) AS n,
-            {BEST[metric]}({value}) FILTER (isfinite({value})) AS best,
+            {best}({value}) FILTER (isfinite({value})) AS best,
             avg({value}) FILTER (isfinite({value})) AS mean,
             stddev_samp({value}) FILTER (isfinite({value})) AS std,
             count(*) FILTER (results.status = 'diverged') AS diverged,
             count(DISTINCT config_group) AS configs,
             greatest(count(DISTINCT results.lr), max(json_array_length(lrs_tried))) AS rates
         {COMPLETE_RUNS} {asked}
-        GROUP BY spec ORDER BY best {WAY[BEST[metric]]} NULLS LAST, spec
+        GROUP BY spec ORDER BY best {way} NULLS LAST, spec
     """
     with store.open() as connection:
         table = connection.execute(sql, asked.values).df()

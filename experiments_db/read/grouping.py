@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import pandas as pd
 
+from ttr_core.lab import metrics
+
 from ..errors import StoreError
 from ..store import Store
 from ..store.records import COMPLETE
 from .filters import Conditions
-from .queries import EVERY, ROWS, alive_of
+from .queries import EVERY, alive_of, rows
 
-MEASURES = ("accuracy", "error", "loss", "best", "seconds")
+ALSO = ("best", "seconds")
+"""What is averaged beside the metrics that tasks declare."""
+
 IDENTITY = ("layer", "spec", "frame", "task", "device", "protocol")
 
 STATISTICS_SQL = """
@@ -21,8 +25,14 @@ STATISTICS_SQL = """
     count({0}) FILTER (isfinite({0})) AS {0}_n"""
 
 
-SORTED_BY = ("started_at", *(f"{measure}_mean" for measure in MEASURES))
-"""Columns that groups can be sorted by."""
+def averaged() -> tuple[str, ...]:
+    """Returns what groups are summarized by: every declared metric, and `ALSO`."""
+    return (*metrics(), *ALSO)
+
+
+def sorted_by() -> tuple[str, ...]:
+    """Returns the columns that groups can be sorted by."""
+    return ("started_at", *(f"{name}_mean" for name in averaged()))
 
 
 def grouped(
@@ -34,36 +44,37 @@ def grouped(
 ) -> pd.DataFrame:
     """Returns one row per configuration of complete runs, the newest first.
 
-    For each measure there are the mean, the standard deviation (of the sample: none for a single
-    run), the smallest and largest value, and of how many runs; what is not a finite number is left
-    out of these, and ``diverged`` counts the runs that have no better. ``n`` counts the runs,
-    ``seeds`` and ``run_ids`` name them in the same order; ``config`` lacks the seed.
+    For each metric that a task declares there are the mean, the standard deviation (of the sample:
+    none for a single run), the smallest and largest value, and of how many runs; what is not a
+    finite number is left out of these, and ``diverged`` counts the runs that have no better.
+    ``n`` counts the runs, ``seeds`` and ``run_ids`` name them in the same order; ``config`` lacks
+    the seed.
 
     Args:
         store: where to look.
         conditions: which runs count; of them the complete ones (finished or diverged) do.
-        order: the column to sort by, one of `SORTED_BY`.
+        order: the column to sort by, one of `sorted_by`.
         descending: the largest first.
         limit: most rows to return; None returns all.
 
     Raises:
         StoreError: the store cannot be read, or groups cannot be sorted so.
     """
-    if order not in SORTED_BY:
-        raise StoreError(f"Groups cannot be sorted by {order!r}; use {', '.join(SORTED_BY)}.")
+    if order not in sorted_by():
+        raise StoreError(f"Groups cannot be sorted by {order!r}; use {', '.join(sorted_by())}.")
     where = conditions.where()
     where.among("status", COMPLETE)
     identity = ", ".join(f"any_value({name}) AS {name}" for name in IDENTITY)
     way = "DESC" if descending else "ASC"
     most = "" if limit is None else f"LIMIT {int(limit)}"
-    measures = ",".join(STATISTICS_SQL.format(measure) for measure in MEASURES)
+    summaries = ",".join(STATISTICS_SQL.format(name) for name in averaged())
     sql = f"""
-        {ROWS}, groups AS (
+        {rows()}, groups AS (
             SELECT config_group, {identity},
                 count(*) AS n,
                 count(*) FILTER (status = 'diverged') AS diverged,
                 list(seed) AS seeds,
-                {measures},
+                {summaries},
                 list(run_id) AS run_ids,
                 max(started_at) AS started_at,
                 min(run_id) AS first_id

@@ -10,13 +10,15 @@ from typing import Any
 
 import pandas as pd
 
+from ttr_core.lab import metrics
+
 from ..errors import StoreError
 from ..installation import command
 from ..store import Store, open_store, spill
 from ..store.files import temporary
 from ..store.migrations import version
 from ..store.swap import note_of
-from . import queries
+from . import measures, queries
 from .export import WRITERS, one_type_each
 from .filters import Conditions
 from .grouping import grouped
@@ -24,13 +26,12 @@ from .narrow import SETTING, mentioned
 from .sandbox import QueryError, where
 
 RUN_COLUMNS = (
-    "run_id", "status", "layer", "spec", "frame", "task", "seed", "accuracy", "error", "loss",
-    "steps", "seconds", "started_at", "tags", "note",
+    "run_id", "status", "layer", "spec", "frame", "task", "seed", "*", "steps", "seconds",
+    "started_at", "tags", "note",
 )  # fmt: skip
-GROUP_COLUMNS = (
-    "layer", "spec", "frame", "task", "n", "accuracy_mean", "accuracy_std", "accuracy_min",
-    "accuracy_max", "error_mean", "error_std", "loss_mean", "loss_std",
-)  # fmt: skip
+GROUP_COLUMNS = ("layer", "spec", "frame", "task", "n", "*")
+"""Columns of a terminal; the star stands for the metrics that the runs have."""
+
 ALL = 1_000_000
 SAMPLE = 200
 EVERY_COLUMN = re.compile(r"\b(columns|from)\b", re.IGNORECASE)
@@ -70,6 +71,20 @@ def groups(
         conditions = Conditions(ids=chosen(store, condition, archived), archived=True)
     table = grouped(store, conditions)
     return queries.flattened(table) if flat else table
+
+
+def shown(table: pd.DataFrame) -> list[str]:
+    """Returns the columns of a table of runs or of groups that a terminal shows, in order."""
+    asked = GROUP_COLUMNS if "run_ids" in table else RUN_COLUMNS
+    several = [f"{name}_{what}" for name in metrics() for what in _told(name)]
+    named = several if "run_ids" in table else list(metrics())
+    known = [name for name in named if name in table and table[name].notna().any()]
+    return [name for one in asked for name in (known if one == "*" else [one]) if name in table]
+
+
+def _told(name: str) -> tuple[str, ...]:
+    """Returns the statistics of a metric that a terminal has room for."""
+    return ("mean", "std", "min", "max") if name in measures.mains() else ("mean", "std")
 
 
 def chosen(store: Store, condition: str, archived: bool = False) -> list[str]:

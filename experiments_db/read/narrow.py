@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from ..store import Store
 from .filters import Conditions
-from .queries import ROWS, SETTINGS, alive_of
+from .queries import SETTINGS, alive_of, kinds, rows
 
 SETTING = re.compile(rf"\b(?:{'|'.join(SETTINGS)})\.[A-Za-z_]\w*")
 
@@ -28,15 +28,15 @@ def mentioned(store: Store, text: str, archived: bool = False) -> pa.Table:
     """
     where = Conditions(archived=archived).where()
     with store.open() as connection:
-        described = connection.execute("DESCRIBE run_rows").fetchall()
         low = text.lower()
-        kept = [(name, kind) for name, kind, *_ in described if name in low or name == "run_id"]
+        described = kinds(connection).items()
+        kept = [(name, kind) for name, kind in described if name in low or name == "run_id"]
         settings = _expressions(connection, sorted(set(SETTING.findall(text))))
         columns = [_plain(name, kind) for name, kind in kept] + [f'"{name}"' for name in settings]
         parts = ", ".join(["config_group", *settings.values()])
         join = f"LEFT JOIN (SELECT {parts} FROM configs) AS configs USING (config_group)"
         join = join if settings else ""
-        sql = f"""{ROWS} SELECT {", ".join(columns)} FROM (SELECT * FROM shown {where}) AS shown
+        sql = f"""{rows()} SELECT {", ".join(columns)} FROM (SELECT * FROM shown {where}) AS shown
             {join} ORDER BY shown.started_at DESC, shown.run_id DESC"""
         values = {**where.values, **alive_of(connection, store)}
         return connection.execute(sql, values).to_arrow_table()

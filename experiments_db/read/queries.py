@@ -16,6 +16,7 @@ from ..errors import StoreError
 from ..store import Store
 from ..store.driver import alive, folder_of, held_in
 from ..store.swap import log_of
+from . import measures
 from .filters import Conditions, Wanted, Where
 
 LIMIT = 1000
@@ -28,15 +29,21 @@ SETTINGS = ("task", "model", "train")
 
 EVERY = Conditions()
 
-ROWS = """
-WITH shown AS (
-    SELECT * REPLACE (
-        CASE WHEN status = 'running' AND NOT list_contains($alive::VARCHAR[], driver)
-            THEN 'interrupted' ELSE status END AS status
-    )
-    FROM run_rows
-)
-"""
+
+def rows() -> str:
+    """Returns the start of a query: the relation ``shown``, a row per run as people see it.
+
+    It has the effective status, and a column for each metric that a task declares.
+    """
+    return f"""
+        WITH shown AS (
+            SELECT * REPLACE (
+                CASE WHEN status = 'running' AND NOT list_contains($alive::VARCHAR[], driver)
+                    THEN 'interrupted' ELSE status END AS status
+            ){measures.added()}
+            FROM run_rows
+        )
+    """
 
 
 def runs(
@@ -136,10 +143,10 @@ def curves(store: Store, run_ids: Wanted, names: Wanted = None) -> pd.DataFrame:
 
 
 def metrics_by(store: Store, run_id: str) -> pd.DataFrame:
-    """Returns a run's accuracy by group.
+    """Returns the main metric of a run by group.
 
     Returns:
-        Columns by (what the groups are: gap, pairs, ...), group, value (0 to 1).
+        Columns by (what the groups are: gap, pairs, ...), group, value.
     """
     stored = _json_of(store, run_id, "accuracy_by")
     rows = []
@@ -161,7 +168,7 @@ def counts(store: Store, conditions: Conditions = EVERY) -> pd.DataFrame:
         Columns status, runs.
     """
     where = conditions.where()
-    sql = f"{ROWS} SELECT status, count(*) AS runs FROM shown {where} GROUP BY status"
+    sql = f"{rows()} SELECT status, count(*) AS runs FROM shown {where} GROUP BY status"
     with store.open() as connection:
         values = {**where.values, **alive_of(connection, store)}
         return connection.execute(f"{sql} ORDER BY status", values).df()
@@ -170,8 +177,13 @@ def counts(store: Store, conditions: Conditions = EVERY) -> pd.DataFrame:
 def columns(store: Store) -> list[str]:
     """Returns the names of the columns of `runs`."""
     with store.open() as connection:
-        described = connection.execute("SELECT * FROM run_rows LIMIT 0").description
-    return [column[0] for column in described]
+        return list(kinds(connection))
+
+
+def kinds(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """Returns the columns of ``shown`` with their types."""
+    sql = f"DESCRIBE SELECT *{measures.added()} FROM run_rows"
+    return {name: kind for name, kind, *_ in connection.execute(sql).fetchall()}
 
 
 def data_version(store: Store) -> str:
@@ -190,7 +202,7 @@ def data_version(store: Store) -> str:
 def ids(store: Store, conditions: Conditions = EVERY) -> list[str]:
     """Returns the ids of the runs that meet every condition, the newest first."""
     where = conditions.where()
-    sql = f"{ROWS} SELECT run_id FROM shown {where} ORDER BY started_at DESC, run_id DESC"
+    sql = f"{rows()} SELECT run_id FROM shown {where} ORDER BY started_at DESC, run_id DESC"
     with store.open() as connection:
         values = {**where.values, **alive_of(connection, store)}
         return [row[0] for row in connection.execute(sql, values).fetchall()]
@@ -209,16 +221,16 @@ def _select(
     way = "DESC" if descending else "ASC"
     sort = f"ORDER BY {order} {way} NULLS LAST, run_id {way}"
     with store.open() as connection:
-        known = [row[0] for row in connection.execute("DESCRIBE run_rows").fetchall()]
+        known = kinds(connection)
         if order not in known:
             raise StoreError(f"Runs cannot be sorted by {order!r}; columns: {', '.join(known)}.")
         if limit <= NARROW and not where.names_rows:  # which rows first: most are passed over
-            sql = f"{ROWS} SELECT run_id FROM shown {where} {sort} LIMIT {limit} OFFSET {offset}"
+            sql = f"{rows()} SELECT run_id FROM shown {where} {sort} LIMIT {limit} OFFSET {offset}"
             values = {**where.values, **alive_of(connection, store)}
             chosen = [row[0] for row in connection.execute(sql, values).fetchall()]
             where, limit, offset = Where(), len(chosen), 0
             where.one_of("run_id", chosen)
-        sql = f"{ROWS} SELECT * FROM shown {where} {sort} LIMIT {limit} OFFSET {offset}"
+        sql = f"{rows()} SELECT * FROM shown {where} {sort} LIMIT {limit} OFFSET {offset}"
         values = {**where.values, **alive_of(connection, store)}
         table = connection.execute(sql, values).df()
     table["tags"] = [list(tags) for tags in table["tags"]]
@@ -252,5 +264,5 @@ def _json_of(store: Store, run_id: str, column: str) -> dict[str, Any]:
 
 
 def alive_of(connection: duckdb.DuckDBPyConnection, store: Store) -> dict[str, list[str]]:
-    """Returns the parameter of `ROWS`: who is still there."""
+    """Returns the parameter of `rows`: who is still there."""
     return {"alive": alive(connection, store.path)}

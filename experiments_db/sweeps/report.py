@@ -1,41 +1,46 @@
 """What a sweep found: one row per layer and setting, over seeds, with its learning-rate window.
 
-The rate is chosen by the accuracy on the validation set; what is reported is measured on the test
-set. Rates are compared only where each had the same training.
+The rate is chosen by the task's main metric on the validation set; what is reported is measured on
+the test set. Rates are compared only where each had the same training.
 """
 
 from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+from ttr_core.lab import TASKS
+
+from ..read import measures
 from ..read.queries import flattened
 from ..store import Store
 from . import questions
 from .expansion import Planned
 
 WORKS = 0.95
-"""A learning rate works if its mean validation accuracy is this share of the best rate's."""
+"""A learning rate works if its mean validation score is this share of the best rate's.
+
+A score is a share of the way from the worst to the best value of the task's main metric; that of an
+accuracy is the accuracy.
+"""
 
 LEARNS = 0.1
 """No rate works where even the best stays below this: the best of failures tells nothing."""
 
-COLUMNS = (
-    "layer", "task", "setting", "seeds", "diverged", "lr", "window", "validation", "accuracy",
-    "accuracy_std", "error", "error_std",
-)  # fmt: skip
-"""What a terminal shows."""
+COLUMNS = ("layer", "task", "setting", "seeds", "diverged", "lr", "window", "validation", "*")
+"""What a terminal shows; the star stands for the main metrics and their deviations."""
 
 FILE_COLUMNS = (
     "layer", "task", "setting", "runs", "seeds", "diverged", "lr", "lr_low", "lr_high",
-    "rates_good", "rates_tried", "lrs_tried", "validation", "accuracy", "accuracy_std", "error",
-    "error_std", "state_size", "parameters", "steps", "seconds", "cpu_seconds",
+    "rates_good", "rates_tried", "lrs_tried", "validation", "*", "state_size", "parameters",
+    "steps", "seconds", "cpu_seconds",
 )  # fmt: skip
-"""What a file holds, before one column per setting."""
+"""What a file holds, before one column per setting; the star stands for every metric of its tasks
+and their deviations."""
 
 WHOLE_NUMBERS = (
     "runs", "seeds", "diverged", "rates_good", "rates_tried", "state_size", "parameters", "steps",
@@ -65,7 +70,7 @@ def window(rates: Rates) -> dict[str, Any] | None:
     """Returns the window of learning rates that work, or None if fewer than two were compared.
 
     Args:
-        rates: learning rate -> validation accuracies, one for each seed.
+        rates: learning rate -> scores on the validation set, one for each seed.
 
     Example:
         >>> window({0.001: [0.5], 0.01: [1.0], 0.1: [0.97]})
@@ -83,8 +88,34 @@ def window(rates: Rates) -> dict[str, Any] | None:
 
 
 def table(found: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Returns rows with the window in one cell."""
-    return [{**row, "window": _in_words(row["window"])} for row in found]
+    """Returns rows as a terminal shows them, with the window in one cell."""
+    return [_readable(row) for row in found]
+
+
+def _readable(row: Mapping[str, Any]) -> dict[str, Any]:
+    main = TASKS[row["config"]["task"]["name"]].main()
+    told = {name: measures.shown(name, value) for name, value in row.items()}
+    if row["validation"] is not None:
+        told["validation"] = main.shown(row["validation"])
+    return {**told, "window": _in_words(row["window"])}
+
+
+def columns(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns the columns of `table` that hold anything, in order."""
+    names = _with_metrics(COLUMNS, measures.mains())
+    return [name for name in names if any(row.get(name) not in (None, "") for row in found)]
+
+
+def file_columns(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns the columns of `frame`, before those of the settings."""
+    tasks = {row["config"]["task"]["name"] for row in found}
+    declared = {one.name for name in tasks for one in TASKS[name].metrics}
+    return _with_metrics(FILE_COLUMNS, measures.present(declared))
+
+
+def _with_metrics(asked: Sequence[str], metrics: Iterable[str]) -> list[str]:
+    starred = [name for metric in metrics for name in (metric, f"{metric}_std")]
+    return [name for one in asked for name in (starred if one == "*" else [one])]
 
 
 def frame(found: Iterable[Mapping[str, Any]], suffix: str) -> pd.DataFrame:
@@ -95,7 +126,7 @@ def frame(found: Iterable[Mapping[str, Any]], suffix: str) -> pd.DataFrame:
         suffix: the file's, such as ``.csv``; the formats of `READ_BY_PEOPLE` have no settings.
     """
     flat = [{**row, **_flat(row["window"])} for row in found]
-    table = pd.DataFrame(flat, columns=list(FILE_COLUMNS)).astype(
+    table = pd.DataFrame(flat, columns=file_columns(flat)).astype(
         dict.fromkeys(WHOLE_NUMBERS, "Int64")
     )
     if suffix in READ_BY_PEOPLE or table.empty:
@@ -134,11 +165,11 @@ def _row(members: list[Member]) -> dict[str, Any]:
     row["lr"] = spread["best"] if spread else counted[0][1]["lr"]
     row["window"] = spread
     row["lrs_tried"] = sorted({rate for _, result in members for rate in result["lrs_tried"]})
-    validated = [result["metrics"].get("validation_accuracy") for _, result in counted]
-    row["validation"] = _mean(validated)
-    for measure in ("accuracy", "error"):
-        values = [result["metrics"].get(measure) for _, result in counted]
-        row[measure], row[f"{measure}_std"] = _mean(values), _std(values)
+    task = first.experiment.task
+    row["validation"] = _mean(_validated(run, result) for run, result in counted)
+    for name in (metric.name for metric in task.metrics):
+        values = [result["metrics"].get(name) for _, result in counted]
+        row[name], row[f"{name}_std"] = _mean(values), _std(values)
     return {**row, **_cost([result for _, result in counted]), "config": _shared(first)}
 
 
@@ -154,21 +185,26 @@ def _cost(results: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _rates(members: list[Member]) -> Rates:
-    """Returns the validation accuracies by learning rate; a diverged training counts as 0."""
+    """Returns the scores on validation by learning rate; a diverged training counts as 0."""
     rates: Rates = {}
     for run, result in members:
-        train = run.experiment.train
+        train, metric = run.experiment.train, run.experiment.task.main()
         if not run.experiment.task.trained:
             continue
         if train.lr != "auto":
-            accuracy = result["metrics"].get("validation_accuracy")
-            diverged = result["status"] == "diverged"
-            rates.setdefault(float(train.lr), []).append(0.0 if diverged else accuracy or 0.0)
+            value = None if result["status"] == "diverged" else _validated(run, result)
+            rates.setdefault(float(train.lr), []).append(metric.score(value) or 0.0)
         elif train.protocol == "standard":
             for tried in result["rates"] or []:
-                reached = 0.0 if tried["diverged"] else tried["accuracy"] or 0.0
-                rates.setdefault(float(tried["lr"]), []).append(reached)
+                value = None if tried["diverged"] else tried[metric.name]
+                rates.setdefault(float(tried["lr"]), []).append(metric.score(value) or 0.0)
     return rates
+
+
+def _validated(run: Planned, result: Mapping[str, Any]) -> float | None:
+    """Returns the last value of the main metric on the validation set."""
+    value = result["metrics"].get(measures.VALIDATION + run.experiment.task.main().name)
+    return None if value is None else float(value)
 
 
 def _chosen(members: list[Member], best: float | None) -> list[Member]:

@@ -44,7 +44,7 @@ def _read(
     measure, descending = ORDERS[filters.order]
     numbers = queries.counts(_store, conditions)
     if filters.view == "configurations":
-        order = measure if measure in grouping.SORTED_BY else f"{measure}_mean"
+        order = measure if measure in grouping.sorted_by() else f"{measure}_mean"
         table = grouping.grouped(_store, conditions, order, descending, filters.limit)
         return queries.flattened(table), numbers
     table = queries.runs(

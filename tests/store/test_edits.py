@@ -12,7 +12,7 @@ from experiments_db.read import queries
 from experiments_db.read.choices import offered
 from experiments_db.read.edits import OPPOSITES, Edit, perform
 from experiments_db.read.filters import Conditions
-from experiments_db.read.grouping import SORTED_BY, grouped
+from experiments_db.read.grouping import grouped, sorted_by
 from experiments_db.run.settings import sought
 from experiments_db.store import Store, open_store
 from tests.store.many_runs import ended, experiments
@@ -86,7 +86,7 @@ def test_counts_and_details_of_some_runs(store: Store) -> None:
 
 
 def test_groups_are_sorted_and_cut(store: Store) -> None:
-    for order in SORTED_BY:
+    for order in sorted_by():
         whole = grouped(store, order=order, descending=False)
         assert whole[order].dropna().is_monotonic_increasing
         cut = grouped(store, order=order, descending=False, limit=1)

@@ -9,7 +9,7 @@ import pytest
 from experiments_db.read import listing, queries
 from experiments_db.read.cells import cells, task_settings
 from experiments_db.read.filters import Conditions
-from experiments_db.read.grouping import MEASURES, grouped
+from experiments_db.read.grouping import averaged, grouped
 from experiments_db.read.sandbox import QueryError
 from experiments_db.store import NewRun, Outcome, Store, StoreError, open_store
 from ttr_core.lab import MQAR
@@ -78,7 +78,7 @@ def test_seeds_are_averaged(filled: Store) -> None:
     assert '"seed":0' not in row.config
     assert len(set(row.run_ids)) == 3
     assert table[table.n == 1].accuracy_std.isna().all()
-    names = [f"{measure}_{what}" for measure in MEASURES for what in ("mean", "std", "n")]
+    names = [f"{measure}_{what}" for measure in averaged() for what in ("mean", "std", "n")]
     assert set(names) <= set(table.columns)
 
 
@@ -148,7 +148,9 @@ def test_cells_are_of_one_setting_and_one_protocol(filled: Store, setting: str) 
     assert (gate["mean"], gate["std"]) == (pytest.approx(0.6), pytest.approx(0.1414, abs=1e-4))
     assert (rows.n.iloc[-1], rows.diverged.iloc[-1]) == (0, 1)
     assert list(cells(filled, setting, "quick").best) == [1.0]
-    assert cells(filled, "{}", "standard").empty
+    assert cells(filled, "{}", "standard", "accuracy").empty
+    with pytest.raises(StoreError, match="known: mqar"):
+        cells(filled, '{"name": "gone"}', "standard")
     assert cells(filled, setting, "standard", frame="paper").empty
     assert len(cells(filled, setting, "standard", settings={"train.lr": 0.01})) == 3
     assert cells(filled, setting, "standard", "error").best.isna().all()

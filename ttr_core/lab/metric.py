@@ -95,9 +95,11 @@ class Metric:
         """Returns a value of the metric, or a spread of its values, as people read it."""
         if value is None or math.isnan(value):
             return "–"
-        if self.share:
-            return f"{100 * value:.2f}".rstrip("0").rstrip(".") + " %"
-        return f"{value:.4g} {self.unit}".rstrip()
+        return f"{self.number(value)} {'%' if self.share else self.unit}".rstrip()
+
+    def number(self, value: float) -> str:
+        """Returns a value without its unit, for a column that names it."""
+        return f"{100 * value:.2f}".rstrip("0").rstrip(".") if self.share else f"{value:.4g}"
 
     def merit(self, value: float | None) -> float:
         """Returns a number that grows as the value gets better; minus infinity for none."""

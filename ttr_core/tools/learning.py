@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import RequestError
-from ..lab import RATES, SEEDS, TASKS, Task, TrainConfig, task
+from ..lab import RATES, SEEDS, TASKS, Metric, Task, TrainConfig, task
 from ..layers.model import ModelConfig
 from ..layers.published import catalog
 from ..space.constraints import Choice, Flag, Numeric, Whole
@@ -26,10 +26,6 @@ FILE = "learning.csv"
 COMMANDS = f"""\
     python batch.py sweep examples/learning_table.yaml --jobs 2 --output docs/{FILE}
     make docs"""
-HEAD = (
-    "layer", "test accuracy (%)", "best rate", "rates that work", "state (floats)",
-    "training (processor s)",
-)  # fmt: skip
 NONE = "–"
 CHECKED = (Numeric, Flag, Choice)
 """What is read of the settings: not free text, and not what each layer has for itself."""
@@ -59,7 +55,7 @@ class Learned:
     Args:
         layer: its name in the catalog.
         setting: under what conditions.
-        accuracy: on the test set, 0 to 1.
+        value: of the task's main metric, on the test set.
         diverged: runs that diverged at the rate that counts.
         seeds: runs that count.
         rate: the learning rate that counts.
@@ -74,7 +70,7 @@ class Learned:
 
     layer: str
     setting: Setting
-    accuracy: float | None
+    value: float | None
     diverged: float | None
     seeds: float | None
     rate: float | None
@@ -99,9 +95,10 @@ def section(file: Path) -> Iterable[str]:
     yield md.bullets(_conditions(found))
     yield "To make it again:"
     yield COMMANDS
-    yield md.table(HEAD, map(_cells, found))
+    metric = found[0].setting.task.main()
+    yield md.table(head(metric), map(_cells, found))
     yield (
-        "Rates that work are those whose validation accuracy is close to the best one's "
+        f"Rates that work are those whose validation {metric.name} is close to the best one's "
         "([sweeps.md](sweeps.md) says how close), and how many of those tried; "
         f"{NONE} if none does. Seconds compare layers; another computer takes more or less."
     )
@@ -127,7 +124,7 @@ def results(file: Path) -> list[Learned]:
 
 
 def _place(one: Learned) -> tuple[float, str]:
-    return (math.inf if one.accuracy is None else -one.accuracy, one.layer)
+    return (-one.setting.task.main().merit(one.value), one.layer)
 
 
 # ---- reading
@@ -138,12 +135,14 @@ def _learned(row: Cells) -> Learned | None:
     layer, setting = row.get("layer") or "", _setting(row)
     if layer not in catalog or setting is None:
         return None
-    accuracy = _number(row.get("accuracy"))
+    metric = setting.task.main()
+    value = _number(row.get(metric.name))
+    above = value is not None and metric.high is not None and value > metric.high
     tried = (_number(text) for text in (row.get("lrs_tried") or "").strip("[]").split(","))
     return Learned(
         layer=layer,
         setting=setting,
-        accuracy=None if accuracy is None or accuracy > 1 else accuracy,
+        value=None if above else value,
         diverged=_number(row.get("diverged")),
         seeds=_number(row.get("seeds")),
         rate=_number(row.get("lr")),
@@ -200,7 +199,8 @@ def _conditions(found: Sequence[Learned]) -> Iterable[tuple[str, str]]:
     yield "Training", _told(setting.train)
     rates = md.listing(f"{rate:g}" for rate in _rates(found))
     yield "Runs", f"{_seeds(found)}; learning rates {rates}"
-    yield "Counted", "the rate that is best on the validation set; its accuracy on the test set"
+    metric = setting.task.main().name
+    yield "Counted", f"the rate that is best on the validation set; its {metric} on the test set"
     protocol = "the [standard protocol](sweeps.md#the-standard-protocol) and the default training"
     reduced = md.listing(_reduced(found, setting.train))
     yield "Reduced", f"from {protocol}: {reduced}" if reduced else ""
@@ -229,7 +229,16 @@ def _reduced(found: Sequence[Learned], train: TrainConfig) -> Iterable[str]:
         if opt.name in ("steps", "batch_size", "eval_examples") and value < opt.default:
             yield f"{md.code(f'{opt.name}={value}')} instead of {opt.default}"
     if train.stops_at_target:
-        yield f"no training beyond an accuracy of {train.target:g}"
+        yield f"no training beyond a target of {train.target:g}"
+
+
+def head(metric: Metric) -> tuple[str, ...]:
+    """Returns the heads of the table, the metric with its unit."""
+    unit = f" ({'%' if metric.share else metric.unit})" if metric.unit else ""
+    return (
+        "layer", f"test {metric.name}{unit}", "best rate", "rates that work", "state (floats)",
+        "training (processor s)",
+    )  # fmt: skip
 
 
 def _told(settings: object) -> str:
@@ -247,7 +256,7 @@ def _cells(one: Learned) -> tuple[str, ...]:
     unknown = "diverged" if one.diverged else NONE
     return (
         md.link(one.layer),
-        unknown if one.accuracy is None else f"{100 * one.accuracy:.1f}",
+        unknown if one.value is None else one.setting.task.main().number(one.value),
         NONE if one.rate is None or one.good == 0 else f"{one.rate:g}",
         _window(one),
         NONE if one.state_size is None else f"{one.state_size:,.0f}",

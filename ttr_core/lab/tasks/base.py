@@ -238,13 +238,18 @@ class EvaluatedTask(Task):
 
 
 def metrics() -> dict[str, Metric]:
-    """Returns every metric that a task declares, by name.
+    """Returns every metric that a task declares, by name; those that compare layers first.
 
     Example:
         >>> metrics()["error"].better
         'lower'
     """
-    return {metric.name: metric for cls in TASKS.values() for metric in reversed(cls.metrics)}
+    declared = [(rank, one) for cls in TASKS.values() for rank, one in enumerate(cls.metrics)]
+    ranked = sorted(declared, key=lambda pair: pair[0])  # stable: tasks stay in their order
+    found: dict[str, Metric] = {}
+    for _, one in ranked:
+        found.setdefault(one.name, one)
+    return found
 
 
 def _undeclared(cls: type[Task]) -> str | None:
