@@ -234,7 +234,7 @@ def runs(
             print_json(printout.records(frame))
         elif target is None:
             say(f"{len(frame)} {'configurations' if group else 'runs'}")
-            print_table(printout.readable(printout.records(frame)), listing.shown(frame))
+            print_table(printout.readable(printout.records(frame)), listing.in_terminal(frame))
 
 
 @app.command()

@@ -61,7 +61,7 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 def readable(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Returns rows for a terminal: each metric, and each statistic of it, by its own unit."""
-    return [{name: measures.shown(name, value) for name, value in row.items()} for row in rows]
+    return [{name: measures.with_unit(name, value) for name, value in row.items()} for row in rows]
 
 
 def _parsed(name: str, value: Any) -> Any:
@@ -128,7 +128,7 @@ def told(document: Mapping[str, Any], store: Path) -> str:
     """
     name, metrics = document["layer"] or document["spec"], document["metrics"]
     known = [name for name in declared() if metrics.get(name) is not None]
-    told = [f"{name} {measures.shown(name, metrics[name])}" for name in known]
+    told = [f"{name} {measures.with_unit(name, metrics[name])}" for name in known]
     target = document["seconds_to_target"]
     lines = [
         f"{name} on {document['task']}, seed {document['seed']}: "

@@ -191,7 +191,7 @@ def show_sweep(
     if json:
         print_json(sweeps.document(sweep, work, failures, found))
     elif found and target is None:
-        print_table(sweeps.report.table(found), sweeps.report.columns(found))
+        print_table(sweeps.report.table(found), sweeps.report.terminal_columns(found))
     if not json:
         typer.echo(sweeps.summary(sweep))
     if target is not None:

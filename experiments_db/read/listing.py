@@ -73,7 +73,7 @@ def groups(
     return queries.flattened(table) if flat else table
 
 
-def shown(table: pd.DataFrame) -> list[str]:
+def in_terminal(table: pd.DataFrame) -> list[str]:
     """Returns the columns of a table of runs or of groups that a terminal shows, in order."""
     asked = GROUP_COLUMNS if "run_ids" in table else RUN_COLUMNS
     several = [f"{name}_{what}" for name in metrics() for what in _told(name)]

@@ -61,7 +61,7 @@ def metric_of(name: str) -> Metric | None:
     return None if name.endswith("_n") and bare not in known else found
 
 
-def shown(name: str, value: Any) -> Any:
+def with_unit(name: str, value: Any) -> Any:
     """Returns a cell as people read it where its column holds a metric, else as it is."""
     metric = metric_of(name)
     number = isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -94,13 +94,13 @@ def table(found: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _readable(row: Mapping[str, Any]) -> dict[str, Any]:
     main = TASKS[row["config"]["task"]["name"]].main()
-    told = {name: measures.shown(name, value) for name, value in row.items()}
+    told = {name: measures.with_unit(name, value) for name, value in row.items()}
     if row["validation"] is not None:
         told["validation"] = main.shown(row["validation"])
     return {**told, "window": _in_words(row["window"])}
 
 
-def columns(found: Sequence[Mapping[str, Any]]) -> list[str]:
+def terminal_columns(found: Sequence[Mapping[str, Any]]) -> list[str]:
     """Returns the columns of `table` that hold anything, in order."""
     names = _with_metrics(COLUMNS, measures.mains())
     return [name for name in names if any(row.get(name) not in (None, "") for row in found)]
