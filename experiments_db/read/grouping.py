@@ -10,7 +10,7 @@ from ..errors import StoreError
 from ..store import Store
 from ..store.records import COMPLETE
 from .filters import Conditions
-from .queries import EVERY, alive_of, every_run
+from .queries import EVERY, alive_of, every
 
 ALSO = ("best", "seconds")
 """What is averaged beside the metrics that tasks declare."""
@@ -69,7 +69,7 @@ def grouped(
     most = "" if limit is None else f"LIMIT {int(limit)}"
     summaries = ",".join(STATISTICS_SQL.format(name) for name in averaged())
     sql = f"""
-        {every_run()}, groups AS (
+        {every()}, groups AS (
             SELECT config_group, {identity},
                 count(*) AS n,
                 count(*) FILTER (status = 'diverged') AS diverged,

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from ..store import Store
 from .filters import Conditions
-from .queries import SETTINGS, alive_of, every_run, kinds
+from .queries import SETTINGS, alive_of, every, kinds
 
 SETTING = re.compile(rf"\b(?:{'|'.join(SETTINGS)})\.[A-Za-z_]\w*")
 
@@ -36,7 +36,7 @@ def mentioned(store: Store, text: str, archived: bool = False) -> pa.Table:
         parts = ", ".join(["config_group", *settings.values()])
         join = f"LEFT JOIN (SELECT {parts} FROM configs) AS configs USING (config_group)"
         join = join if settings else ""
-        sql = f"""{every_run()} SELECT {", ".join(columns)} FROM (SELECT * FROM shown {where}) AS shown
+        sql = f"""{every()} SELECT {", ".join(columns)} FROM (SELECT * FROM shown {where}) AS shown
             {join} ORDER BY shown.started_at DESC, shown.run_id DESC"""
         values = {**where.values, **alive_of(connection, store)}
         return connection.execute(sql, values).to_arrow_table()

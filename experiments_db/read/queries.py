@@ -30,7 +30,7 @@ SETTINGS = ("task", "model", "train")
 EVERY = Conditions()
 
 
-def every_run() -> str:
+def every() -> str:
     """Returns the start of a query: the relation ``shown``, a row per run as people see it.
 
     It has the effective status, and a column for each metric that a task declares.
@@ -168,7 +168,7 @@ def counts(store: Store, conditions: Conditions = EVERY) -> pd.DataFrame:
         Columns status, runs.
     """
     where = conditions.where()
-    sql = f"{every_run()} SELECT status, count(*) AS runs FROM shown {where} GROUP BY status"
+    sql = f"{every()} SELECT status, count(*) AS runs FROM shown {where} GROUP BY status"
     with store.open() as connection:
         values = {**where.values, **alive_of(connection, store)}
         return connection.execute(f"{sql} ORDER BY status", values).df()
@@ -202,7 +202,7 @@ def data_version(store: Store) -> str:
 def ids(store: Store, conditions: Conditions = EVERY) -> list[str]:
     """Returns the ids of the runs that meet every condition, the newest first."""
     where = conditions.where()
-    sql = f"{every_run()} SELECT run_id FROM shown {where} ORDER BY started_at DESC, run_id DESC"
+    sql = f"{every()} SELECT run_id FROM shown {where} ORDER BY started_at DESC, run_id DESC"
     with store.open() as connection:
         values = {**where.values, **alive_of(connection, store)}
         return [row[0] for row in connection.execute(sql, values).fetchall()]
@@ -225,12 +225,12 @@ def _select(
         if order not in known:
             raise StoreError(f"Runs cannot be sorted by {order!r}; columns: {', '.join(known)}.")
         if limit <= NARROW and not where.names_rows:  # which rows first: most are passed over
-            sql = f"{every_run()} SELECT run_id FROM shown {where} {sort} LIMIT {limit} OFFSET {offset}"
+            sql = f"{every()} SELECT run_id FROM shown {where} {sort} LIMIT {limit} OFFSET {offset}"
             values = {**where.values, **alive_of(connection, store)}
             chosen = [row[0] for row in connection.execute(sql, values).fetchall()]
             where, limit, offset = Where(), len(chosen), 0
             where.one_of("run_id", chosen)
-        sql = f"{every_run()} SELECT * FROM shown {where} {sort} LIMIT {limit} OFFSET {offset}"
+        sql = f"{every()} SELECT * FROM shown {where} {sort} LIMIT {limit} OFFSET {offset}"
         values = {**where.values, **alive_of(connection, store)}
         table = connection.execute(sql, values).df()
     table["tags"] = [list(tags) for tags in table["tags"]]
@@ -264,5 +264,5 @@ def _json_of(store: Store, run_id: str, column: str) -> dict[str, Any]:
 
 
 def alive_of(connection: duckdb.DuckDBPyConnection, store: Store) -> dict[str, list[str]]:
-    """Returns the parameter of `every_run`: who is still there."""
+    """Returns the parameter of `every`: who is still there."""
     return {"alive": alive(connection, store.path)}
