@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import inspect
+from itertools import chain
 
 import pytest
 
 import ttr_core.layers  # noqa: F401 - so that every trait is known
+from ttr_core.solvers import SOLVERS
+from ttr_core.solvers.base import AnySolver
 from ttr_core.space.ingredient import REGISTRY, Ingredient, having
 from ttr_core.space.optimizers import Incremental, Sum
 
@@ -48,3 +51,12 @@ def test_an_empty_marker_is_noticed() -> None:
 def test_the_choices_with_a_trait_are_listed_from_the_registry() -> None:
     assert having(Sum) == "OneStep or Hebbian"
     assert having(Sum, Incremental) == "Hebbian"
+
+
+@pytest.mark.parametrize("solver", SOLVERS, ids=lambda solver: solver.name)
+def test_a_solver_asks_for_traits_of_the_three_axes(solver: AnySolver) -> None:
+    families = [{trait.family for trait in asked} for asked in solver.traits]
+    assert families == [{"weights"}, {"function"}, {"optimizer"}]
+    every = [*chain(*solver.traits), *solver.losses, *solver.readouts]
+    assert [t for t in every if t in REGISTRY[t.family].values()] == [], "a choice, not a trait"
+    assert all("phrase" in vars(t) for t in every), "a refusal has to say what was asked"

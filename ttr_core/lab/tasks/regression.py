@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from ...solvers import solve
 from ...space.optimizers import Sum
 from ...space.option import option
+from ...space.readouts import Direct
 from ...space.spec import Spec
 from ..metric import Metric
 from .base import EvaluatedTask, Evaluation, generator, quiet
@@ -198,7 +199,7 @@ class Regression(EvaluatedTask):
 
     def scales_output(self, spec: Spec) -> bool:
         """Whether a layer's outputs are scaled to the length of the values seen so far."""
-        grows = isinstance(spec.optimizer, Sum) and spec.readout.name == "Plain"
+        grows = isinstance(spec.optimizer, Sum) and isinstance(spec.readout, Direct)
         return self.normalize_output == "on" or (self.normalize_output == "auto" and grows)
 
     def _baselines(self, data: Draw) -> dict[str, Tensor]:
