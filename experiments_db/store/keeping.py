@@ -91,8 +91,8 @@ def _taken_in(store: Kept, place: Path) -> bool:
 def _where(place: Path, refusal: str) -> str | None:
     if place.exists():
         return (
-            f"The result is not in the store yet: {refusal} It is kept in {place}, and the next "
-            "command that can open the store takes it in."
+            f"The result could not be stored when the run ended: {refusal} It was kept in {place}, "
+            "and the next opening of the store that succeeds takes it in."
         )
     aside = Path(f"{place}{spill.REFUSED}")
     if aside.exists():

@@ -266,14 +266,17 @@ def _headline(job: Job, now: Snapshot) -> None:
     share = min(1.0, now.step / now.steps) if now.steps else 0.0
     left = f"at most {ui.seconds(now.remaining)} to go" if now.remaining is not None else "starting"
     st.progress(share, text=f"Step {now.step} of {now.steps or '…'} · {left}")
+    if now.message:
+        st.text(now.message)
 
 
 def _ended(now: Snapshot) -> None:
     if now.status == "existing":
         st.caption("The store holds this run already; see below.")
         return
-    if now.error:
-        st.text(now.error)
+    for said in (now.error, now.unstored):
+        if said:
+            st.text(said)
     facts = {
         f"Test {now.metric.name}": now.metric.shown(now.metrics.get(now.metric.name, now.value)),
         "Steps": ui.count(now.step),

@@ -149,7 +149,7 @@ def test_a_disk_that_is_full_for_the_store(store: Store, run_id: str, child) -> 
     """A limit on the size of files stands for a full disk; a little fits beside the store."""
     said = child(FULL, run_id, "beside").communicate()[0].splitlines()
     assert len(said) == 1
-    assert said[0].startswith("The result is not in the store yet: The disk is full: ")
+    assert said[0].startswith("The result could not be stored when the run ended: The disk is")
     row = queries.run(store, run_id)
     assert (row["status"], row["accuracy"]) == ("finished", 0.5)
     assert not spill.waits_in(store.path).exists()
