@@ -186,7 +186,7 @@ class _Plan:
 
     def _groups(self) -> dict[str, list[str]]:
         return {
-            "layer": list(settings.knobs(self._spec)),
+            "layer": list(settings.dials(self._spec)),
             "task": [opt.name for opt in self._task.options()],
             "train": [opt.name for opt in options_of(TrainConfig)],
             "model": [opt.name for opt in options_of(ModelConfig)],

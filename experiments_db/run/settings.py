@@ -27,7 +27,7 @@ Path = tuple[tuple[str, int | None], ...]
 
 
 @dataclass(frozen=True)
-class Knob:
+class Dial:
     """One option of one ingredient of a spec.
 
     Args:
@@ -159,18 +159,18 @@ def _short(names: Iterable[str]) -> list[str]:
 # ---- options of a spec's ingredients
 
 
-def knobs(spec: Spec) -> dict[str, list[Knob]]:
+def dials(spec: Spec) -> dict[str, list[Dial]]:
     """Returns the options of every ingredient of a spec by the keys that ``layer.*`` takes.
 
     A key is the option's name, such as ``ridge``, or for clarity ``Exact.ridge``. A key with
-    several knobs is ambiguous.
+    several dials is ambiguous.
     """
-    found: dict[str, list[Knob]] = {}
+    found: dict[str, list[Dial]] = {}
     for path, ingredient in _ingredients(spec, ()):
         for opt in ingredient.options():
-            knob = Knob(path, ingredient, opt.name)
+            dial = Dial(path, ingredient, opt.name)
             for key in (opt.name, f"{ingredient.name}.{opt.name}"):
-                found.setdefault(key, []).append(knob)
+                found.setdefault(key, []).append(dial)
     return found
 
 
@@ -180,18 +180,18 @@ def turned(spec: Spec, key: str, text: str) -> Spec:
     Raises:
         RequestError: several ingredients have this option, or the value is not valid.
     """
-    at = knobs(spec)[key]
+    at = dials(spec)[key]
     if len(at) > 1:
-        homes = [f"{knob.ingredient} has {knob.ingredient.name}.{knob.name}" for knob in at]
+        homes = [f"{dial.ingredient} has {dial.ingredient.name}.{dial.name}" for dial in at]
         raise RequestError(
             f"The setting layer.{key} is ambiguous in {spec}: {'; '.join(homes)}. Name the "
             "ingredient in front of the option, or write the value into --spec."
         )
-    knob = at[0]
-    kind = f"setting of {knob.ingredient.name}"
-    value = getattr(from_settings(type(knob.ingredient), {knob.name: text}, kind), knob.name)
-    changed = dataclasses.replace(knob.ingredient, **{knob.name: value})
-    rebuilt: Spec = _rebuilt(spec, knob.path, changed)
+    dial = at[0]
+    kind = f"setting of {dial.ingredient.name}"
+    value = getattr(from_settings(type(dial.ingredient), {dial.name: text}, kind), dial.name)
+    changed = dataclasses.replace(dial.ingredient, **{dial.name: value})
+    rebuilt: Spec = _rebuilt(spec, dial.path, changed)
     return rebuilt
 
 

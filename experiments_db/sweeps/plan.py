@@ -13,7 +13,7 @@ from ttr_core import ModelConfig, RequestError, nearest, options_of, unknown
 from ttr_core.lab import SEEDS, TASKS, TrainConfig
 
 from ..run.request import MAX_SEED, Short
-from ..run.settings import knobs, placed, split_names
+from ..run.settings import dials, placed, split_names
 from . import holes
 from .plan_file import Source, read
 from .values import Range, Values, size, texts
@@ -228,11 +228,11 @@ def _options(entry: TaskEntry) -> list[str]:
 def _knobs(entry: Entry) -> list[str]:
     """Returns the settings that a layer or a spec can have: its options, its places in braces."""
     if isinstance(entry, LayerEntry):
-        return list(knobs(ttr.catalog[entry.name].spec))
+        return list(dials(ttr.catalog[entry.name].spec))
     assert isinstance(entry, SpecEntry)
     named = holes.names(entry.spec)
     first = {name: texts(entry.settings[name])[0] for name in named if name in entry.settings}
-    return [*named, *knobs(ttr.Spec.parse(holes.filled(entry.spec, first)))]
+    return [*named, *dials(ttr.Spec.parse(holes.filled(entry.spec, first)))]
 
 
 def _check(plan: Plan, source: Source) -> None:

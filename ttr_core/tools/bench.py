@@ -203,7 +203,7 @@ def _shape(
     for _ in range(repeats):
         for text, call in calls.items():
             best[text] = min(best[text], _seconds(call, device))
-    loop = next((best[t] for t in best if t.endswith(f" by {LOOP}")), None)
+    loops = {_spec(text): seconds for text, seconds in best.items() if text.endswith(f" by {LOOP}")}
     return [
         Row(
             name=text if text == SDPA else _label(text),
@@ -214,7 +214,7 @@ def _shape(
             seconds=seconds,
             peak_bytes=_peak(calls[text], device),
             ratio_to_sdpa=seconds / best[SDPA] if SDPA in best else None,
-            ratio_to_loop=loop / seconds if loop and "SGD" in text else None,
+            ratio_to_loop=loops[_spec(text)] / seconds if _spec(text) in loops else None,
         )
         for text, seconds in best.items()
     ]

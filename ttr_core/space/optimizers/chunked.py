@@ -78,7 +78,7 @@ class Mix(NamedTuple):
         return Mix(base, move, self.gradients[..., -1:, :])
 
 
-class Plan(NamedTuple):
+class Course(NamedTuple):
     """What each token of a segment reads, and what is kept after the last; no move is zero."""
 
     read: Mix
@@ -99,7 +99,7 @@ class ChunkStart(Incremental):
     size: int
 
     @abc.abstractmethod
-    def plan(self, segment: Segment) -> Plan:
+    def plan(self, segment: Segment) -> Course:
         """Returns the coefficients of a segment's memories."""
 
     def advanced(self, state: Carried, memory: Memory) -> Carried:
@@ -137,11 +137,11 @@ def no_inputs(spec: Spec) -> str:
     )
 
 
-def descent(segment: Segment, rate: float) -> Plan:
+def descent(segment: Segment, rate: float) -> Course:
     """Returns the plan of plain steps: each gradient times its step, faded since."""
     start, decays = segment.decays()
     read = Mix(start, None, decays * (rate * segment.signals["step"].mT))
-    return Plan(read, read.last(), None)
+    return Course(read, read.last(), None)
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ class ChunkSGD(ChunkStart):
         after = {n: memory[n] - step * gradient[n] for n in memory}
         return after, self.advanced(state, after)
 
-    def plan(self, segment: Segment) -> Plan:
+    def plan(self, segment: Segment) -> Course:
         return descent(segment, self.rate)
 
 
@@ -239,7 +239,7 @@ class ChunkMomentum(ChunkStart):
         after = {n: memory[n] + moved[n] for n in memory}
         return after, self.advanced(state, after) | whole(momentum=moved)
 
-    def plan(self, segment: Segment) -> Plan:
+    def plan(self, segment: Segment) -> Course:
         start, decays = segment.decays()
         share = segment.signals["momentum"].expand_as(segment.scores)  # (B H C C), alike in rows
         below = torch.ones_like(decays).tril(-1).bool()
@@ -248,7 +248,7 @@ class ChunkMomentum(ChunkStart):
         surprise = repeats * (self.rate * segment.signals["step"].mT)
         left = segment.signals["momentum"][..., 0].cumprod(-1)
         read = Mix(start, (decays @ left[..., None])[..., 0], decays @ surprise)
-        return Plan(read, read.last(), Mix(None, left, surprise).last())
+        return Course(read, read.last(), Mix(None, left, surprise).last())
 
 
 @dataclass(frozen=True)
@@ -316,7 +316,7 @@ class MiniBatch(ChunkStart):
         total = {n: torch.where(new, torch.zeros_like(s), s) for n, s in total.items()}
         return after, moved | whole(base=base) | whole(sum=total)
 
-    def plan(self, segment: Segment) -> Plan:
+    def plan(self, segment: Segment) -> Course:
         start, decays = segment.decays()
         size = segment.scores.shape[-1]
         place = slice(segment.first, segment.first + size)
@@ -326,6 +326,6 @@ class MiniBatch(ChunkStart):
         total = decays * segment.signals["step"].mT
         read = Mix(start, mean * start, mean[..., None] * total)
         if place.stop == self.size:
-            return Plan(read, read.last(), None)
+            return Course(read, read.last(), None)
         nothing = torch.zeros_like(total)
-        return Plan(read, Mix(start, None, nothing).last(), Mix(None, start, total).last())
+        return Course(read, Mix(start, None, nothing).last(), Mix(None, start, total).last())

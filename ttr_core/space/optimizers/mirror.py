@@ -14,7 +14,7 @@ from ..functions import ConstantModel, KernelModel, Memory
 from ..newton import Objective
 from ..option import SHARPNESSES, option
 from .base import faded
-from .chunked import RATE, SIZE, Mirrored, Plan, Segment, counter, descent
+from .chunked import RATE, SIZE, Course, Mirrored, Segment, counter, descent
 from .rank_one import STEP
 
 if TYPE_CHECKING:
@@ -108,5 +108,5 @@ class MirrorDescent(Mirrored):
         after = self.mirrored(dual)
         return after, self.advanced(state, after) | whole(dual=dual)
 
-    def plan(self, segment: Segment) -> Plan:
+    def plan(self, segment: Segment) -> Course:
         return descent(segment, self.rate)

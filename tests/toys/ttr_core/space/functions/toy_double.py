@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from .base import LinearModel, Params
+from ...named import Params
+from .base import LinearModel
 
 
 @dataclass(frozen=True)

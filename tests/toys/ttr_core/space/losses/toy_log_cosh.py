@@ -9,7 +9,8 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor
 
-from .base import Loss, Signals
+from ...named import Signals
+from .base import Loss
 
 
 @dataclass(frozen=True)

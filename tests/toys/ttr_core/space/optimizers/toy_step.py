@@ -8,10 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ...named import Carried, Signals
 from ..functions import Memory
 from ..newton import Objective
 from ..option import option
-from .base import Signals, State
 from .structure import KeyStep
 
 
@@ -35,8 +35,8 @@ class ToyStep(KeyStep):
     )
 
     def update(
-        self, memory: Memory, state: State, loss: Objective, signals: Signals, previous: Memory
-    ) -> tuple[Memory, State]:
+        self, memory: Memory, state: Carried, loss: Objective, signals: Signals, previous: Memory
+    ) -> tuple[Memory, Carried]:
         gradient = torch.func.grad(loss)(memory)
         return {name: memory[name] - self.eta * gradient[name] for name in memory}, state
 

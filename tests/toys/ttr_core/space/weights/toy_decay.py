@@ -7,9 +7,10 @@ from typing import ClassVar
 
 import torch
 
+from ...named import Params
 from ...stream import Stream
 from ..option import option
-from .base import MemorylessWeights, Params, Recency
+from .base import MemorylessWeights, Recency
 
 
 @dataclass(frozen=True)
