@@ -80,7 +80,6 @@ def _compared(path: Path) -> set[str]:
 
 NAMED_TODAY: dict[str, set[str]] = {
     "ttr_core/lab/tasks/constants.py": {"Constant"},
-    "ttr_core/tools/bench.py": {"SGD"},
     "ttr_core/words/describe.py": {"Cosine", "Hebbian", "Plain", "Squared"},
     "ttr_core/words/equations.py": {
         "Affine",
