@@ -110,7 +110,7 @@ def test_the_first_key_after_a_long_silence_is_learned_with_the_whole_ridge() ->
         ("ExpKernel | Linear | RLS", "memoryless"),
         ("Window | Linear | RLS", "memoryless"),
         ("Window | Linear | Momentum", "memoryless"),
-        ("Gate | Linear | RLS(ridge=0)", "at least|from 1e-08"),
+        ("Gate | Linear | RLS(ridge=0)", "at least|from 1e-8"),
     ],
 )
 def test_what_it_cannot_do_is_said(text: str, match: str) -> None:
