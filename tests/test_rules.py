@@ -79,7 +79,6 @@ def _compared(path: Path) -> set[str]:
 
 
 NAMED_TODAY: dict[str, set[str]] = {
-    "ttr_core/lab/tasks/constants.py": {"Constant"},
     "ttr_core/words/describe.py": {"Cosine", "Hebbian", "Plain", "Squared"},
     "ttr_core/words/equations.py": {
         "Affine",
@@ -161,15 +160,6 @@ def test_every_solve_goes_through_one_door() -> None:
 
 MEASURED_TODAY: dict[str, set[str]] = {
     "experiments_db/store/records.py": {"accuracy", "error"},  # columns of the released schema
-    "pages/_explore/regression.py": {"error"},
-    "pages/_explore/training.py": {"accuracy"},
-    "pages/_map/chart.py": {"accuracy", "error"},
-    "pages/_map/heat.py": {"error"},
-    "pages/_map/space.py": {"accuracy", "error"},
-    "pages/_runs/columns.py": {"accuracy", "error"},
-    "pages/_runs/details.py": {"accuracy", "error"},
-    "pages/_runs/filters.py": {"accuracy", "error"},
-    "pages/_shared/charts.py": {"accuracy"},
 }
 
 

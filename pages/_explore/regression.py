@@ -86,7 +86,7 @@ def _curve(text: str, settings: tuple[tuple[str, Any], ...], seed: int) -> Line:
         found = Regression(**dict(settings)).evaluate(ttr.Spec.parse(text), seed)
     curves = found.curves
     return Line(
-        tuple(curves["error"]),
+        tuple(curves[Regression.main().name]),
         tuple(curves["error_se"]),
         tuple(found.tables["constants"]),
         found.metrics,
@@ -227,7 +227,7 @@ def _curves(picked: Picked, task: Regression, seed: int, compared: list[str]) ->
     st.altair_chart(
         charts.curves(data, list(found), "step t", "squared error", True, task.switch_step),
         key="regression-curves",
-        alt=f"Squared error at each step of {', '.join(found)}; mean {own.metrics['error']:.3g}",
+        alt=f"Squared error at each step of {', '.join(found)}; mean {_mean(own)}",
     )
     _below(found, own, task)
 
@@ -254,10 +254,13 @@ def _frame(
     return pd.concat(parts, ignore_index=True)
 
 
+def _mean(line: Line) -> str:
+    metric = Regression.main()
+    return metric.shown(line.metrics[metric.name])
+
+
 def _below(found: Mapping[str, Line], own: Line, task: Regression) -> None:
-    means = " · ".join(
-        f"{ui.escaped(label)} **{c.metrics['error']:.3g}**" for label, c in found.items()
-    )
+    means = " · ".join(f"{ui.escaped(label)} **{_mean(c)}**" for label, c in found.items())
     st.caption(f"Mean squared error: {means}")
     tuned = ", ".join(f"{row['name']} = {controls.shown(row['value'])}" for row in own.facts)
     if tuned:

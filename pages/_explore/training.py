@@ -18,9 +18,9 @@ from experiments_db.run.jobs import Job, Snapshot
 from experiments_db.run.supervisor import Supervisor
 from experiments_db.store import Store
 from pages._explore.pickers import Picked
-from pages._shared import charts, controls, snippets, ui
+from pages._shared import charts, controls, snippets, ui, units
 from ttr_core import FRAMES, ModelConfig, Option, RequestError, constraints, options_of
-from ttr_core.lab import TASKS, Experiment, TrainConfig
+from ttr_core.lab import TASKS, Experiment, Metric, TrainConfig
 
 MAIN = {
     "task": ("pairs", "seq_len", "variant"),
@@ -108,7 +108,7 @@ def show(picked: Picked) -> None:
         st.caption("This server only shows what is in its store: training is off.")
     else:
         _train(experiment, known)
-    _already(known)
+    _already(known, experiment.task.main())
     _as_text(picked, asked)
 
 
@@ -297,11 +297,11 @@ def _ended(now: Snapshot) -> None:
 # --- what is known already ---------------------------------------------------------------------
 
 
-def _already(known: Any) -> None:
+def _already(known: Any, metric: Metric) -> None:
     if known is None or known.empty:
         return
     st.caption("In the store for this very configuration")
-    columns = ["run_id", "status", "accuracy", "loss", "steps", "seconds", "started_at"]
+    columns = ["run_id", "status", metric.name, "loss", "steps", "seconds", "started_at"]
     st.dataframe(
         known[[c for c in columns if c in known]].head(SHOWN_RUNS),
         hide_index=True,
@@ -309,7 +309,7 @@ def _already(known: Any) -> None:
         column_config={
             "run_id": "Run",
             "status": "Status",
-            "accuracy": st.column_config.NumberColumn("Accuracy", format="percent"),
+            metric.name: units.column(metric),
             "loss": st.column_config.NumberColumn("Loss", format="%.3f"),
             "steps": "Steps",
             "seconds": st.column_config.NumberColumn("Time (s)", format="%.1f"),

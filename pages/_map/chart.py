@@ -13,6 +13,7 @@ from pages._map import collected, heat
 from pages._map.heat import VERDICTS, Look
 from pages._map.space import TITLES, VERDICT, Shown
 from ttr_core import AXES
+from ttr_core.lab import Metric, metrics
 
 MAPS = "map-maps"
 NO_TEXT = "-webkit-user-select: none; user-select: none"  # or shift and a click select text
@@ -20,7 +21,10 @@ FILLING, CELL_WIDTH = 6, 130
 """So many columns fill the page; fewer have this many pixels each, and maps stand in a row."""
 
 DRAWN = ["spec", "verdict", "strength", "about", "label", "more"]
-RESULTS = ["best", "mean", "std", "n", "rates"]
+SHOWN = {"best_shown": "best", "mean_shown": "mean", "std_shown": "std"}
+"""Column -> the column whose values it writes as people read them."""
+
+RESULTS = ["best", *SHOWN, "n", "rates"]
 
 
 def heed(table: pd.DataFrame, shown: Shown) -> None:
@@ -63,11 +67,20 @@ def _cells(table: pd.DataFrame, shown: Shown, look: Look) -> Iterator[tuple[str,
     """Yields each choice that has something to show, with its cells as they are drawn."""
     about = table["reason"].where(table["reason"] != "", table["published"]).replace("", "–")
     table = table.assign(strength=_strengths(table, shown.metric), about=about)
-    table = table.join(_labels(table, shown.metric))
+    table = _written(table.join(_labels(table, shown.metric)), metrics().get(shown.metric))
     for choice, cells in table.groupby(shown.facet, sort=False):
         cells = _without_empty(cells, look.rows, look.columns) if shown.hide else cells
         if len(cells):
             yield str(choice), cells
+
+
+def _written(table: pd.DataFrame, metric: Metric | None) -> pd.DataFrame:
+    """Adds the columns of `SHOWN`."""
+    if metric is None:
+        return table
+    return table.assign(
+        **{new: pd.to_numeric(table[old]).map(metric.shown) for new, old in SHOWN.items()}
+    )
 
 
 def _without_empty(cells: pd.DataFrame, rows: str, columns: str) -> pd.DataFrame:
@@ -77,10 +90,13 @@ def _without_empty(cells: pd.DataFrame, rows: str, columns: str) -> pd.DataFrame
     return cells
 
 
-def _domain(table: pd.DataFrame, metric: str) -> tuple[float, float]:
-    if metric != "error":
-        return 0.0, 1.0
+def _domain(table: pd.DataFrame, name: str) -> tuple[float, float]:
+    metric = metrics().get(name)
+    if metric is None or metric.bounds is not None:
+        return (0.0, 1.0) if metric is None or metric.bounds is None else metric.bounds
     values = pd.to_numeric(table["best"], errors="coerce").dropna()
+    if metric.rises:
+        return (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
     values = values[values > 0]
     return (float(values.min()), float(values.quantile(0.9))) if len(values) else (0.1, 1.0)
 
@@ -165,5 +181,4 @@ def _label(verdict: str, published: str, runs: float, best: float, metric: str) 
         return names[0], f" +{len(names) - 1}" if names[1:] else ""
     if not runs:
         return ("slow" if verdict == "slow" else "·"), ""
-    number = {"accuracy": f"{best:.2f}", "error": f"{best:.2g}", VERDICT: ""}[metric]
-    return number, ""
+    return ("" if metric == VERDICT else metrics()[metric].shown(best)), ""

@@ -16,6 +16,8 @@ import altair as alt
 import pandas as pd
 
 from pages._map.space import VERDICT
+from pages._shared import units
+from ttr_core.lab import metrics
 
 VERDICTS = {"layer": "#56B4E9", "slow": "#E69F00", "undefined": "#8D99A6"}
 ROWS = "cells"
@@ -43,7 +45,7 @@ class Look:
         columns: the axis from left to right.
         row_order: choices of ``rows``, the first at the top.
         column_order: choices of ``columns``, the first at the left.
-        metric: ``accuracy``, ``error`` or ``verdict``.
+        metric: the name of a metric, or ``verdict``.
         domain: values of the metric that are drawn darkest and brightest, or the reverse.
         dark: whether the page is dark.
     """
@@ -145,10 +147,10 @@ def _judged(base: alt.Chart) -> alt.Chart:
 
 def _results(base: alt.Chart, look: Look) -> alt.Chart:
     """The color of what was reached, below the outlines."""
-    error = look.metric == "error"
+    metric = metrics()[look.metric]
     scale = alt.Scale(
-        domain=list(look.domain), clamp=True, scheme="viridis", reverse=error,
-        type="log" if error else "linear",
+        domain=list(look.domain), clamp=True, scheme="viridis", reverse=not metric.rises,
+        type=units.color(metric),
     )  # fmt: skip
     return (
         base.transform_filter("isValid(datum.best)")
@@ -169,10 +171,12 @@ def _ink(look: Look) -> Any:
     if look.metric == VERDICT:
         light = alt.when("datum.verdict == 'undefined'").then(alt.value(page))
         return light.otherwise(alt.value(BLACK))
-    low, high = look.domain
-    deep = f"datum.best < {low + TURN * (high - low)}"
-    if look.metric == "error":
-        deep = f"datum.best > {low**TURN * high ** (1 - TURN)}"
+    metric = metrics()[look.metric]
+    dark, bright = look.domain if metric.rises else look.domain[::-1]
+    edge = dark + TURN * (bright - dark)
+    if units.color(metric) == "log":
+        edge = dark ** (1 - TURN) * bright**TURN
+    deep = f"datum.best {'<' if metric.rises else '>'} {edge}"
     nothing = alt.when("!isValid(datum.best)").then(alt.value(page))
     return nothing.when(deep).then(alt.value(WHITE)).otherwise(alt.value(BLACK))
 
@@ -187,9 +191,9 @@ def _tooltip(look: Look) -> list[alt.Tooltip]:
         return tips
     return [
         *tips,
-        alt.Tooltip("best:Q", title=f"best {look.metric}", format=".3g"),
-        alt.Tooltip("mean:Q", title="mean of that spec", format=".3g"),
-        alt.Tooltip("std:Q", title="standard deviation", format=".2g"),
+        alt.Tooltip("best_shown:N", title=f"best {look.metric}"),
+        alt.Tooltip("mean_shown:N", title="mean of that spec"),
+        alt.Tooltip("std_shown:N", title="standard deviation"),
         alt.Tooltip("n:Q", title="runs"),
         alt.Tooltip("rates:Q", title="learning rates tried"),
     ]

@@ -15,7 +15,7 @@ from experiments_db.read import cells, queries
 from experiments_db.store import Store
 from pages._shared import ui
 from ttr_core import AXES, options_of, triples
-from ttr_core.lab import TASKS
+from ttr_core.lab import TASKS, Metric, metrics
 from ttr_core.words import place, verdict
 
 VERDICT = "verdict"
@@ -45,7 +45,7 @@ class Shown:
 
     Args:
         facet: the axis that has a heat map per choice.
-        metric: ``accuracy``, ``error`` or ``verdict``.
+        metric: the name of one that the task declares, or ``verdict``.
         setting: what the runs share; None while nothing has run.
         hide: whether choices without any layer are left out.
     """
@@ -100,10 +100,10 @@ def sidebar(store: Store) -> Shown:
 def _metric(setting: Setting | None) -> str:
     if setting is None:
         return VERDICT
-    own = _own_metric(setting)
+    own = TASKS[setting.task].main().name
     chosen = st.segmented_control(
         "Color",
-        (own, VERDICT),
+        (*(metric.name for metric in TASKS[setting.task].metrics), VERDICT),
         default=own,
         required=True,
         key=f"map.color.{own}",
@@ -113,9 +113,11 @@ def _metric(setting: Setting | None) -> str:
     return chosen or own
 
 
-def _own_metric(setting: Setting) -> str:
-    """Returns what runs of a setting are compared by."""
-    return "error" if setting.task == "regression" else "accuracy"
+def metric_of(shown: Shown) -> Metric | None:
+    """Returns the metric that colors the Map, or None where verdicts do."""
+    if shown.setting is None or shown.metric == VERDICT:
+        return None
+    return metrics()[shown.metric]
 
 
 @st.cache_data(max_entries=20, show_spinner=False)
@@ -124,6 +126,7 @@ def _settings(path: str, version: str, _store: Store) -> list[tuple[Setting, int
     return [
         (Setting(row.task, row.setting, row.protocol, row.frame), int(row.runs))
         for row in found.itertuples()
+        if row.task in TASKS  # a task of another installation: nobody here can read its settings
     ]
 
 
@@ -174,7 +177,8 @@ def table(store: Store, shown: Shown) -> pd.DataFrame:
         return rows.assign(n=0, best=None, mean=None, std=None, rates=0)
     try:
         version = queries.data_version(store)
-        best = _reached(str(store.path), version, store, setting)
+        metric = metric_of(shown) or TASKS[setting.task].main()
+        best = _reached(str(store.path), version, store, setting, metric)
     except StoreError as error:
         ui.failed("The store could not be read", str(error))
         best = pd.DataFrame(columns=[*AXES, "n", "best", "mean", "std", "rates"])
@@ -191,13 +195,14 @@ def _rows() -> pd.DataFrame:
 
 
 @st.cache_data(max_entries=20, show_spinner=False)
-def _reached(path: str, version: str, _store: Store, setting: Setting) -> pd.DataFrame:
-    metric = _own_metric(setting)
-    found = cells.cells(_store, setting.options, setting.protocol, metric, setting.frame)
+def _reached(
+    path: str, version: str, _store: Store, setting: Setting, metric: Metric
+) -> pd.DataFrame:
+    found = cells.cells(_store, setting.options, setting.protocol, metric.name, setting.frame)
     return _best(found, metric)
 
 
-def _best(found: pd.DataFrame, metric: str) -> pd.DataFrame:
+def _best(found: pd.DataFrame, metric: Metric) -> pd.DataFrame:
     """Returns the best spec of each place, with how many runs all of them have."""
     places = [_place(text) for text in found["spec"]]
     found = found.drop(columns=list(AXES), errors="ignore")
@@ -205,7 +210,7 @@ def _best(found: pd.DataFrame, metric: str) -> pd.DataFrame:
     for i, axis in enumerate(AXES):
         known[axis] = [where[i] for where in known["place"]]
     known["n"] = known.groupby(list(AXES))["n"].transform("sum")
-    ordered = known.sort_values("best", ascending=metric == "error", na_position="last")
+    ordered = known.sort_values("best", ascending=not metric.rises, na_position="last")
     kept = [*AXES, "ran", "n", "best", "mean", "std", "rates"]
     return ordered.drop_duplicates(list(AXES))[kept]
 
@@ -228,12 +233,21 @@ def summary(rows: pd.DataFrame, shown: Shown) -> None:
         )
     else:
         ran = ui.escaped(_label(shown.setting))
-        colors = {
-            "accuracy": f"best accuracy of {ran}, dark 0, bright 1",
-            "error": f"least error of {ran}, the brighter the less",
-            VERDICT: "blue a layer, orange defined but slow",
-        }
         st.caption(
-            f"Color: {colors[shown.metric]}. ×: undefined. A dot: a layer that no run has tried. "
-            "Numbers such as scales and ridges are pooled: a cell shows the best of them."
+            f"Color: {_meaning(metric_of(shown), ran)}. ×: undefined. A dot: a layer that no run "
+            "has tried. Numbers such as scales and ridges are pooled: a cell shows the best of "
+            "them."
         )
+
+
+def _meaning(metric: Metric | None, ran: str) -> str:
+    """Says what the colors mean."""
+    if metric is None:
+        return "blue a layer, orange defined but slow"
+    name = ui.escaped(metric.name.replace("_", " "))
+    if not metric.rises:
+        return f"least {name} of {ran}, the brighter the less"
+    if metric.bounds is None:
+        return f"best {name} of {ran}, the brighter the more"
+    dark, bright = map(metric.shown, metric.bounds)
+    return f"best {name} of {ran}, dark {dark}, bright {bright}"

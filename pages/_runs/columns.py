@@ -7,20 +7,22 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from experiments_db.read import measures
 from experiments_db.read.queries import SETTINGS
+from pages._shared import units
+from ttr_core.lab import TASKS, metrics
 
 RUN_COLUMNS = (
-    "starred", "status", "layer", "spec", "task", "accuracy", "error", "*", "loss", "steps",
-    "seconds", "seconds_to_target", "seed", "tags", "note", "started_at", "run_id",
+    "starred", "status", "layer", "spec", "task", "main", "*", "other", "steps", "seconds",
+    "seconds_to_target", "seed", "tags", "note", "started_at", "run_id",
 )  # fmt: skip
 GROUP_COLUMNS = (
-    "layer", "spec", "task", "n", "accuracy_mean", "accuracy_std", "error_mean", "error_std", "*",
-    "accuracy_min", "accuracy_max", "loss_mean", "seconds_mean", "diverged", "started_at",
+    "layer", "spec", "task", "n", "main", "*", "other", "seconds_mean", "diverged", "started_at",
 )  # fmt: skip
-"""Columns in order; the star stands for what differs: settings, frame, protocol, device."""
+"""Columns in order; the star stands for what differs: settings, frame, protocol, device; ``main``
+for the metrics that tasks are judged by, ``other`` for what else they and their seeds have."""
 
-SPREAD = ("accuracy_std", "accuracy_min", "accuracy_max", "error_std")
-ALWAYS = ("status", "accuracy", "loss", "accuracy_mean")  # shown even when nothing is in them yet
+SPREAD = ("std", "min", "max")
 ALSO = ("frame", "protocol", "device")
 MOST_SETTINGS = 8
 ELSEWHERE = ("model.layers", "model.frame", "train.protocol")  # settings with columns of their own
@@ -28,16 +30,37 @@ ELSEWHERE = ("model.layers", "model.frame", "train.protocol")  # settings with c
 
 def chosen(table: pd.DataFrame) -> list[str]:
     """Returns the columns of a table of runs or of groups that say something, in order."""
-    asked: tuple[str, ...] = RUN_COLUMNS if "run_id" in table else GROUP_COLUMNS
-    if "n" in table and (table["n"] == 1).all():  # a single run is its own mean, least and most
-        asked = tuple(name for name in asked if name not in SPREAD)
+    asked = RUN_COLUMNS if "run_id" in table else GROUP_COLUMNS
+    always = {"status", *_always(table)}  # shown even when nothing is in them yet
+    measured = _measured(table)
     found = []
     for name in asked:
         if name == "*":
             found += differing(table)
-        elif name in table and (name in ALWAYS or _holds_something(table[name])):
-            found.append(name)
+            continue
+        names = measured.get(name, [name])
+        found += [n for n in names if n in table and (n in always or _holds_something(table[n]))]
     return found
+
+
+def _always(table: pd.DataFrame) -> list[str]:
+    """Returns the columns of what the tasks of a table are judged by."""
+    end = "" if "run_id" in table else "_mean"
+    return [TASKS[task].main().name + end for task in table["task"].unique() if task in TASKS]
+
+
+def _measured(table: pd.DataFrame) -> dict[str, list[str]]:
+    """Returns the columns of metrics: the main ones with their deviations, and the others."""
+    mains = measures.mains()
+    others = [name for name in metrics() if name not in mains]
+    if "run_id" in table:
+        return {"main": [*mains], "other": others}
+    single = (table["n"] == 1).all()  # a single run is its own mean, least and most
+    first = [f"{name}_{what}" for name in mains for what in ("mean", "std")]
+    further = [f"{name}_{what}" for name in mains for what in ("min", "max")]
+    further += [f"{name}_mean" for name in others]
+    kept = [n for n in (*first, *further) if not (single and n.rpartition("_")[2] in SPREAD)]
+    return {"main": [n for n in kept if n in first], "other": [n for n in kept if n in further]}
 
 
 def differing(table: pd.DataFrame) -> list[str]:
@@ -72,7 +95,7 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
 def config(table: pd.DataFrame) -> dict[str, Any]:
     """Returns how each column is shown."""
     column = st.column_config
-    found: dict[str, Any] = {**_identity(), **_measures(), **_of_groups()}
+    found: dict[str, Any] = {**_identity(), **_costs(), **_metrics()}
     for name in differing(table):
         found.setdefault(name, column.Column(_short(name, table), width=80, help=f"Setting {name}"))
     return found
@@ -103,39 +126,23 @@ def _identity() -> dict[str, Any]:
     }
 
 
-def _measures() -> dict[str, Any]:
+def _costs() -> dict[str, Any]:
     column = st.column_config
     return {
-        "accuracy": _share("Accuracy", "On the test set, at the queries."),
-        "error": column.NumberColumn(
-            "Error", format="%.4g", width=75, help="Mean squared error, where the task has one."
-        ),
-        "loss": column.NumberColumn("Loss", format="%.3f", width=65),
         "steps": column.NumberColumn("Steps", width=65),
         "seconds": column.NumberColumn("Time (s)", format="%.1f", width=75),
         "seconds_to_target": column.NumberColumn(
-            "To target (s)", format="%.1f", width=90, help="Time to the target accuracy."
+            "To target (s)", format="%.1f", width=90, help="Time until the target was reached."
         ),
-    }
-
-
-def _of_groups() -> dict[str, Any]:
-    column = st.column_config
-    return {
         "n": column.NumberColumn("Runs", width=55, help="Complete runs of this configuration."),
-        "accuracy_mean": _share("Accuracy", "Mean over the runs, on the test set."),
-        "accuracy_std": column.NumberColumn("±", format="%.4f", width=70, help="Deviation."),
-        "accuracy_min": column.NumberColumn("Least", format="%.4f", width=75),
-        "accuracy_max": column.NumberColumn("Most", format="%.4f", width=75),
-        "error_mean": column.NumberColumn("Error", format="%.4g", width=80, help="Mean."),
-        "error_std": column.NumberColumn("± error", format="%.2g", width=75, help="Deviation."),
-        "loss_mean": column.NumberColumn("Loss", format="%.3f", width=65, help="Mean."),
         "seconds_mean": column.NumberColumn("Time (s)", format="%.1f", width=75, help="Mean."),
         "diverged": column.NumberColumn("Diverged", width=75, help="Runs that diverged."),
     }
 
 
-def _share(label: str, help: str) -> Any:
-    return st.column_config.ProgressColumn(
-        label, format="percent", min_value=0.0, max_value=1.0, width=110, help=help
-    )
+def _metrics() -> dict[str, Any]:
+    """Returns how metrics and their statistics are shown: each in the unit of its metric."""
+    found = {name: units.column(metric) for name, metric in metrics().items()}
+    for name, metric in metrics().items():
+        found |= {f"{name}_{what}": units.column(metric, what) for what in ("mean", *SPREAD)}
+    return found

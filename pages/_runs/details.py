@@ -10,19 +10,16 @@ import streamlit as st
 from experiments_db.errors import StoreError
 from experiments_db.read import queries
 from experiments_db.store import Store
-from pages._shared import charts, controls, snippets, ui
+from pages._shared import charts, controls, snippets, ui, units
 from ttr_core import RequestError, options_of
-from ttr_core.lab import Experiment
+from ttr_core.lab import TASKS, Experiment, Metric, metrics
 
 MAX_NOTE = 2000
 MAX_SHOWN = 10  # curves beyond that cannot be told apart
 FACTS = (
-    ("Accuracy", "accuracy", ui.percent, "On the test set, at the queries."),
-    ("Error", "error", lambda x: "–" if x is None else f"{x:.4g}", "Mean squared error."),
-    ("Loss", "loss", lambda x: "–" if x is None else f"{x:.3f}", "Last training loss, in nats."),
     ("Steps", "steps", ui.count, "Optimizer steps taken."),
     ("Time", "seconds", ui.seconds, "Of the whole run."),
-    ("To target", "seconds_to_target", ui.seconds, "Training time to the target accuracy."),
+    ("To target", "seconds_to_target", ui.seconds, "Training time until the target was reached."),
     ("Parameters", "parameters", ui.count, "Learned numbers in the model."),
     ("State", "state_size", ui.count, "Floats of memory at the run's own sizes, all layers."),
     ("Learning rate", "lr", lambda x: "–" if x is None else f"{x:.3g}", "Its peak."),
@@ -79,10 +76,16 @@ def _one(store: Store, run: dict[str, Any]) -> None:
 
 
 def _facts(run: dict[str, Any]) -> None:
-    given = [fact for fact in FACTS if run.get(fact[1]) is not None]
+    measured = [(one.title, one.name, one.shown, one.help) for one in _metrics(run)]
+    given = [fact for fact in (*measured, *FACTS) if run.get(fact[1]) is not None]
     with st.grid("auto", min_column_width=120):
         for name, key, read, help in given:
             st.metric(name, read(run[key]), help=help)
+
+
+def _metrics(run: dict[str, Any]) -> tuple[Metric, ...]:
+    """Returns what the run's task declares; of a task that is not here, every metric."""
+    return TASKS[run["task"]].metrics if run["task"] in TASKS else tuple(metrics().values())
 
 
 def _curves(store: Store, runs: list[dict[str, Any]]) -> None:
@@ -113,8 +116,12 @@ def _tables(store: Store, run: dict[str, Any]) -> None:
         return
     with st.expander("Tables", icon=":material/table:"):
         if not by.empty:
-            st.caption("Accuracy by group")
-            st.dataframe(by, hide_index=True, alt="Accuracy by group")
+            metric = _metrics(run)[0]
+            title = f"{metric.title} by group"
+            st.caption(title)
+            st.dataframe(
+                by, hide_index=True, alt=title, column_config={"value": units.column(metric)}
+            )
         for name, table in tables.items():
             st.caption(name.replace("_", " ").capitalize())
             st.dataframe(table, hide_index=True, alt=name)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from experiments_db.errors import StoreError
-from experiments_db.read import choices, listing, queries
+from experiments_db.read import choices, listing, measures, queries
 from experiments_db.read.filters import Conditions
 from experiments_db.read.sandbox import QueryError
 from experiments_db.run.settings import sought
@@ -16,14 +16,17 @@ from experiments_db.store import Store
 from experiments_db.store.records import STATUSES
 from pages._shared import ui
 from ttr_core import RequestError, unknown
-from ttr_core.lab import TASKS
+from ttr_core.lab import TASKS, metrics
 
 LIMITS = (50, 200, 1000, 5000)
 VIEWS = ("runs", "configurations")
 ORDERS = {
     "newest": ("started_at", True),
-    "most accurate": ("accuracy", True),
-    "least error": ("error", False),
+    **{
+        f"{'highest' if metric.rises else 'least'} {metric.name}": (metric.name, metric.rises)
+        for name, metric in metrics().items()
+        if name in measures.mains()
+    },
     "fastest": ("seconds", False),
 }
 """How rows may be sorted: the measure, and whether the largest comes first."""

@@ -11,6 +11,9 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
+from pages._shared import units
+from ttr_core.lab import metrics
+
 DASHES = [[1, 0], [7, 3], [2, 2], [9, 3, 2, 3], [4, 4], [12, 4], [1, 3]]
 BASELINE = "#7F8A96"  # readable on both pages
 POSITIVE, NEGATIVE = "#0072B2", "#D55E00"
@@ -194,7 +197,7 @@ def runs(data: pd.DataFrame, name: str, height: int = 260) -> alt.Chart:
         height: pixels.
     """
     names = list(dict.fromkeys(data["run"]))
-    share = name == "accuracy"
+    metric = metrics().get(name)
     several = alt.Legend(
         title=None, orient="bottom", labelLimit=300, columns=2, symbolType="stroke", symbolSize=400
     )
@@ -207,8 +210,8 @@ def runs(data: pd.DataFrame, name: str, height: int = 260) -> alt.Chart:
             y=alt.Y(
                 "value:Q",
                 title=name.replace("_", " "),
-                scale=alt.Scale(domain=[0, 1]) if share else alt.Scale(zero=False),
-                axis=alt.Axis(format="%") if share else alt.Axis(),
+                scale=units.scale(metric),
+                axis=units.axis(metric),
             ),
             color=alt.Color(
                 "run:N",

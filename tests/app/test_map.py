@@ -162,7 +162,7 @@ def test_heat_maps_share_one_specification_and_say_what_they_show(page: Opener) 
     cells = pd.concat([rows(chart) for chart in drawn])
     assert len(cells) == len(space._cells()) and cells["spec"].is_unique
     tried = cells[cells["spec"] == "Gate | Linear | Exact"].iloc[0]
-    assert (tried["label"], tried["best"], tried["n"], tried["strength"]) == ("0.25", 0.25, 1, 0)
+    assert (tried["label"], tried["best"], tried["n"], tried["strength"]) == ("25 %", 0.25, 1, 0)
     named = cells[cells["spec"] == "Gate | Linear | SGD"].iloc[0]
     assert (named["label"], named["about"]) == ("gated-deltanet", "gated-deltanet")
 
@@ -242,8 +242,8 @@ def test_a_specification_is_written_once_and_stays_as_it_is(metric: str, dark: b
         (("undefined", "", 0, None, "accuracy"), ("×", "")),
         (("layer", "", 0, None, "accuracy"), ("·", "")),
         (("slow", "", 0, None, "verdict"), ("slow", "")),
-        (("slow", "", 2, 0.5, "accuracy"), ("0.50", "")),
-        (("layer", "", 2, 0.0123, "error"), ("0.012", "")),
+        (("slow", "", 2, 0.5, "accuracy"), ("50 %", "")),
+        (("layer", "", 2, 0.0123, "error"), ("0.0123", "")),
         (("layer", "", 2, 0.5, "verdict"), ("", "")),
         (("layer", "gla, hgrn2, rwkv6", 2, 0.5, "accuracy"), ("gla", " +2")),
     ],

@@ -150,7 +150,7 @@ def test_any_filter_is_a_condition_or_a_sentence(
 
 
 def test_over_seeds(page: Opener, six: list[str]) -> None:
-    app = page("runs", **{"runs.view": "configurations", "runs.order": "most accurate"})
+    app = page("runs", **{"runs.view": "configurations", "runs.order": "highest accuracy"})
     assert not app.exception
     table = app.dataframe[0].value
     assert table["n"].tolist() == [2, 2, 2]

@@ -11,7 +11,7 @@ import pytest
 import ttr_core as ttr
 from ttr_core.errors import RequestError
 from ttr_core.lab.tasks import TASKS
-from ttr_core.lab.tasks.constants import GRIDS
+from ttr_core.lab.tasks.constants import knobs
 from ttr_core.lab.training import TrainConfig
 from ttr_core.space.constraints import (
     LARGEST,
@@ -141,6 +141,10 @@ def test_an_annotation_that_says_nothing() -> None:
         options_of(Toy)
 
 
-def test_the_grids_of_tuning() -> None:
-    for cls in (c for f in ("weights", "function", "optimizer") for c in ttr.choices(f)):
-        assert [o.tune for o in cls.options()] == [GRIDS.get(o.name, ()) for o in cls.options()]
+def test_what_a_choice_declares_is_what_is_tuned() -> None:
+    """The values stand on the choice: a scale of 2 to 64 is no task's business."""
+    spec = ttr.Spec.parse("Decay * ExpKernel | Kernel | Exact")
+    parts = (*spec.weights.factors(), spec.function, spec.optimizer)
+    declared = [(o.name, o.tune) for part in parts for o in part.options() if o.tune]
+    tried = [(knob.name, knob.values) for knob in knobs(spec) if knob.axis != "signal"]
+    assert tried == declared and len(tried) >= 3 and all(len(values) > 2 for _, values in tried)

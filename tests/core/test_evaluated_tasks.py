@@ -7,7 +7,7 @@ import torch
 
 from ttr_core.errors import RequestError
 from ttr_core.lab.tasks import TASKS, EvaluatedTask, Recall, Regression, generator, task
-from ttr_core.lab.tasks.constants import GRIDS, Constants, fixed, knobs, tuned
+from ttr_core.lab.tasks.constants import Constants, fixed, knobs, tuned
 from ttr_core.lab.tasks.processes import PROCESSES, draw
 from ttr_core.space.spec import Spec
 
@@ -166,7 +166,8 @@ def test_what_a_spec_says_is_not_tuned() -> None:
 
 def test_tuning_finds_the_best_of_two_knobs_and_survives_failures() -> None:
     spec = Spec.parse("Gate * ExpKernel | Constant | Exact")
-    goal = {"scale": GRIDS["scale"][2], "decay": -0.02}
+    (sharpness,) = (knob for knob in knobs(spec) if knob.name == "scale")
+    goal = {"scale": sharpness.values[2], "decay": -0.02}
 
     def error(constants: Constants) -> float:
         found = {knob.name: knob.value(constants) for knob in knobs(spec)}

@@ -15,19 +15,12 @@ import torch
 from torch import Tensor
 
 from ...errors import Singular
-from ...space.functions import Constant as ConstantFunction
+from ...space.functions.base import ConstantModel
 from ...space.ingredient import Ingredient
 from ...space.spec import Spec
 from ...space.weights import Weights, product
 from ...stream import Signal, Stream
 from .base import quiet
-
-GRIDS: dict[str, tuple[float, ...]] = {
-    "scale": (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0),
-    "ridge": (0.001, 0.01, 0.1, 1.0, 10.0),
-    "gamma": (0.5, 0.8, 0.9, 0.95, 0.99, 0.999),
-}
-"""Options of ingredients that are tuned where the spec leaves them at their default."""
 
 DECAYS = (-2.0, -0.7, -0.2, -0.07, -0.02, -0.005, 0.0)
 """Logs of the share kept per token: half-lives of 0.3, 1, 3.5, 10, 35, 139 tokens, and none."""
@@ -107,13 +100,13 @@ class Knob:
 def knobs(spec: Spec) -> tuple[Knob, ...]:
     """Returns what can be tuned: options left at their default, then every signal."""
     found = [
-        Knob(axis, index, opt.name, GRIDS[opt.name])
+        Knob(axis, index, opt.name, opt.tune)
         for axis in ("weights", "function", "optimizer")
         for index, part in enumerate(_parts(spec, axis))
         for opt in part.options()
-        if opt.name in GRIDS and getattr(part, opt.name) == opt.default
+        if opt.tune and getattr(part, opt.name) == opt.default
         if not (
-            opt.name == "ridge" and isinstance(spec.function, ConstantFunction)
+            opt.name == "ridge" and isinstance(spec.function, ConstantModel)
         )  # touches no intercept
     ]
     free = [s for s in spec.signals if s.link != "identity"]
