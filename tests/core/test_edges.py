@@ -10,7 +10,7 @@ import torch
 from streams import TESTED, by_default, joined, stream
 
 import ttr_core as ttr
-from ttr_core.solvers.requests import layout
+from ttr_core.solvers.api import layout
 from ttr_core.solvers.soundness import sound
 
 SPECS = [spec for i, spec in enumerate(TESTED) if by_default(i, spec)]

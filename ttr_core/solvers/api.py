@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +17,7 @@ from ..space.spec import Spec
 from ..stream import Stream
 from .base import AnySolver
 from .oracle import Reference
-from .requests import check_state, validated
+from .requests import Layout, check_state, validated
 from .soundness import marked, sound
 from .table import resolve
 
@@ -106,8 +107,8 @@ def run(
     queries = x.q.shape[2]
     if not x.length or not x.k.shape[0]:
         return x.v[:, :, x.length - queries :], dict(state or {})
-    if state:
-        check_state(solver, spec, x, state)
+    if state and not torch.compiler.is_compiling():  # a graph holds what was checked before it
+        check_state(solver, spec, x, state, layout(solver, spec, x.key_dim, x.value_dim))
     shape = shape_of(spec, x)
     most = REFERENCE_FLOPS if isinstance(solver, Reference) else MAX_FLOPS
     check(_Asked(spec, shape), solver.estimate(spec, shape), most)
@@ -234,3 +235,26 @@ def shape_of(spec: Spec, x: Stream) -> Shape:
     """Returns the sizes that cost estimates are made from."""
     wide = spec.feature_size(x.key_dim)
     return Shape(x.k.shape[0], x.k.shape[1], x.length, x.key_dim, x.value_dim, wide)
+
+
+@lru_cache(maxsize=256)
+def layout(solver: AnySolver, spec: Spec, key_dim: int, value_dim: int) -> Layout:
+    """Returns the shape of each tensor of a head's state; None for sizes that grow with T.
+
+    Found out by running a sequence of one token and one of two.
+    """
+    shapes = []
+    with torch.no_grad():
+        for length in (1, 2):
+            k, v = torch.ones(1, 1, length, key_dim), torch.ones(1, 1, length, value_dim)
+            signals = {
+                s.name: torch.full((1, 1, length, spec.signal_width(s, key_dim, value_dim)), s.idle)
+                for s in spec.signals
+            }
+            x = Stream(k, k, v, signals)
+            _, after = solver.run(spec, x, spec.parameters(key_dim, value_dim, 1), None)
+            shapes.append({name: tuple(s.shape[2:]) for name, s in after.items()})
+    return {
+        name: tuple(a if a == b else None for a, b in zip(one, shapes[1][name], strict=True))
+        for name, one in shapes[0].items()
+    }

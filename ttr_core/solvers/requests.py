@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
 
-import torch
 from torch import Tensor
 
 from ..errors import RequestError
@@ -14,6 +12,9 @@ from ..precision import accumulated
 from ..space.spec import Spec
 from ..stream import Stream
 from .base import AnySolver
+
+Layout = dict[str, tuple[int | None, ...]]
+"""The shape of each tensor of a head's state; None for sizes that grow with T."""
 
 
 def validated(spec: Spec, stream: Stream) -> Stream:
@@ -93,15 +94,12 @@ def _check_kinds(stream: Stream) -> None:
             )
 
 
-def check_state(solver: AnySolver, spec: Spec, x: Stream, state: Carried) -> None:
+def check_state(solver: AnySolver, spec: Spec, x: Stream, state: Carried, wanted: Layout) -> None:
     """Refuses a state that this solver cannot go on from.
 
     Raises:
         RequestError: tensors of other names or shapes than the solver's own, with those.
     """
-    if torch.compiler.is_compiling():
-        return  # what was checked before a graph was made holds for it
-    wanted = layout(solver, spec, x.key_dim, x.value_dim)
     if set(state) != set(wanted):
         raise RequestError(
             f"The state holds {', '.join(sorted(state))}; {spec} by {solver.name} goes on from "
@@ -125,28 +123,3 @@ def check_state(solver: AnySolver, spec: Spec, x: Stream, state: Carried) -> Non
                 f"The state's {name} is on {state[name].device} and the new tokens on "
                 f"{x.k.device}: bring both to one device by .to()."
             )
-
-
-@lru_cache(maxsize=256)
-def layout(
-    solver: AnySolver, spec: Spec, key_dim: int, value_dim: int
-) -> dict[str, tuple[int | None, ...]]:
-    """Returns the shape of each tensor of a head's state; None for sizes that grow with T.
-
-    Found out by running a sequence of one token and one of two.
-    """
-    shapes = []
-    with torch.no_grad():
-        for length in (1, 2):
-            k, v = torch.ones(1, 1, length, key_dim), torch.ones(1, 1, length, value_dim)
-            signals = {
-                s.name: torch.full((1, 1, length, spec.signal_width(s, key_dim, value_dim)), s.idle)
-                for s in spec.signals
-            }
-            x = Stream(k, k, v, signals)
-            _, after = solver.run(spec, x, spec.parameters(key_dim, value_dim, 1), None)
-            shapes.append({name: tuple(s.shape[2:]) for name, s in after.items()})
-    return {
-        name: tuple(a if a == b else None for a, b in zip(one, shapes[1][name], strict=True))
-        for name, one in shapes[0].items()
-    }
