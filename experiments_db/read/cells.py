@@ -19,14 +19,17 @@ from ..store import Store
 from ..store.records import COMPLETE
 from . import measures
 from .filters import Where
+from .queries import revised_since
 
 OTHER_PARTS = ("loss=", "readout=")
 
 COMPLETE_RUNS = f"""
-FROM (SELECT run_id, config_group, spec, task, frame, protocol FROM runs) AS runs
+FROM (SELECT run_id, config_group, series, spec, task, frame, protocol FROM runs) AS runs
 JOIN (
-    SELECT config_group, config, json_extract(config, '$.task')::VARCHAR AS setting FROM configs
-) AS configs USING (config_group)
+    SELECT series, json_extract(fingerprint, '$.task')::VARCHAR AS setting
+    FROM series WHERE NOT list_has_any(parts, $outdated::VARCHAR[])
+) AS series USING (series)
+JOIN (SELECT config_group, config FROM configs) AS configs USING (config_group)
 JOIN (SELECT * FROM results WHERE status IN {COMPLETE}) AS results USING (run_id)
 ANTI JOIN (SELECT run_id FROM marks WHERE archived) AS away USING (run_id)
 """
@@ -44,7 +47,7 @@ def task_settings(store: Store) -> pd.DataFrame:
         GROUP BY ALL ORDER BY runs DESC, setting, protocol, frame
     """
     with store.open() as connection:
-        return connection.execute(sql).df()
+        return connection.execute(sql, revised_since()).df()
 
 
 def cells(
@@ -55,7 +58,7 @@ def cells(
     frame: str | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame:
-    """Returns what each spec reached, the best first; archived runs do not count.
+    """Returns what each spec reached, the best first; archived and superseded runs do not count.
 
     Args:
         store: where to look.
@@ -91,13 +94,13 @@ def cells(
             avg({value}) FILTER (isfinite({value})) AS mean,
             stddev_samp({value}) FILTER (isfinite({value})) AS std,
             count(*) FILTER (results.status = 'diverged') AS diverged,
-            count(DISTINCT config_group) AS configs,
+            count(DISTINCT series) AS configs,
             greatest(count(DISTINCT results.lr), max(json_array_length(lrs_tried))) AS rates
         {COMPLETE_RUNS} {asked}
         GROUP BY spec ORDER BY best {way} NULLS LAST, spec
     """
     with store.open() as connection:
-        table = connection.execute(sql, asked.values).df()
+        table = connection.execute(sql, {**asked.values, **revised_since()}).df()
     axes = [_axes(spec) for spec in table["spec"]]
     found = table[[len(parts) == len(AXES) for parts in axes]].reset_index(drop=True)
     parts = pd.DataFrame([a for a in axes if a], columns=list(AXES), index=found.index)

@@ -30,7 +30,7 @@ LATEX = {
 
 NOT_FOR_PAPER = (
     "config", "environment", "versions", "metrics", "accuracy_by", "lrs_tried", "run_ids",
-    "config_hash", "config_group", "driver", "host", "pid",
+    "config_hash", "config_group", "series", "driver", "host", "pid",
 )  # fmt: skip
 """Columns that LaTeX leaves out: documents and names for machines; the other formats have them."""
 

@@ -48,7 +48,8 @@ def grouped(
     none for a single run), the smallest and largest value, and of how many runs; what is not a
     finite number is left out of these, and ``diverged`` counts the runs that have no better.
     ``n`` counts the runs, ``seeds`` and ``run_ids`` name them in the same order; ``config`` lacks
-    the seed.
+    the seed. A configuration is what decides a run (`ttr_core.lab.fingerprint`); superseded runs
+    are groups of their own, and the column ``superseded`` says so.
 
     Args:
         store: where to look.
@@ -70,17 +71,19 @@ def grouped(
     summaries = ",".join(STATISTICS_SQL.format(name) for name in averaged())
     sql = f"""
         {every()}, groups AS (
-            SELECT config_group, {identity},
+            SELECT series, any_value(superseded) AS superseded, {identity},
                 count(*) AS n,
                 count(*) FILTER (status = 'diverged') AS diverged,
                 list(seed) AS seeds,
                 {summaries},
                 list(run_id) AS run_ids,
                 max(started_at) AS started_at,
-                min(run_id) AS first_id
-            FROM shown {where} GROUP BY config_group
+                min(run_id) AS first_id,
+                arg_min(config_group, run_id) AS config_group
+            FROM shown {where} GROUP BY series
         )
-        SELECT groups.* EXCLUDE (first_id, config_group), configs.config, config_group
+        SELECT groups.* EXCLUDE (first_id, config_group, superseded, series), configs.config,
+            config_group, series, superseded
         FROM groups LEFT JOIN configs USING (config_group)
         ORDER BY groups.{order} {way} NULLS LAST, groups.first_id {way} {most}
     """

@@ -27,9 +27,9 @@ from .sandbox import QueryError, where
 
 RUN_COLUMNS = (
     "run_id", "status", "layer", "spec", "frame", "task", "seed", "*", "steps", "seconds",
-    "started_at", "tags", "note",
+    "started_at", "tags", "note", "superseded",
 )  # fmt: skip
-GROUP_COLUMNS = ("layer", "spec", "frame", "task", "n", "*")
+GROUP_COLUMNS = ("layer", "spec", "frame", "task", "n", "*", "superseded")
 """Columns of a terminal; the star stands for the metrics that the runs have."""
 
 ALL = 1_000_000
@@ -79,7 +79,8 @@ def in_terminal(table: pd.DataFrame) -> list[str]:
     several = [f"{name}_{what}" for name in metrics() for what in _told(name)]
     named = several if "run_ids" in table else list(metrics())
     known = [name for name in named if name in table and table[name].notna().any()]
-    return [name for one in asked for name in (known if one == "*" else [one]) if name in table]
+    told = [one for one in asked if one != "superseded" or table[one].any()]
+    return [name for one in told for name in (known if one == "*" else [one]) if name in table]
 
 
 def _told(name: str) -> tuple[str, ...]:

@@ -12,6 +12,8 @@ from typing import Any
 import duckdb
 import pandas as pd
 
+from ttr_core.lab import outdated
+
 from ..errors import StoreError
 from ..store import Store
 from ..store.driver import alive, folder_of, held_in
@@ -33,14 +35,16 @@ EVERY = Conditions()
 def every() -> str:
     """Returns the start of a query: the relation ``shown``, a row per run as people see it.
 
-    It has the effective status, and a column for each metric that a task declares.
+    It has the effective status, a column for each metric that a task declares, and says whether the
+    run is superseded.
     """
     return f"""
         WITH shown AS (
-            SELECT * REPLACE (
+            SELECT * EXCLUDE (parts) REPLACE (
                 CASE WHEN status = 'running' AND NOT list_contains($alive::VARCHAR[], driver)
                     THEN 'interrupted' ELSE status END AS status
-            ){measures.added()}
+            ){measures.added()},
+            list_has_any(parts, $outdated::VARCHAR[]) AS superseded
             FROM run_rows
         )
     """
@@ -182,7 +186,7 @@ def columns(store: Store) -> list[str]:
 
 def kinds(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
     """Returns the columns of ``shown`` with their types."""
-    sql = f"DESCRIBE SELECT *{measures.added()} FROM run_rows"
+    sql = f"DESCRIBE SELECT * EXCLUDE (parts){measures.added()}, false AS superseded FROM run_rows"
     return {name: kind for name, kind, *_ in connection.execute(sql).fetchall()}
 
 
@@ -264,5 +268,10 @@ def _json_of(store: Store, run_id: str, column: str) -> dict[str, Any]:
 
 
 def alive_of(connection: duckdb.DuckDBPyConnection, store: Store) -> dict[str, list[str]]:
-    """Returns the parameter of `every`: who is still there."""
-    return {"alive": alive(connection, store.path)}
+    """Returns the parameters of `every`: who is still there, and what has been revised since."""
+    return {"alive": alive(connection, store.path), **revised_since()}
+
+
+def revised_since() -> dict[str, list[str]]:
+    """Returns the parameter that tells superseded runs from those of today."""
+    return {"outdated": outdated()}

@@ -6,8 +6,6 @@ change, before anything is allocated.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
@@ -30,6 +28,7 @@ from ttr_core.lab import (
     Task,
     TrainConfig,
     check_sizes,
+    digest,
     fingerprint,
     resolve_device,
     task,
@@ -108,8 +107,7 @@ def config_hash(config: Mapping[str, Any]) -> str:
         >>> config_hash({"a": 1, "b": 2}) == config_hash({"b": 2, "a": 1})
         True
     """
-    text = json.dumps(fingerprint(config), sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return digest(fingerprint(config))
 
 
 def layer_text(text: str) -> str:

@@ -92,6 +92,10 @@ def _pieces(store: Store, source: duckdb.DuckDBPyConnection) -> Iterator[int]:
         size = min(MOST, max(LEAST, size))
 
 
+SHARED = {"configs": "config_group", "series": "series"}
+"""Tables whose rows several runs share -> the column of `runs` that names a row."""
+
+
 def _read(source: duckdb.DuckDBPyConnection, first: str, last: str) -> dict[str, Any]:
     """Returns the rows of the runs between two names, table by table."""
     within = {"first": first, "last": last}
@@ -101,12 +105,15 @@ def _read(source: duckdb.DuckDBPyConnection, first: str, last: str) -> dict[str,
         ).to_arrow_table()
         for table in BY_RUN
     }
-    tables["configs"] = source.execute(
-        "SELECT * FROM configs WHERE config_group IN "
-        "(SELECT config_group FROM runs WHERE run_id BETWEEN $first AND $last)",
-        within,
-    ).to_arrow_table()
-    return tables
+    shared = {
+        table: source.execute(
+            f"SELECT * FROM {table} WHERE {key} IN "
+            f"(SELECT {key} FROM runs WHERE run_id BETWEEN $first AND $last)",
+            within,
+        ).to_arrow_table()
+        for table, key in SHARED.items()
+    }
+    return {**tables, **shared}
 
 
 def _add(connection: duckdb.DuckDBPyConnection, tables: dict[str, Any]) -> int:
@@ -123,10 +130,11 @@ def _add(connection: duckdb.DuckDBPyConnection, tables: dict[str, Any]) -> int:
             f"INSERT INTO {table} BY NAME SELECT * FROM fed_{table} "
             f"WHERE run_id IN (SELECT run_id FROM new_{lacking})"
         )
-    connection.execute(
-        "INSERT INTO configs BY NAME SELECT * FROM fed_configs "
-        "WHERE config_group NOT IN (SELECT config_group FROM configs)"
-    )
+    for table, key in SHARED.items():
+        connection.execute(
+            f"INSERT INTO {table} BY NAME SELECT * FROM fed_{table} "
+            f"WHERE {key} NOT IN (SELECT {key} FROM {table})"
+        )
     connection.execute("DELETE FROM live WHERE run_id IN (SELECT run_id FROM new_results)")
     ((added,),) = connection.execute("SELECT count(*) FROM new_runs").fetchall()
     connection.commit()

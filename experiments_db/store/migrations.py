@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 
 from ..errors import StoreError
+from .computed import COMPUTED
 from .connection import connected
 from .files import workplace
 from .records import utc_now
@@ -86,6 +87,8 @@ def migrate(
         connection.begin()
         try:
             connection.execute(step.file.read_text(encoding="utf-8"))
+            if step.file.stem in COMPUTED:
+                COMPUTED[step.file.stem](connection)
             row = [step.version, step.file.name, utc_now()]
             connection.execute("INSERT INTO schema_version VALUES (?, ?, ?)", row)
         except BaseException:

@@ -16,6 +16,7 @@ from typing import Any
 import duckdb
 
 from ..errors import StoreError
+from . import series
 from .records import (
     COMPLETE,
     ENDED,
@@ -109,7 +110,9 @@ def insert_run(
     """Inserts a run as running."""
     now = utc_now()
     run_id = new_run_id(now)
-    row = {**row, "config_group": _group_of(connection, row["config"])}
+    found, _ = series.series_of(row["config"])
+    series.add_series(connection, [found])
+    row = {**row, "config_group": _group_of(connection, row["config"]), "series": found.name}
     mine = {"driver": owner.driver, "host": owner.host, "pid": os.getpid(), "started_at": now}
     _insert(connection, "runs", {"run_id": run_id, **row, **mine})
     live = {"run_id": run_id, "driver": owner.driver, "host": owner.host, "beat_at": now, "step": 0}

@@ -13,11 +13,12 @@ from pages._shared import units
 from ttr_core.lab import TASKS, metrics
 
 RUN_COLUMNS = (
-    "starred", "status", "layer", "spec", "task", "main", "*", "other", "steps", "seconds",
-    "seconds_to_target", "seed", "tags", "note", "started_at", "run_id",
+    "starred", "status", "superseded", "layer", "spec", "task", "main", "*", "other", "steps",
+    "seconds", "seconds_to_target", "seed", "tags", "note", "started_at", "run_id",
 )  # fmt: skip
 GROUP_COLUMNS = (
-    "layer", "spec", "task", "n", "main", "*", "other", "seconds_mean", "diverged", "started_at",
+    "superseded", "layer", "spec", "task", "n", "main", "*", "other", "seconds_mean", "diverged",
+    "started_at",
 )  # fmt: skip
 """Columns in order; the star stands for what differs: settings, frame, protocol, device; ``main``
 for the metrics that tasks are judged by, ``other`` for what else they and their seeds have."""
@@ -72,7 +73,7 @@ def differing(table: pd.DataFrame) -> list[str]:
 
 
 def _holds_something(column: pd.Series) -> bool:
-    if column.name == "diverged":
+    if column.name in ("diverged", "superseded"):
         return bool(column.any())
     if column.name == "tags":
         return bool(column.map(len).any())
@@ -86,6 +87,7 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     readable = table.assign(layer=table["layer"].fillna("–"))
     if "starred" in table:
         readable["starred"] = table["starred"].map({True: "★", False: ""})
+    readable["superseded"] = table["superseded"].map({True: "superseded", False: ""})
     for name in differing(table):  # a rate, or auto: one type for a column
         if readable[name].map(type).nunique() > 1:
             readable[name] = readable[name].map(lambda value: "" if value is None else str(value))
@@ -112,6 +114,11 @@ def _identity() -> dict[str, Any]:
     return {
         "starred": column.TextColumn("★", width=30, help="Starred"),
         "status": column.TextColumn("Status", width=85),
+        "superseded": column.TextColumn(
+            "Then",
+            width=95,
+            help="Something in it computes otherwise today: no newer run is pooled with it.",
+        ),
         "layer": column.TextColumn("Layer", width=150),
         "spec": column.TextColumn("Spec", width="medium"),
         "task": column.TextColumn("Task", width=80),

@@ -47,14 +47,21 @@ JOIN asked ON asked.place = i % $kinds
 ORDER BY i;
 
 INSERT INTO runs BY NAME
-SELECT run_id, md5(i::VARCHAR) AS config_hash, layer, spec, frame, task, seed, device, protocol,
-    replace(rated, '"seed": 0', '"seed": ' || seed) AS config, config_group, environment, versions,
+SELECT run_id, md5(i::VARCHAR) AS config_hash, config_group AS series, layer, spec, frame, task,
+    seed, device, protocol, replace(rated, '"seed": 0', '"seed": ' || seed) AS config, config_group,
+    environment, versions,
     'elsewhere:1:20260101T000000' AS driver, 'elsewhere' AS host, 1 AS pid, started_at
 FROM made ORDER BY i;
 
 INSERT INTO configs
 SELECT config_group, any_value(json_merge_patch(rated, '{"seed": null}')) FROM made
 GROUP BY config_group;
+
+INSERT INTO series
+SELECT config_group, config, [x || '@1' FOR x IN ['task/mqar', 'weights/Gate', 'function/Linear',
+    'map/identity', 'optimizer/SGD', 'loss/Squared', 'readout/Plain', 'entry/gla', 'model', 'frame',
+    'gates/dense', 'train']]
+FROM configs;
 
 INSERT INTO results BY NAME
 SELECT run_id,

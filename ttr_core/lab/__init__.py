@@ -2,7 +2,7 @@
 
 from .events import Evaluated, Event, Finished, Progress, Started
 from .experiment import DEVICES, Experiment, resolve_device
-from .identity import RunIdentity, fingerprint, identity, outdated
+from .identity import RunIdentity, digest, fingerprint, identity, outdated
 from .metric import STATISTICS, Metric
 from .protocol import RATES, SEEDS, TrainConfig
 from .sizes import check_sizes
@@ -47,6 +47,7 @@ __all__ = [
     "TrainConfig",
     "TrainedTask",
     "check_sizes",
+    "digest",
     "fingerprint",
     "identity",
     "metrics",

@@ -13,6 +13,8 @@ A run is stored with its whole configuration. What decides it is less, and is it
 from __future__ import annotations
 
 import functools
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -103,6 +105,12 @@ def fingerprint(config: Config) -> dict[str, Any]:
     """
     found = identity(config)
     return dict(config) if found is None else found.fingerprint
+
+
+def digest(data: Config) -> str:
+    """Returns a hash of JSON-able data, whatever the order of its keys: 32 letters and digits."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def revised(config: Config) -> dict[str, int]:

@@ -1,0 +1,65 @@
+"""Series: the runs that differ in nothing that decides them but the seed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+
+from ttr_core.lab import digest, identity
+
+
+@dataclass(frozen=True)
+class Series:
+    """What decides the runs of a series.
+
+    Args:
+        name: the hash of it, which the runs carry.
+        decides: what decides them, without the seed.
+        parts: what of the program took part, with its revision.
+    """
+
+    name: str
+    decides: Mapping[str, Any]
+    parts: tuple[str, ...]
+
+    def hash(self, seed: int) -> str:
+        """Returns the hash of the run with a seed."""
+        return digest({**self.decides, "seed": seed})
+
+    @property
+    def fingerprint(self) -> str:
+        """What decides them as JSON text, always in the same order."""
+        return json.dumps(self.decides, sort_keys=True)
+
+
+def series_of(config: str) -> tuple[Series, bool]:
+    """Returns the series of a stored config, and whether the program can read that config.
+
+    A config that it cannot read decides its runs as a whole.
+    """
+    known = json.loads(config)
+    found = identity(known)
+    decides = known if found is None else found.fingerprint
+    seedless = {key: value for key, value in decides.items() if key != "seed"}
+    parts = () if found is None else found.parts
+    return Series(digest(seedless), seedless, parts), found is not None
+
+
+def add_series(connection: duckdb.DuckDBPyConnection, found: Iterable[Series]) -> None:
+    """Adds the series that are not there yet."""
+    for series in {one.name: one for one in found}.values():
+        connection.execute(
+            """
+            INSERT INTO series SELECT $name, $fingerprint, $parts::VARCHAR[]
+            WHERE NOT EXISTS (SELECT 1 FROM series WHERE series = $name)
+            """,
+            {
+                "name": series.name,
+                "fingerprint": series.fingerprint,
+                "parts": list(series.parts),
+            },
+        )
