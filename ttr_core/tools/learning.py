@@ -34,7 +34,7 @@ Cells = Mapping[str, str | None]
 
 
 @dataclass(frozen=True)
-class Conditions:
+class TrainingSetup:
     """What the layers of one table have in common.
 
     Args:
@@ -69,7 +69,7 @@ class Learned:
     """
 
     layer: str
-    setting: Conditions
+    setting: TrainingSetup
     value: float | None
     diverged: float | None
     seeds: float | None
@@ -165,13 +165,13 @@ def _number(text: str | None) -> float | None:
     return number if math.isfinite(number) and number >= 0 else None
 
 
-def _setting(row: Cells) -> Conditions | None:
+def _setting(row: Cells) -> TrainingSetup | None:
     """Returns the setting of a row, or None if there is no such setting (anymore)."""
     name = (row.get("task") or "").partition(" ")[0]
     if name not in TASKS:
         return None
     try:
-        return Conditions(
+        return TrainingSetup(
             task(name, _given(row, "task", TASKS[name])),
             from_settings(ModelConfig, _given(row, "model", ModelConfig), "setting of model"),
             from_settings(TrainConfig, _given(row, "train", TrainConfig), "setting of train"),
