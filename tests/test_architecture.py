@@ -27,7 +27,8 @@ CORE_ORDER = (
 SPACE_ORDER = (
     ("constraints",),
     ("option",),
-    ("ingredient",),
+    ("ingredient", "terms"),
+    ("story",),
     ("maps", "losses", "readouts", "weights", "functions", "newton", "optimizers"),
     ("text",),
     ("spec",),

@@ -18,6 +18,8 @@ from ttr_core.space.functions import Memory
 from ttr_core.space.newton import PairLoss
 from ttr_core.space.optimizers import RankOneSteps, Steps
 from ttr_core.space.optimizers.structure import Features
+from ttr_core.space.story import Criterion, Letters, Story, signal, value
+from ttr_core.space.terms import HALF, Letter, outer, square
 from ttr_core.stream import Signal, Stream
 
 WEIGHTS = ("Uniform", "Gate", "ChannelGate", "Importance", "Gate * Importance")
@@ -53,6 +55,15 @@ class Apart(RankOneSteps):
         written = -torch.func.grad(loss)(zero)["S"]
         share = signals["reach"] * signals["step"]
         return {"S": memory["S"] - share * answered + written}, state
+
+    def story(self, on: Letters) -> Story:
+        at = on.before if self.undecayed else on.decayed_before
+        erased = on.function.written_features(Letter("erase_key", "e_t", ("t",)))
+        share = Letter("reach", "r") * signal(r"\beta_t", "step") * on.brought
+        answered = outer(erased, on.function.answer_features(at, erased))
+        change = on.brought * outer(on.features(), value("t")) - share * answered
+        goal = HALF * square(on.free - on.decayed_before - change)
+        return on.running(Criterion(goal, on.free), on.decayed_before + change)
 
     def steps(self, x: Stream, phi: Features, importance: Tensor | None, own: Params) -> Steps:
         erased, key = phi(x.signals["erase_key"]), phi(x.k)

@@ -95,7 +95,7 @@ class Ingredient(abc.ABC):  # noqa: B024 - families add the abstract methods
     phrase: ClassVar[str] = ""  # of a trait: completes "<family> must be ..."
     needs: ClassVar[tuple[type[Ingredient], ...]] = ()  # traits of the other ingredients
     examples: ClassVar[tuple[dict[str, Any], ...]] = ({},)  # settings listed in the grid
-    notation: ClassVar[str] = ""  # LaTeX used by describe()
+    notation: ClassVar[str] = ""  # its formula in LaTeX, where no terms write it
     revision: ClassVar[int] = 1  # raised when it computes otherwise under the same settings
 
     def __init_subclass__(cls, register: bool = False) -> None:

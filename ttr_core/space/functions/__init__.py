@@ -8,17 +8,17 @@ from .base import (
     FeatureModel,
     FunctionClass,
     Gram,
-    KernelModel,
     LinearModel,
-    LocalModel,
     MatrixModel,
     Memory,
     Stage,
     StagedModel,
 )
 from .kernel import Kernel
+from .kernel_model import KernelModel
 from .linear import Linear
 from .local import Affine, Constant
+from .local_model import LocalModel
 from .neural import MLP, LayeredModel, NormLinear
 
 load(__name__, __path__, first=("local", "neural", "linear", "kernel"))

@@ -11,9 +11,32 @@ from torch import Tensor
 
 from ...named import Params
 from ..ingredient import Ingredient
+from ..story import (
+    LEAST,
+    MINIMUM,
+    QUERY,
+    STEP,
+    Criterion,
+    Equation,
+    Letters,
+    Story,
+)
+from ..terms import (
+    ONE,
+    Letter,
+    Number,
+    Term,
+    answer,
+    circle,
+    halved,
+    outer,
+    solved,
+    square,
+    total,
+)
 
 if TYPE_CHECKING:
-    from ..spec import Spec
+    pass
 
 Memory = dict[str, Tensor]
 """The fast weights that an optimizer fits, by name."""
@@ -26,6 +49,8 @@ class FunctionClass(Ingredient):
 
     family: ClassVar[str] = "function"
     phrase: ClassVar[str] = "a function class"
+    letter: ClassVar[str] = "m"  # of its memory, in formulas
+    by_features: ClassVar[bool] = False  # whether it is linear in features of the key alone
 
     @property
     def square(self) -> bool:
@@ -53,6 +78,49 @@ class FunctionClass(Ingredient):
     @abc.abstractmethod
     def memory_size(self, key_dim: int, value_dim: int) -> int:
         """Returns how many numbers the memory holds, per head (and per pair, where it grows)."""
+
+    @abc.abstractmethod
+    def written_answer(self, memory: Term, at: Letter) -> Term:
+        """Returns what a memory says at a key or query."""
+
+    def written_features(self, at: Letter) -> Term:
+        """Returns the features of a key or query, the key itself where there are none."""
+        return at
+
+    def answer_features(self, memory: Term, features: Term) -> Term:
+        """Returns what a memory says of features."""
+        return answer(memory, features)
+
+    def weighed_features(self, gamma: Term, features: Term) -> Term:
+        """Returns features under a weight per feature."""
+        return circle(gamma, features)
+
+    @property
+    def written_start(self) -> str:
+        """The memory before the first token, in LaTeX; empty where it is learned."""
+        return f"{self.letter}_0 = 0"
+
+    def written_norm(self, memory: Term) -> Term:
+        """Returns the squared norm that a ridge counts."""
+        return square(memory)
+
+    def summed(self, on: Letters) -> Story:
+        """Returns the story of one gradient step on the weighted past, from the start."""
+        gamma = ONE if on.weights.per_feature else on.gamma
+        slopes = total(gamma * on.slope(on.started, "i"))
+        update = Equation("memory", on.now.tex(), on.started - slopes)
+        goal = Criterion(on.fit, on.free, STEP)
+        return Story(goal, (update,), self.written_answer(on.now, QUERY))
+
+    def fitted(self, on: Letters, ridge: float) -> Story:
+        """Returns the story of the exact fit to the weighted past."""
+        raise NotImplementedError(f"{self} is fitted by no closed form")
+
+    def fit_goal(self, on: Letters, ridge: float) -> Criterion:
+        """Returns what an exact fit minimizes: the weighted loss and the ridge."""
+        if not ridge:
+            return Criterion(on.fit, on.free, LEAST)
+        return Criterion(on.fit + halved(ridge) * self.written_norm(on.free), on.free, MINIMUM)
 
 
 class Stage(NamedTuple):
@@ -104,6 +172,7 @@ class MatrixModel(FunctionClass):
     """
 
     phrase: ClassVar[str] = "a function class with one matrix of coefficients"
+    letter: ClassVar[str] = "S"
     intercepts: ClassVar[int] = 0  # leading rows of S that no ridge shrinks
 
     @abc.abstractmethod
@@ -127,6 +196,21 @@ class FeatureModel(FunctionClass):
     """
 
     phrase: ClassVar[str] = "a function class that is linear in features of the key"
+    letter: ClassVar[str] = "S"
+    by_features: ClassVar[bool] = True
+
+    @property
+    def features_where(self) -> str:
+        """How the features are defined, in LaTeX; empty where they are the key itself."""
+        return ""
+
+    def written_features(self, at: Letter) -> Term:
+        where = self.features_where
+        written = rf"\phi({at.tex()})" if where else at.tex()
+        return Letter(f"phi.{at.name}", written, at.index, where)
+
+    def written_answer(self, memory: Term, at: Letter) -> Term:
+        return answer(memory, self.written_features(at))
 
     @abc.abstractmethod
     def inner_products(self, a: Tensor, b: Tensor, params: Params) -> Tensor:
@@ -164,6 +248,20 @@ class LinearModel(MatrixModel, FeatureModel, StagedModel):
     ) -> Tensor:
         return self.features(x, params) @ memory["S"]
 
+    def summed(self, on: Letters) -> Story:
+        if not on.explicit:
+            return super().summed(on)
+        update = Equation("memory", on.now.tex(), on.sum)
+        return Story(
+            Criterion(on.fit, on.free, STEP), (update,), self.written_answer(on.now, QUERY)
+        )
+
+    def fitted(self, on: Letters, ridge: float) -> Story:
+        gamma, phi = on.weighed
+        gram = total(gamma * outer(phi, phi)) + Number(ridge) * Letter("eye.F", "I")
+        update = Equation("memory", on.now.tex(), solved(gram, on.sum, ridge))
+        return Story(self.fit_goal(on, ridge), (update,), self.written_answer(on.now, QUERY))
+
 
 class ConstantModel(LinearModel, abc.ABC):
     r"""Trait: $m(k) = c$, one intercept for all keys: its exact fit is the weighted mean.
@@ -179,105 +277,3 @@ class ConstantModel(LinearModel, abc.ABC):
 
     def width(self, key_dim: int) -> int:
         return 1
-
-
-class KernelModel(FeatureModel):
-    r"""Trait: a function of the reproducing-kernel space of $\kappa$.
-
-    Its features are those of the keys of its own sequence, whitened: with $L L^\top =
-    \kappa(K, K)$ over all of them, $\phi(x) = L^{-1} \kappa(K, x)$. On seen keys every fit, step
-    and norm is then that of the space itself (the representer theorem). A key in the span of
-    earlier ones adds no feature.
-    """
-
-    phrase: ClassVar[str] = "a function class with a kernel"
-
-    @abc.abstractmethod
-    def gram(self, a: Tensor, b: Tensor, params: Params) -> Tensor:
-        """Returns kappa(a, b), [..., A, K] and [..., B, K] -> [..., A, B]."""
-
-    def objection(self, spec: Spec) -> str | None:
-        other = [s.name for s in spec.optimizer.signals if s.width.endswith("key")]
-        if other:
-            return (
-                f"{self.name} is spanned by the keys of its sequence; {spec.optimizer} brings keys "
-                f"of its own (signal {other[0]!r}), which need not lie among them."
-            )
-        return super().objection(spec)
-
-    def inner_products(self, a: Tensor, b: Tensor, params: Params) -> Tensor:
-        return self.gram(a, b, params)
-
-    def squares(self, x: Tensor, params: Params) -> Tensor:
-        """Returns kappa(x, x), the squared norm of the features, [..., K] -> [..., 1]."""
-        one = x[..., None, :]
-        return self.gram(one, one, params)[..., 0]
-
-    def given(self, params: Params, keys: Tensor) -> Params:
-        gram = self.gram(keys, keys, params)
-        kept = _independent(gram.detach())
-        square = gram * kept.mT * kept + torch.diag_embed(1 - kept[..., 0])
-        return {**params, "keys": keys, "kept": kept, "factor": torch.linalg.cholesky(square)}
-
-    def init(self, key_dim: int, value_dim: int, like: Tensor, params: Params) -> Memory:
-        return {"S": like.new_zeros(like.shape[-2], value_dim)}
-
-    def predict(
-        self, memory: Memory, x: Tensor, params: Params, center: Tensor | None = None
-    ) -> Tensor:
-        against = params["kept"] * self.gram(params["keys"], x, params)  # (... T X)
-        phi = torch.linalg.solve_triangular(params["factor"], against, upper=False)
-        predicted: Tensor = phi.mT @ memory["S"]
-        return predicted
-
-    def penalty(self, memory: Memory) -> Tensor:
-        return memory["S"].square().sum()
-
-    def memory_size(self, key_dim: int, value_dim: int) -> int:
-        return key_dim + value_dim
-
-
-SPANNED = 1e-13
-"""Share of a key's squared norm outside the span of others, below which it counts as within."""
-
-
-def _independent(gram: Tensor) -> Tensor:
-    """Returns 1 for every key that lies outside the span of the earlier ones, [..., T, 1]."""
-    left, own = gram.clone(), gram.diagonal(dim1=-2, dim2=-1)
-    kept = []
-    for t in range(gram.shape[-1]):
-        pivot = left[..., t, t]
-        keep = pivot > SPANNED * own[..., t]
-        column = left[..., :, t] * torch.where(keep, pivot, 1.0).rsqrt()[..., None]
-        column = column * keep[..., None]
-        left = left - column[..., :, None] * column[..., None, :]
-        kept.append(keep)
-    return torch.stack(kept, -1).to(gram.dtype)[..., None]
-
-
-class LocalModel(MatrixModel):
-    r"""Trait: a polynomial around the query, $m(k) = c + M \psi(k - q)$ with $\psi(0) = 0$.
-
-    Its features move with the query, so that each query has a fit of its own, and no memory that
-    is fitted around one query serves another. At its center the model is its constant c.
-    """
-
-    phrase: ClassVar[str] = "a polynomial centered at the query"
-    intercepts: ClassVar[int] = 1
-    product: ClassVar[str] = r"a^\top b"  # psi(a) . psi(b) in LaTeX
-
-    @abc.abstractmethod
-    def slopes(self, offset: Tensor) -> Tensor:
-        """Returns psi(k - q), what the slopes multiply, [..., K] -> [..., F - 1]."""
-
-    @abc.abstractmethod
-    def inner(self, product: Tensor) -> Tensor:
-        """Returns psi(a) . psi(b) from the products a . b of two offsets."""
-
-    def predict(
-        self, memory: Memory, x: Tensor, params: Params, center: Tensor | None = None
-    ) -> Tensor:
-        assert center is not None, f"{self} has no value before it is centered at a query"
-        offset = x - center
-        one = torch.ones_like(offset[..., :1])
-        return torch.cat([one, self.slopes(offset)], -1) @ memory["S"]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Tensor
 
 from ...named import Params
 from ..option import SHARPNESSES, option
-from .base import KernelModel
+from .kernel_model import KernelModel
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,6 @@ class Kernel(KernelModel):
         4.0, "sharpness of the kernel; none: 1 / sqrt(K)", 1e-6, 1000.0, tune=SHARPNESSES
     )
     degree: int = option(2, "degree of the polynomial kernel", low=1, high=8)
-    notation: ClassVar[str] = r"\sum_i \alpha_i\, \kappa(k_i, x)"
 
     def gram(self, a: Tensor, b: Tensor, params: Params) -> Tensor:
         scale = a.shape[-1] ** -0.5 if self.scale is None else self.scale
@@ -60,7 +58,6 @@ class Kernel(KernelModel):
 
     @property
     def formula(self) -> str:
-        """kappa(a, b) in LaTeX."""
         over = r" / \sqrt{K}" if self.scale is None else ""
         factor = f"{self.scale:g} " if self.scale not in (None, 1) else ""
         if self.kernel == "gaussian":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -32,7 +32,6 @@ class Linear(LinearModel):
     map: FeatureMap = option(  # noqa: RUF009 - a field
         IDENTITY, "feature map of keys and queries", constraint=Made("map")
     )
-    notation: ClassVar[str] = r"S^\top \phi(k)"
 
     @classmethod
     def listings(cls) -> tuple[dict[str, Any], ...]:
@@ -42,6 +41,10 @@ class Linear(LinearModel):
     @property
     def closed_gram(self) -> Gram | None:
         return self.map.gram if isinstance(self.map, KernelMap) else None
+
+    @property
+    def features_where(self) -> str:
+        return "" if self.map.notation == "k" else rf"\phi(k) = {self.map.notation}"
 
     def features(self, x: Tensor, params: Params) -> Tensor:
         return self.map(x, params)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
 
-from .base import ConstantModel, LocalModel
+from ..story import QUERY, Criterion, Equation, Letters, Story, key
+from ..terms import SUM, Form, Let, Letter, OneFeature, Term, matrix, mean_of, outer, total
+from .base import ConstantModel
+from .local_model import LocalModel
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,17 @@ class Constant(ConstantModel):
     associative memory (Wang, Shi and Fox, 2025) https://arxiv.org/abs/2501.12352
     """
 
-    notation: ClassVar[str] = "c"
+    letter: ClassVar[str] = "c"
+
+    def written_features(self, at: Letter) -> Term:
+        return OneFeature()
+
+    def fitted(self, on: Letters, ridge: float) -> Story:
+        gamma, phi = on.weighed
+        below = total(gamma * outer(phi, phi))
+        mean = Form(r"{0} \Big/ {1}", operator.truediv, (on.sum, below), holds=SUM)
+        goal = Criterion(on.fit, on.free)  # an intercept has no norm
+        return Story(goal, (Equation("memory", "c_t", mean),), self.written_answer(on.now, QUERY))
 
 
 @dataclass(frozen=True)
@@ -41,7 +55,17 @@ class Affine(LocalModel):
     Test-Time Regression (Zuo et al., 2025) https://arxiv.org/abs/2510.01450
     """
 
-    notation: ClassVar[str] = "c + M (k - q_t)"
+    def written_slopes(self, at: Term) -> Term:
+        return at
+
+    def far(self, on: Letters) -> Term:
+        return key("i") - self._mean_key(on)
+
+    def correction(self, on: Letters, slope: Term) -> Term:
+        return matrix(slope, QUERY - self._mean_key(on))
+
+    def _mean_key(self, on: Letters) -> Term:
+        return Let(r"\bar k_t", mean_of(on.gamma, key("i")))
 
     def slopes(self, offset: Tensor) -> Tensor:
         return offset

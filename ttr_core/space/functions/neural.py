@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ...named import Params
 from ..option import option
+from ..terms import Letter, Named, Term
 from .base import Memory, Stage, StagedModel
 
 if TYPE_CHECKING:
@@ -74,6 +75,13 @@ class LayeredModel(StagedModel):
             text = (rf"\sigma({text})" if i > 1 else text) + (" W" if one else f" W_{i}") + shift
         return rf"{key} + \mathrm{{LN}}({text})" if self.square else text
 
+    def written_answer(self, memory: Term, at: Letter) -> Term:
+        return Named("predict", "{0}({1})", (memory, at), f"m(k) = {self.written('k')}")
+
+    @property
+    def written_start(self) -> str:
+        return ""
+
     def penalty(self, memory: Memory) -> Tensor:
         return torch.stack([memory[stage.weight].square().sum() for stage in self.stages]).sum()
 
@@ -126,7 +134,6 @@ class NormLinear(LayeredModel):
 
     std: float | None = option(0.02, START, low=1e-6, high=10.0)
     seed: int = option(0, SEED, low=0)
-    notation: ClassVar[str] = r"k + \mathrm{LN}(k W + b)"
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -173,7 +180,6 @@ class MLP(LayeredModel):
     wrapped: bool = option(True, "whether k + LN(.) stands around the matrices")
     std: float | None = option(None, START, low=1e-6, high=10.0)
     seed: int = option(0, SEED, low=0)
-    notation: ClassVar[str] = r"k + \mathrm{LN}(\sigma(k W_1) W_2)"
 
     @property
     def stages(self) -> tuple[Stage, ...]:

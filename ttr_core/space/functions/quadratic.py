@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from .base import LocalModel
+from ..terms import Named, Term
+from .local_model import LocalModel
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,9 @@ class Quadratic(LocalModel):
     associative memory (Wang, Shi and Fox, 2025) https://arxiv.org/abs/2501.12352
     """
 
-    notation: ClassVar[str] = r"c + M \psi(k - q_t)"
-    product: ClassVar[str] = r"a^\top b + (a^\top b)^2"
+    def written_slopes(self, at: Term) -> Term:
+        where = r"\psi(a)^\top \psi(b) = a^\top b + (a^\top b)^2"
+        return Named("slopes", r"\psi({0})", (at,), where)
 
     def slopes(self, offset: Tensor) -> Tensor:
         rows, columns = torch.triu_indices(offset.shape[-1], offset.shape[-1], 1)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ...named import Signals
 from ..ingredient import Ingredient
+from ..terms import HALF, Term, square
 
 if TYPE_CHECKING:
     from ..spec import Spec
@@ -19,6 +20,7 @@ class Loss(Ingredient):
 
     family: ClassVar[str] = "loss"
     phrase: ClassVar[str] = "a loss"
+    curved: ClassVar[bool] = True  # whether its gradient is another than the error
 
     @abc.abstractmethod
     def __call__(self, prediction: Tensor, value: Tensor, signals: Signals) -> Tensor:
@@ -27,6 +29,10 @@ class Loss(Ingredient):
     @abc.abstractmethod
     def slope(self, prediction: Tensor, value: Tensor, signals: Signals) -> Tensor:
         """Returns its gradient at the prediction, [..., V]."""
+
+    @abc.abstractmethod
+    def written(self, prediction: Term, value: Term, index: str) -> Term:
+        """Returns the loss of the pair with this index."""
 
     def objection(self, spec: Spec) -> str | None:
         if not isinstance(self, QuadraticLoss) and not spec.optimizer.by_gradients:
@@ -44,9 +50,13 @@ class QuadraticLoss(Loss, abc.ABC):
     """
 
     phrase: ClassVar[str] = "half the squared error"
+    curved: ClassVar[bool] = False
 
     def __call__(self, prediction: Tensor, value: Tensor, signals: Signals) -> Tensor:
         return (value - prediction).square().sum(-1) / 2
 
     def slope(self, prediction: Tensor, value: Tensor, signals: Signals) -> Tensor:
         return prediction - value
+
+    def written(self, prediction: Term, value: Term, index: str) -> Term:
+        return HALF * square(value - prediction)

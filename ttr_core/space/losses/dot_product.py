@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Tensor
 
 from ...named import Signals
+from ..terms import Term, dot
 from .base import Loss
 
 
@@ -22,10 +22,11 @@ class DotProduct(Loss):
     Reference: Test-Time Training Done Right (Zhang et al., 2025) https://arxiv.org/abs/2505.23884
     """
 
-    notation: ClassVar[str] = r"-v_i^\top m(k_i)"
-
     def __call__(self, prediction: Tensor, value: Tensor, signals: Signals) -> Tensor:
         return -(value * prediction).sum(-1)
 
     def slope(self, prediction: Tensor, value: Tensor, signals: Signals) -> Tensor:
         return -value.expand_as(prediction)
+
+    def written(self, prediction: Term, value: Term, index: str) -> Term:
+        return -dot(value, prediction)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -11,6 +10,7 @@ from torch import Tensor
 from ...named import Signals
 from ...stream import Signal
 from ..option import option
+from ..terms import Form, Letter, Number, Term
 from .base import Loss
 
 DELTA = Signal(
@@ -36,7 +36,6 @@ class Huber(Loss):
     """
 
     delta: float | None = option(None, "threshold of |r|; none: each token's own", 1e-6, 1e9)
-    notation: ClassVar[str] = r"\mathrm{huber}_{\delta_i}(|v_i - m(k_i)|)"
 
     @property
     def signals(self) -> tuple[Signal, ...]:
@@ -56,7 +55,20 @@ class Huber(Loss):
         far = square > delta.square()
         return residual * torch.where(far, delta * torch.where(far, square, 1.0).rsqrt(), 1.0)
 
+    def written(self, prediction: Term, value: Term, index: str) -> Term:
+        own = Letter("delta", rf"\delta_{index}", (index,))
+        delta = own if self.delta is None else Number(self.delta)
+        return Form(r"\mathrm{{huber}}_{{{0}}}(|{1}|)", _huber, (delta, value - prediction))
+
     def _threshold(self, like: Tensor, signals: Signals) -> Tensor:
         if self.delta is None:
             return signals["delta"]
         return like.new_full((), self.delta).expand_as(like)
+
+
+def _huber(delta: Tensor | float, error: Tensor) -> Tensor:
+    """Returns half the square of a length up to delta, and its tangent beyond."""
+    square = error.square().sum()
+    near = square <= delta**2
+    length = torch.where(near, 1.0, square).sqrt()
+    return torch.where(near, square / 2, delta * (length - delta / 2))

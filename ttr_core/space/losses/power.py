@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Tensor
 
 from ...named import Signals
 from ..option import option
+from ..terms import PRODUCT, Form, Number, Term, Value, ratio
 from .base import Loss
 
 
@@ -34,7 +34,6 @@ class Lp(Loss):
 
     p: float = option(3.0, "the power", low=1.0, high=8.0)
     eps: float = option(1e-6, "smooths the power at zero, in units of v^2", low=1e-12, high=1.0)
-    notation: ClassVar[str] = r"\tfrac1p |v_i - m(k_i)|_p^p"
 
     def __call__(self, prediction: Tensor, value: Tensor, signals: Signals) -> Tensor:
         powers = ((prediction - value).square() + self.eps) ** (self.p / 2)
@@ -44,3 +43,16 @@ class Lp(Loss):
     def slope(self, prediction: Tensor, value: Tensor, signals: Signals) -> Tensor:
         residual = prediction - value
         return residual * (residual.square() + self.eps) ** (self.p / 2 - 1)
+
+    def written(self, prediction: Term, value: Term, index: str) -> Term:
+        p, eps = Number(self.p), Number(self.eps)
+        half = f"{{{{{self.p / 2:g}}}}}"
+        pattern = rf"\sum_n \Big[\big(({{0}})_n^2 + {{1}}\big)^{half} - ({{1}})^{half}\Big]"
+        return ratio(Number(1.0), p) * Form(
+            pattern, _powers, (value - prediction, eps, p), holds=PRODUCT
+        )
+
+
+def _powers(error: Tensor, eps: float, p: float) -> Value:
+    """Returns the sum of smoothed powers of an error's coordinates, zero where it is zero."""
+    return ((error.square() + eps) ** (p / 2) - eps ** (p / 2)).sum()

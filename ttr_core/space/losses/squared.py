@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from .base import QuadraticLoss
 
@@ -14,5 +13,3 @@ class Squared(QuadraticLoss):
 
     $$\ell(m(k), v) = \tfrac12 |v - m(k)|^2$$
     """
-
-    notation: ClassVar[str] = r"\tfrac12 |v_i - m(k_i)|^2"

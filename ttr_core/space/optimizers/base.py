@@ -17,6 +17,7 @@ from ...named import Carried
 from ..functions import LinearModel, LocalModel, Memory
 from ..ingredient import Ingredient
 from ..newton import Objective, PairLoss
+from ..story import Letters, Story
 from ..weights import MemorylessWeights
 
 if TYPE_CHECKING:
@@ -31,7 +32,10 @@ class Optimizer(Ingredient, abc.ABC):
     linear_in_values: ClassVar[bool] = True
     takes_signed: ClassVar[bool] = False  # whether weights may be of either sign
     by_gradients: ClassVar[bool] = False  # whether any loss and any model will do
-    in_gradients: ClassVar[str] = ""  # the notation where the loss or the model is any
+
+    @abc.abstractmethod
+    def story(self, on: Letters) -> Story:
+        """Returns how the memory comes about, in the letters of the other ingredients."""
 
 
 class Retrospective(Optimizer):

@@ -16,6 +16,8 @@ from ...stream import Signal
 from ..functions import KernelModel, Memory
 from ..newton import Objective
 from ..option import option
+from ..story import Criterion, Equation, Letters, Story, before, nothing, now, signal
+from ..terms import Form, Index, Let, Letter, Number, Past, Term, Value
 from .base import Incremental, faded
 from .momentum import MOMENTUM
 from .rank_one import STEP
@@ -102,6 +104,19 @@ class ChunkStart(Incremental):
     def plan(self, segment: Segment) -> Course:
         """Returns the coefficients of a segment's memories."""
 
+    @property
+    def before_chunk(self) -> Term:
+        """The last token of the chunk before, in formulas."""
+        pattern = rf"{self.size} \lfloor ({{0}} - 1) / {self.size} \rfloor"
+        return Let(r"\tau", Form(pattern, self._before_chunk, (Index("t"),)))
+
+    def _before_chunk(self, t: int) -> int:
+        return (t - 1) // self.size * self.size
+
+    def chunk_start(self, on: Letters) -> Term:
+        """Returns the memory at which the gradients are taken, in formulas."""
+        return Past("memory", rf"{on.function.letter}_\tau", self.before_chunk)
+
     def advanced(self, state: Carried, memory: Memory) -> Carried:
         """Counts the token, and moves the place of the gradients if it was the last of a chunk."""
         position = state["position"] + 1
@@ -166,7 +181,6 @@ class ChunkSGD(ChunkStart):
     size: int = option(16, SIZE, low=1, high=4096)
     rate: float = option(1.0, RATE, low=1e-6, high=1e6)
     examples: ClassVar[tuple[dict[str, object], ...]] = ()
-    notation: ClassVar[str] = r"m_t = a_t m_{t-1} - c \beta_t b_t \nabla \ell_t(m_\tau)"
 
     @property
     def signals(self) -> tuple[Signal, ...]:
@@ -188,6 +202,10 @@ class ChunkSGD(ChunkStart):
 
     def plan(self, segment: Segment) -> Course:
         return descent(segment, self.rate)
+
+    def story(self, on: Letters) -> Story:
+        rate = Number(self.rate) * signal(r"\beta_t", "step") * on.brought
+        return on.stepped(rate, self.chunk_start(on))
 
 
 @dataclass(frozen=True)
@@ -214,10 +232,6 @@ class ChunkMomentum(ChunkStart):
     rate: float = option(1.0, RATE, low=1e-6, high=1e6)
     examples: ClassVar[tuple[dict[str, object], ...]] = ({"rate": 0.1},)
     moves: ClassVar[bool] = True
-    notation: ClassVar[str] = (
-        r"m_t = a_t m_{t-1} + Z_t,\qquad "
-        r"Z_t = \eta_t Z_{t-1} - c \theta_t b_t \nabla \ell_t(m_\tau)"
-    )
 
     @property
     def signals(self) -> tuple[Signal, ...]:
@@ -250,6 +264,11 @@ class ChunkMomentum(ChunkStart):
         read = Mix(start, (decays @ left[..., None])[..., 0], decays @ surprise)
         return Course(read, read.last(), Mix(None, left, surprise).last())
 
+    def story(self, on: Letters) -> Story:
+        at, share = self.chunk_start(on), signal(r"\eta_t", "momentum")
+        rate = Number(self.rate) * signal(r"\theta_t", "step") * on.brought
+        return on.going_on(share, rate, at, on.toward(rate, at))
+
 
 @dataclass(frozen=True)
 class MiniBatch(ChunkStart):
@@ -273,10 +292,6 @@ class MiniBatch(ChunkStart):
     size: int = option(16, "tokens per mini-batch", low=1, high=4096)
     rate: float = option(1.0, "base of the step, divided by the number of inputs", 1e-6, 1e6)
     moves: ClassVar[bool] = True
-    notation: ClassVar[str] = (
-        r"m_t = B_t - \tfrac{c}{d} \big(\tfrac1j + s_j\big) G_t,\quad B_t = a_t B_{t-1},\quad "
-        r"G_t = a_t G_{t-1} + \sigma_t b_t \nabla \ell_t(m_\tau)"
-    )
 
     @property
     def signals(self) -> tuple[Signal, ...]:
@@ -329,3 +344,37 @@ class MiniBatch(ChunkStart):
             return Course(read, read.last(), None)
         nothing = torch.zeros_like(total)
         return Course(read, Mix(start, None, nothing).last(), Mix(None, start, total).last())
+
+    def story(self, on: Letters) -> Story:
+        at, inputs = self.chunk_start(on), Letter("inputs", "d")
+        place = Let("j", Index("t") - self.before_chunk)
+        later = Form(r"\mathbf{{1}}[{0} > 1]", _later, (place,))
+        pattern = r"\max\big(\tfrac{{1}}{{{0}}} + {1}_{0}, 0\big)"
+        mean = Form(pattern, _mean, (place, Letter("shift", "s")))
+        rate = Number(self.rate) / inputs * mean
+        summed, base = now("sum", "G_t"), now("base", "B_t")
+        left = later * on.decayed(before("sum", "G_{t-1}"))
+        step = signal(r"\sigma_t", "step") * on.brought * on.slope(at)
+        start = Form(
+            r"\begin{{cases}} {0} & {1} > 1 \\ {2} & {1} = 1 \end{{cases}}",
+            _since,
+            (before("base", "B_{t-1}"), place, at),
+        )
+        goal = Criterion(on.near(base, rate, summed), on.free)
+        others = (
+            Equation("base", "B_t", on.decayed(start)),
+            Equation("sum", "G_t", left + step, nothing),
+        )
+        return on.running(goal, base - rate * summed, *others)
+
+
+def _later(j: int) -> float:
+    return float(j > 1)
+
+
+def _mean(j: int, shift: Tensor) -> Tensor:
+    return torch.relu(1 / j + shift[j - 1])
+
+
+def _since(base: Value, j: int, start: Value) -> Value:
+    return base if j > 1 else start

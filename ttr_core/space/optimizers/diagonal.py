@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,6 +11,8 @@ from ...named import Carried, Signals
 from ...stream import Signal
 from ..functions import Memory
 from ..newton import Objective
+from ..story import Criterion, Letters, Story, signal, value
+from ..terms import HALF, Let, Slope, circle, diagonal, each_squared, outer, rows, square
 from .rank_one import PROXIMAL_STEP
 from .structure import Diagonal, DiagonalStep
 
@@ -33,12 +34,6 @@ class DiagonalImplicit(DiagonalStep):
     Deviation: one step per head, where the paper has one per value channel (heads of one value
     channel give it).
     """
-
-    notation: ClassVar[str] = (
-        r"S_t = (1 - \Delta_t \phi(k_t)^{\circ 2}) \circ a_t S_{t-1} "
-        r"+ \Delta_t \phi(k_t) v_t^\top,\quad "
-        r"\Delta_t = \tfrac{\delta_t b_t}{1 + \delta_t b_t |\phi(k_t)|^2}"
-    )
 
     @property
     def signals(self) -> tuple[Signal, ...]:
@@ -63,3 +58,13 @@ class DiagonalImplicit(DiagonalStep):
         others = (total - square).clamp_min(0)
         kept = torch.log1p(delta * others) - torch.log1p(delta * total)
         return Diagonal(kept, delta / (1 + delta * total))
+
+    def story(self, on: Letters) -> Story:
+        phi, v = on.features(), value("t")
+        delta = signal(r"\delta_t", "step") * on.brought
+        step = Let(r"\Delta_t", delta / (1 + delta * square(phi)))
+        kept = circle(1 - step * each_squared(phi), on.decayed_before)
+        alone = HALF * square(rows(v, phi) - diagonal(phi, on.free))  # each feature by itself
+        slope = Slope(on.named_loss(alone, r"\ell_t"), on.decayed_before, on.free.name)
+        goal = Criterion(on.near(on.decayed_before, step, slope), on.free)
+        return on.running(goal, kept + step * outer(phi, v))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
@@ -13,6 +13,8 @@ from ...stream import Signal
 from ..functions import ConstantModel, KernelModel, Memory
 from ..newton import Objective
 from ..option import SHARPNESSES, option
+from ..story import Criterion, Equation, Letters, Story, before, now, signal
+from ..terms import PRODUCT, Form, Letter, Number, Value
 from .base import faded
 from .chunked import RATE, SIZE, Course, Mirrored, Segment, counter, descent
 from .rank_one import STEP
@@ -58,17 +60,6 @@ class MirrorDescent(Mirrored):
     rate: float = option(1.0, RATE, low=1e-6, high=1e6)
     examples: ClassVar[tuple[dict[str, object], ...]] = ({"rate": 0.1},)
     linear_in_values: ClassVar[bool] = False
-    notation: ClassVar[str] = (
-        r"A_t = a_t A_{t-1} - \rho \beta_t b_t \nabla \ell_t(W_\tau),\qquad W_t = \mu(A_t)"
-    )
-
-    @property
-    def mirror_notation(self) -> str:
-        """The mirror in LaTeX."""
-        if self.geometry == "lq":
-            return rf"A_t / |A_t|_{{{self.q:g}}}^{{{self.q - 2:g}}}"
-        scale = "" if self.scale == 1 else rf"{self.scale:g}\, "
-        return rf"{scale}\mathrm{{softmax}}(A_t)"
 
     @property
     def signals(self) -> tuple[Signal, ...]:
@@ -110,3 +101,30 @@ class MirrorDescent(Mirrored):
 
     def plan(self, segment: Segment) -> Course:
         return descent(segment, self.rate)
+
+    def story(self, on: Letters) -> Story:
+        at, dual, free = self.chunk_start(on), now("dual", "A_t"), Letter("dual", "A")
+        rate = Number(self.rate) * signal(r"\beta_t", "step") * on.brought
+        left = on.decayed(before("dual", "A_{t-1}"))
+        goal = on.near(left, rate, on.slope(at), free)
+        read = Form(self._pattern(on), self._read, (dual,), holds=PRODUCT)
+        told = on.running(
+            Criterion(goal, free, gives="dual"),
+            read,
+            Equation("dual", "A_t", left + on.toward(rate, at)),
+        )
+        memory, *others = told.update
+        return replace(told, update=(replace(memory, start=self._read), *others))
+
+    def _pattern(self, on: Letters) -> str:
+        matrices = "" if on.function.by_features else r"\quad\text{{(each matrix)}}"
+        if self.geometry == "entropy":
+            scale = "" if self.scale == 1 else rf"{self.scale:g}\, "
+            return rf"{scale}\mathrm{{{{softmax}}}}({{0}}){matrices}"
+        power = f"{Number(EPS).tex()}"
+        q = f"{self.q:g}"
+        size = rf"\big(|{{0}}|_{{{{{q}}}}}^{{{{{q}}}}} + {power}\big)^{{{{{1 - 2 / self.q:g}}}}}"
+        return rf"{{0}} \Big/ {size}{matrices}"
+
+    def _read(self, dual: Value) -> Value:
+        return self.mirrored(dual) if isinstance(dual, dict) else self.mirror(dual)

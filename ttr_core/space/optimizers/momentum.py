@@ -13,6 +13,7 @@ from ...stream import Signal
 from ..functions import Memory
 from ..newton import Objective
 from ..option import option
+from ..story import Letters, Story, signal
 from .base import faded
 from .rank_one import STEP
 from .structure import MomentumStep
@@ -48,14 +49,6 @@ class Momentum(MomentumStep):
         "undecayed", "memory at which the gradient is taken", choices=("undecayed", "decayed")
     )
     by_gradients: ClassVar[bool] = True
-    in_gradients: ClassVar[str] = (
-        r"m_t = a_t m_{t-1} + Z_t,\qquad "
-        r"Z_t = \eta_t Z_{t-1} - \theta_t b_t \nabla \ell_t(\hat m)"
-    )
-    notation: ClassVar[str] = (
-        r"S_t = a_t S_{t-1} + Z_t,\qquad "
-        r"Z_t = \eta_t Z_{t-1} + \theta_t b_t \phi(k_t) (v_t - \hat S^\top \phi(k_t))^\top"
-    )
 
     @property
     def signals(self) -> tuple[Signal, ...]:
@@ -85,3 +78,8 @@ class Momentum(MomentumStep):
         moved = {n: kept * state[f"momentum.{n}"] - step * gradient[n] for n in memory}
         after = {f"momentum.{name}": z for name, z in moved.items()}
         return {name: memory[name] + moved[name] for name in memory}, after
+
+    def story(self, on: Letters) -> Story:
+        at = on.before if self.reads_undecayed else on.decayed_before
+        rate = signal(r"\theta_t", "step") * on.brought
+        return on.going_on(signal(r"\eta_t", "momentum"), rate, at, on.toward(rate, at))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -13,6 +12,8 @@ from ...stream import Signal, Stream
 from ..functions import Memory
 from ..newton import PairLoss
 from ..option import option
+from ..story import Criterion, Letters, Story, signal
+from ..terms import Letter, Repeat, Slope, outer
 from .rank_one import STEP
 from .structure import Features, RankOneSteps, Steps
 
@@ -45,10 +46,6 @@ class MultiStep(RankOneSteps):
 
     n: int = option(2, "steps per token, each with a key and a value of its own", low=1, high=8)
     link: str = option("twice_sigmoid", "what bounds each step", choices=tuple(LARGEST))
-    notation: ClassVar[str] = (
-        r"S_t = S_{t,n},\qquad S_{t,j} = S_{t,j-1} + \beta_{t,j} b_t \phi(k_{t,j}) "
-        r"(v_{t,j} - S_{t,j-1}^\top \phi(k_{t,j}))^\top,\qquad S_{t,0} = a_t S_{t-1}"
-    )
 
     @property
     def signals(self) -> tuple[Signal, ...]:
@@ -85,6 +82,19 @@ class MultiStep(RankOneSteps):
         """Returns the parts of every token one after another, [B, H, T, n D] -> [B, H, n T, D]."""
         parts: Tensor = x.unflatten(-1, (self.n, -1)).flatten(2, 3)
         return parts
+
+    def story(self, on: Letters) -> Story:
+        letter = on.function.letter
+        last = Letter("last", f"{letter}_{{t,j-1}}")
+        phi = on.function.written_features(Letter("keys", "k_{t,j}", ("t", "j")))
+        value = Letter("values", "v_{t,j}", ("t", "j"))
+        rate = signal(r"\beta_{t,j}", "step", "j") * on.brought
+        step = last + rate * outer(phi, value - on.function.answer_features(last, phi))
+        said = on.function.answer_features(on.free, phi)
+        loss = on.named_loss(on.loss.written(said, value, "t"), r"\ell_{t,j}")
+        near = on.near(last, rate, Slope(loss, last, on.free.name))
+        steps = Repeat(letter + "_{{t,{0}}}", "last", on.decayed_before, step, self.n)
+        return on.running(Criterion(near, on.free, repeats=self.n), steps)
 
 
 EXTRA = (EXTRA_KEYS, EXTRA_VALUES)

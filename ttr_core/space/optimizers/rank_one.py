@@ -14,6 +14,9 @@ from ..functions import FeatureModel, Memory
 from ..ingredient import Ingredient
 from ..newton import Objective, newton
 from ..option import option
+from ..story import Criterion, Letters, Story, key, signal, value
+from ..terms import HALF, NOTHING, Number, Term
+from ..terms import square as square_of
 from ..weights import MemorylessWeights
 from .structure import KeyStep, Sum
 
@@ -37,10 +40,8 @@ class Hebbian(Sum, KeyStep):
     """
 
     needs: ClassVar[tuple[type[Ingredient], ...]] = (MemorylessWeights, FeatureModel)
-    notation: ClassVar[str] = r"S_t = a_t S_{t-1} + b_t \phi(k_t) v_t^\top"
     reads: ClassVar[bool] = False
     by_gradients: ClassVar[bool] = True
-    in_gradients: ClassVar[str] = r"m_t = a_t m_{t-1} - b_t \nabla \ell_t(0)"
 
     def update(
         self, memory: Memory, state: Carried, loss: Objective, signals: Signals, previous: Memory
@@ -53,6 +54,13 @@ class Hebbian(Sum, KeyStep):
 
     def factor(self, signals: Signals) -> Tensor | None:
         return None
+
+    def written_gain(self, on: Letters) -> Term:
+        return on.brought
+
+    def story(self, on: Letters) -> Story:
+        goal = on.fit_of_slopes
+        return on.running(goal, on.decayed_before + on.toward(on.brought, NOTHING))
 
 
 @dataclass(frozen=True)
@@ -76,10 +84,6 @@ class SGD(KeyStep):
     )
     examples: ClassVar[tuple[dict[str, object], ...]] = ({}, {"residual": "undecayed"})
     by_gradients: ClassVar[bool] = True
-    in_gradients: ClassVar[str] = r"m_t = a_t m_{t-1} - \beta_t b_t \nabla \ell_t(\hat m)"
-    notation: ClassVar[str] = (
-        r"S_t = a_t S_{t-1} + \beta_t b_t \phi(k_t) (v_t - \hat S^\top \phi(k_t))^\top"
-    )
 
     @property
     def signals(self) -> tuple[Signal, ...]:
@@ -100,6 +104,9 @@ class SGD(KeyStep):
     def gain(self, square: Tensor, importance: Tensor | None, signals: Signals) -> Tensor | None:
         return signals["step"] if importance is None else signals["step"] * importance
 
+    def written_gain(self, on: Letters) -> Term:
+        return signal(r"\beta_t", "step") * on.brought
+
 
 @dataclass(frozen=True)
 class Implicit(KeyStep):
@@ -118,10 +125,6 @@ class Implicit(KeyStep):
     """
 
     needs: ClassVar[tuple[type[Ingredient], ...]] = (MemorylessWeights, FeatureModel)
-    notation: ClassVar[str] = (
-        r"S_t = a_t S_{t-1} + \tfrac{\delta_t b_t}{1 + \delta_t b_t |\phi(k_t)|^2} "
-        r"\phi(k_t) (v_t - a_t S_{t-1}^\top \phi(k_t))^\top"
-    )
 
     @property
     def signals(self) -> tuple[Signal, ...]:
@@ -139,6 +142,18 @@ class Implicit(KeyStep):
     def gain(self, square: Tensor, importance: Tensor | None, signals: Signals) -> Tensor | None:
         delta = signals["step"] if importance is None else signals["step"] * importance
         return delta / (1 + delta * square)
+
+    def written_gain(self, on: Letters) -> Term:
+        delta = signal(r"\delta_t", "step") * on.brought
+        return delta / (1 + delta * square_of(on.features()))
+
+    def story(self, on: Letters) -> Story:
+        near = HALF * square_of(on.free - on.decayed_before)
+        loss = on.function.written_answer(on.free, key("t"))
+        delta = signal(r"\delta_t", "step") * on.brought
+        goal = near + delta * on.loss.written(loss, value("t"), "t")
+        told = super().story(on)
+        return replace(told, objective=Criterion(goal, on.free))
 
 
 @dataclass(frozen=True)
@@ -164,10 +179,6 @@ class NLMS(KeyStep):
     step: float = option(1.0, "share of the way to the projection", low=0.0, high=2.0)
     eps: float = option(1e-6, "added to |phi|^2 below the step", low=1e-12, high=1e6)
     needs: ClassVar[tuple[type[Ingredient], ...]] = (MemorylessWeights, FeatureModel)
-    notation: ClassVar[str] = (
-        r"S_t = a_t S_{t-1} + \tfrac{\eta b_t}{|\phi(k_t)|^2 + \epsilon} "
-        r"\phi(k_t) (v_t - a_t S_{t-1}^\top \phi(k_t))^\top"
-    )
 
     def update(
         self, memory: Memory, state: Carried, loss: Objective, signals: Signals, previous: Memory
@@ -181,3 +192,7 @@ class NLMS(KeyStep):
     def gain(self, square: Tensor, importance: Tensor | None, signals: Signals) -> Tensor | None:
         gain = self.step / (square + self.eps)
         return gain if importance is None else gain * importance
+
+    def written_gain(self, on: Letters) -> Term:
+        share = Number(self.step) * on.brought
+        return share / (square_of(on.features()) + self.eps)

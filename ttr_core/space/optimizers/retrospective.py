@@ -46,7 +46,6 @@ class Exact(FixedRidge):
         1.0, "strength of the ridge, in units of |k|^2", low=0.0, high=1e6, tune=RIDGES
     )
     examples: ClassVar[tuple[dict[str, object], ...]] = ({}, {"ridge": 0.0})
-    notation: ClassVar[str] = r"\arg\min_m"
 
     def objection(self, spec: Spec) -> str | None:
         if 0 < self.ridge < SMALLEST_RIDGE:
@@ -88,7 +87,6 @@ class OneStep(Sum, Retrospective):
 
     takes_signed: ClassVar[bool] = True
     by_gradients: ClassVar[bool] = True
-    notation: ClassVar[str] = r"0 - \nabla"
 
     def minimize(self, loss: Objective, init: Memory, penalty: Objective) -> Memory:
         gradient = torch.func.grad(loss)(init)

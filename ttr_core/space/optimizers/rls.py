@@ -15,6 +15,24 @@ from ..ingredient import Ingredient
 from ..losses import QuadraticLoss
 from ..newton import Objective
 from ..option import RIDGES, option
+from ..story import Criterion, Equation, Letters, Story, before, key, nothing, now, value
+from ..terms import (
+    HALF,
+    ONE,
+    Form,
+    Index,
+    Let,
+    Letter,
+    Number,
+    Term,
+    halved,
+    matrix,
+    outer,
+    since,
+    solved,
+    square,
+    total,
+)
 from ..weights import MemorylessWeights
 from .structure import FadingRidge
 
@@ -54,11 +72,6 @@ class RLS(FadingRidge):
     floor: float = option(1e-3, "least share of the ridge on any axis", low=1e-9, high=0.5)
     needs: ClassVar[tuple[type[Ingredient], ...]] = (MemorylessWeights, LinearModel)
     discounts: ClassVar[bool] = True
-    notation: ClassVar[str] = (
-        r"G_t = a_t G_{t-1} + b_t \phi(k_t) \phi(k_t)^\top,\quad "
-        r"R_t = a_t R_{t-1} + b_t \phi(k_t) v_t^\top,\quad "
-        r"S_t = (G_t + \lambda \Lambda_t)^{-1} R_t"
-    )
 
     def objection(self, spec: Spec) -> str | None:
         if reason := super().objection(spec):
@@ -112,3 +125,51 @@ class RLS(FadingRidge):
         moment = state["R"] - slope(zero)["S"]
         fitted = torch.linalg.solve(gram + self.ridge * torch.diag(state["share"]), moment)
         return {"S": fitted}, state | {"G": gram, "R": moment}
+
+    def story(self, on: Letters) -> Story:
+        kept = self._kept(on, "t")
+        phi, ridge = on.features(), Number(self.ridge)
+        gram = kept * before("G", "G_{t-1}") + on.brought * outer(phi, phi)
+        moment = kept * before("R", "R_{t-1}") + on.brought * outer(phi, value("t"))
+        share: Term = Letter("eye.F", "I")
+        norm, others = square(on.free), list[Equation]()
+        if on.weights.fades:
+            share = now("share", r"\Lambda_t")
+            norm = square(matrix(Form(r"{0}^{{1/2}}", torch.sqrt, (share,)), on.free))
+            turn = r"{0} \text{{ with axis }} ({1} - 1) \bmod F \text{{ at }} 1"
+            left = (kept * before("share", r"\Lambda_{t-1}"), Index("t"))
+            others = [Equation("share", r"\Lambda_t", Form(turn, _restored, left), _diagonal)]
+        solution = solved(now("G", "G_t") + ridge * share, now("R", "R_t"), self.ridge)
+        sums = (Equation("G", "G_t", gram, _empty), Equation("R", "R_t", moment, nothing))
+        error = square(value("i") - on.function.written_answer(on.free, key("i")))
+        gamma = on.weights.brought("i")
+        if on.weights.fades:
+            gamma = Let(r"\gamma_i^{(t)}", gamma * since(self._kept(on, "j")))
+        goal = Criterion(HALF * total(gamma * error) + halved(self.ridge) * norm, on.free)
+        return on.running(goal, solution, *sums, *others)
+
+    def _kept(self, on: Letters, index: str) -> Term:
+        """What forgetting leaves, never less than what reaches the floor in a turn of all axes."""
+        if not on.weights.fades:
+            return ONE
+        pattern = rf"\max({{0}}, {Number(self.floor).tex()}^{{{{1/F}}}})"
+        least = Form(pattern, self._at_least, (on.weights.kept(index), Letter("F", "F")))
+        return Let(rf"\bar a_{index}", least)
+
+    def _at_least(self, decay: Tensor | float, features: int) -> Tensor:
+        least = math.exp(self.least_log_decay(features))
+        return torch.as_tensor(decay, dtype=torch.float64).clamp_min(least)
+
+
+def _restored(share: Tensor, t: int) -> Tensor:
+    """Returns a diagonal with one axis at 1; tokens count from 1, axes from 0."""
+    axis = torch.arange(len(share)) == (t - 1) % len(share)
+    return torch.where(torch.diag(axis), 1.0, share)
+
+
+def _empty(memory: Tensor) -> Tensor:
+    return memory.new_zeros(len(memory), len(memory))
+
+
+def _diagonal(memory: Tensor) -> Tensor:
+    return torch.eye(len(memory), dtype=memory.dtype)

@@ -12,6 +12,8 @@ from ...named import Carried, Params, Signals
 from ...stream import Stream
 from ..functions import LinearModel, Memory
 from ..ingredient import Ingredient
+from ..story import Letters, Story
+from ..terms import Term
 from ..weights import MemorylessWeights
 from .base import Incremental, Optimizer, Retrospective, faded
 
@@ -37,6 +39,9 @@ class Sum(Optimizer):
         Args:
             signals: the stream's signals, and the optimizer's own tensors, head first.
         """
+
+    def story(self, on: Letters) -> Story:
+        return on.function.summed(on)
 
 
 class RidgeFit(Optimizer, abc.ABC):
@@ -64,6 +69,9 @@ class FixedRidge(RidgeFit, Retrospective):
             intercepts: how many leading coefficients have no norm.
             like: any tensor, for its kind.
         """
+
+    def story(self, on: Letters) -> Story:
+        return on.function.fitted(on, self.ridge)
 
 
 class FadingRidge(RidgeFit, Incremental):
@@ -155,6 +163,14 @@ class KeyStep(RankOneSteps):
             importance: weight of every pair, [B, H, T, 1], or None for 1.
             signals: the stream's signals, and the optimizer's own tensors, head first.
         """
+
+    @abc.abstractmethod
+    def written_gain(self, on: Letters) -> Term:
+        """Returns g as a term."""
+
+    def story(self, on: Letters) -> Story:
+        at = on.before if self.reads_undecayed else on.decayed_before
+        return on.stepped(self.written_gain(on), at)
 
     def steps(self, x: Stream, phi: Features, importance: Tensor | None, own: Params) -> Steps:
         key = phi(x.k)

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from ...named import Params
 from ..ingredient import Ingredient
+from ..story import Letters
+from ..terms import Term
 
 
 class Readout(Ingredient):
@@ -27,6 +29,10 @@ class Readout(Ingredient):
             normalizer: what the same fit to the constant value 1 says there, [..., 1]; None for a
                 readout that does not divide.
         """
+
+    @abc.abstractmethod
+    def written(self, on: Letters, answer: Term) -> Term:
+        """Returns the output, from what the memory says of the query."""
 
 
 class Direct(Readout):

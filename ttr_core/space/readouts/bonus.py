@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -12,6 +12,8 @@ from ...named import Params
 from ..functions import LinearModel
 from ..ingredient import having
 from ..optimizers import Incremental, Sum
+from ..story import QUERY, Letters, value
+from ..terms import Letter, Term, circle, dot
 from .base import ReadsBefore
 
 if TYPE_CHECKING:
@@ -33,9 +35,9 @@ class Bonus(ReadsBefore):
     Deviation: u starts as the first layer's at any depth.
     """
 
-    notation: ClassVar[str] = (
-        r"S_{t-1}^\top \phi(q_t) + b_t (\phi(q_t)^\top (u \circ \phi(k_t))) v_t"
-    )
+    def written(self, on: Letters, answer: Term) -> Term:
+        own = dot(on.query, circle(Letter("u", "u"), on.features()))
+        return on.function.written_answer(on.before, QUERY) + on.brought * own * value("t")
 
     def parameters(self, key_dim: int, value_dim: int, heads: int) -> dict[str, Tensor]:
         channel = torch.arange(heads * key_dim)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from ..functions import FeatureModel
 from ..ingredient import having
 from ..optimizers import Sum
 from ..option import option
+from ..story import Letters
+from ..terms import Form, Let, Number, Term, dot
 from .base import Divides
 
 if TYPE_CHECKING:
@@ -37,8 +41,6 @@ class Normalized(Divides):
     (Katharopoulos et al., 2020) https://arxiv.org/abs/2006.16236
     """
 
-    notation: ClassVar[str] = r"S_t^\top \phi(q_t) / f(z_t^\top \phi(q_t))"
-
     floor: str = option("eps", "what keeps the divisor from zero", choices=("eps", "clamp", "abs1"))
     eps: float = option(1e-6, "added to the divisor, or its least value", low=0.0, high=1e3)
 
@@ -49,17 +51,15 @@ class Normalized(Divides):
             return prediction / normalizer.clamp_min(self.eps)
         return prediction / normalizer.abs().clamp_min(1.0)
 
-    def divisor(self, total: str) -> str:
-        """Returns f(total) in LaTeX."""
-        factor, _, power = f"{self.eps:g}".partition("e")
-        eps = (rf"{factor} \cdot 10^{{{int(power)}}}" if power else factor).removeprefix(
-            r"1 \cdot "
-        )
+    def written(self, on: Letters, answer: Term) -> Term:
+        mass, least = dot(Let("z_t", on.mass), on.query), Number(self.eps)
         if self.floor == "eps":
-            return f"{total} + {eps}" if self.eps else total
-        if self.floor == "clamp":
-            return rf"\max({total}, {eps})"
-        return rf"\max(|{total}|, 1)"
+            below = mass + least
+        elif self.floor == "clamp":
+            below = Form(r"\max({0}, {1})", torch.clamp_min, (mass, least))
+        else:
+            below = Form(r"\max(|{0}|, 1)", _at_least_1, (mass,))
+        return Form(r"\frac{{{0}}}{{{1}}}", operator.truediv, (answer, below))
 
     def objection(self, spec: Spec) -> str | None:
         if not isinstance(spec.optimizer, Sum):
@@ -70,3 +70,7 @@ class Normalized(Divides):
         if not isinstance(spec.function, FeatureModel):
             return f"{self.name} needs {FeatureModel.phrase}; {spec.function} is not."
         return super().objection(spec)
+
+
+def _at_least_1(total: Tensor) -> Tensor:
+    return total.abs().clamp_min(1.0)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Tensor
 
+from ..story import Letters
+from ..terms import Term
 from .base import Direct
 
 
@@ -17,7 +18,8 @@ class Plain(Direct):
     $$y_t = m_t(q_t)$$
     """
 
-    notation: ClassVar[str] = r"m_t(q_t)"
-
     def read(self, prediction: Tensor) -> Tensor:
         return prediction
+
+    def written(self, on: Letters, answer: Term) -> Term:
+        return answer

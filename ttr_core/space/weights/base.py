@@ -17,6 +17,7 @@ from torch import Tensor
 from ...named import Params
 from ...stream import Signal, Stream
 from ..ingredient import Ingredient
+from ..terms import ONE, Letter, Term, since
 
 DECAY = Signal("decay", "scalar", "log_sigmoid", None, -3.0, 0.0, "log of the share kept per token")
 CHANNEL_DECAY = replace(DECAY, width="feature", help="log of the share kept, per feature")
@@ -70,6 +71,26 @@ class Weights(Ingredient):
     def factors(self) -> tuple[Weights, ...]:
         """Returns what the weights are a product of; themselves unless they are a product."""
         return (self,)
+
+    def written(self, primes: int = 0) -> Term:
+        """Returns gamma of pair i at token t.
+
+        Args:
+            primes: how many factors of the same kind stand before this one in a product.
+        """
+        return Letter("gamma", self.notation, ("t", "i"))
+
+    def kept(self, index: str, primes: int = 0) -> Term:
+        """Returns what is left of the past at a token, a factor; 1 unless a state carries it."""
+        return ONE
+
+    def brought(self, index: str, primes: int = 0) -> Term:
+        """Returns the weight that a token's own pair brings along."""
+        return ONE
+
+    def elapsed(self, primes: int = 0) -> Term:
+        """Returns what is left at token t of pair i."""
+        return since(self.kept("j", primes)) if self.fades else ONE
 
     def __mul__(self, other: Weights) -> Weights:
         """Returns the product, factors in canonical order."""
@@ -137,6 +158,14 @@ class MemorylessWeights(PositiveWeights):
     def fades(self) -> bool:
         return True
 
+    def written(self, primes: int = 0) -> Term:
+        if self.notation:
+            return super().written(primes)
+        return self.brought("i", primes) * self.elapsed(primes)
+
+    def kept(self, index: str, primes: int = 0) -> Term:
+        return Letter("kept", f"a_{index}", (index,)) if self.fades else ONE
+
     @abc.abstractmethod
     def recency(self, x: Stream, params: Params) -> Recency:
         """Returns the per-token decays and importances."""
@@ -176,3 +205,9 @@ def constant_signal(value: Tensor, x: Stream) -> Tensor:
     """Spreads one number per head, [H], over the tokens of a stream, [B, H, T, 1]."""
     shape = (x.k.shape[0], value.shape[0], x.k.shape[2], 1)
     return value.to(x.k.dtype)[None, :, None, None].expand(shape)
+
+
+def signal_letter(letter: str, signal: str, index: str, primes: int) -> Letter:
+    """Returns the letter of a signal; those of further factors of a product are primed."""
+    name = f"{signal}.{primes}" if primes else signal
+    return Letter(name, letter + "'" * primes + f"_{index}", (index,))

@@ -13,6 +13,7 @@ from torch import Tensor
 from ...named import Params
 from ...stream import Signal, Stream
 from ..option import option
+from ..terms import Letter, Term
 from .base import Weights, future
 
 WAVES = 16
@@ -68,7 +69,10 @@ class LongConvolution(ConvolutionWeights):
     basis: int = option(4, "filters that the content mixes", low=1, high=64)
     seed: int = option(0, "of the filters' fresh amplitudes", low=0, high=2**31)
     examples: ClassVar[tuple[dict[str, Any], ...]] = ()  # a baseline, not a cell of the grid
-    notation: ClassVar[str] = r"h_0(t-i) + \sum_r s_{t,r} h_r(t-i)"
+
+    def written(self, primes: int = 0) -> Term:
+        filters = rf"h_0(t-i) + \sum_{{r=1}}^{{{self.basis}}} s_{{t,r}} h_r(t-i)"
+        return Letter("gamma", filters, ("t", "i"))
 
     @property
     def signals(self) -> tuple[Signal, ...]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, cast
 
 from ..ingredient import choices
 from ..option import option
+from ..terms import Form, Index, Number, Term
 from .base import RotatingWeights
 
 if TYPE_CHECKING:
@@ -37,7 +38,10 @@ class Cosine(RotatingWeights):
     """
 
     length: int = option(512, "distance at which a pair counts nothing: M, tokens", 1, 1 << 20)
-    notation: ClassVar[str] = r"\cos(\tfrac{\pi}{2} (t - i) / M)"
+
+    def written(self, primes: int = 0) -> Term:
+        turn = r"\cos\big(\tfrac{{\pi}}{{2}} ({0} - {1}) / {2}\big)"
+        return Form(turn, _turned, (Index("t"), Index("i"), Number(self.length)))
 
     @property
     def rate(self) -> float:
@@ -52,3 +56,7 @@ class Cosine(RotatingWeights):
                 f"{spec.optimizer} has no fit to negative weights: it needs the optimizer {able}."
             )
         return super().objection(spec)
+
+
+def _turned(t: int, i: int, length: float) -> float:
+    return math.cos(math.pi / 2 * (t - i) / length)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+
+import torch
+from torch import Tensor
 
 from ..option import SHARPNESSES, option
+from ..story import QUERY, key
+from ..terms import ONE, PRODUCT, Form, Letter, Number, Term, dot
 from .base import DotProductKernel
 
 
@@ -28,7 +32,11 @@ class ExpKernel(DotProductKernel):
     scale: float | None = option(
         None, "sharpness of the kernel; none: 1 / sqrt(K)", 0.0, 1000.0, tune=SHARPNESSES
     )
-    notation: ClassVar[str] = r"\exp(s\,q_t^\top k_i)"
+
+    def written(self, primes: int = 0) -> Term:
+        if self.scale == 0:
+            return ONE
+        return Form(r"\exp({0})", torch.exp, (scaled(self.scale, dot(QUERY, key("i"))),))
 
     def logit_scale(self, key_dim: int) -> float:
         return key_dim**-0.5 if self.scale is None else self.scale
@@ -36,3 +44,15 @@ class ExpKernel(DotProductKernel):
     @property
     def scale_chosen(self) -> bool:
         return self.scale is not None
+
+
+def scaled(scale: float | None, product: Term) -> Term:
+    r"""Returns a product of keys times its scale, $1/\sqrt{K}$ where there is none."""
+    if scale is not None:
+        return Number(scale) * product
+    root = Letter("root.K", r"\sqrt{K}")
+    return Form("{0} / {1}", _over, (product, root), (PRODUCT, PRODUCT), PRODUCT)
+
+
+def _over(a: Tensor, b: float) -> Tensor:
+    return a / b

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -11,7 +10,9 @@ from torch import Tensor
 from ...errors import RequestError
 from ...named import Params
 from ..option import option
+from ..terms import Form, Let, Letter, Term
 from .base import SteadyWeights
+from .memoryless import power_of_lag
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,13 @@ class LearnedDecay(SteadyWeights):
 
     low: float = option(0.0, "smallest share kept per token at first", low=0.0, high=1.0)
     high: float = option(1.0, "largest share kept per token at first", low=0.0, high=1.0)
-    notation: ClassVar[str] = r"\gamma^{t-i}"
+
+    def kept(self, index: str, primes: int = 0) -> Term:
+        nu = Letter(f"nu.{primes}", r"\nu" + "'" * primes)
+        return Let(r"\varrho" + "'" * primes, Form(r"\exp(-e^{{{0}}})", _share, (nu,)))
+
+    def elapsed(self, primes: int = 0) -> Term:
+        return power_of_lag(self.kept("t", primes))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -54,3 +61,7 @@ class LearnedDecay(SteadyWeights):
     def log_share(self, params: Params, dtype: torch.dtype) -> Tensor:
         nu = params["nu"]
         return -nu.to(torch.promote_types(nu.dtype, dtype)).exp()
+
+
+def _share(nu: Tensor) -> Tensor:
+    return (-nu.exp()).exp()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,6 +11,7 @@ from torch import Tensor
 from ...named import Params
 from ...stream import Signal, Stream
 from ..option import option
+from ..terms import ATOM, ONE, Form, Index, Let, Letter, Number, Term
 from .base import (
     CHANNEL_DECAY,
     DECAY,
@@ -19,6 +19,7 @@ from .base import (
     MemorylessWeights,
     Recency,
     SteadyWeights,
+    signal_letter,
 )
 
 
@@ -36,8 +37,6 @@ class Uniform(MemorylessWeights):
         >>> str(ttr.Spec.parse("Uniform | Linear | Hebbian"))
         'Uniform | Linear | Hebbian'
     """
-
-    notation: ClassVar[str] = "1"
 
     @property
     def fades(self) -> bool:
@@ -72,7 +71,19 @@ class Decay(SteadyWeights):
         1.0,
         tune=(0.5, 0.8, 0.9, 0.95, 0.99, 0.999),
     )
-    notation: ClassVar[str] = r"\gamma^{t-i}"
+
+    @property
+    def fades(self) -> bool:
+        return self.gamma != 1
+
+    def kept(self, index: str, primes: int = 0) -> Term:
+        if self.gamma is not None:
+            return ONE if self.gamma == 1 else Number(self.gamma)
+        share = Form("1 - 2^{{-5-h}}", _of_head, (Letter("head", "h"),))
+        return Let(r"\gamma" + "'" * primes, share)
+
+    def elapsed(self, primes: int = 0) -> Term:
+        return power_of_lag(self.kept("t", primes))
 
     def parameters(self, key_dim: int, value_dim: int, heads: int) -> dict[str, Tensor]:
         # In float64: an error of a logarithm grows with the length of the sequence.
@@ -97,7 +108,8 @@ class Gate(MemorylessWeights):
     Reference: Transformers are SSMs (Dao and Gu, 2024) https://arxiv.org/abs/2405.21060
     """
 
-    notation: ClassVar[str] = r"\prod_{j=i+1}^{t} a_j"
+    def kept(self, index: str, primes: int = 0) -> Term:
+        return signal_letter("a", "decay", index, primes)
 
     @property
     def signals(self) -> tuple[Signal, ...]:
@@ -120,7 +132,8 @@ class ChannelGate(MemorylessWeights):
     al., 2023) https://arxiv.org/abs/2312.06635
     """
 
-    notation: ClassVar[str] = r"\prod_{j=i+1}^{t} a_j \in (0,1]^F"
+    def kept(self, index: str, primes: int = 0) -> Term:
+        return signal_letter("a", "decay", index, primes)
 
     @property
     def signals(self) -> tuple[Signal, ...]:
@@ -143,7 +156,8 @@ class Importance(MemorylessWeights):
     https://arxiv.org/abs/2405.04517
     """
 
-    notation: ClassVar[str] = "b_i"
+    def brought(self, index: str, primes: int = 0) -> Term:
+        return signal_letter("b", "importance", index, primes)
 
     @property
     def signals(self) -> tuple[Signal, ...]:
@@ -155,3 +169,18 @@ class Importance(MemorylessWeights):
 
     def recency(self, x: Stream, params: Params) -> Recency:
         return Recency(None, x.signals["importance"])
+
+
+def power_of_lag(base: Term) -> Term:
+    """Returns a constant share to the power of the distance of pair i."""
+    if base == ONE:
+        return ONE
+    return Form("{0}^{{t-i}}", _power, (base, Index("t"), Index("i")), (ATOM, ATOM, ATOM))
+
+
+def _power(base: Tensor | float, t: int, i: int) -> Tensor | float:
+    return base ** (t - i)
+
+
+def _of_head(head: int) -> float:
+    return 1 - 2.0 ** (-5 - head)

@@ -13,6 +13,7 @@ from ...errors import RequestError
 from ...named import Params, part
 from ...stream import Signal, Stream
 from ..option import Written, changed
+from ..terms import Term, times
 from .base import MemorylessWeights, PositiveWeights, Recency, Weights
 from .memoryless import Uniform
 
@@ -35,6 +36,23 @@ class Multiplied(PositiveWeights, abc.ABC):
 
     def factors(self) -> tuple[Weights, ...]:
         return self.parts
+
+    def written(self, primes: int = 0) -> Term:
+        return times(*(part.written(n) for part, n in self._primed()))
+
+    def kept(self, index: str, primes: int = 0) -> Term:
+        return times(*(part.kept(index, n) for part, n in self._primed()))
+
+    def brought(self, index: str, primes: int = 0) -> Term:
+        return times(*(part.brought(index, n) for part, n in self._primed()))
+
+    def elapsed(self, primes: int = 0) -> Term:
+        return times(*(part.elapsed(n) for part, n in self._primed()))
+
+    def _primed(self) -> list[tuple[PositiveWeights, int]]:
+        """Returns the factors, each with how many of its kind stand before it."""
+        kinds = [part.signals[0].name if part.signals else type(part) for part in self.parts]
+        return [(part, kinds[:i].count(kinds[i])) for i, part in enumerate(self.parts)]
 
     @property
     def signals(self) -> tuple[Signal, ...]:

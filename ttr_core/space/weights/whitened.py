@@ -13,6 +13,8 @@ from ...named import Params
 from ...stream import Stream
 from ...systems import solve_positive
 from ..option import RIDGES, SHARPNESSES, option
+from ..story import QUERY, key
+from ..terms import PRODUCT, SUM, Form, Index, Let, Letter, Number, Term, Value, outer, total
 from .base import PositiveWeights, future
 
 BLOCK = 16  # queries at a time
@@ -46,7 +48,16 @@ class Whitened(PositiveWeights):
     scale: float = option(1.0, "sharpness of the kernel", 0.0, 1000.0, tune=SHARPNESSES)
     moment: str = option("mean", "what whitens", choices=("mean", "sum"))
     examples: ClassVar[tuple[dict[str, object], ...]] = ()
-    notation: ClassVar[str] = r"\exp(s\,k_i^\top (H_t + \lambda I)^{-1} q_t)"
+
+    def written(self, primes: int = 0) -> Term:
+        moment = total(outer(key("i"), key("i")))
+        if self.moment == "mean":
+            moment = Form(r"\tfrac{{1}}{{{0}}} {1}", _mean, (Index("t"), moment), (SUM, PRODUCT))
+        ridge = Number(self.ridge) * Letter("eye.K", "I")
+        pattern = r"{0}^\top ({1})^{{-1}} {2}"
+        arguments = (key("i"), Let("H_t", moment) + ridge, QUERY)
+        whitened = Form(pattern, _whitened, arguments, holds=PRODUCT)
+        return Form(r"\exp({0})", torch.exp, (Number(self.scale) * whitened,))
 
     @property
     def reads_past(self) -> bool:
@@ -69,3 +80,11 @@ class Whitened(PositiveWeights):
             moment = moments[:, :, -1]
         logits = self.scale * torch.cat(whitened, 2) @ k.mT
         return logits.to(x.k.dtype).masked_fill(future(x), -math.inf)[..., None]
+
+
+def _mean(count: int, moment: Tensor) -> Tensor:
+    return moment / count
+
+
+def _whitened(k: Tensor, matrix: Tensor, q: Tensor) -> Value:
+    return k @ torch.linalg.solve(matrix, q)

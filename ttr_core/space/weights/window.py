@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,6 +11,7 @@ from torch import Tensor
 from ...named import Params
 from ...stream import Stream
 from ..option import option
+from ..terms import Form, Index, Number, Term
 from .base import PositiveWeights, future
 
 
@@ -33,7 +33,10 @@ class Window(PositiveWeights):
     """
 
     size: int = option(16, "newest pairs that count, the token's own among them", 1, 1 << 20)
-    notation: ClassVar[str] = r"\mathbf{1}[t - i < n]"
+
+    def written(self, primes: int = 0) -> Term:
+        inside = r"\mathbf{{1}}[{0} - {1} < {2}]"
+        return Form(inside, _inside, (Index("t"), Index("i"), Number(self.size)))
 
     @property
     def reach(self) -> int | None:
@@ -45,3 +48,7 @@ class Window(PositiveWeights):
         older = torch.ones_like(hidden).tril(x.k.shape[2] - x.q.shape[2] - self.size)
         log = x.k.new_zeros(hidden.shape).masked_fill(hidden | older, -math.inf)
         return log.expand(*x.k.shape[:2], *log.shape)[..., None]
+
+
+def _inside(t: int, i: int, size: float) -> float:
+    return float(t - i < size)
