@@ -278,7 +278,8 @@ def generator(seed: int, split: str, device: str = "cpu") -> torch.Generator:
     """Returns the source of randomness of one split.
 
     Training and initial weights draw their 32-bit seeds below 2^31, validation and test from
-    2^31 on, so that no run, whatever its seed, trains on the sequences it is tested on.
+    2^31 on, so that no run, whatever its seed, draws from the stream it is tested on. Where few
+    sequences exist at all, the same one may still come from both.
 
     Args:
         seed: the seed of the run.
