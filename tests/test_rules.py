@@ -80,21 +80,6 @@ def _compared(path: Path) -> set[str]:
 
 NAMED_TODAY: dict[str, set[str]] = {
     "ttr_core/words/describe.py": {"Cosine", "Hebbian", "Plain", "Squared"},
-    "ttr_core/words/equations.py": {
-        "Affine",
-        "Bonus",
-        "Constant",
-        "Exact",
-        "Hebbian",
-        "Identity",
-        "Kernel",
-        "Linear",
-        "MirrorDescent",
-        "Normalized",
-        "OneStep",
-        "RLS",
-        "Squared",
-    },
 }
 
 
