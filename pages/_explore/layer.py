@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from dataclasses import dataclass
 
 import streamlit as st
@@ -13,6 +14,7 @@ from pages._shared import controls, ui
 from ttr_core import Ingredient
 
 HEAD_SIZE, LENGTH = 64, 1024  # the sizes at which the state is counted
+POWERS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
 SHOWN_NAMES, SHOWN_NEIGHBORS = 4, 5
 WHERE = r",\qquad "  # what parts a formula from the definition of a symbol in it: wraps there
 
@@ -172,11 +174,11 @@ def _facts(picked: pickers.Picked, about: ttr.Description, found: Verdict) -> No
         "State per head",
         f"{ui.count(floats)} floats",
         help=f"Numbers kept between tokens by a head with K = V = {HEAD_SIZE}, after {LENGTH} "
-        f"tokens. Over all heads: {about.state_size}.",
+        f"tokens. Over all heads: {_raised(about.state_size)}.",
     )
     rows = {
-        "State": about.state_size.replace("^2", "²").replace("^3", "³"),
-        "Cost per head": about.cost.replace("^2", "²").replace("^3", "³"),
+        "State": _raised(about.state_size),
+        "Cost per head": _raised(about.cost),
         "Solver": found.solver,
         "Forgetting": about.forgets,
         "Same as": "; ".join(about.same_as),
@@ -184,6 +186,11 @@ def _facts(picked: pickers.Picked, about: ttr.Description, found: Verdict) -> No
     for name, text in rows.items():
         if text:
             st.caption(f"**{name}** {ui.escaped(text)}")
+
+
+def _raised(formula: str) -> str:
+    """Returns a formula with its powers raised: T^2 as T²."""
+    return re.sub(r"\^(\d)", lambda power: POWERS[int(power[1])], formula)
 
 
 def _neighbors(picked: pickers.Picked, about: ttr.Description) -> None:

@@ -92,7 +92,8 @@ class LocalModel(MatrixModel):
         mean = Let(r"\bar v_t", mean_of(on.gamma, value("i")))
         far = self.far(on)
         joint = total(on.gamma * outer(value("i") - mean, far))
-        gram = total(on.gamma * outer(far, far)) + Number(ridge) * Letter("eye.slopes", "I")
+        spread = Let("C_t", total(on.gamma * outer(far, far)))
+        gram = spread + Number(ridge) * Letter("eye.slopes", "I")
         slope = Form(
             "{0} {1}^{{-1}}" if ridge else "{0} {1}^{{+}}",
             _right_solved if ridge else _right_least,

@@ -274,16 +274,16 @@ class ChunkMomentum(ChunkStart):
 class MiniBatch(ChunkStart):
     r"""A mini-batch step that grows with the batch: the inner loop of TTT.
 
-    $$m_t = m_\tau - \frac{c}{d} \max\!\big(\tfrac1{j} + s_j, 0\big)
-    \sum_{i = \tau + 1}^{t} \sigma_i \nabla \ell_i(m_\tau), \qquad j = t - \tau$$
+    $$m_t = m_\tau - \frac{c}{F} \max\!\big(\tfrac1{j} + s_j, 0\big)
+    \sum_{i = \tau + 1}^{t} \beta_i \nabla \ell_i(m_\tau), \qquad j = t - \tau$$
 
     Every gradient of a batch is taken at the memory before it, and the j-th token reads their
-    mean rather than their sum; a decay shrinks both. Signal ``step``: $\sigma_i$. The shift $s_j$
+    mean rather than their sum; a decay shrinks both. Signal ``step``: $\beta_i$. The shift $s_j$
     of each position is learned.
 
     Args:
-        size: tokens per batch; at 1, and $s = 0$, it is `SGD` with a step of c / d.
-        rate: c, the base of the step; d is the number of inputs.
+        size: tokens per batch; at 1, and $s = 0$, it is `SGD` with a step of c / F.
+        rate: c, the base of the step; F is the number of inputs.
 
     Reference: Learning to (Learn at Test Time): RNNs with Expressive Hidden States (Sun et al.,
     2024) https://arxiv.org/abs/2407.04620
@@ -346,7 +346,7 @@ class MiniBatch(ChunkStart):
         return Course(read, Mix(start, None, nothing).last(), Mix(None, start, total).last())
 
     def story(self, on: Letters) -> Story:
-        at, inputs = self.chunk_start(on), Letter("inputs", "d")
+        at, inputs = self.chunk_start(on), Letter("inputs", "F")
         place = Let("j", Index("t") - self.before_chunk)
         later = Form(r"\mathbf{{1}}[{0} > 1]", _later, (place,))
         pattern = r"\max\big(\tfrac{{1}}{{{0}}} + {1}_{0}, 0\big)"
@@ -354,7 +354,7 @@ class MiniBatch(ChunkStart):
         rate = Number(self.rate) / inputs * mean
         summed, base = now("sum", "G_t"), now("base", "B_t")
         left = later * on.decayed(before("sum", "G_{t-1}"))
-        step = signal(r"\sigma_t", "step") * on.brought * on.slope(at)
+        step = signal(r"\beta_t", "step") * on.brought * on.slope(at)
         start = Form(
             r"\begin{{cases}} {0} & {1} > 1 \\ {2} & {1} = 1 \end{{cases}}",
             _since,
