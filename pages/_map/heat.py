@@ -27,8 +27,6 @@ CELL_HEIGHT, NAMES, LETTER, SMALL_LETTER = 25, 130, 5.6, 5.2
 """Pixels: the height of a cell, the width of the names of rows, that of a letter of a name of a
 row or column, that of a letter in a cell."""
 
-USUAL = 700  # pixels that the columns have together in a window of usual width
-
 LIGHT, DARK = "#1B2530", "#E6EBF0"
 """Ink on the page itself, by theme."""
 
@@ -72,14 +70,14 @@ def filled(look: Look, rows: pd.DataFrame) -> dict[str, Any]:
     shown = set(rows[look.columns])
     names = [name for name in look.column_order if name in shown]
     spec = chart(look)
-    slanted = {"name": "slanted", "value": not _fit(names)}
+    slanted = {"name": "slanted", "expr": f"width < {_room(names):g}"}
     return {**spec, "params": [*spec["params"], slanted], "datasets": {ROWS: rows}}
 
 
-def _fit(names: Sequence[str]) -> bool:
-    """Returns whether names of columns fit beside each other in a window of usual width."""
+def _room(names: Sequence[str]) -> float:
+    """Returns how many pixels columns need together for their names to fit beside each other."""
     beside = [len(one) + len(other) for one, other in pairwise(names)]
-    return len(names) * LETTER * (max(beside, default=0) / 2 + 1) <= USUAL
+    return len(names) * LETTER * (max(beside, default=0) / 2 + 1)
 
 
 def _chart(look: Look) -> alt.LayerChart:

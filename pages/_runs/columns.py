@@ -90,7 +90,8 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     readable["superseded"] = table["superseded"].map({True: "superseded", False: ""})
     for name in differing(table):  # a rate, or auto: one type for a column
         if readable[name].map(type).nunique() > 1:
-            readable[name] = readable[name].map(lambda value: "" if value is None else str(value))
+            known = readable[name].notna()
+            readable[name] = readable[name].map(str).where(known, "")
     return readable
 
 

@@ -17,6 +17,7 @@ from ttr_core.lab import metrics
 DASHES = [[1, 0], [7, 3], [2, 2], [9, 3, 2, 3], [4, 4], [12, 4], [1, 3]]
 BASELINE = "#7F8A96"  # readable on both pages
 POSITIVE, NEGATIVE = "#0072B2", "#D55E00"
+SYMBOL, LETTER = 60, 7.0  # pixels of a line in a legend with its distances, and of a letter
 
 
 def curves(
@@ -45,7 +46,7 @@ def curves(
     legend = alt.Legend(
         title=None,
         orient="top",
-        columns=4,
+        columns=_beside(names),
         labelLimit=240,
         symbolType="stroke",
         symbolSize=400,
@@ -75,6 +76,12 @@ def curves(
     if mark_at is not None:
         drawn.insert(0, _rule(mark_at))
     return alt.LayerChart(layer=drawn).properties(height=height)
+
+
+def _beside(names: Sequence[str]) -> alt.ExprRef:
+    """Returns how many names of a legend fit beside each other, however wide the window is."""
+    widest = SYMBOL + LETTER * max(map(len, names), default=1)
+    return alt.ExprRef(f"max(1, floor(width / {widest:g}))")
 
 
 def _dashes(count: int) -> list[list[int]]:

@@ -25,6 +25,7 @@ from experiments_db.store.records import NewRun, Outcome
 from pages._runs import actions, columns, picks, rows
 from pages._runs.filters import ORDERS, VIEWS, WRONG, Filters
 from tests.app.app_text import text_of
+from ttr_core.lab import TASKS
 
 Opener = Callable[..., AppTest]
 
@@ -258,3 +259,20 @@ def test_settings_that_differ_are_columns(six: list[str], view: str, order: str)
     assert "task.pairs" in shown and "task.seq_len" not in shown
     assert set(shown) <= set(read) and not set(shown) & set(columns.ELSEWHERE)
     assert set(columns.config(read)) >= set(shown)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_setting_that_a_task_does_not_have_is_blank(home: Path, view: str) -> None:
+    store = open_store()
+    with store.driver() as driver:
+        for task in TASKS:
+            config = request(layer="deltanet", task=task, device="cpu").config()
+            run = NewRun(
+                config, config_hash(config), "deltanet", "Uniform | Linear | SGD", "published",
+                task, 0, "cpu",
+            )  # fmt: skip
+            store.finish(str(store.claim(driver, run).run_id), Outcome("finished", {}))
+    read, _ = rows._read.__wrapped__("", "", change(view=view), store)  # type: ignore[attr-defined]
+    shown = columns.readable(read)[columns.differing(read)]
+    words = shown.select_dtypes(exclude="number").astype(object).to_numpy().ravel().tolist()
+    assert "" in words and not {"nan", "None", None} & set(words)
