@@ -59,10 +59,16 @@ def command(*words: str) -> str:
     """Returns a command line that calls this program with some words, to be pasted in a shell.
 
     Example:
-        >>> command("runs", "--where", "accuracy > 0.9").split()[-3:]
-        ['accuracy', '>', "0.9'"]
+        >>> command("runs", "--where", "task = 'mqar'").endswith('''"task = 'mqar'"''')
+        True
     """
-    return shlex.join([*_called(), *words])
+    return " ".join(map(_quoted, [*_called(), *words]))
+
+
+def _quoted(word: str) -> str:
+    """Returns a word as a shell takes it: text in SQL as people would quote it."""
+    plain = "'" in word and not set(word) & set('"$`\\!')
+    return f'"{word}"' if plain else shlex.quote(word)
 
 
 def lacking(error: ModuleNotFoundError) -> str | None:

@@ -135,7 +135,8 @@ def told(document: Mapping[str, Any], store: Path) -> str:
         + ", ".join([document["status"], *told]),
         f"  run         {document['run_id']}",
         f"  spec        {document['spec']} ({document['frame']} frame, {document['device']})",
-        f"  time        {_seconds(document['seconds'])}, {_count(document['steps'])} steps"
+        f"  time        {_seconds(document['seconds'])}, {_count(document['steps'])} "
+        + ("step" if document["steps"] == 1 else "steps")
         + (f", target reached after {_seconds(target)}" if target is not None else "")
         + (f", learning rate {document['lr']:g}" if document["lr"] else ""),
         f"  size        {_count(document['parameters'])} parameters, "
