@@ -169,7 +169,6 @@ TOLD = {
     # an ingredient says of a whole spec whether it can stand in it; a spec is made of ingredients
     ("ttr_core.space", "ttr_core.space.spec"),
     ("ttr_core.space.weights.cosine", "ttr_core.space.optimizers"),
-    ("ttr_core.space.spec", "ttr_core.layers"),  # and it makes a layer of itself
 }
 """Circles that only a type checker follows: (from, to)."""
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from ..errors import IncompatibleSpec, RequestError
 from ..stream import Signal
@@ -19,10 +19,6 @@ from .option import Written, changed, every
 from .readouts import Plain, Readout
 from .text import fields_of, ingredient
 from .weights import LISTED_PRODUCTS, Weights
-
-if TYPE_CHECKING:
-    from ..layers.frame import Frame
-    from ..layers.layer import SequenceLayer
 
 AXES = ("weights", "function", "optimizer")
 
@@ -53,7 +49,7 @@ class Spec:
     loss: Loss = SQUARED
     readout: Readout = PLAIN
 
-    builder: ClassVar[Callable[..., SequenceLayer]]
+    builder: ClassVar[Callable[..., nn.Module]]
     """What makes a layer of a spec: set by the layers, which stand above the design space."""
 
     @classmethod
@@ -156,11 +152,11 @@ class Spec:
         self,
         d_model: int = 64,
         num_heads: int = 1,
-        frame: str | Frame = "standard",
+        frame: object = "standard",
         length: int = 256,
         generator: Generator | None = None,
-    ) -> SequenceLayer:
-        """Returns the spec as a module, [B, T, D] to [B, T, D].
+    ) -> nn.Module:
+        """Returns the spec as a `SequenceLayer`, a module from [B, T, D] to [B, T, D].
 
         Args:
             d_model: D, size of its inputs and outputs.
