@@ -148,3 +148,12 @@ def test_what_a_choice_declares_is_what_is_tuned() -> None:
     declared = [(o.name, o.tune) for part in parts for o in part.options() if o.tune]
     tried = [(knob.name, knob.values) for knob in knobs(spec) if knob.axis != "signal"]
     assert tried == declared and len(tried) >= 3 and all(len(values) > 2 for _, values in tried)
+
+
+@pytest.mark.parametrize("said", [-0.0, 0, 0.0, "-0", "-0.0", "0"])
+def test_there_is_one_zero(said: Any) -> None:
+    """Texts and fingerprints hold the number as it is written."""
+    found = Number(0.0).check("x", Number(0.0).parse("x", said) if isinstance(said, str) else said)
+    assert str(found) == "0.0"
+    one = ttr.Spec.parse(f"Uniform | Linear | Exact(ridge={said})")
+    assert one.expanded == ttr.Spec.parse("Uniform | Linear | Exact(ridge=0.0)").expanded

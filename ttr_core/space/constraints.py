@@ -137,7 +137,7 @@ class Number(Numeric):
         if not isinstance(value, (int, float, str)):
             return None
         try:
-            found = float(value)
+            found = float(value) + 0.0  # there is one zero: -0.0 is written and hashed as 0.0
         except (ValueError, OverflowError):
             return None
         return found if math.isfinite(found) else None
