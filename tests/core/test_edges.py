@@ -182,6 +182,26 @@ def test_a_reset_is_no_fault() -> None:
     y, clean = ttr.solve(spec, reset), ttr.solve(spec, x)
     torch.testing.assert_close(y[:, 1, :AT], clean[:, 1, :AT])
     torch.testing.assert_close(y[:, 0], clean[:, 0])
+    torch.testing.assert_close(y[:, 1, AT:], ttr.solve(spec, x.tokens(AT, 11))[:, 1])
+
+
+FORGETFUL = [spec for spec in SPECS if any(signal.logarithmic for signal in spec.signals)]
+
+
+@pytest.mark.parametrize("spec", [s for s in FORGETFUL if not ttr.caution(s)], ids=str)
+@pytest.mark.parametrize("log_decay", [-math.inf, -1e30, -1e6, -300.0])
+def test_what_follows_a_reset_keeps_its_decays(spec: ttr.Spec, log_decay: float) -> None:
+    """Sums of log decays lose those beside a large one, and hold nothing beside an infinite one."""
+    x = stream(spec, length=11)
+    for signal in spec.signals:
+        if signal.logarithmic:
+            x = spoiled(x, signal.name, log_decay)
+    params = {name: p.float() for name, p in parameters(spec, x).items()}
+    x = x.map(lambda z: z.float().requires_grad_())
+    y, defined = ttr.solve(spec, x, params), ttr.solve(spec, x, params, solver="reference")
+    assert (y - defined).norm() < 1e-4 * defined.norm()
+    y.sum().backward()
+    assert all(z.grad is None or z.grad.isfinite().all() for z in (x.k, x.v, *x.signals.values()))
 
 
 def test_what_follows_may_differ_where_nothing_is_wrong() -> None:
@@ -293,6 +313,15 @@ def test_a_state_of_other_sizes_is_refused(spec: ttr.Spec) -> None:
     wide = stream(spec, length=1, key_dim=4, value_dim=4 if spec.function.square else 3)
     with pytest.raises(ttr.RequestError, match="The state's"):
         ttr.prefill(spec, wide, state=state)
+
+
+@FAST
+def test_a_state_of_another_precision_is_refused(spec: ttr.Spec) -> None:
+    x = stream(spec)
+    _, state = ttr.prefill(spec, x)
+    if any(s.is_floating_point() for s in state.values()):
+        with pytest.raises(ttr.RequestError, match=r"holds torch.float64 .* torch.float32: a seq"):
+            ttr.prefill(spec, x.tokens(0, 1).map(lambda z: z.float()), state=state)
 
 
 def test_a_layer_refuses_the_state_of_another() -> None:

@@ -118,7 +118,14 @@ def check_state(solver: AnySolver, spec: Spec, x: Stream, state: Carried, wanted
                 f"values of size {x.value_dim} needs ({asked}), batch and heads first: give the "
                 "state of these sequences in this layer."
             )
-        if state[name].device != x.k.device and state[name].is_floating_point():
+        if not state[name].is_floating_point():
+            continue
+        if accumulated(state[name].dtype) != accumulated(x.k.dtype):
+            raise RequestError(
+                f"The state's {name} holds {state[name].dtype} and the new tokens {x.k.dtype}: a "
+                "sequence goes on in one precision; convert one by .to()."
+            )
+        if state[name].device != x.k.device:
             raise RequestError(
                 f"The state's {name} is on {state[name].device} and the new tokens on "
                 f"{x.k.device}: bring both to one device by .to()."
