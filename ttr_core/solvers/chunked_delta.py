@@ -131,15 +131,17 @@ def _errors(
     """
     state = v.new_zeros(*v.shape[:2], r.shape[-1], v.shape[-1]) if start is None else start
     states, errors = [], []
-    for n, (an, vn, rn, wn) in enumerate(
-        zip(a.unbind(2), v.unbind(2), r.unbind(2), w.unbind(2), strict=True)
+    absent = [None] * a.shape[2]
+    kept = absent if keep is None else keep.unbind(2)  # a slice's gradient is as long as all of it
+    written = absent if writes is None else writes.unbind(2)
+    for an, vn, rn, wn, share, more in zip(
+        a.unbind(2), v.unbind(2), r.unbind(2), w.unbind(2), kept, written, strict=True
     ):
         # The solve takes the unit diagonal for granted and never reads what stands there.
         error = torch.linalg.solve_triangular(an, vn - rn @ state, upper=False, unitriangular=True)
         states.append(state)
         errors.append(error)
-        kept = state if keep is None else keep[:, :, n] * state
-        state = kept + wn.mT @ error
-        if writes is not None:
-            state = state + writes[:, :, n]
+        state = (state if share is None else share * state) + wn.mT @ error
+        if more is not None:
+            state = state + more
     return torch.stack(states, 2), torch.stack(errors, 2), state
