@@ -1,8 +1,8 @@
 """The headless door: the catalog, the grid, runs and their store from a terminal or a script.
 
-Exit codes: 0 all is done (a diverged run counts, and is reported); 1 a run failed or the store
-refused; 2 the request was wrong; 130 stopped by Ctrl-C. With --json exactly one JSON document goes
-to standard output; progress and messages go to standard error.
+Exit codes: 0 all is done (a diverged run counts, and is reported); 1 a run failed, or the store
+refused or lacks a result; 2 the request was wrong; 130 stopped by Ctrl-C. With --json exactly one
+JSON document goes to standard output; progress and messages go to standard error.
 """
 
 from __future__ import annotations
@@ -197,11 +197,11 @@ def sweep(
             return
         starting = sweeps.started(opened, ahead, plan.tags, fresh)
         with starting as (swept, kill), _stoppable(kill) as stop:
-            failures = watch(swept, stop.is_set, json)
-        show_sweep(opened, swept, work, failures, json, target)
+            troubled = watch(swept, stop.is_set, json)
+        show_sweep(opened, swept, work, troubled, json, target)
     if swept.stopped:
         raise typer.Exit(Exit.STOPPED)
-    if failures:
+    if troubled:
         raise typer.Exit(Exit.FAILED)
 
 

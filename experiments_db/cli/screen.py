@@ -71,7 +71,7 @@ def show_run(opened: Store, job: Job, json: bool) -> None:
     asks = run_id is not None and job.unstored is None
     row = queries.run(opened, str(run_id)) if asks else None
     if row is None:
-        say(f"The run {job.status}: {job.message or 'it never started.'}")
+        say(without_row(job.status, job.message))
         if json:
             print_json(printout.unrecorded(job))
         return
@@ -84,6 +84,11 @@ def show_run(opened: Store, job: Job, json: bool) -> None:
         typer.echo(printout.told(document, opened.path))
     if job.status == "failed":
         say(f"The run failed. {job.error}")
+
+
+def without_row(status: str, message: str | None) -> str:
+    """Returns how a run ended whose result the store has not got, and where that is."""
+    return f"The run {status}: {message or 'it never started.'}"
 
 
 def print_json(document: Any) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from .screen import console, print_json, print_table, say
+from .screen import console, print_json, print_table, say, without_row
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -129,25 +129,25 @@ def _screen(quiet: bool) -> Iterator[Screen]:
 
 
 def watch(sweep: Sweep, stop: Callable[[], bool], quiet: bool) -> list[Ended]:
-    """Shows a sweep until nothing is left to do; returns the runs that failed.
+    """Shows a sweep until nothing is left to do; returns the runs that need attention.
 
     Args:
         sweep: the sweep, which advances here.
         stop: whether somebody asked to stop.
         quiet: show failures alone.
     """
-    failures = []
+    troubled = []
     with _screen(quiet) as screen:
         while not sweep.done:
             if stop() and not sweep.stopped:
                 screen.say("Stopping: what runs is cancelled. Ctrl-C again kills it.")
                 sweep.stop()
             for ended in sweep.advance():
-                failures += [ended] if ended.status == "failed" else []
+                troubled += [] if ended.well else [ended]
                 screen.tell(ended, sweep)
             screen.draw(sweep)
             time.sleep(POLL_SECONDS)
-    return failures
+    return troubled
 
 
 def checking() -> Callable[[int, int], None]:
@@ -180,16 +180,19 @@ def show_sweep(
     store: Store,
     sweep: Sweep,
     work: Work,
-    failures: Sequence[Ended],
+    troubled: Sequence[Ended],
     json: bool,
     target: Path | None = None,
 ) -> None:
     """Prints what a sweep did, and prints or writes what the store has of its plan."""
     from .. import sweeps
 
+    for ended in troubled:  # before the store is asked, which may still be held
+        if ended.unstored is not None:
+            say(f"{ended.run}: {without_row(ended.status, ended.message)}")
     found = sweeps.report.rows(store, work.runs)
     if json:
-        print_json(sweeps.document(sweep, work, failures, found))
+        print_json(sweeps.document(sweep, work, troubled, found))
     elif found and target is None:
         print_table(sweeps.report.table(found), sweeps.report.terminal_columns(found))
     if not json:

@@ -12,7 +12,7 @@ from .outcome import Ended
 
 
 def document(
-    sweep: Sweep, work: Work, failures: Sequence[Ended], found: Sequence[dict[str, Any]]
+    sweep: Sweep, work: Work, troubled: Sequence[Ended], found: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
     """Returns what ``sweep --json`` prints."""
     return {
@@ -23,11 +23,14 @@ def document(
         "not_started": sweep.planned - sweep.settled,
         "running_elsewhere": sweep.elsewhere,
         "left_out": dict(work.left_out),
-        "failures": [
-            {"run_id": one.run_id, "run": str(one.run), "message": one.message} for one in failures
-        ],
+        "failures": [_named(one) for one in troubled if one.status == "failed"],
+        "unstored": [_named(one) for one in troubled if one.unstored is not None],
         "results": list(found),
     }
+
+
+def _named(ended: Ended) -> dict[str, Any]:
+    return {"run_id": ended.run_id, "run": str(ended.run), "message": ended.message}
 
 
 def summary(sweep: Sweep) -> str:

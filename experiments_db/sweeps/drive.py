@@ -153,7 +153,8 @@ class Sweep:
             self.stop()
             raise StoreError(f"{REFUSALS} runs in a row could not begin. {job.message}")
         metrics = dict(result.get("metrics") or {})
-        return Ended(run, job.run_id, job.status, job.message or "", metrics, seconds)
+        message = job.message or ""
+        return Ended(run, job.run_id, job.status, message, metrics, seconds, job.unstored)
 
     def _place(self) -> None:
         """Gives each running job a place of its own for as long as it runs."""

@@ -21,6 +21,7 @@ class Ended:
         message: what there is to say, or "".
         metrics: what came out.
         seconds: how long it took.
+        unstored: where its result lies while the store has not got it; None if it has.
     """
 
     run: Planned
@@ -29,3 +30,9 @@ class Ended:
     message: str
     metrics: dict[str, Any]
     seconds: float
+    unstored: str | None = None
+
+    @property
+    def well(self) -> bool:
+        """Whether it needs nobody's attention: it did not fail, and its result is stored."""
+        return self.status != "failed" and self.unstored is None

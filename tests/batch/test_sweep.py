@@ -117,6 +117,17 @@ def test_a_failed_run_is_named_and_stops_no_other(
     assert (again["skipped"], again["finished"]) == (4, 2), "what failed is run again"
 
 
+def test_a_result_that_is_not_in_the_store_is_told_at_the_end(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = iter(["It is kept beside the store.", *[None] * 9])
+    monkeypatch.setattr("experiments_db.run.supervisor.keep", lambda *_: next(kept))
+    document, said = cli(PLAN % (3, 2), "--jobs", "1", code=1)
+    assert (document["finished"], document["failures"]) == (6, [])
+    (one,) = document["unstored"]
+    assert said == f"{one['run']}: The run finished: It is kept beside the store.\n"
+
+
 def test_a_store_that_refuses_ends_the_sweep(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
