@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-import batch
 from experiments_db import installation
+from experiments_db.cli import app
 from experiments_db.read import queries
 from experiments_db.run import process
 from experiments_db.store import Store, open_store
@@ -41,7 +41,7 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     monkeypatch.setenv("TTR_DB", str(tmp_path / "runs.duckdb"))
 
     def invoke(*arguments: str, code: int = 0, input: str | None = None) -> Any:
-        result = CliRunner().invoke(batch.app, list(arguments), input=input)
+        result = CliRunner().invoke(app, list(arguments), input=input)
         shown = f"{result.stdout}\n{result.stderr}\n{result.exception!r}"
         assert result.exit_code == code, shown
         return result
@@ -82,7 +82,8 @@ def in_store(cli: Cli, db: Path, *arguments: str, code: int = 0) -> Any:
 def test_help_is_quick_and_imports_nothing_heavy(tmp_path: Path) -> None:
     script = (
         "import sys, batch\n"
-        "try: batch.app(['--help'])\n"
+        "sys.argv[1:] = ['--help']\n"
+        "try: batch.main()\n"
         "except SystemExit: pass\n"
         "heavy = {'torch', 'pandas', 'duckdb', 'ttr_core', 'streamlit'} & set(sys.modules)\n"
         "sys.exit(str(heavy) if heavy else 0)"
@@ -91,7 +92,7 @@ def test_help_is_quick_and_imports_nothing_heavy(tmp_path: Path) -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=False
     )
     assert result.returncode == 0, result.stderr
-    for command in batch.app.registered_commands:
+    for command in app.registered_commands:
         assert (command.name or command.callback.__name__) in result.stdout
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import typer
 
-import batch
+from experiments_db.cli import app
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "command-line.md").read_text()
 SECTIONS = dict(re.findall(r"^## (\S+)\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL))
-COMMANDS: dict[str, Any] = typer.main.get_command(batch.app).commands  # type: ignore[attr-defined]
+COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 EXAMPLES = re.findall(r"^\$ (python batch\.py .*)$", TEXT, re.MULTILINE)
 
 

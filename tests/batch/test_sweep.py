@@ -17,8 +17,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-import batch
-from experiments_db.cli import commands
+from experiments_db.cli import app, commands
 from experiments_db.cli import sweep as batch_sweep
 from experiments_db.read import queries
 from experiments_db.run.supervisor import Supervisor
@@ -32,8 +31,8 @@ DRIVER = """
 import sys
 from experiments_db.run import supervisor
 supervisor.COMMAND = (sys.executable, sys.argv.pop(1))
-import batch
-batch.app()
+from experiments_db.cli import app
+app()
 """
 PLAN = """
 specs: ["Uniform | Linear | SGD", "Uniform | Linear | Hebbian"]
@@ -63,7 +62,7 @@ def cli(tmp_path: Path, fake_command: Any, monkeypatch: pytest.MonkeyPatch) -> C
     def sweep(plan: str, *arguments: str, code: int = 0) -> tuple[dict[str, Any], str]:
         path = tmp_path / "plan.yaml"
         path.write_text(plan)
-        result = CliRunner().invoke(batch.app, ["sweep", str(path), "--json", *arguments])
+        result = CliRunner().invoke(app, ["sweep", str(path), "--json", *arguments])
         assert result.exit_code == code, f"{result.stdout}\n{result.stderr}\n{result.exception!r}"
         return json.loads(result.stdout), result.stderr
 
@@ -138,11 +137,11 @@ def test_a_store_that_refuses_ends_the_sweep(
 
     monkeypatch.setattr(Store, "claim", refuse)
     (tmp_path / "plan.yaml").write_text(PLAN % (3, 9))
-    result = CliRunner().invoke(batch.app, ["sweep", str(tmp_path / "plan.yaml")])
+    result = CliRunner().invoke(app, ["sweep", str(tmp_path / "plan.yaml")])
     assert result.exit_code == 1
     assert f"{REFUSALS} runs in a row" in result.stderr and "disk is full" in result.stderr
     monkeypatch.setenv("TTR_READONLY", "1")
-    result = CliRunner().invoke(batch.app, ["sweep", str(tmp_path / "plan.yaml")])
+    result = CliRunner().invoke(app, ["sweep", str(tmp_path / "plan.yaml")])
     assert result.exit_code == 1 and "read-only" in result.stderr
 
 
@@ -285,7 +284,7 @@ def test_the_standard_protocol_for_real(tmp_path: Path) -> None:
         "--db",
         str(db),
     ]
-    result = CliRunner().invoke(batch.app, asked)
+    result = CliRunner().invoke(app, asked)
     assert result.exit_code == 0, result.stderr
     (row,) = json.loads(result.stdout)["results"]
     assert row["seeds"] == 3 and row["window"]["tried"] == 6

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-import batch
 import ttr_core as ttr
+from experiments_db.cli import app
 from experiments_db.sweeps import Pace, Work, expansion, in_words, plan_file, values
 from experiments_db.sweeps.plan import TOP, checked, load
 from ttr_core.errors import RequestError
@@ -235,7 +235,7 @@ def test_any_text_is_a_plan_or_a_clear_refusal(tree: dict[str, Any], noise: str)
 
 
 def command(*arguments: str, code: int = 0) -> Any:
-    result = CliRunner().invoke(batch.app, ["sweep", *arguments])
+    result = CliRunner().invoke(app, ["sweep", *arguments])
     assert result.exit_code == code, f"{result.stdout}\n{result.stderr}\n{result.exception!r}"
     return result
 

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-import batch
 import ttr_core as ttr
+from experiments_db.cli import app
 from experiments_db.cli import sweep as batch_sweep
 from experiments_db.read import export
 from experiments_db.run.supervisor import Supervisor
@@ -54,7 +54,7 @@ def cli(tmp_path: Path, fake_command: Any, monkeypatch: pytest.MonkeyPatch) -> C
 
     def sweep(*arguments: str, code: int = 0) -> Any:
         asked = ["sweep", str(tmp_path / "plan.yaml"), *arguments]
-        result = CliRunner().invoke(batch.app, asked)
+        result = CliRunner().invoke(app, asked)
         assert result.exit_code == code, f"{result.stdout}\n{result.stderr}\n{result.exception!r}"
         return result
 

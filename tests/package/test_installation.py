@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-import batch
 from experiments_db import installation
-from experiments_db.cli import explorer
+from experiments_db.cli import app, explorer
 from experiments_db.run import process
 from experiments_db.store import open_store
 from tests.sources import ROOT
@@ -119,7 +118,7 @@ def test_what_is_missing_is_named_with_its_extra() -> None:
 def test_the_app_says_that_its_extra_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(explorer.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(explorer.os, "execv", lambda *words: pytest.fail("it was started"))
-    done = CliRunner().invoke(batch.app, ["app"])
+    done = CliRunner().invoke(app, ["app"])
     assert done.exit_code == 1
     assert "pip install 'test-time-regression[app]'" in done.stderr
 
@@ -131,7 +130,7 @@ def test_the_next_free_port_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
         busy.bind(("127.0.0.1", 0))
         busy.listen()
         port = busy.getsockname()[1]
-        done = CliRunner().invoke(batch.app, ["app", "--port", str(port), "--headless"])
+        done = CliRunner().invoke(app, ["app", "--port", str(port), "--headless"])
     free = next(word for word in asked if word.startswith("--server.port=")).partition("=")[2]
     assert int(free) > port and "--server.headless=true" in asked
     assert f"Port {port} is busy; using {free}." in done.stderr
@@ -144,7 +143,7 @@ def test_no_free_port_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         busy.bind(("127.0.0.1", 0))
         busy.listen()
         port = str(busy.getsockname()[1])
-        done = CliRunner().invoke(batch.app, ["app", "--port", port])
+        done = CliRunner().invoke(app, ["app", "--port", port])
     assert done.exit_code == 1 and "--port 9000" in done.stderr
 
 

@@ -94,9 +94,10 @@ print(tuple(y.shape), end.status, ttr.__file__)
 
 
 def test_the_core_alone_says_what_the_command_needs(core_only: Environment) -> None:
-    done = core_only.run("ttr", "layers")
-    assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "pip install 'test-time-regression[lab]'" in done.stderr
+    for command in (["ttr"], ["python", str(ROOT / "batch.py")]):
+        done = core_only.run(*command, "layers")
+        assert done.returncode == 1 and "Traceback" not in done.stderr
+        assert "pip install 'test-time-regression[lab]'" in done.stderr
 
 
 def test_documents_are_written_in_a_checkout_alone(installed: Environment) -> None:
