@@ -231,22 +231,30 @@ class Supervisor:
         """Sends heartbeats and cancels what nobody watches."""
         beaten = time.monotonic()
         while not self._closing.wait(min(1.0, self._heartbeat, self._unwatched)):
-            for job in self.jobs():
-                if not (job.keep or job.ended) and job.unwatched() > self._unwatched:
-                    job.cancel()
+            self._try(self._cancel_unwatched)
             if time.monotonic() - beaten >= self._heartbeat:
                 beaten = time.monotonic()
-                self._beat()
+                self._try(self._beat)
+
+    def _try(self, care: Callable[[], None]) -> None:
+        """Does what is done again soon: without the keeper, runs that go on would look dead."""
+        try:
+            care()
+        except StoreError as error:
+            log.warning("no heartbeat this time: %s", error)
+        except Exception:  # the edge of a thread that nobody starts again
+            log.exception("the keeper goes on")
+
+    def _cancel_unwatched(self) -> None:
+        for job in self.jobs():
+            if not (job.keep or job.ended) and job.unwatched() > self._unwatched:
+                job.cancel()
 
     def _beat(self) -> None:
         running = [(job, job.run_id) for job in self.jobs() if job.status == RUNNING]
         live = [outcomes.live(job, run_id) for job, run_id in running if run_id is not None]
-        if not live or self._driver is None:
-            return
-        try:
+        if live and self._driver is not None:
             self._driver.heartbeat(live)
-        except StoreError as error:
-            log.warning("no heartbeat this time: %s", error)
 
     # ---- one job
 

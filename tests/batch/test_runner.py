@@ -12,7 +12,7 @@ import pytest
 from experiments_db.read import queries
 from experiments_db.run.jobs import Job
 from experiments_db.run.supervisor import Supervisor, get_supervisor
-from experiments_db.store import Store, StoreError, open_store
+from experiments_db.store import Driver, Store, StoreError, open_store
 
 Make = Callable[..., Supervisor]
 WAIT = 20
@@ -208,6 +208,24 @@ def test_other_processes_see_progress_by_heartbeat(
     while not row(store, job).get("steps") and time.monotonic() < deadline:
         time.sleep(0.1)
     assert row(store, job)["status"] == "running"
+
+
+def test_an_error_in_one_heartbeat_is_the_end_of_none_after_it(
+    supervisor: Make, store: Store, fake: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors, real = [StoreError("The lock is taken."), ValueError("unforeseen")], Driver.heartbeat
+
+    def heartbeat(self: Driver, *arguments: Any) -> None:
+        if errors:
+            raise errors.pop()
+        real(self, *arguments)
+
+    monkeypatch.setattr(Driver, "heartbeat", heartbeat)
+    job = begun(supervisor().start(fake(steps=5000)))
+    deadline = time.monotonic() + WAIT
+    while not row(store, job).get("steps") and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert row(store, job)["steps"] > 0 and errors == []
 
 
 def test_a_snapshot_is_cheap_and_bounded(supervisor: Make, fake: Any) -> None:
