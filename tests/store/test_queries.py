@@ -31,7 +31,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Store:
                 task="mqar",
                 seed=i,
                 device="cpu",
-                tags=[f"t{i}", "all"],
+                tags=[f"t_{i}", "all"],
             )
             run_id = store.claim(driver, run).run_id
             if i < 3:
@@ -54,8 +54,8 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Store:
         ({"status": "interrupted"}, [3]),
         ({"status": ["finished", "running"]}, [2, 1, 0]),
         ({"tags": "all"}, [3, 2, 1, 0]),
-        ({"tags": ["all", "t1"]}, [1]),
-        ({"tags": ["t0", "t1"]}, []),
+        ({"tags": ["all", "t_1"]}, [1]),
+        ({"tags": ["t_0", "t_1"]}, []),
         ({"config_hash": "h2"}, [2]),
         ({"settings": {"task.pairs": 16}}, [1]),
         ({"settings": {"task.pairs": 16.0, "task.variant": "repeat"}}, [1]),
@@ -64,7 +64,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Store:
         ({"settings": {NASTY: 1}}, []),
         ({"settings": {'task."pairs': 8}}, []),
         ({"text": "DELTA"}, [1]),
-        ({"text": "T2"}, [2]),
+        ({"text": "T_2"}, [2]),
         ({"text": "DROP table"}, [3]),
         ({"text": "%"}, []),
         ({"starred": False}, [3, 2, 1, 0]),

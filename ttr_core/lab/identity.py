@@ -108,7 +108,19 @@ def fingerprint(config: Config) -> dict[str, Any]:
 
 
 def digest(data: Config) -> str:
-    """Returns a hash of JSON-able data, whatever the order of its keys: 32 letters and digits."""
+    """Returns a hash of JSON-able data, whatever the order of its keys: 32 letters and digits.
+
+    Args:
+        data: finite numbers, texts, lists and mappings with texts as keys.
+
+    Raises:
+        ValueError: a number that is not finite.
+
+    Example:
+        >>> from ttr_core.lab import digest
+        >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+        True
+    """
     text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
