@@ -27,8 +27,9 @@ CORE_ORDER = (
 SPACE_ORDER = (
     ("constraints",),
     ("option",),
-    ("ingredient", "terms"),
+    ("ingredient", "terms", "claims"),
     ("story",),
+    ("letters",),
     ("maps", "losses", "readouts", "weights", "functions", "newton", "optimizers"),
     ("text",),
     ("spec",),

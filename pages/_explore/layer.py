@@ -194,7 +194,8 @@ def _raised(formula: str) -> str:
 
 
 def _neighbors(picked: pickers.Picked, about: ttr.Description) -> None:
-    others = [(n, d) for n, d in about.neighbors if n != picked.layer][:SHOWN_NEIGHBORS]
+    nearest = [(n, d) for n, d in about.neighbors if n != picked.layer]
+    others, more = nearest[:SHOWN_NEIGHBORS], len(nearest[SHOWN_NEIGHBORS:])
     if not others:
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
@@ -209,6 +210,8 @@ def _neighbors(picked: pickers.Picked, about: ttr.Description) -> None:
                 args=(name,),
                 help=f"Show {name}.",
             )
+        if more:
+            st.caption(f"and {more} more as near", width="content")
 
 
 def _go_to(layer: str) -> None:

@@ -15,10 +15,11 @@ from ttr_core.layers.layer import SequenceLayer
 from ttr_core.named import Carried, Params, Signals
 from ttr_core.solvers import resolve
 from ttr_core.space.functions import Memory
+from ttr_core.space.letters import Letters
 from ttr_core.space.newton import PairLoss
 from ttr_core.space.optimizers import RankOneSteps, Steps
 from ttr_core.space.optimizers.structure import Features
-from ttr_core.space.story import Criterion, Letters, Story, signal, value
+from ttr_core.space.story import Criterion, Story, signal, value
 from ttr_core.space.terms import HALF, Letter, outer, square
 from ttr_core.stream import Signal, Stream
 

@@ -11,8 +11,9 @@ from streams import stream
 
 import ttr_core as ttr
 from ttr_core.space.functions import Linear
+from ttr_core.space.letters import Letters
 from ttr_core.space.losses import Squared
-from ttr_core.space.story import QUERY, Letters
+from ttr_core.space.story import QUERY
 from ttr_core.space.weights import Uniform
 
 SPEC = ttr.Spec.parse("Gate | Linear | SGD")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from stories import Told
 from streams import TESTED, by_default, stream
 
 import ttr_core as ttr
+from ttr_core import words
 from ttr_core.space.newton import newton
 from ttr_core.space.optimizers import Incremental
 from ttr_core.space.spec import listed
@@ -57,6 +60,7 @@ CELLS = [
     for i, spec in enumerate(TESTED)
 ] + [pytest.param(spec, id=str(spec)) for spec in MORE]
 SAME = 1e-8
+FAMILIES = ("weights", "function", "optimizer", "loss", "readout", "map")
 
 
 def given(spec: ttr.Spec) -> tuple[ttr.Stream, dict[str, torch.Tensor]]:
@@ -152,10 +156,6 @@ def test_the_shown_objective_is_solved_by_the_shown_update(spec: ttr.Spec) -> No
 # ---- the LaTeX
 
 
-def numbers(spec: ttr.Spec) -> set[str]:
-    return {str(o.name) for part in spec.ingredients for o in part.options()}
-
-
 @pytest.mark.parametrize("spec", CELLS)
 def test_the_latex_is_sound(spec: ttr.Spec) -> None:
     for latex in (objective(spec), update(spec), read(spec)):
@@ -222,3 +222,12 @@ def test_every_optimizer_of_the_grid_is_among_the_default_cells() -> None:
     optimizers = {type(o) for o in listed("optimizer")}
     assert optimizers <= {type(spec.optimizer) for spec in default}
     assert any(isinstance(spec.optimizer, Incremental) for spec in default)
+
+
+def test_words_know_traits_and_no_choice() -> None:
+    names = {c.__name__ for family in FAMILIES for c in ttr.choices(family)}
+    for path in Path(words.__path__[0]).glob("*.py"):
+        tree = ast.parse(path.read_text())
+        used = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
+        assert not used & names, f"{path.name} names {sorted(used & names)}"
+        assert "isinstance" not in used or path.stem != "equations"

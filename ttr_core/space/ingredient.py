@@ -162,6 +162,10 @@ class Ingredient(abc.ABC):  # noqa: B024 - families add the abstract methods
         said = [f"{opt.name}={_text(x, shown)}" for opt, x in values if shown(opt, x)]
         return f"{self.name}({', '.join(said)})" if said else self.name
 
+    def factors(self) -> tuple[Ingredient, ...]:
+        """Returns what the choice is a product of; itself unless it is one."""
+        return (self,)
+
     def __str__(self) -> str:
         return self.text()
 

@@ -38,6 +38,7 @@ FAMILIES = {
     "readout": "Readouts",
 }
 SECTION = re.compile(r"^(Args|Returns|Raises|Reference|Deviation|Example):", re.M)
+SHOWN_NEIGHBORS = 6
 MADE = "Made from the code by `make docs`; a test fails when this page differs from what it writes."
 SYMBOLS = (
     "T tokens, d the width of the layer, H heads, C tokens per chunk; per head K the key size, "
@@ -101,7 +102,9 @@ def _facts(entry: Published, about: Description) -> Iterable[tuple[str, str]]:
     yield "What it forgets", md.plain(about.forgets)
     yield "Same point", md.listing(md.link(name) for name in about.names if name != entry.name)
     yield "Same layer as", md.listing(map(md.code, about.same_as))
-    near = (f"{md.link(name)} ({md.plain(what)})" for name, what in about.neighbors)
+    near = [f"{md.link(name)} ({md.plain(what)})" for name, what in about.neighbors]
+    if len(near) > SHOWN_NEIGHBORS:
+        near[SHOWN_NEIGHBORS:] = [f"and {len(near) - SHOWN_NEIGHBORS} more as near"]
     yield "Nearest", "; ".join(near)
     yield "Frame", md.listing(map(md.code, _changed(entry.frame))) or "the default"
     yield "Deviation", md.plain(entry.deviation)

@@ -10,13 +10,11 @@ import torch
 
 from ..layers.published import catalog
 from ..solvers import resolve, solve
-from ..space.losses import Squared
-from ..space.optimizers import ChunkStart, Hebbian, Incremental
-from ..space.readouts import Plain
+from ..space.claims import Claim
 from ..space.spec import Spec, triples
-from ..space.weights import Cosine, MemorylessWeights
 from ..stream import LINKS, Stream
-from .equations import objective, read, update
+from .equations import letters, objective, read, update
+from .neighbors import neighbors
 
 TOLERANCE = 1e-9
 """Relative difference up to which two outputs are the same."""
@@ -38,7 +36,7 @@ class Description:
         cost: operations per head, a formula.
         solver: the fastest solver's name.
         same_as: texts of listed points that are the same layer.
-        neighbors: the nearest published layers, each with what differs.
+        neighbors: every nearest published layer, each with what differs.
 
     Example:
         >>> import ttr_core as ttr
@@ -97,19 +95,6 @@ def describe(spec: Spec | str) -> Description:
     )
 
 
-def neighbors(spec: Spec, most: int = 4) -> tuple[tuple[str, str], ...]:
-    """Returns the published layers that differ in the fewest axes, each with what differs."""
-    axes, found = [f.name for f in fields(spec)], []
-    for name, entry in catalog.items():
-        changed = [a for a in axes if getattr(entry.spec, a) != getattr(spec, a)]
-        if changed:
-            what = ", ".join(f"{getattr(entry.spec, a)} for {getattr(spec, a)}" for a in changed)
-            found.append((len(changed), name, what))
-    found.sort(key=lambda item: item[0])
-    closest = found[0][0] if found else 0
-    return tuple((name, what) for count, name, what in found if count == closest)[:most]
-
-
 def same_as(spec: Spec) -> tuple[str, ...]:
     """Returns the listed points whose outputs and signals are those of ``spec``.
 
@@ -164,47 +149,25 @@ def _output(spec: Spec) -> torch.Tensor:
     return solve(spec, Stream(q, k, v, signals)).detach()
 
 
+def claims(spec: Spec) -> tuple[Claim, ...]:
+    """Returns what is said of old pairs: by the weights, or else by the optimizer."""
+    return spec.weights.forgetting or spec.optimizer.forgetting(letters(spec))
+
+
 def _words(spec: Spec) -> str:
     weights = " ".join(type(part).summary() for part in spec.weights.factors())
     text = (
         f"What counts: {weights} What is fitted: {type(spec.function).summary()} "
         f"How: {type(spec.optimizer).summary()}"
     )
-    if not isinstance(spec.loss, Squared):
-        text += f" Loss: {type(spec.loss).summary()}"
-    if not isinstance(spec.readout, Plain):
-        text += f" Read: {type(spec.readout).summary()}"
-    if not isinstance(spec.optimizer, Incremental) or not spec.weights.fades:
-        return text
-    if isinstance(spec.optimizer, ChunkStart):
-        return text
-    if spec.optimizer.discounts:
-        text += " Forgetting discounts the sums that the fit is made from, and the ridge with them."
-    else:
-        text += (
-            " Forgetting shrinks the memory before each step, which is weight decay: the same "
-            "layer is this optimizer on uniform weights with an L2 penalty of 1 - a."
-        )
-    return text
+    defaults = {f.name: f.default for f in fields(spec)}
+    for axis, label in (("loss", "Loss"), ("readout", "Read")):
+        part = getattr(spec, axis)
+        if part != defaults[axis]:
+            text += f" {label}: {type(part).summary()}"
+    reading = spec.optimizer.reading(letters(spec))
+    return f"{text} {reading.sentence}" if reading else text
 
 
 def _forgets(spec: Spec) -> str:
-    if isinstance(spec.weights, Cosine):
-        return "Pairs count less with their distance, at some nothing, and negatively beyond it."
-    if spec.weights.reach is not None:
-        return f"Pairs are gone once {spec.weights.reach} tokens have passed."
-    kernel = not isinstance(spec.weights, MemorylessWeights)
-    if kernel and spec.weights.fades:
-        return "Nothing is lost, but old pairs count less, and each query picks its own."
-    if kernel:
-        return "Nothing is lost: every pair is kept, and each query weighs them anew."
-    running = isinstance(spec.optimizer, Incremental) and not spec.optimizer.discounts
-    if isinstance(spec.optimizer, Hebbian) and spec.weights.fades:
-        return "The memory shrinks at every token; nothing is overwritten."
-    if running and spec.weights.fades:
-        return "The memory shrinks at every token, and each step overwrites along its key."
-    if spec.weights.fades:
-        return "Old pairs count less in a fit that is made anew at every token."
-    if running and not isinstance(spec.optimizer, Hebbian):
-        return "Nothing fades; each step overwrites what the memory holds along its key."
-    return "Nothing: all pairs count alike however old they are."
+    return " ".join(claim.value.format(reach=spec.weights.reach) for claim in claims(spec))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from ..space.letters import Letters
 from ..space.spec import Spec
-from ..space.story import LEAST, Letters, Story
+from ..space.story import LEAST, Story
 from ..space.terms import Term, definitions
 
 BESIDE = r",\qquad "

@@ -8,10 +8,9 @@ from typing import Any
 
 from ..layers.published import catalog
 from ..solvers import caution, resolve
-from ..space.constraints import Listed
-from ..space.ingredient import Ingredient
 from ..space.spec import Spec, triples
 from .describe import same_as
+from .neighbors import worded
 
 VERDICTS = ("layer", "slow", "undefined")
 
@@ -85,17 +84,7 @@ def place(spec: Spec) -> tuple[str, str, str]:
         >>> place(ttr.Spec.parse("Gate * ExpKernel(scale=8) | Linear(map=elu1) | Exact(ridge=3)"))
         ('Gate * ExpKernel', 'Linear(map=elu1)', 'Exact')
     """
-    weights = " * ".join(part.name for part in spec.weights.factors())
-    return weights, _worded(spec.function), _worded(spec.optimizer)
-
-
-def _worded(part: Ingredient) -> str:
-    words = []
-    for opt in part.options():
-        value = getattr(part, opt.name)
-        if value != opt.default and isinstance(opt.constraint, Listed):
-            words.append(f"{opt.name}={value.name if isinstance(value, Ingredient) else value}")
-    return f"{part.name}({', '.join(words)})" if words else part.name
+    return worded(spec.weights), worded(spec.function), worded(spec.optimizer)
 
 
 def cell(spec: Spec | str) -> Cell:

@@ -11,16 +11,8 @@ from torch import Tensor
 
 from ...named import Params
 from ..ingredient import Ingredient
-from ..story import (
-    LEAST,
-    MINIMUM,
-    QUERY,
-    STEP,
-    Criterion,
-    Equation,
-    Letters,
-    Story,
-)
+from ..letters import Letters
+from ..story import LEAST, MINIMUM, QUERY, STEP, Criterion, Equation, Story
 from ..terms import (
     ONE,
     Letter,

@@ -8,7 +8,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from ..story import QUERY, Criterion, Equation, Letters, Story, key
+from ..letters import Letters
+from ..story import QUERY, Criterion, Equation, Story, key
 from ..terms import SUM, Form, Let, Letter, OneFeature, Term, matrix, mean_of, outer, total
 from .base import ConstantModel
 from .local_model import LocalModel

@@ -10,17 +10,8 @@ import torch
 from torch import Tensor
 
 from ...named import Params
-from ..story import (
-    QUERY,
-    STEP,
-    Criterion,
-    Equation,
-    Letters,
-    Story,
-    key,
-    now,
-    value,
-)
+from ..letters import Letters
+from ..story import QUERY, STEP, Criterion, Equation, Story, key, now, value
 from ..terms import (
     ATOM,
     PRODUCT,

@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, ClassVar
 from torch import Tensor
 
 from ...named import Carried
+from ..claims import Claim
 from ..functions import LinearModel, LocalModel, Memory
 from ..ingredient import Ingredient
+from ..letters import Letters
 from ..newton import Objective, PairLoss
-from ..story import Letters, Story
+from ..story import Reading, Story
+from ..terms import ONE
 from ..weights import MemorylessWeights
 
 if TYPE_CHECKING:
@@ -34,6 +37,14 @@ class Optimizer(Ingredient, abc.ABC):
     by_gradients: ClassVar[bool] = False  # whether any loss and any model will do
 
     @abc.abstractmethod
+    def forgetting(self, on: Letters) -> tuple[Claim, ...]:
+        """Returns what becomes of old pairs, where the weights alone do not decide it."""
+
+    def reading(self, on: Letters) -> Reading | None:
+        """Returns another way to say the same update, where there is one."""
+        return None
+
+    @abc.abstractmethod
     def story(self, on: Letters) -> Story:
         """Returns how the memory comes about, in the letters of the other ingredients."""
 
@@ -46,6 +57,9 @@ class Retrospective(Optimizer):
     @abc.abstractmethod
     def minimize(self, loss: Objective, init: Memory, penalty: Objective) -> Memory:
         """Returns the memory fitted to ``loss``; ``penalty`` is the norm that a ridge counts."""
+
+    def forgetting(self, on: Letters) -> tuple[Claim, ...]:
+        return in_a_fit(on)
 
     def objection(self, spec: Spec) -> str | None:
         if spec.weights.per_feature and not isinstance(spec.function, LinearModel):
@@ -89,6 +103,12 @@ class Incremental(Optimizer):
             previous: the memory before forgetting.
         """
 
+    writes: ClassVar[Claim] = Claim.ALONG_KEY  # what a step does to what is there
+
+    def forgetting(self, on: Letters) -> tuple[Claim, ...]:
+        shrinks = Claim.SHRINKS if on.weights.fades else Claim.KEEPS
+        return (shrinks, self.writes if on.function.by_features else Claim.ANYWHERE)
+
     def objection(self, spec: Spec) -> str | None:
         if not isinstance(spec.weights, MemorylessWeights):
             return (
@@ -103,6 +123,13 @@ class Incremental(Optimizer):
         if spec.weights.per_feature and not isinstance(spec.function, LinearModel):
             return _no_features(spec)
         return super().objection(spec)
+
+
+def in_a_fit(on: Letters) -> tuple[Claim, ...]:
+    """Returns what becomes of old pairs where each counts by its weight."""
+    if on.weights.fades:
+        return (Claim.FIT_FADES,)
+    return (Claim.ALIKE if on.weights.brought("i") == ONE else Claim.OWN_WEIGHT,)
 
 
 def faded(memory: Memory, decay: Tensor) -> Memory:

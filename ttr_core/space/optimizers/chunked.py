@@ -13,10 +13,12 @@ from torch import Tensor
 
 from ...named import Carried, Signals, part, whole
 from ...stream import Signal
+from ..claims import Claim
 from ..functions import KernelModel, Memory
+from ..letters import Letters
 from ..newton import Objective
 from ..option import option
-from ..story import Criterion, Equation, Letters, Story, before, nothing, now, signal
+from ..story import Criterion, Equation, Story, before, nothing, now, signal
 from ..terms import Form, Index, Let, Letter, Number, Past, Term, Value
 from .base import Incremental, faded
 from .momentum import MOMENTUM
@@ -130,6 +132,9 @@ class Mirrored(ChunkStart):
 
     phrase: ClassVar[str] = "an optimizer that takes its steps on a dual of the memory"
 
+    def forgetting(self, on: Letters) -> tuple[Claim, ...]:
+        return (Claim.DUAL_SHRINKS if on.weights.fades else Claim.KEEPS, Claim.ANYWHERE)
+
     @abc.abstractmethod
     def mirror(self, dual: Tensor) -> Tensor:
         """Returns the matrix of its dual, [..., F, V]."""
@@ -230,6 +235,7 @@ class ChunkMomentum(ChunkStart):
 
     size: int = option(16, SIZE, low=1, high=4096)
     rate: float = option(1.0, RATE, low=1e-6, high=1e6)
+    writes: ClassVar[Claim] = Claim.GOES_ON
     examples: ClassVar[tuple[dict[str, object], ...]] = ({"rate": 0.1},)
     moves: ClassVar[bool] = True
 
@@ -344,6 +350,10 @@ class MiniBatch(ChunkStart):
             return Course(read, read.last(), None)
         nothing = torch.zeros_like(total)
         return Course(read, Mix(start, None, nothing).last(), Mix(None, start, total).last())
+
+    def forgetting(self, on: Letters) -> tuple[Claim, ...]:
+        shrinks, writes = super().forgetting(on)
+        return (shrinks, Claim.SHARED, writes) if on.weights.fades else (Claim.SHARED, writes)
 
     def story(self, on: Letters) -> Story:
         at, inputs = self.chunk_start(on), Letter("inputs", "F")

@@ -10,8 +10,9 @@ from torch import Tensor
 from ...named import Carried, Signals
 from ...stream import Signal
 from ..functions import Memory
+from ..letters import Letters
 from ..newton import Objective
-from ..story import Criterion, Letters, Story, signal, value
+from ..story import Criterion, Story, signal, value
 from ..terms import HALF, Let, Slope, circle, diagonal, each_squared, outer, rows, square
 from .rank_one import PROXIMAL_STEP
 from .structure import Diagonal, DiagonalStep

@@ -11,9 +11,10 @@ from torch import Tensor
 from ...named import Carried, Signals, part, whole
 from ...stream import Signal
 from ..functions import ConstantModel, KernelModel, Memory
+from ..letters import Letters
 from ..newton import Objective
 from ..option import SHARPNESSES, option
-from ..story import Criterion, Equation, Letters, Story, before, now, signal
+from ..story import Criterion, Equation, Story, before, now, signal
 from ..terms import PRODUCT, Form, Letter, Number, Value
 from .base import faded
 from .chunked import RATE, SIZE, Course, Mirrored, Segment, counter, descent

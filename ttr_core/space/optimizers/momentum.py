@@ -11,9 +11,10 @@ from torch import Tensor
 from ...named import Carried, Signals
 from ...stream import Signal
 from ..functions import Memory
+from ..letters import Letters
 from ..newton import Objective
 from ..option import option
-from ..story import Letters, Story, signal
+from ..story import Story, signal
 from .base import faded
 from .rank_one import STEP
 from .structure import MomentumStep

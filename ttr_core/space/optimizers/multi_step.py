@@ -10,9 +10,10 @@ from torch import Tensor
 from ...named import Carried, Params, Signals
 from ...stream import Signal, Stream
 from ..functions import Memory
+from ..letters import Letters
 from ..newton import PairLoss
 from ..option import option
-from ..story import Criterion, Letters, Story, signal
+from ..story import Criterion, Story, signal
 from ..terms import Letter, Repeat, Slope, outer
 from .rank_one import STEP
 from .structure import Features, RankOneSteps, Steps

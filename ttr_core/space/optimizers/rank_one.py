@@ -10,11 +10,13 @@ from torch import Tensor
 
 from ...named import Carried, Signals
 from ...stream import Signal
+from ..claims import Claim
 from ..functions import FeatureModel, Memory
 from ..ingredient import Ingredient
+from ..letters import Letters
 from ..newton import Objective, newton
 from ..option import option
-from ..story import Criterion, Letters, Story, key, signal, value
+from ..story import Criterion, Story, key, signal, value
 from ..terms import HALF, NOTHING, Number, Term
 from ..terms import square as square_of
 from ..weights import MemorylessWeights
@@ -57,6 +59,9 @@ class Hebbian(Sum, KeyStep):
 
     def written_gain(self, on: Letters) -> Term:
         return on.brought
+
+    def forgetting(self, on: Letters) -> tuple[Claim, ...]:
+        return (Claim.SHRINKS, Claim.ADDED) if on.weights.fades else super().forgetting(on)
 
     def story(self, on: Letters) -> Story:
         goal = on.fit_of_slopes

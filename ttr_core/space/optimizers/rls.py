@@ -12,10 +12,11 @@ from torch import Tensor
 from ...named import Carried, Signals
 from ..functions import LinearModel, Memory
 from ..ingredient import Ingredient
+from ..letters import Letters
 from ..losses import QuadraticLoss
 from ..newton import Objective
 from ..option import RIDGES, option
-from ..story import Criterion, Equation, Letters, Story, before, key, nothing, now, value
+from ..story import Criterion, Equation, Story, before, key, nothing, now, value
 from ..terms import (
     HALF,
     ONE,

@@ -10,12 +10,14 @@ from torch import Tensor
 
 from ...named import Carried, Params, Signals
 from ...stream import Stream
+from ..claims import Claim
 from ..functions import LinearModel, Memory
 from ..ingredient import Ingredient
-from ..story import Letters, Story
+from ..letters import Letters
+from ..story import Reading, Story
 from ..terms import Term
 from ..weights import MemorylessWeights
-from .base import Incremental, Optimizer, Retrospective, faded
+from .base import Incremental, Optimizer, Retrospective, faded, in_a_fit
 
 Features = Callable[[Tensor], Tensor]
 """phi of a linear model, [..., K] -> [..., F]."""
@@ -39,6 +41,9 @@ class Sum(Optimizer):
         Args:
             signals: the stream's signals, and the optimizer's own tensors, head first.
         """
+
+    def forgetting(self, on: Letters) -> tuple[Claim, ...]:
+        return in_a_fit(on)
 
     def story(self, on: Letters) -> Story:
         return on.function.summed(on)
@@ -83,6 +88,9 @@ class FadingRidge(RidgeFit, Incremental):
 
     phrase: ClassVar[str] = "an optimizer that solves least squares with a ridge that fades"
 
+    def forgetting(self, on: Letters) -> tuple[Claim, ...]:
+        return in_a_fit(on)
+
     @abc.abstractmethod
     def least_log_decay(self, features: int) -> float:
         """Returns the log of the smallest decay that is taken."""
@@ -116,6 +124,7 @@ class RankOneSteps(Incremental):
     """
 
     phrase: ClassVar[str] = "an optimizer whose update is rank-one steps on a linear model"
+    writes: ClassVar[Claim] = Claim.ALONG_KEYS
 
     @abc.abstractmethod
     def steps(self, x: Stream, phi: Features, importance: Tensor | None, own: Params) -> Steps:
@@ -152,6 +161,7 @@ class KeyStep(RankOneSteps):
     """
 
     phrase: ClassVar[str] = "an optimizer whose update is one step along the newest key"
+    writes: ClassVar[Claim] = Claim.ALONG_KEY
     reads: ClassVar[bool] = True  # whether the memory's own answer is subtracted
 
     @abc.abstractmethod
@@ -167,6 +177,11 @@ class KeyStep(RankOneSteps):
     @abc.abstractmethod
     def written_gain(self, on: Letters) -> Term:
         """Returns g as a term."""
+
+    def reading(self, on: Letters) -> Reading | None:
+        if not self.reads:
+            return on.sum_decay(self.written_gain(on))
+        return on.weight_decay(self.written_gain(on), self.reads_undecayed)
 
     def story(self, on: Letters) -> Story:
         at = on.before if self.reads_undecayed else on.decayed_before
@@ -189,6 +204,7 @@ class MomentumStep(Incremental):
     """
 
     phrase: ClassVar[str] = "an optimizer that repeats a share of its last step along a key"
+    writes: ClassVar[Claim] = Claim.GOES_ON
 
     @abc.abstractmethod
     def gain(self, square: Tensor, importance: Tensor | None, signals: Signals) -> Tensor:
@@ -221,6 +237,9 @@ class DiagonalStep(Incremental):
 
     phrase: ClassVar[str] = "an optimizer whose update shrinks each feature of the memory by itself"
     needs: ClassVar[tuple[type[Ingredient], ...]] = (MemorylessWeights, LinearModel)
+
+    def forgetting(self, on: Letters) -> tuple[Claim, ...]:
+        return (Claim.SHRINKS,) * on.weights.fades + (Claim.EACH_FEATURE,)
 
     @abc.abstractmethod
     def shrinkage(self, phi: Tensor, importance: Tensor | None, signals: Signals) -> Diagonal:

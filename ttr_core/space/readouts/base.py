@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...named import Params
 from ..ingredient import Ingredient
-from ..story import Letters
+from ..letters import Letters
 from ..terms import Term
 
 

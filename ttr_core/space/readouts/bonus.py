@@ -11,8 +11,9 @@ from torch import Tensor
 from ...named import Params
 from ..functions import LinearModel
 from ..ingredient import having
+from ..letters import Letters
 from ..optimizers import Incremental, Sum
-from ..story import QUERY, Letters, value
+from ..story import QUERY, value
 from ..terms import Letter, Term, circle, dot
 from .base import ReadsBefore
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from ..functions import FeatureModel
 from ..ingredient import having
+from ..letters import Letters
 from ..optimizers import Sum
 from ..option import option
-from ..story import Letters
 from ..terms import Form, Let, Number, Term, dot
 from .base import Divides
 

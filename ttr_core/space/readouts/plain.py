@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..story import Letters
+from ..letters import Letters
 from ..terms import Term
 from .base import Direct
 

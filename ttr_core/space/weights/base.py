@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ...named import Params
 from ...stream import Signal, Stream
+from ..claims import Claim
 from ..ingredient import Ingredient
 from ..terms import ONE, Letter, Term, since
 
@@ -67,6 +68,16 @@ class Weights(Ingredient):
     def reads_past(self) -> bool:
         """Whether a pair's weight depends on others before it, so that all of them are needed."""
         return False
+
+    @property
+    def forgetting(self) -> tuple[Claim, ...]:
+        """What becomes of old pairs whatever the fit; nothing where the optimizer decides."""
+        if self.reach is not None:
+            return (Claim.GONE,)
+        asked = any(isinstance(p, Letter) and p.name == "q" for p in self.written().walk())
+        if asked:
+            return (Claim.QUERY_FADES if self.fades else Claim.QUERY,)
+        return ()
 
     def factors(self) -> tuple[Weights, ...]:
         """Returns what the weights are a product of; themselves unless they are a product."""
@@ -135,6 +146,10 @@ class RotatingWeights(Weights):
     r"""Trait: $\gamma_i^{(t)} = \cos(\omega (t - i))$, which two numbers carry along."""
 
     phrase: ClassVar[str] = "a cosine of the distance"
+
+    @property
+    def forgetting(self) -> tuple[Claim, ...]:
+        return (Claim.TURN,)
 
     @property
     @abc.abstractmethod

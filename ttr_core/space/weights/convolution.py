@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ...named import Params
 from ...stream import Signal, Stream
+from ..claims import Claim
 from ..option import option
 from ..terms import Letter, Term
 from .base import Weights, future
@@ -24,6 +25,10 @@ class ConvolutionWeights(Weights, abc.ABC):
     r"""Trait: $\gamma_i^{(t)} = \sum_r s_{t,r}\, h_r(t - i)$, a few filters mixed per token."""
 
     phrase: ClassVar[str] = "filters of the lag, mixed per token"
+
+    @property
+    def forgetting(self) -> tuple[Claim, ...]:
+        return (Claim.LAG,)
 
     @abc.abstractmethod
     def filters(self, length: int, params: Params, dtype: torch.dtype) -> Tensor:
