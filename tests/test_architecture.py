@@ -27,7 +27,7 @@ CORE_ORDER = (
 SPACE_ORDER = (
     ("constraints",),
     ("option",),
-    ("ingredient", "terms", "claims"),
+    ("ingredient", "terms", "fates"),
     ("story",),
     ("letters",),
     ("maps", "losses", "readouts", "weights", "functions", "newton", "optimizers"),

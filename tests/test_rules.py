@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.core.stories import formula
 from tests.sources import LAYERS, ROOT, dotted, imports, name, sources, surface, tree
 from ttr_core.space.ingredient import REGISTRY, Ingredient
 
@@ -78,9 +79,7 @@ def _compared(path: Path) -> set[str]:
     return found
 
 
-NAMED_TODAY: dict[str, set[str]] = {
-    "ttr_core/words/describe.py": {"Cosine", "Hebbian", "Plain", "Squared"},
-}
+NAMED_TODAY: dict[str, set[str]] = {}
 
 
 def test_above_an_axis_only_traits_are_named() -> None:
@@ -115,7 +114,7 @@ def test_a_trait_declares_what_its_solver_computes_with() -> None:
 
 @pytest.mark.parametrize("cls", CHOICES.values(), ids=lambda cls: f"{cls.family}-{cls.name}")
 def test_a_choice_tells_its_story(cls: type[Ingredient]) -> None:
-    assert cls.notation, "no notation: LaTeX for the place of the choice in the equations"
+    assert formula(cls()), "no formula: LaTeX for the place of the choice in the equations"
     assert (inspect.getdoc(cls) or "").splitlines()[0].endswith("."), "no first sentence"
     assert [opt.name for opt in cls.options() if len(opt.help) < 8] == [], "a setting without help"
 

@@ -6,6 +6,7 @@ and the definitions of the ingredients, terms compute the rest.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +15,12 @@ from torch import Tensor
 
 import ttr_core as ttr
 from ttr_core.named import part
-from ttr_core.space.functions import FunctionClass, KernelModel, LocalModel
+from ttr_core.space.functions import FunctionClass, KernelModel, Linear, LocalModel
+from ttr_core.space.letters import Letters
+from ttr_core.space.losses import Squared
+from ttr_core.space.story import QUERY
 from ttr_core.space.terms import Letter, Moment, Term
-from ttr_core.space.weights import MemorylessWeights
+from ttr_core.space.weights import MemorylessWeights, Uniform
 from ttr_core.words.equations import output, story
 
 
@@ -159,3 +163,16 @@ def needs(term: Term) -> set[str]:
     """The letters that a term needs the present value of."""
     letters = (p.name for p in term.walk() if isinstance(p, Letter))
     return {name.removeprefix("now.") for name in letters if name.startswith("now.")}
+
+
+def formula(made: Any) -> str:
+    """What a choice writes of itself in LaTeX."""
+    on = Letters(Uniform(), Linear(), Squared())
+    written: dict[str, Callable[[], Any]] = {
+        "weights": lambda: made.written(),
+        "function": lambda: made.written_answer(on.free, QUERY),
+        "optimizer": lambda: made.story(on).objective.term,
+        "loss": lambda: made.written(on.free, on.now, "t"),
+        "readout": lambda: made.written(on, on.now),
+    }
+    return made.notation if made.family == "map" else written[made.family]().tex()

@@ -16,11 +16,11 @@ from streams import TESTED, by_default, stream
 from torch import Tensor
 
 import ttr_core as ttr
-from ttr_core.space.claims import Claim
+from ttr_core.space.fates import Fate
 from ttr_core.space.spec import triples
 from ttr_core.space.terms import each
 from ttr_core.space.weights import MemorylessWeights
-from ttr_core.words.describe import claims
+from ttr_core.words.describe import fates
 from ttr_core.words.equations import letters
 
 IMPORTANCE = ttr.Spec.parse("Importance | Linear | SGD").weights
@@ -112,7 +112,7 @@ def keeps(spec: ttr.Spec) -> None:
     for t in (3, 4):
         moved = minus(letter(one, "memory", t), letter(one, "memory", t - 1))
         assert norm(moved) <= SMALL * norm(letter(one, "memory", t))
-    if Claim.ANYWHERE not in claims(spec):
+    if Fate.ANYWHERE not in fates(spec):
         beside_the_key(Trial(spec).run(), 4)
 
 
@@ -247,65 +247,65 @@ def lag(spec: ttr.Spec) -> None:
     assert (trial.run().values["gamma"] - before).abs().max() > 1e-3
 
 
-MEASURES: dict[Claim, Callable[[ttr.Spec], None]] = {
-    Claim.TURN: turn,
-    Claim.LAG: lag,
-    Claim.GONE: gone,
-    Claim.QUERY: query,
-    Claim.QUERY_FADES: query_fades,
-    Claim.FIT_FADES: fit_fades,
-    Claim.ALIKE: alike,
-    Claim.OWN_WEIGHT: own_weight,
-    Claim.SHRINKS: shrinks,
-    Claim.DUAL_SHRINKS: dual_shrinks,
-    Claim.KEEPS: keeps,
-    Claim.ADDED: added,
-    Claim.ALONG_KEY: along_key,
-    Claim.ALONG_KEYS: along_key,
-    Claim.GOES_ON: goes_on,
-    Claim.EACH_FEATURE: each_feature,
-    Claim.ANYWHERE: anywhere,
-    Claim.SHARED: shared,
+MEASURES: dict[Fate, Callable[[ttr.Spec], None]] = {
+    Fate.TURN: turn,
+    Fate.LAG: lag,
+    Fate.GONE: gone,
+    Fate.QUERY: query,
+    Fate.QUERY_FADES: query_fades,
+    Fate.FIT_FADES: fit_fades,
+    Fate.ALIKE: alike,
+    Fate.OWN_WEIGHT: own_weight,
+    Fate.SHRINKS: shrinks,
+    Fate.DUAL_SHRINKS: dual_shrinks,
+    Fate.KEEPS: keeps,
+    Fate.ADDED: added,
+    Fate.ALONG_KEY: along_key,
+    Fate.ALONG_KEYS: along_key,
+    Fate.GOES_ON: goes_on,
+    Fate.EACH_FEATURE: each_feature,
+    Fate.ANYWHERE: anywhere,
+    Fate.SHARED: shared,
 }
 SAID = [
     pytest.param(spec, claim, marks=marks, id=f"{spec}: {claim.name}")
     for i, spec in enumerate(TESTED)
     for marks in [[] if by_default(i, spec) else [pytest.mark.full_grid]]
-    for claim in claims(spec)
+    for claim in fates(spec)
 ]
 
 
 @pytest.mark.parametrize(("spec", "claim"), SAID)
-def test_what_is_said_of_old_pairs_is_so(spec: ttr.Spec, claim: Claim) -> None:
+def test_what_is_said_of_old_pairs_is_so(spec: ttr.Spec, claim: Fate) -> None:
     MEASURES[claim](spec)
 
 
 def test_every_sentence_has_a_measure_and_is_said_of_a_cell() -> None:
-    assert set(MEASURES) == set(Claim)
-    assert {param.values[1] for param in SAID} == set(Claim)
+    assert set(MEASURES) == set(Fate)
+    assert {param.values[1] for param in SAID} == set(Fate)
 
 
 @pytest.mark.parametrize("spec", [s for s in triples() if not s.objections()], ids=str)
 def test_nothing_else_is_said_of_old_pairs(spec: ttr.Spec) -> None:
-    said = [c.value.format(reach=spec.weights.reach) for c in claims(spec)]
+    said = [c.value.format(reach=spec.weights.reach) for c in fates(spec)]
     assert said and ttr.describe(spec).forgets == " ".join(said)
 
 
 @pytest.mark.parametrize(
     ("text", "claim"),
     [
-        ("Uniform | Linear | DiagonalImplicit", Claim.KEEPS),
-        ("Uniform | Linear | MirrorDescent(rate=0.1)", Claim.ALONG_KEY),
-        ("Gate | MLP | MirrorDescent(geometry=lq, rate=0.1)", Claim.SHRINKS),
-        ("Uniform | Linear | SGD", Claim.ADDED),
-        ("Uniform | Linear | Hebbian", Claim.ALONG_KEY),
-        ("Uniform | Linear | SGD", Claim.ALIKE),
-        ("Importance | Linear | Exact", Claim.FIT_FADES),
-        ("LongConvolution | Linear | OneStep", Claim.QUERY),
-        ("Gate | Linear | SGD", Claim.EACH_FEATURE),
+        ("Uniform | Linear | DiagonalImplicit", Fate.KEEPS),
+        ("Uniform | Linear | MirrorDescent(rate=0.1)", Fate.ALONG_KEY),
+        ("Gate | MLP | MirrorDescent(geometry=lq, rate=0.1)", Fate.SHRINKS),
+        ("Uniform | Linear | SGD", Fate.ADDED),
+        ("Uniform | Linear | Hebbian", Fate.ALONG_KEY),
+        ("Uniform | Linear | SGD", Fate.ALIKE),
+        ("Importance | Linear | Exact", Fate.FIT_FADES),
+        ("LongConvolution | Linear | OneStep", Fate.QUERY),
+        ("Gate | Linear | SGD", Fate.EACH_FEATURE),
     ],
 )
-def test_a_false_claim_is_caught(text: str, claim: Claim) -> None:
+def test_a_false_claim_is_caught(text: str, claim: Fate) -> None:
     with pytest.raises(AssertionError):
         MEASURES[claim](ttr.Spec.parse(text))
 

@@ -19,7 +19,7 @@ from ttr_core.space.letters import Letters
 from ttr_core.space.newton import PairLoss
 from ttr_core.space.optimizers import RankOneSteps, Steps
 from ttr_core.space.optimizers.structure import Features
-from ttr_core.space.story import Criterion, Story, signal, value
+from ttr_core.space.story import Criterion, Story, signal, target
 from ttr_core.space.terms import HALF, Letter, outer, square
 from ttr_core.stream import Signal, Stream
 
@@ -62,7 +62,7 @@ class Apart(RankOneSteps):
         erased = on.function.written_features(Letter("erase_key", "e_t", ("t",)))
         share = Letter("reach", "r") * signal(r"\beta_t", "step") * on.brought
         answered = outer(erased, on.function.answer_features(at, erased))
-        change = on.brought * outer(on.features(), value("t")) - share * answered
+        change = on.brought * outer(on.features(), target("t")) - share * answered
         goal = HALF * square(on.free - on.decayed_before - change)
         return on.running(Criterion(goal, on.free), on.decayed_before + change)
 

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 import torch
+from stories import formula
 from streams import stream
 
 import ttr_core as ttr
-from ttr_core.space.functions import Linear
-from ttr_core.space.letters import Letters
-from ttr_core.space.losses import Squared
-from ttr_core.space.story import QUERY
-from ttr_core.space.weights import Uniform
 
 SPEC = ttr.Spec.parse("Gate | Linear | SGD")
 
@@ -78,19 +71,6 @@ def test_half_precision_is_accumulated_in_single() -> None:
     assert y.dtype == torch.bfloat16
     wide = ttr.solve(SPEC, x.map(lambda z: z.bfloat16().float()))
     torch.testing.assert_close(y, wide.bfloat16())
-
-
-def formula(made: Any) -> str:
-    """What a choice writes of itself in LaTeX."""
-    on = Letters(Uniform(), Linear(), Squared())
-    written: dict[str, Callable[[], Any]] = {
-        "weights": lambda: made.written(),
-        "function": lambda: made.written_answer(on.free, QUERY),
-        "optimizer": lambda: made.story(on).objective.term,
-        "loss": lambda: made.written(on.free, on.now, "t"),
-        "readout": lambda: made.written(on, on.now),
-    }
-    return made.notation if made.family == "map" else written[made.family]().tex()
 
 
 @pytest.mark.parametrize("family", ["weights", "function", "optimizer", "loss", "readout", "map"])

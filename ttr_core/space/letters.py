@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from .story import QUERY, Criterion, Equation, Reading, Story, before, key, nothing, now, value
+from .story import QUERY, Criterion, Equation, Reading, Story, before, key, nothing, now, target
 from .terms import (
     HALF,
     NOTHING,
@@ -167,7 +167,7 @@ class Letters:
     def sum(self) -> Term:
         """The weighted sum of features times values."""
         gamma, phi = self.weighed
-        return total(gamma * outer(phi, value("i")))
+        return total(gamma * outer(phi, target("i")))
 
     @property
     def mass(self) -> Term:
@@ -179,7 +179,7 @@ class Letters:
     def fit(self) -> Term:
         """The weighted loss of the pairs so far."""
         gamma = ONE if self.weights.per_feature else self.gamma
-        error = self.loss.written(self.prediction, value("i"), "i")
+        error = self.loss.written(self.prediction, target("i"), "i")
         if isinstance(error, Times) and error.factors[0] == HALF:
             return HALF * total(times(gamma, *error.factors[1:]))
         return total(gamma * error)
@@ -198,7 +198,7 @@ class Letters:
         gamma, phi = self.weighed
         if self.explicit:
             said = self.function.answer_features(self.free, phi)
-            return Criterion(norm - total(gamma * dot(value("i"), said)), self.free)
+            return Criterion(norm - total(gamma * dot(target("i"), said)), self.free)
         return Criterion(
             norm + total(gamma * inner(self.free, self.slope(NOTHING, "i"))), self.free
         )
@@ -208,7 +208,7 @@ class Letters:
         said = (
             self.function.written_answer(self.free, key("t")) if index == "t" else self.prediction
         )
-        body = self.loss.written(said, value(index), index)
+        body = self.loss.written(said, target(index), index)
         return self.named_loss(body, rf"\ell_{index}")
 
     def named_loss(self, body: Term, letter: str) -> Let:
@@ -234,7 +234,7 @@ class Letters:
         if not self.explicit:
             return -(rate * self.slope(at))
         phi = self.features()
-        return rate * outer(phi, value("t") - self.function.answer_features(at, phi))
+        return rate * outer(phi, target("t") - self.function.answer_features(at, phi))
 
     def near(self, center: Term, rate: Term, slope: Term, free: Letter | None = None) -> Term:
         """Returns the objective of a step: stay near, go against a slope."""
@@ -266,8 +266,8 @@ class Letters:
             return None
         kept, said = self.weights.kept("t"), self.function.answer_features
         size = gain if undecayed else kept * gain
-        target = value("t") if undecayed else (1 / kept) * value("t")
-        error = HALF * square(target - said(self.free, self.features()))
+        wanted = target("t") if undecayed else (1 / kept) * target("t")
+        error = HALF * square(wanted - said(self.free, self.features()))
         penalty = ((1 - kept) / size) * (HALF * square(self.free))
         step = "g" if undecayed else "a g"
         shrunk = "(1 - a) / g" if undecayed else "(1 - a) / (a g)"
@@ -290,7 +290,7 @@ class Letters:
             "one gradient step from the memory before, of size g, on the dot product -v.m(k) with "
             "an L2 penalty of (1 - a) / g, where g is what multiplies the key."
         )
-        return Reading(sentence, gain, penalty - dot(value("t"), said))
+        return Reading(sentence, gain, penalty - dot(target("t"), said))
 
     @property
     def _one_share(self) -> bool:

@@ -102,7 +102,7 @@ def key(index: str) -> Letter:
     return Letter("k", f"k_{index}", (index,))
 
 
-def value(index: str) -> Letter:
+def target(index: str) -> Letter:
     """Returns the value of a token."""
     return Letter("v", f"v_{index}", (index,))
 

@@ -10,7 +10,7 @@ import torch
 
 from ..layers.published import catalog
 from ..solvers import resolve, solve
-from ..space.claims import Claim
+from ..space.fates import Fate
 from ..space.spec import Spec, triples
 from ..stream import LINKS, Stream
 from .equations import letters, objective, read, update
@@ -149,7 +149,7 @@ def _output(spec: Spec) -> torch.Tensor:
     return solve(spec, Stream(q, k, v, signals)).detach()
 
 
-def claims(spec: Spec) -> tuple[Claim, ...]:
+def fates(spec: Spec) -> tuple[Fate, ...]:
     """Returns what is said of old pairs: by the weights, or else by the optimizer."""
     return spec.weights.forgetting or spec.optimizer.forgetting(letters(spec))
 
@@ -170,4 +170,4 @@ def _words(spec: Spec) -> str:
 
 
 def _forgets(spec: Spec) -> str:
-    return " ".join(claim.value.format(reach=spec.weights.reach) for claim in claims(spec))
+    return " ".join(claim.value.format(reach=spec.weights.reach) for claim in fates(spec))

@@ -16,7 +16,7 @@ from ..story import LEAST, MINIMUM, QUERY, STEP, Criterion, Equation, Story
 from ..terms import (
     ONE,
     Letter,
-    Number,
+    Numeral,
     Term,
     answer,
     circle,
@@ -250,7 +250,7 @@ class LinearModel(MatrixModel, FeatureModel, StagedModel):
 
     def fitted(self, on: Letters, ridge: float) -> Story:
         gamma, phi = on.weighed
-        gram = total(gamma * outer(phi, phi)) + Number(ridge) * Letter("eye.F", "I")
+        gram = total(gamma * outer(phi, phi)) + Numeral(ridge) * Letter("eye.F", "I")
         update = Equation("memory", on.now.tex(), solved(gram, on.sum, ridge))
         return Story(self.fit_goal(on, ridge), (update,), self.written_answer(on.now, QUERY))
 

@@ -10,14 +10,14 @@ from torch import Tensor
 
 from ...named import Params
 from ..letters import Letters
-from ..story import QUERY, STEP, Criterion, Equation, Story, key, now, value
+from ..story import QUERY, STEP, Criterion, Equation, Story, key, now, target
 from ..terms import (
     ONE,
     Form,
     Let,
     Letter,
     Named,
-    Number,
+    Numeral,
     Term,
     circle,
     matrix,
@@ -69,14 +69,14 @@ class KernelModel(FeatureModel):
     def summed(self, on: Letters) -> Story:
         if not on.explicit:
             return super().summed(on)
-        each = stacked(times(on.gamma, value("i")), bare=True)
+        each = stacked(times(on.gamma, target("i")), bare=True)
         return self._attended(
             Criterion(on.fit, on.free, STEP), Equation("alpha", r"\alpha_i", each)
         )
 
     def fitted(self, on: Letters, ridge: float) -> Story:
         keys, values = Letter("seen.k", "K_t"), Letter("seen.v", "V_t")
-        gram, eye = self.written_kernel(keys, keys), Number(ridge) * Letter("eye.T", "I")
+        gram, eye = self.written_kernel(keys, keys), Numeral(ridge) * Letter("eye.T", "I")
         if on.gamma == ONE:
             alpha = solved(gram + eye, values, ridge)
         else:

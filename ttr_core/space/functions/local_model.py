@@ -11,14 +11,14 @@ from torch import Tensor
 
 from ...named import Params
 from ..letters import Letters
-from ..story import QUERY, STEP, Criterion, Equation, Story, key, now, value
+from ..story import QUERY, STEP, Criterion, Equation, Story, key, now, target
 from ..terms import (
     ATOM,
     PRODUCT,
     Form,
     Let,
     Letter,
-    Number,
+    Numeral,
     Term,
     Value,
     matrix,
@@ -74,17 +74,17 @@ class LocalModel(MatrixModel):
     def summed(self, on: Letters) -> Story:
         if not on.explicit_loss:
             return super().summed(on)
-        constant = total(on.gamma * value("i"))
-        slope = total(on.gamma * outer(value("i"), self.written_slopes(key("i") - QUERY)))
+        constant = total(on.gamma * target("i"))
+        slope = total(on.gamma * outer(target("i"), self.written_slopes(key("i") - QUERY)))
         updates = (Equation("c", "c_t", constant), Equation("M", "M_t", slope))
         return Story(Criterion(on.fit, on.free, STEP, "local"), updates, _centered())
 
     def fitted(self, on: Letters, ridge: float) -> Story:
-        mean = Let(r"\bar v_t", mean_of(on.gamma, value("i")))
+        mean = Let(r"\bar v_t", mean_of(on.gamma, target("i")))
         far = self.far(on)
-        joint = total(on.gamma * outer(value("i") - mean, far))
+        joint = total(on.gamma * outer(target("i") - mean, far))
         spread = Let("C_t", total(on.gamma * outer(far, far)))
-        gram = spread + Number(ridge) * Letter("eye.slopes", "I")
+        gram = spread + Numeral(ridge) * Letter("eye.slopes", "I")
         slope = Form(
             "{0} {1}^{{-1}}" if ridge else "{0} {1}^{{+}}",
             _right_solved if ridge else _right_least,

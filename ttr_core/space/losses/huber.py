@@ -10,7 +10,7 @@ from torch import Tensor
 from ...named import Signals
 from ...stream import Signal
 from ..option import option
-from ..terms import Form, Letter, Number, Term
+from ..terms import Form, Letter, Numeral, Term
 from .base import Loss
 
 DELTA = Signal(
@@ -57,7 +57,7 @@ class Huber(Loss):
 
     def written(self, prediction: Term, value: Term, index: str) -> Term:
         own = Letter("delta", rf"\delta_{index}", (index,))
-        delta = own if self.delta is None else Number(self.delta)
+        delta = own if self.delta is None else Numeral(self.delta)
         return Form(r"\mathrm{{huber}}_{{{0}}}(|{1}|)", _huber, (delta, value - prediction))
 
     def _threshold(self, like: Tensor, signals: Signals) -> Tensor:

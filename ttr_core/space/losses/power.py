@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ...named import Signals
 from ..option import option
-from ..terms import PRODUCT, Form, Number, Term, Value, ratio
+from ..terms import PRODUCT, Form, Numeral, Term, Value, ratio
 from .base import Loss
 
 
@@ -45,10 +45,10 @@ class Lp(Loss):
         return residual * (residual.square() + self.eps) ** (self.p / 2 - 1)
 
     def written(self, prediction: Term, value: Term, index: str) -> Term:
-        p, eps = Number(self.p), Number(self.eps)
+        p, eps = Numeral(self.p), Numeral(self.eps)
         half = f"{{{{{self.p / 2:g}}}}}"
         pattern = rf"\sum_n \Big[\big(({{0}})_n^2 + {{1}}\big)^{half} - ({{1}})^{half}\Big]"
-        return ratio(Number(1.0), p) * Form(
+        return ratio(Numeral(1.0), p) * Form(
             pattern, _powers, (value - prediction, eps, p), holds=PRODUCT
         )
 

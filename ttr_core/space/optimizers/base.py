@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 from torch import Tensor
 
 from ...named import Carried
-from ..claims import Claim
+from ..fates import Fate
 from ..functions import LinearModel, LocalModel, Memory
 from ..ingredient import Ingredient
 from ..letters import Letters
@@ -37,7 +37,7 @@ class Optimizer(Ingredient, abc.ABC):
     by_gradients: ClassVar[bool] = False  # whether any loss and any model will do
 
     @abc.abstractmethod
-    def forgetting(self, on: Letters) -> tuple[Claim, ...]:
+    def forgetting(self, on: Letters) -> tuple[Fate, ...]:
         """Returns what becomes of old pairs, where the weights alone do not decide it."""
 
     def reading(self, on: Letters) -> Reading | None:
@@ -58,7 +58,7 @@ class Retrospective(Optimizer):
     def minimize(self, loss: Objective, init: Memory, penalty: Objective) -> Memory:
         """Returns the memory fitted to ``loss``; ``penalty`` is the norm that a ridge counts."""
 
-    def forgetting(self, on: Letters) -> tuple[Claim, ...]:
+    def forgetting(self, on: Letters) -> tuple[Fate, ...]:
         return in_a_fit(on)
 
     def objection(self, spec: Spec) -> str | None:
@@ -103,11 +103,11 @@ class Incremental(Optimizer):
             previous: the memory before forgetting.
         """
 
-    writes: ClassVar[Claim] = Claim.ALONG_KEY  # what a step does to what is there
+    writes: ClassVar[Fate] = Fate.ALONG_KEY  # what a step does to what is there
 
-    def forgetting(self, on: Letters) -> tuple[Claim, ...]:
-        shrinks = Claim.SHRINKS if on.weights.fades else Claim.KEEPS
-        return (shrinks, self.writes if on.function.by_features else Claim.ANYWHERE)
+    def forgetting(self, on: Letters) -> tuple[Fate, ...]:
+        shrinks = Fate.SHRINKS if on.weights.fades else Fate.KEEPS
+        return (shrinks, self.writes if on.function.by_features else Fate.ANYWHERE)
 
     def objection(self, spec: Spec) -> str | None:
         if not isinstance(spec.weights, MemorylessWeights):
@@ -125,11 +125,11 @@ class Incremental(Optimizer):
         return super().objection(spec)
 
 
-def in_a_fit(on: Letters) -> tuple[Claim, ...]:
+def in_a_fit(on: Letters) -> tuple[Fate, ...]:
     """Returns what becomes of old pairs where each counts by its weight."""
     if on.weights.fades:
-        return (Claim.FIT_FADES,)
-    return (Claim.ALIKE if on.weights.brought("i") == ONE else Claim.OWN_WEIGHT,)
+        return (Fate.FIT_FADES,)
+    return (Fate.ALIKE if on.weights.brought("i") == ONE else Fate.OWN_WEIGHT,)
 
 
 def faded(memory: Memory, decay: Tensor) -> Memory:

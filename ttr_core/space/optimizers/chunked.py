@@ -13,13 +13,13 @@ from torch import Tensor
 
 from ...named import Carried, Signals, part, whole
 from ...stream import Signal
-from ..claims import Claim
+from ..fates import Fate
 from ..functions import KernelModel, Memory
 from ..letters import Letters
 from ..newton import Objective
 from ..option import option
 from ..story import Criterion, Equation, Story, before, nothing, now, signal
-from ..terms import Form, Index, Let, Letter, Number, Past, Term, Value
+from ..terms import Earlier, Form, Index, Let, Letter, Numeral, Term, Value
 from .base import Incremental, faded
 from .momentum import MOMENTUM
 from .rank_one import STEP
@@ -117,7 +117,7 @@ class ChunkStart(Incremental):
 
     def chunk_start(self, on: Letters) -> Term:
         """Returns the memory at which the gradients are taken, in formulas."""
-        return Past("memory", rf"{on.function.letter}_\tau", self.before_chunk)
+        return Earlier("memory", rf"{on.function.letter}_\tau", self.before_chunk)
 
     def advanced(self, state: Carried, memory: Memory) -> Carried:
         """Counts the token, and moves the place of the gradients if it was the last of a chunk."""
@@ -132,8 +132,8 @@ class Mirrored(ChunkStart):
 
     phrase: ClassVar[str] = "an optimizer that takes its steps on a dual of the memory"
 
-    def forgetting(self, on: Letters) -> tuple[Claim, ...]:
-        return (Claim.DUAL_SHRINKS if on.weights.fades else Claim.KEEPS, Claim.ANYWHERE)
+    def forgetting(self, on: Letters) -> tuple[Fate, ...]:
+        return (Fate.DUAL_SHRINKS if on.weights.fades else Fate.KEEPS, Fate.ANYWHERE)
 
     @abc.abstractmethod
     def mirror(self, dual: Tensor) -> Tensor:
@@ -209,7 +209,7 @@ class ChunkSGD(ChunkStart):
         return descent(segment, self.rate)
 
     def story(self, on: Letters) -> Story:
-        rate = Number(self.rate) * signal(r"\beta_t", "step") * on.brought
+        rate = Numeral(self.rate) * signal(r"\beta_t", "step") * on.brought
         return on.stepped(rate, self.chunk_start(on))
 
 
@@ -235,7 +235,7 @@ class ChunkMomentum(ChunkStart):
 
     size: int = option(16, SIZE, low=1, high=4096)
     rate: float = option(1.0, RATE, low=1e-6, high=1e6)
-    writes: ClassVar[Claim] = Claim.GOES_ON
+    writes: ClassVar[Fate] = Fate.GOES_ON
     examples: ClassVar[tuple[dict[str, object], ...]] = ({"rate": 0.1},)
     moves: ClassVar[bool] = True
 
@@ -272,7 +272,7 @@ class ChunkMomentum(ChunkStart):
 
     def story(self, on: Letters) -> Story:
         at, share = self.chunk_start(on), signal(r"\eta_t", "momentum")
-        rate = Number(self.rate) * signal(r"\theta_t", "step") * on.brought
+        rate = Numeral(self.rate) * signal(r"\theta_t", "step") * on.brought
         return on.going_on(share, rate, at, on.toward(rate, at))
 
 
@@ -351,9 +351,9 @@ class MiniBatch(ChunkStart):
         nothing = torch.zeros_like(total)
         return Course(read, Mix(start, None, nothing).last(), Mix(None, start, total).last())
 
-    def forgetting(self, on: Letters) -> tuple[Claim, ...]:
+    def forgetting(self, on: Letters) -> tuple[Fate, ...]:
         shrinks, writes = super().forgetting(on)
-        return (shrinks, Claim.SHARED, writes) if on.weights.fades else (Claim.SHARED, writes)
+        return (shrinks, Fate.SHARED, writes) if on.weights.fades else (Fate.SHARED, writes)
 
     def story(self, on: Letters) -> Story:
         at, inputs = self.chunk_start(on), Letter("inputs", "F")
@@ -361,7 +361,7 @@ class MiniBatch(ChunkStart):
         later = Form(r"\mathbf{{1}}[{0} > 1]", _later, (place,))
         pattern = r"\max\big(\tfrac{{1}}{{{0}}} + {1}_{0}, 0\big)"
         mean = Form(pattern, _mean, (place, Letter("shift", "s")))
-        rate = Number(self.rate) / inputs * mean
+        rate = Numeral(self.rate) / inputs * mean
         summed, base = now("sum", "G_t"), now("base", "B_t")
         left = later * on.decayed(before("sum", "G_{t-1}"))
         step = signal(r"\beta_t", "step") * on.brought * on.slope(at)

@@ -12,7 +12,7 @@ from ...stream import Signal
 from ..functions import Memory
 from ..letters import Letters
 from ..newton import Objective
-from ..story import Criterion, Story, signal, value
+from ..story import Criterion, Story, signal, target
 from ..terms import HALF, Let, Slope, circle, diagonal, each_squared, outer, rows, square
 from .rank_one import PROXIMAL_STEP
 from .structure import Diagonal, DiagonalStep
@@ -61,7 +61,7 @@ class DiagonalImplicit(DiagonalStep):
         return Diagonal(kept, delta / (1 + delta * total))
 
     def story(self, on: Letters) -> Story:
-        phi, v = on.features(), value("t")
+        phi, v = on.features(), target("t")
         delta = signal(r"\delta_t", "step") * on.brought
         step = Let(r"\Delta_t", delta / (1 + delta * square(phi)))
         kept = circle(1 - step * each_squared(phi), on.decayed_before)

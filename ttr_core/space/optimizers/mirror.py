@@ -15,7 +15,7 @@ from ..letters import Letters
 from ..newton import Objective
 from ..option import SHARPNESSES, option
 from ..story import Criterion, Equation, Story, before, now, signal
-from ..terms import PRODUCT, Form, Letter, Number, Value
+from ..terms import PRODUCT, Form, Letter, Numeral, Value
 from .base import faded
 from .chunked import RATE, SIZE, Course, Mirrored, Segment, counter, descent
 from .rank_one import STEP
@@ -105,7 +105,7 @@ class MirrorDescent(Mirrored):
 
     def story(self, on: Letters) -> Story:
         at, dual, free = self.chunk_start(on), now("dual", "A_t"), Letter("dual", "A")
-        rate = Number(self.rate) * signal(r"\beta_t", "step") * on.brought
+        rate = Numeral(self.rate) * signal(r"\beta_t", "step") * on.brought
         left = on.decayed(before("dual", "A_{t-1}"))
         goal = on.near(left, rate, on.slope(at), free)
         read = Form(self._pattern(on), self._read, (dual,), holds=PRODUCT)
@@ -122,7 +122,7 @@ class MirrorDescent(Mirrored):
         if self.geometry == "entropy":
             scale = "" if self.scale == 1 else rf"{self.scale:g}\, "
             return rf"{scale}\mathrm{{{{softmax}}}}({{0}}){matrices}"
-        power = f"{Number(EPS).tex()}"
+        power = f"{Numeral(EPS).tex()}"
         q = f"{self.q:g}"
         size = rf"\big(|{{0}}|_{{{{{q}}}}}^{{{{{q}}}}} + {power}\big)^{{{{{1 - 2 / self.q:g}}}}}"
         return rf"{{0}} \Big/ {size}{matrices}"

@@ -10,14 +10,14 @@ from torch import Tensor
 
 from ...named import Carried, Signals
 from ...stream import Signal
-from ..claims import Claim
+from ..fates import Fate
 from ..functions import FeatureModel, Memory
 from ..ingredient import Ingredient
 from ..letters import Letters
 from ..newton import Objective, newton
 from ..option import option
-from ..story import Criterion, Story, key, signal, value
-from ..terms import HALF, NOTHING, Number, Term
+from ..story import Criterion, Story, key, signal, target
+from ..terms import HALF, NOTHING, Numeral, Term
 from ..terms import square as square_of
 from ..weights import MemorylessWeights
 from .structure import KeyStep, Sum
@@ -60,8 +60,8 @@ class Hebbian(Sum, KeyStep):
     def written_gain(self, on: Letters) -> Term:
         return on.brought
 
-    def forgetting(self, on: Letters) -> tuple[Claim, ...]:
-        return (Claim.SHRINKS, Claim.ADDED) if on.weights.fades else super().forgetting(on)
+    def forgetting(self, on: Letters) -> tuple[Fate, ...]:
+        return (Fate.SHRINKS, Fate.ADDED) if on.weights.fades else super().forgetting(on)
 
     def story(self, on: Letters) -> Story:
         goal = on.fit_of_slopes
@@ -156,7 +156,7 @@ class Implicit(KeyStep):
         near = HALF * square_of(on.free - on.decayed_before)
         loss = on.function.written_answer(on.free, key("t"))
         delta = signal(r"\delta_t", "step") * on.brought
-        goal = near + delta * on.loss.written(loss, value("t"), "t")
+        goal = near + delta * on.loss.written(loss, target("t"), "t")
         told = super().story(on)
         return replace(told, objective=Criterion(goal, on.free))
 
@@ -199,5 +199,5 @@ class NLMS(KeyStep):
         return gain if importance is None else gain * importance
 
     def written_gain(self, on: Letters) -> Term:
-        share = Number(self.step) * on.brought
+        share = Numeral(self.step) * on.brought
         return share / (square_of(on.features()) + self.eps)

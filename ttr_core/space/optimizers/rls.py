@@ -16,7 +16,7 @@ from ..letters import Letters
 from ..losses import QuadraticLoss
 from ..newton import Objective
 from ..option import RIDGES, option
-from ..story import Criterion, Equation, Story, before, key, nothing, now, value
+from ..story import Criterion, Equation, Story, before, key, nothing, now, target
 from ..terms import (
     HALF,
     ONE,
@@ -24,7 +24,7 @@ from ..terms import (
     Index,
     Let,
     Letter,
-    Number,
+    Numeral,
     Term,
     halved,
     matrix,
@@ -129,9 +129,9 @@ class RLS(FadingRidge):
 
     def story(self, on: Letters) -> Story:
         kept = self._kept(on, "t")
-        phi, ridge = on.features(), Number(self.ridge)
+        phi, ridge = on.features(), Numeral(self.ridge)
         gram = kept * before("G", "G_{t-1}") + on.brought * outer(phi, phi)
-        moment = kept * before("R", "R_{t-1}") + on.brought * outer(phi, value("t"))
+        moment = kept * before("R", "R_{t-1}") + on.brought * outer(phi, target("t"))
         share: Term = Letter("eye.F", "I")
         norm, others = square(on.free), list[Equation]()
         if on.weights.fades:
@@ -142,7 +142,7 @@ class RLS(FadingRidge):
             others = [Equation("share", r"\Lambda_t", Form(turn, _restored, left), _diagonal)]
         solution = solved(now("G", "G_t") + ridge * share, now("R", "R_t"), self.ridge)
         sums = (Equation("G", "G_t", gram, _empty), Equation("R", "R_t", moment, nothing))
-        error = square(value("i") - on.function.written_answer(on.free, key("i")))
+        error = square(target("i") - on.function.written_answer(on.free, key("i")))
         gamma = on.weights.brought("i")
         if on.weights.fades:
             gamma = Let(r"\gamma_i^{(t)}", gamma * since(self._kept(on, "j")))
@@ -153,7 +153,7 @@ class RLS(FadingRidge):
         """What forgetting leaves, never less than what reaches the floor in a turn of all axes."""
         if not on.weights.fades:
             return ONE
-        pattern = rf"\max({{0}}, {Number(self.floor).tex()}^{{{{1/F}}}})"
+        pattern = rf"\max({{0}}, {Numeral(self.floor).tex()}^{{{{1/F}}}})"
         least = Form(pattern, self._at_least, (on.weights.kept(index), Letter("F", "F")))
         return Let(rf"\bar a_{index}", least)
 

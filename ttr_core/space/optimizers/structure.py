@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...named import Carried, Params, Signals
 from ...stream import Stream
-from ..claims import Claim
+from ..fates import Fate
 from ..functions import LinearModel, Memory
 from ..ingredient import Ingredient
 from ..letters import Letters
@@ -42,7 +42,7 @@ class Sum(Optimizer):
             signals: the stream's signals, and the optimizer's own tensors, head first.
         """
 
-    def forgetting(self, on: Letters) -> tuple[Claim, ...]:
+    def forgetting(self, on: Letters) -> tuple[Fate, ...]:
         return in_a_fit(on)
 
     def story(self, on: Letters) -> Story:
@@ -88,7 +88,7 @@ class FadingRidge(RidgeFit, Incremental):
 
     phrase: ClassVar[str] = "an optimizer that solves least squares with a ridge that fades"
 
-    def forgetting(self, on: Letters) -> tuple[Claim, ...]:
+    def forgetting(self, on: Letters) -> tuple[Fate, ...]:
         return in_a_fit(on)
 
     @abc.abstractmethod
@@ -124,7 +124,7 @@ class RankOneSteps(Incremental):
     """
 
     phrase: ClassVar[str] = "an optimizer whose update is rank-one steps on a linear model"
-    writes: ClassVar[Claim] = Claim.ALONG_KEYS
+    writes: ClassVar[Fate] = Fate.ALONG_KEYS
 
     @abc.abstractmethod
     def steps(self, x: Stream, phi: Features, importance: Tensor | None, own: Params) -> Steps:
@@ -161,7 +161,7 @@ class KeyStep(RankOneSteps):
     """
 
     phrase: ClassVar[str] = "an optimizer whose update is one step along the newest key"
-    writes: ClassVar[Claim] = Claim.ALONG_KEY
+    writes: ClassVar[Fate] = Fate.ALONG_KEY
     reads: ClassVar[bool] = True  # whether the memory's own answer is subtracted
 
     @abc.abstractmethod
@@ -204,7 +204,7 @@ class MomentumStep(Incremental):
     """
 
     phrase: ClassVar[str] = "an optimizer that repeats a share of its last step along a key"
-    writes: ClassVar[Claim] = Claim.GOES_ON
+    writes: ClassVar[Fate] = Fate.GOES_ON
 
     @abc.abstractmethod
     def gain(self, square: Tensor, importance: Tensor | None, signals: Signals) -> Tensor:
@@ -238,8 +238,8 @@ class DiagonalStep(Incremental):
     phrase: ClassVar[str] = "an optimizer whose update shrinks each feature of the memory by itself"
     needs: ClassVar[tuple[type[Ingredient], ...]] = (MemorylessWeights, LinearModel)
 
-    def forgetting(self, on: Letters) -> tuple[Claim, ...]:
-        return (Claim.SHRINKS,) * on.weights.fades + (Claim.EACH_FEATURE,)
+    def forgetting(self, on: Letters) -> tuple[Fate, ...]:
+        return (Fate.SHRINKS,) * on.weights.fades + (Fate.EACH_FEATURE,)
 
     @abc.abstractmethod
     def shrinkage(self, phi: Tensor, importance: Tensor | None, signals: Signals) -> Diagonal:

@@ -13,7 +13,7 @@ from ..functions import LinearModel
 from ..ingredient import having
 from ..letters import Letters
 from ..optimizers import Incremental, Sum
-from ..story import QUERY, value
+from ..story import QUERY, target
 from ..terms import Letter, Term, circle, dot
 from .base import ReadsBefore
 
@@ -38,7 +38,7 @@ class Bonus(ReadsBefore):
 
     def written(self, on: Letters, answer: Term) -> Term:
         own = dot(on.query, circle(Letter("u", "u"), on.features()))
-        return on.function.written_answer(on.before, QUERY) + on.brought * own * value("t")
+        return on.function.written_answer(on.before, QUERY) + on.brought * own * target("t")
 
     def parameters(self, key_dim: int, value_dim: int, heads: int) -> dict[str, Tensor]:
         channel = torch.arange(heads * key_dim)

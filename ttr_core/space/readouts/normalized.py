@@ -14,7 +14,7 @@ from ..ingredient import having
 from ..letters import Letters
 from ..optimizers import Sum
 from ..option import option
-from ..terms import Form, Let, Number, Term, dot
+from ..terms import Form, Let, Numeral, Term, dot
 from .base import Divides
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Normalized(Divides):
         return prediction / normalizer.abs().clamp_min(1.0)
 
     def written(self, on: Letters, answer: Term) -> Term:
-        mass, least = dot(Let("z_t", on.mass), on.query), Number(self.eps)
+        mass, least = dot(Let("z_t", on.mass), on.query), Numeral(self.eps)
         if self.floor == "eps":
             below = mass + least
         elif self.floor == "clamp":

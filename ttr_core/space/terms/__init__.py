@@ -17,7 +17,7 @@ from .base import (
     Letter,
     Moment,
     Nothing,
-    Number,
+    Numeral,
     Plus,
     Term,
     Times,
@@ -47,7 +47,7 @@ from .forms import (
     solved,
     square,
 )
-from .sequence import Over, Past, Repeat, Slope, Stack, since, stacked, total
+from .sequence import Earlier, Over, Repeat, Slope, Stack, since, stacked, total
 
 __all__ = [
     "ATOM",
@@ -58,6 +58,7 @@ __all__ = [
     "PRODUCT",
     "SUM",
     "ZERO",
+    "Earlier",
     "Form",
     "Index",
     "Let",
@@ -65,10 +66,9 @@ __all__ = [
     "Moment",
     "Named",
     "Nothing",
-    "Number",
+    "Numeral",
     "OneFeature",
     "Over",
-    "Past",
     "Plus",
     "Repeat",
     "Slope",

@@ -118,7 +118,7 @@ class Term(abc.ABC):
 
 def term(x: Term | float) -> Term:
     """Returns a number as a term."""
-    return x if isinstance(x, Term) else Number(float(x))
+    return x if isinstance(x, Term) else Numeral(float(x))
 
 
 def bracketed(text: str) -> str:
@@ -128,7 +128,7 @@ def bracketed(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Number(Term):
+class Numeral(Term):
     """A number."""
 
     number: float
@@ -144,7 +144,7 @@ class Number(Term):
         return self.number
 
 
-ONE, ZERO = Number(1.0), Number(0.0)
+ONE, ZERO = Numeral(1.0), Numeral(0.0)
 
 
 @dataclass(frozen=True)

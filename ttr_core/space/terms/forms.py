@@ -18,7 +18,7 @@ from .base import (
     ZERO,
     Form,
     Moment,
-    Number,
+    Numeral,
     Term,
     Value,
     each,
@@ -183,7 +183,7 @@ def _inner(a: Value, b: Value) -> Value:
 
 def halved(ridge: float) -> Term:
     """Returns half a ridge."""
-    return Form(r"\tfrac{{{0}}}{{2}}", _half, (Number(ridge),))
+    return Form(r"\tfrac{{{0}}}{{2}}", _half, (Numeral(ridge),))
 
 
 def mean_of(gamma: Term, one: Term) -> Term:

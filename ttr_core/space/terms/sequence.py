@@ -69,7 +69,7 @@ def _after(indices: Mapping[str, int]) -> int:
 
 
 @dataclass(frozen=True)
-class Past(Term):
+class Earlier(Term):
     """The value of a letter at an earlier token.
 
     Args:

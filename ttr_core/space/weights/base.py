@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...named import Params
 from ...stream import Signal, Stream
-from ..claims import Claim
+from ..fates import Fate
 from ..ingredient import Ingredient
 from ..terms import ONE, Letter, Term, since
 
@@ -70,13 +70,13 @@ class Weights(Ingredient):
         return False
 
     @property
-    def forgetting(self) -> tuple[Claim, ...]:
+    def forgetting(self) -> tuple[Fate, ...]:
         """What becomes of old pairs whatever the fit; nothing where the optimizer decides."""
         if self.reach is not None:
-            return (Claim.GONE,)
+            return (Fate.GONE,)
         asked = any(isinstance(p, Letter) and p.name == "q" for p in self.written().walk())
         if asked:
-            return (Claim.QUERY_FADES if self.fades else Claim.QUERY,)
+            return (Fate.QUERY_FADES if self.fades else Fate.QUERY,)
         return ()
 
     def factors(self) -> tuple[Weights, ...]:
@@ -148,8 +148,8 @@ class RotatingWeights(Weights):
     phrase: ClassVar[str] = "a cosine of the distance"
 
     @property
-    def forgetting(self) -> tuple[Claim, ...]:
-        return (Claim.TURN,)
+    def forgetting(self) -> tuple[Fate, ...]:
+        return (Fate.TURN,)
 
     @property
     @abc.abstractmethod

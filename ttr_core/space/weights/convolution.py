@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...named import Params
 from ...stream import Signal, Stream
-from ..claims import Claim
+from ..fates import Fate
 from ..option import option
 from ..terms import Letter, Term
 from .base import Weights, future
@@ -27,8 +27,8 @@ class ConvolutionWeights(Weights, abc.ABC):
     phrase: ClassVar[str] = "filters of the lag, mixed per token"
 
     @property
-    def forgetting(self) -> tuple[Claim, ...]:
-        return (Claim.LAG,)
+    def forgetting(self) -> tuple[Fate, ...]:
+        return (Fate.LAG,)
 
     @abc.abstractmethod
     def filters(self, length: int, params: Params, dtype: torch.dtype) -> Tensor:

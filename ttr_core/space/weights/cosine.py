@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from ..ingredient import choices
 from ..option import option
-from ..terms import Form, Index, Number, Term
+from ..terms import Form, Index, Numeral, Term
 from .base import RotatingWeights
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Cosine(RotatingWeights):
 
     def written(self, primes: int = 0) -> Term:
         turn = r"\cos\big(\tfrac{{\pi}}{{2}} ({0} - {1}) / {2}\big)"
-        return Form(turn, _turned, (Index("t"), Index("i"), Number(self.length)))
+        return Form(turn, _turned, (Index("t"), Index("i"), Numeral(self.length)))
 
     @property
     def rate(self) -> float:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..option import SHARPNESSES, option
 from ..story import QUERY, key
-from ..terms import ONE, PRODUCT, Form, Letter, Number, Term, dot
+from ..terms import ONE, PRODUCT, Form, Letter, Numeral, Term, dot
 from .base import DotProductKernel
 
 
@@ -49,7 +49,7 @@ class ExpKernel(DotProductKernel):
 def scaled(scale: float | None, product: Term) -> Term:
     r"""Returns a product of keys times its scale, $1/\sqrt{K}$ where there is none."""
     if scale is not None:
-        return Number(scale) * product
+        return Numeral(scale) * product
     root = Letter("root.K", r"\sqrt{K}")
     return Form("{0} / {1}", _over, (product, root), (PRODUCT, PRODUCT), PRODUCT)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from ...named import Params
 from ...stream import Signal, Stream
 from ..option import option
-from ..terms import ATOM, ONE, Form, Index, Let, Letter, Number, Term
+from ..terms import ATOM, ONE, Form, Index, Let, Letter, Numeral, Term
 from .base import (
     CHANNEL_DECAY,
     DECAY,
@@ -78,7 +78,7 @@ class Decay(SteadyWeights):
 
     def kept(self, index: str, primes: int = 0) -> Term:
         if self.gamma is not None:
-            return ONE if self.gamma == 1 else Number(self.gamma)
+            return ONE if self.gamma == 1 else Numeral(self.gamma)
         share = Form("1 - 2^{{-5-h}}", _of_head, (Letter("head", "h"),))
         return Let(r"\gamma" + "'" * primes, share)
 

@@ -14,7 +14,7 @@ from ...stream import Stream
 from ...systems import solve_positive
 from ..option import RIDGES, SHARPNESSES, option
 from ..story import QUERY, key
-from ..terms import PRODUCT, SUM, Form, Index, Let, Letter, Number, Term, Value, outer, total
+from ..terms import PRODUCT, SUM, Form, Index, Let, Letter, Numeral, Term, Value, outer, total
 from .base import PositiveWeights, future
 
 BLOCK = 16  # queries at a time
@@ -53,11 +53,11 @@ class Whitened(PositiveWeights):
         moment = total(outer(key("i"), key("i")))
         if self.moment == "mean":
             moment = Form(r"\tfrac{{1}}{{{0}}} {1}", _mean, (Index("t"), moment), (SUM, PRODUCT))
-        ridge = Number(self.ridge) * Letter("eye.K", "I")
+        ridge = Numeral(self.ridge) * Letter("eye.K", "I")
         pattern = r"{0}^\top ({1})^{{-1}} {2}"
         arguments = (key("i"), Let("H_t", moment) + ridge, QUERY)
         whitened = Form(pattern, _whitened, arguments, holds=PRODUCT)
-        return Form(r"\exp({0})", torch.exp, (Number(self.scale) * whitened,))
+        return Form(r"\exp({0})", torch.exp, (Numeral(self.scale) * whitened,))
 
     @property
     def reads_past(self) -> bool:

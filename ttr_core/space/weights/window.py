@@ -11,7 +11,7 @@ from torch import Tensor
 from ...named import Params
 from ...stream import Stream
 from ..option import option
-from ..terms import Form, Index, Number, Term
+from ..terms import Form, Index, Numeral, Term
 from .base import PositiveWeights, future
 
 
@@ -36,7 +36,7 @@ class Window(PositiveWeights):
 
     def written(self, primes: int = 0) -> Term:
         inside = r"\mathbf{{1}}[{0} - {1} < {2}]"
-        return Form(inside, _inside, (Index("t"), Index("i"), Number(self.size)))
+        return Form(inside, _inside, (Index("t"), Index("i"), Numeral(self.size)))
 
     @property
     def reach(self) -> int | None:

@@ -1,11 +1,11 @@
-"""Claims: every sentence that is said of what becomes of old pairs; each has a measure in tests."""
+"""Fates: every sentence that is said of what becomes of old pairs; each has a measure in tests."""
 
 from __future__ import annotations
 
 from enum import Enum
 
 
-class Claim(Enum):
+class Fate(Enum):
     """A sentence about old pairs; ``{reach}`` is how many of the newest pairs may count."""
 
     TURN = "Pairs count less with their distance, at some nothing, and negatively beyond it."
