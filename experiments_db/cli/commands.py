@@ -227,7 +227,10 @@ def runs(
 
         target = None if output is None else listing.output_path(output)
         ask = listing.groups if group else listing.runs
-        frame = ask(store.open_store(db), where, archived, flat=target is not None)
+        held = store.open_store(db)
+        if not held.path.exists():
+            say(f"There is no store at {held.path}: a first run makes it.")
+        frame = ask(held, where, archived, flat=target is not None)
         if target is not None:
             say(f"{len(frame)} rows written to {export.write(frame, target)}.")
         if json:

@@ -164,9 +164,9 @@ class _Plan:
     def _asked_spec(self) -> ttr.Spec:
         layer, spec = self._asked.layer, self._asked.spec
         if (layer is None) == (spec is None):
-            given = "both" if layer is not None else "neither"
+            given = "both were" if layer is not None else "neither was"
             raise RequestError(
-                f"A run needs one of --layer NAME and --spec TEXT; {given} was given. "
+                f"A run needs one of --layer NAME and --spec TEXT; {given} given. "
                 f"`{command('layers')}` lists the names."
             )
         if spec is not None:

@@ -312,6 +312,7 @@ def test_wrong_questions_are_exit_2(
 def test_an_empty_store_has_no_runs(cli: Cli) -> None:
     assert json.loads(cli("runs", "--json").stdout) == []
     assert json.loads(cli("runs", "--group", "--json").stdout) == []
+    assert "There is no store at " in cli("runs").stderr  # a mistyped path is no empty store
 
 
 # ---- the store as a whole
