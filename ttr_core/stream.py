@@ -38,6 +38,9 @@ class Signal:
         high: largest sensible constant.
         help: one sentence.
 
+    Raises:
+        RequestError: a width that is none of these.
+
     Example:
         >>> import ttr_core as ttr
         >>> (step,) = ttr.Spec.parse("Uniform | Linear | SGD").signals

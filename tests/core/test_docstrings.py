@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import doctest
 import importlib
 import inspect
 import pkgutil
 import re
+import textwrap
 from collections.abc import Callable
 
 import pytest
@@ -67,6 +69,36 @@ def test_what_is_public_is_documented(name: str) -> None:
     assert [parameter for parameter in parameters(thing) if parameter not in told] == []
     examples = re.findall(r"^Example:\n((?:    .*\n|\n)*)", f"{rest}\n", re.M)
     assert ">>> " in "".join(examples), "no example; test_examples_run executes it"
+
+
+def raised(thing: Callable[..., object]) -> list[str]:
+    """The errors that a function, or the making of a class, raises in its own body."""
+    own = ("__init__", "__new__", "__post_init__")
+    bodies = [vars(thing).get(name) for name in own] if isinstance(thing, type) else [thing]
+    made = [inspect.unwrap(body) for body in bodies if body is not None]
+    ours = [
+        body for body in made if inspect.isfunction(body) and "ttr_core" in inspect.getfile(body)
+    ]
+    written = [inspect.getsource(body) for body in ours]
+    trees = [ast.parse(textwrap.dedent(text)) for text in written if " raise " in text]
+    return [
+        ast.unparse(node)
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Raise)
+    ]
+
+
+RAISING = [name for name in PUBLIC if raised(PUBLIC[name])]
+
+
+@pytest.mark.parametrize("name", RAISING)
+def test_what_raises_says_so(name: str) -> None:
+    assert re.search(r"^Raises:\n    \w+: ", inspect.getdoc(PUBLIC[name]) or "", re.M)
+
+
+def test_what_raises_is_found() -> None:
+    assert {"ttr_core.Frame", "ttr_core.choices", "ttr_core.lab.Experiment"} <= {*RAISING}
 
 
 def test_the_public_surface_is_small() -> None:

@@ -64,6 +64,9 @@ class Experiment:
         device: ``cpu`` or ``cuda``.
         layer: the published name that was asked for, or None.
 
+    Raises:
+        UnknownName: the device is neither.
+
     Example:
         >>> import ttr_core as ttr
         >>> from ttr_core.lab import Experiment

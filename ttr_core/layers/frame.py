@@ -55,6 +55,10 @@ class Frame:
         output_gate: activation of a gate on the output.
         gate_place: whether the output gate comes before or after the norm.
 
+    Raises:
+        RequestError: a setting out of range, or two that exclude one another.
+        UnknownName: ``conv_on`` names something other than q, k and v.
+
     Example:
         >>> import ttr_core as ttr
         >>> sizes = ttr.Frame(conv=4, qk_norm="l2").sizes(64, 4, None)

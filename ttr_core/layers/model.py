@@ -36,6 +36,9 @@ class ModelConfig:
         mlp: hidden size of an MLP after each layer, in multiples of ``d_model``; 0 for none.
         frame: the surroundings of each regression.
 
+    Raises:
+        RequestError: no layer, a setting out of range, or heads that do not divide the model.
+
     Example:
         >>> ModelConfig(layers=("linear-attention", "softmax-attention"), frame="standard").depth
         1

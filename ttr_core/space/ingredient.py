@@ -182,6 +182,9 @@ def choices(family: str) -> tuple[type[Ingredient], ...]:
     Args:
         family: ``weights``, ``function``, ``optimizer``, ``loss``, ``readout`` or ``map``.
 
+    Raises:
+        UnknownName: there is no such family.
+
     Example:
         >>> import ttr_core as ttr
         >>> [c.name for c in ttr.choices("readout")]

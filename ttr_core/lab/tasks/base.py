@@ -301,6 +301,10 @@ def task(name: str, settings: Mapping[str, Any] | None = None) -> Task:
         name: a key of `TASKS`.
         settings: setting -> value; text is cast.
 
+    Raises:
+        UnknownName: there is no such task, or it has no such setting.
+        RequestError: a setting has a value that it may not have.
+
     Example:
         >>> task("mqar", {"pairs": "4"}).pairs
         4
