@@ -1,8 +1,8 @@
 """The six rules by which the project grows, read from its syntax and its registry.
 
 Each rule lists what breaks it today; the lists are to end empty, and an entry that nothing breaks
-any more fails the test, too. The fourth rule, of fingerprints, is tested by what it promises: with
-the identity of runs.
+any more fails the test, too. The fourth rule, of fingerprints, is tested by what it promises, in
+tests/test_growth.py: a copy of the project that grows runs nothing anew and pools nothing.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from pathlib import Path
 
 import pytest
 
+import ttr_core as ttr
 from tests.core.stories import formula
 from tests.sources import LAYERS, ROOT, dotted, imports, name, sources, surface, tree
+from ttr_core.lab.tasks import constants
 from ttr_core.space.ingredient import REGISTRY, Ingredient
 
 # --- 1: above an axis only traits are named ----------------------------------------------------
@@ -119,6 +121,47 @@ def test_a_choice_tells_its_story(cls: type[Ingredient]) -> None:
     assert [opt.name for opt in cls.options() if len(opt.help) < 8] == [], "a setting without help"
 
 
+@pytest.mark.parametrize("cls", CHOICES.values(), ids=lambda cls: f"{cls.family}-{cls.name}")
+def test_a_choice_says_its_versions_and_what_tuning_tries(cls: type[Ingredient]) -> None:
+    assert cls.revision >= 1
+    for opt in cls.options():
+        assert opt.since >= 1
+        assert [opt.check(opt.name, value) for value in opt.tune] == [*opt.tune]
+
+
+def test_tasks_tune_what_options_say_and_nothing_beside_it() -> None:
+    tried = {
+        (knob.name, knob.values)
+        for name in ttr.catalog
+        for knob in constants.knobs(ttr.catalog[name].spec)
+        if knob.axis != "signal"
+    }
+    declared = {
+        (opt.name, opt.tune) for cls in CHOICES.values() for opt in cls.options() if opt.tune
+    }
+    assert tried and tried <= declared
+
+
+GRIDS = {"ttr_core/lab/tasks/constants.py: DECAYS"}  # of a signal, which is no setting of a choice
+
+
+def number(node: ast.expr) -> bool:
+    """Whether an expression is a number that is written out, perhaps with a sign."""
+    node = node.operand if isinstance(node, ast.UnaryOp) else node
+    return isinstance(node, ast.Constant) and isinstance(node.value, (int, float))
+
+
+def test_no_grid_for_tuning_stands_beside_the_options() -> None:
+    found = {
+        f"{name(path)}: {ast.unparse(node.targets[0])}"
+        for path in sources("ttr_core/lab")
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Assign) and isinstance(node.value, (ast.Tuple, ast.List))
+        if len(node.value.elts) > 2 and all(number(one) for one in node.value.elts)
+    }
+    assert found == GRIDS
+
+
 # --- 3: one door -------------------------------------------------------------------------------
 
 
@@ -135,6 +178,18 @@ def test_every_solve_goes_through_one_door() -> None:
     found = {name(p): [*runs_of_a_solver(p)] for p in sources(*LAYERS)}
     assert found.pop("ttr_core/solvers/api.py")
     assert {path: calls for path, calls in found.items() if calls} == {}
+
+
+# --- 4: identity, which is tested by what it promises -------------------------------------------
+
+IDENTITY = {
+    "test_added_settings_relabel_no_run", "test_a_revision_makes_new_runs",
+    "test_the_map_pools_no_superseded_run", "test_a_hash_is_the_same_in_every_process",
+}  # fmt: skip
+
+
+def test_the_identity_of_runs_is_tested() -> None:
+    assert {what for what, _ in defined(ROOT / "tests/test_growth.py")} >= IDENTITY
 
 
 # --- 5: what is measured is declared by the task -----------------------------------------------
