@@ -147,6 +147,7 @@ print(json.dumps([
 """
 
 
+@pytest.mark.slow
 def test_the_map_pools_no_superseded_run(before: dict[str, Any], tmp_path: Path) -> None:
     folder, store = copied(tmp_path / "revised"), store_of(before, tmp_path)
     file, _ = CHANGES["ingredient"]
