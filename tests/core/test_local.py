@@ -137,4 +137,4 @@ def test_a_local_fit_is_described() -> None:
     step = ttr.describe(ttr.Spec.parse("ExpKernel | Affine | OneStep"))
     assert r"M_t = \sum_{i \le t} \gamma_i^{(t)} v_i (k_i - q_t)^\top" in step.update
     least = ttr.describe(ttr.Spec.parse("Uniform | Affine | Exact(ridge=0.0)"))
-    assert r"\Big)^{+}" in least.update and r"|M|^2 \text{ the least" in least.objective
+    assert "C_t^{+}" in least.update and r"|M|^2 \text{ the least" in least.objective
