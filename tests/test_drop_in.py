@@ -141,7 +141,8 @@ OWN = (
     "tests/test_rules.py", "tests/core/test_docstrings.py", "tests/core/test_catalog.py",
     "tests/core/test_definition.py", "tests/core/test_properties.py", "tests/core/test_tasks.py",
     "tests/core/test_feature_maps.py", "tests/core/test_frames.py", "tests/core/test_layer.py",
-    "tests/core/test_solve.py", "tests/test_architecture.py", "tests/test_docs.py",
+    "tests/core/test_solve.py", "tests/core/test_words.py", "tests/core/test_claims.py",
+    "tests/test_architecture.py", "tests/test_docs.py",
 )  # fmt: skip
 TOY = (
     "toy or softplus or parity or all_pairs or AllPairs or home or one_thing or names or navigation"

@@ -192,9 +192,9 @@ class FeatureModel(FunctionClass):
     by_features: ClassVar[bool] = True
 
     @property
+    @abc.abstractmethod
     def features_where(self) -> str:
         """How the features are defined, in LaTeX; empty where they are the key itself."""
-        return ""
 
     def written_features(self, at: Letter) -> Term:
         where = self.features_where
@@ -263,6 +263,10 @@ class ConstantModel(LinearModel, abc.ABC):
 
     phrase: ClassVar[str] = "a constant"
     intercepts: ClassVar[int] = 1
+
+    @property
+    def features_where(self) -> str:
+        return ""
 
     def features(self, x: Tensor, params: Params) -> Tensor:
         return torch.ones_like(x[..., :1])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Tensor
 
@@ -20,7 +19,9 @@ class ToyDouble(LinearModel):
     Reference: A toy (Nobody, 2026) https://example.org
     """
 
-    notation: ClassVar[str] = r"S^\top (2 k)"
+    @property
+    def features_where(self) -> str:
+        return r"\phi(k) = 2 k"
 
     def features(self, x: Tensor, params: Params) -> Tensor:
         return 2 * x

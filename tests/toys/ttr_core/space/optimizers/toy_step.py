@@ -10,8 +10,10 @@ from torch import Tensor
 
 from ...named import Carried, Signals
 from ..functions import Memory
+from ..letters import Letters
 from ..newton import Objective
 from ..option import option
+from ..terms import Numeral, Term
 from .structure import KeyStep
 
 
@@ -29,10 +31,6 @@ class ToyStep(KeyStep):
 
     eta: float = option(0.5, "size of the step", low=0.01, high=1.0)
     by_gradients: ClassVar[bool] = True
-    in_gradients: ClassVar[str] = r"m_t = a_t m_{t-1} - \eta b_t \nabla \ell_t(a_t m_{t-1})"
-    notation: ClassVar[str] = (
-        r"S_t = a_t S_{t-1} + \eta b_t \phi(k_t) (v_t - a_t S_{t-1}^\top \phi(k_t))^\top"
-    )
 
     def update(
         self, memory: Memory, state: Carried, loss: Objective, signals: Signals, previous: Memory
@@ -43,3 +41,6 @@ class ToyStep(KeyStep):
     def gain(self, square: Tensor, importance: Tensor | None, signals: Signals) -> Tensor | None:
         size = square.new_full((), self.eta).expand_as(square)
         return size if importance is None else size * importance
+
+    def written_gain(self, on: Letters) -> Term:
+        return Numeral(self.eta) * on.brought

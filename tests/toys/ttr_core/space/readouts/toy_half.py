@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Tensor
 
+from ..letters import Letters
+from ..terms import HALF, Term
 from .base import Direct
 
 
@@ -19,7 +20,8 @@ class ToyHalf(Direct):
     Reference: A toy (Nobody, 2026) https://example.org
     """
 
-    notation: ClassVar[str] = r"m_t(q_t) / 2"
-
     def read(self, prediction: Tensor) -> Tensor:
         return prediction / 2
+
+    def written(self, on: Letters, answer: Term) -> Term:
+        return HALF * answer
