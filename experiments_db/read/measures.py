@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ttr_core.lab import STATISTICS, TASKS, Metric, metrics
+from ttr_core.lab import STATISTICS, TASKS, VALIDATION, Metric, metrics
 
 from ..errors import StoreError
 from ..store.records import RELEASED
-
-VALIDATION = "validation_"
-"""Before the name of a metric: its last value on the validation set."""
 
 
 def column(name: str, table: str = "results") -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from ttr_core.lab import TASKS
+from ttr_core.lab import TASKS, VALIDATION
 
 from ..read import measures
 from ..read.queries import flattened
@@ -203,7 +203,7 @@ def _rates(members: list[Member]) -> Rates:
 
 def _validated(run: Planned, result: Mapping[str, Any]) -> float | None:
     """Returns the last value of the main metric on the validation set."""
-    value = result["metrics"].get(measures.VALIDATION + run.experiment.task.main().name)
+    value = result["metrics"].get(VALIDATION + run.experiment.task.main().name)
     return None if value is None else float(value)
 
 

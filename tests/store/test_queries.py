@@ -6,9 +6,10 @@ import json
 
 import pytest
 
-from experiments_db.read import queries
+from experiments_db.read import grouping, measures, queries
 from experiments_db.read.filters import Conditions
 from experiments_db.store import NewRun, Outcome, Store, StoreError, open_store
+from ttr_core.lab import Metric, metrics
 
 NASTY = "x'; DROP TABLE runs; --"
 
@@ -167,3 +168,17 @@ def test_data_version_follows_changes_and_only_them(filled: Store) -> None:
     assert after != before
     with filled.driver():
         assert queries.data_version(filled) != after
+
+
+def test_no_metric_is_called_as_a_column_or_a_word_of_sql(filled: Store) -> None:
+    """One that was would end every question that is put to the store."""
+    with filled.open() as connection:
+        words = connection.execute(
+            "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category = 'reserved'"
+        ).fetchall()
+    columns = {*queries.runs(filled).columns, *grouping.grouped(filled).columns}
+    summaries = {name for name in columns if measures.metric_of(name) or name.endswith("_n")}
+    taken = {*columns, *(word for (word,) in words)} - {*metrics()} - summaries
+    for name in taken - {"best_mean", "best_std", "best_min", "best_max"}:
+        with pytest.raises(ValueError, match="A metric is called"):
+            Metric(name)

@@ -3,7 +3,7 @@
 from .events import Evaluated, Event, Finished, Progress, Started
 from .experiment import DEVICES, Experiment, resolve_device
 from .identity import RunIdentity, digest, fingerprint, identity, outdated
-from .metric import STATISTICS, Metric
+from .metric import STATISTICS, VALIDATION, Metric
 from .protocol import RATES, SEEDS, TrainConfig
 from .sizes import check_sizes
 from .tasks import (
@@ -29,6 +29,7 @@ __all__ = [
     "SEEDS",
     "STATISTICS",
     "TASKS",
+    "VALIDATION",
     "Batch",
     "Evaluated",
     "EvaluatedTask",

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..errors import RequestError
 from ..layers.model import SequenceModel
 from .tasks import Batch, TrainedTask
 
@@ -18,6 +19,11 @@ EVAL_ROWS = 64  # sequences evaluated at once, which bounds the memory of the lo
 def measured(task: TrainedTask, model: SequenceModel, batch: Batch) -> dict[str, Tensor]:
     """Returns each metric of the task for every answer of a batch [B, P], a part at a time."""
     parts = [task.measure(model, part) for part in batch.split(EVAL_ROWS)]
+    if task.main().name not in parts[0]:
+        raise RequestError(
+            f"Task {task.name} declares the metric {task.main().name}, but measures "
+            f"{', '.join(parts[0]) or 'nothing'}: measure it, too."
+        )
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 

@@ -179,9 +179,28 @@ class Experiment:
                 f"reports {', '.join(found.metrics) or 'nothing'}: report it, too."
             )
         yield Progress(1, 1, None, None, 0.0, time.perf_counter() - start)
+        found = dataclasses.replace(found, metrics=_numbers(asked.name, found.metrics))
         finite = all(math.isfinite(x) for x in found.metrics.values())
         status, message = ("finished", "") if finite else ("diverged", "The output is not finite.")
         yield _end(status, found, size, start, cpu, message)
+
+
+def _numbers(task: str, metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Returns what a task reports as numbers of Python's own, which can be stored.
+
+    Raises:
+        RequestError: something is none, nor a tensor that holds one.
+    """
+    found = {}
+    for name, value in metrics.items():
+        try:
+            found[name] = float("none" if isinstance(value, str) else value)
+        except (TypeError, ValueError, RuntimeError):
+            raise RequestError(
+                f"Task {task} reports {name} as {value!r:.80}; a metric is one number: report NaN "
+                "where there is none."
+            ) from None
+    return found
 
 
 def _end(

@@ -11,11 +11,31 @@ SHARE = "share"
 """The unit of what lies between 0 and 1 and is shown in percent."""
 
 TAKEN = (
-    "status", "layer", "spec", "frame", "task", "seed", "device", "protocol", "steps", "seconds",
-    "seconds_to_target", "parameters", "state_size", "lr", "lrs_tried", "metrics", "accuracy_by",
-    "last", "best", "best_step", "n", "diverged", "seeds", "config", "tags", "note", "message",
+    "run_id", "status", "layer", "spec", "frame", "task", "seed", "device", "protocol", "steps",
+    "steps_planned", "seconds", "seconds_to_target", "steps_to_target", "parameters", "state_size",
+    "lr", "lrs_tried", "metrics", "accuracy_by", "last", "best", "best_step", "n", "diverged",
+    "seeds", "run_ids", "config", "config_hash", "config_group", "series", "parts", "superseded",
+    "tags", "note", "starred", "archived", "message", "started_at", "finished_at", "beat_at",
+    "host", "pid", "driver", "versions", "environment", "cpu_seconds", "train_seconds",
+    "tokens_per_second",
 )  # fmt: skip
 """Names that a run has already."""
+
+SQL = (
+    "all", "analyse", "analyze", "and", "any", "array", "as", "asc", "asymmetric", "both",
+    "case", "cast", "check", "collate", "column", "constraint", "create", "default",
+    "deferrable", "desc", "describe", "distinct", "do", "else", "end", "except", "false",
+    "fetch", "for", "foreign", "from", "group", "having", "in", "initially", "intersect",
+    "into", "lambda", "lateral", "leading", "limit", "not", "null", "offset", "on", "only",
+    "or", "order", "pivot", "pivot_longer", "pivot_wider", "placing", "primary", "qualify",
+    "references", "returning", "select", "show", "some", "summarize", "symmetric", "table",
+    "then", "to", "trailing", "true", "union", "unique", "unpivot", "using", "variadic", "when",
+    "where", "window", "with",
+)  # fmt: skip
+"""Words of the language in which runs are asked for: no column of theirs can be called so."""
+
+VALIDATION = "validation_"
+"""Before the name of a metric: its last value on the validation set."""
 
 STATISTICS = ("mean", "std", "min", "max", "n")
 """What is made of a metric over several runs; ``NAME_STATISTIC`` is no name of a metric."""
@@ -61,6 +81,9 @@ class Metric:
                 f"A metric is called {self.name!r}; it needs a name of a to z, digits and _ that "
                 f"is none of {', '.join(TAKEN)}."
             )
+        if self.name in SQL or self.name.startswith(VALIDATION):
+            why = "a word of SQL" if self.name in SQL else "what training reports"
+            raise ValueError(f"A metric is called {self.name!r}; that is {why}: call it otherwise.")
         if self.name.rpartition("_")[0] and self.name.rpartition("_")[2] in STATISTICS:
             raise ValueError(
                 f"A metric is called {self.name!r}; that is a statistic of "

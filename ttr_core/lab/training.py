@@ -12,6 +12,7 @@ from ..layers.model import ModelConfig
 from .evaluate import generalization, tested
 from .events import Event, Finished, Progress, Started
 from .learner import Learner
+from .metric import VALIDATION
 from .protocol import REPORT_EVERY, TEST_SETS, TrainConfig
 from .tasks import TrainedTask
 
@@ -178,7 +179,7 @@ class _Run:
         return {**metrics}, by, {"generalization": rows}
 
     def validated(self, learner: Learner) -> dict[str, float | None]:
-        name = f"validation_{self.task.main().name}"
+        name = f"{VALIDATION}{self.task.main().name}"
         return {name: learner.value, "steps_to_target": learner.steps_to_target}
 
     def speed(self, learner: Learner) -> dict[str, float | None]:

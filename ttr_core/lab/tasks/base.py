@@ -118,6 +118,12 @@ class Task(abc.ABC):
         if wrong := _undeclared(cls):
             raise TypeError(f"Task {cls.name} ({cls.__qualname__}) {wrong}")
         if register or cls.__module__.startswith("ttr_core."):
+            known = TASKS.get(cls.name, cls)
+            if _home(known) != _home(cls):
+                raise TypeError(
+                    f"Task {cls.name} is defined twice, as {'.'.join(_home(known))} and as "
+                    f"{'.'.join(_home(cls))}: a name means one thing, call one of them otherwise."
+                )
             TASKS[cls.name] = cls
 
     @classmethod
@@ -250,6 +256,11 @@ def metrics() -> dict[str, Metric]:
     for _, one in ranked:
         found.setdefault(one.name, one)
     return found
+
+
+def _home(cls: type[Task]) -> tuple[str, str]:
+    """Returns where a task is defined; a dataclass made with slots is defined there twice."""
+    return cls.__module__, cls.__qualname__
 
 
 def _undeclared(cls: type[Task]) -> str | None:
