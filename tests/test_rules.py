@@ -43,7 +43,9 @@ def named_choices(path: Path) -> set[str]:
     A spec as text is data, and so is a choice that is made once, as a default, in the design space.
     """
     own = family_of(path)
-    taken = {what for module, what in imports(path) if module.startswith("ttr_core.space")}
+    taken = {what for module, what in imports(path) if module.startswith("ttr_core")}
+    dots = [node for node in ast.walk(tree(path)) if isinstance(node, ast.Attribute)]
+    taken |= {node.attr for node in dots if ast.unparse(node.value) not in ("nn", "torch.nn")}
     taken = {what for what in taken & {*CHOICES} if CHOICES[what].family != own}
     if path.is_relative_to(ROOT / "ttr_core/space"):
         made = [n.func for n in ast.walk(tree(path)) if isinstance(n, ast.Call)]
@@ -70,9 +72,13 @@ def _spoken(path: Path) -> set[str]:
 
 
 def _compared(path: Path) -> set[str]:
-    """Returns the choices that a file compares a ``.name`` with."""
+    """Returns the choices that a file compares a ``.name`` with, or looks for in it."""
     found: set[str] = set()
     for node in ast.walk(tree(path)):
+        matches = isinstance(node, ast.Match) and ast.unparse(node.subject).endswith(".name")
+        asks = isinstance(node, ast.Call) and ".name." in ast.unparse(node.func)
+        if matches or asks:
+            found |= {n.value for n in ast.walk(node) if isinstance(n, ast.Constant)} & NAMES
         if isinstance(node, ast.Compare):
             sides = [node.left, *node.comparators]
             if any(isinstance(side, ast.Attribute) and side.attr == "name" for side in sides):
@@ -82,6 +88,30 @@ def _compared(path: Path) -> set[str]:
 
 
 NAMED_TODAY: dict[str, set[str]] = {}
+
+
+def planted(monkeypatch: pytest.MonkeyPatch, text: str, where: str) -> Path:
+    """Returns the path of a file that is read as a text wherever rules read one."""
+    for module in ("sources", "test_rules"):
+        monkeypatch.setattr(f"tests.{module}.tree", lambda path: ast.parse(text))
+    return ROOT / where
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from ttr_core.space.optimizers import SGD as Step",
+        "from ttr_core import SGD",
+        "from ..space import optimizers\nis_step = lambda x: isinstance(x, optimizers.SGD)",
+        "match x:\n    case optimizers.SGD(): pass",
+        "match x.name:\n    case 'silu': pass",
+        "x.name.startswith('silu')",
+        "x.name in ('silu', 'elu1')",
+        "type(x).__name__ == 'SGD'",
+    ],
+)
+def test_a_choice_is_seen_however_it_is_named(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    assert named_choices(planted(monkeypatch, text, "ttr_core/solvers/toy.py")) & {"SGD", "silu"}
 
 
 def test_above_an_axis_only_traits_are_named() -> None:
@@ -165,13 +195,33 @@ def test_no_grid_for_tuning_stands_beside_the_options() -> None:
 # --- 3: one door -------------------------------------------------------------------------------
 
 
+SOLVERS = {type(solver).__name__ for solver in ttr.SOLVERS}
+
+
 def runs_of_a_solver(path: Path) -> Iterator[str]:
-    """Yields the calls of ``run`` on something called a solver."""
+    """Yields where ``run`` or ``solve`` is taken of something called a solver, or of one made."""
     for node in ast.walk(tree(path)):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            whose = ast.unparse(node.func.value).lower()
-            if node.func.attr == "run" and ("solver" in whose or "resolve" in whose):
-                yield ast.unparse(node.func)
+        if isinstance(node, ast.Attribute) and node.attr in ("run", "solve"):
+            whose = ast.unparse(node.value)
+            if "solver" in whose.lower() or "resolve" in whose or whose.split("(")[0] in SOLVERS:
+                yield ast.unparse(node)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "getattr":
+            said = {ast.unparse(argument) for argument in node.args}
+            yield from [ast.unparse(node)] if said & {"'run'", "'solve'"} else []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "self.solver.run(x)",
+        "go = solver.run\ngo(x)",
+        "getattr(solver, 'run')(x)",
+        "resolve(spec).solve(x, None)",
+        "Attention().run(spec, x, params, None)",
+    ],
+)
+def test_a_way_round_the_door_is_seen(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    assert [*runs_of_a_solver(planted(monkeypatch, text, "ttr_core/layers/toy.py"))]
 
 
 def test_every_solve_goes_through_one_door() -> None:
