@@ -15,7 +15,7 @@ from ttr_core.lab import metrics
 from ..errors import StoreError
 from ..installation import command
 from ..store import Store, open_store, spill
-from ..store.files import temporary
+from ..store.files import no_place, temporary
 from ..store.migrations import version
 from ..store.swap import note_of
 from . import measures, queries
@@ -173,7 +173,8 @@ def health(db: Path | None = None) -> dict[str, Any]:
             report["schema"] = version(connection, store.path)
         counts = queries.counts(store)
         report["runs"] = dict(zip(counts["status"], map(int, counts["runs"]), strict=True))
-        report["problem"] = spill.in_the_way(store.path)
+        missing = not (store.path.exists() or store.readonly)
+        report["problem"] = no_place(store.path) if missing else spill.in_the_way(store.path)
     except StoreError as error:
         report["problem"] = str(error)
     return report

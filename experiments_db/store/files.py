@@ -165,6 +165,16 @@ def make_folder(path: Path) -> None:
         raise StoreError(f"Cannot create the folder {path.parent}: {error.strerror}.") from error
 
 
+def no_place(path: Path) -> str | None:
+    """Says why a file that does not exist cannot be made, or None; makes nothing."""
+    nearest = next(folder for folder in path.parents if os.path.exists(folder))
+    if not nearest.is_dir():
+        return f"No store can be made at {path}: {nearest} is not a folder."
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        return f"No store can be made at {path}: nothing may be written in {nearest}."
+    return None
+
+
 def quoted(path: Path) -> str:
     """Returns a path as an SQL literal; ATTACH takes no parameters."""
     return "'" + str(path).replace("'", "''") + "'"

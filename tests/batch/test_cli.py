@@ -366,5 +366,12 @@ def test_doctor(cli: Cli, done: tuple[Path, dict[str, Any]]) -> None:
     assert str(db) in in_store(cli, db, "doctor").stdout
 
 
+def test_doctor_says_where_no_store_can_be_made(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    place = tmp_path / "file" / "below" / "runs.duckdb"
+    done = cli("doctor", "--db", str(place), code=1)
+    assert f"No store can be made at {place}: {tmp_path / 'file'} is not a folder." in done.stderr
+
+
 def test_the_worker_runs_from_the_repository() -> None:
     assert process.child_environment()["PYTHONPATH"].split(os.pathsep)[0] == str(ROOT)
