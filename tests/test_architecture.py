@@ -196,7 +196,7 @@ CIRCLES = {
 TOLD = {
     # an ingredient says of a whole spec whether it can stand in it; a spec is made of ingredients
     ("ttr_core.space", "ttr_core.space.spec"),
-    ("ttr_core.space.weights.cosine", "ttr_core.space.optimizers"),
+    ("ttr_core.space.weights.base", "ttr_core.space.optimizers"),
 }
 """Circles that only a type checker follows: (from, to)."""
 

@@ -19,12 +19,15 @@ from ..store import Store
 from ..store.records import COMPLETE
 from . import measures
 from .filters import Where
-from .queries import revised_since
+from .queries import NEWEST, revised_since
 
 OTHER_PARTS = ("loss=", "readout=")
 
 COMPLETE_RUNS = f"""
-FROM (SELECT run_id, config_group, series, spec, task, frame, protocol FROM runs) AS runs
+FROM (
+SELECT * FROM (
+    SELECT run_id, config_group, config_hash, series, spec, task, frame, protocol FROM runs
+) AS runs
 JOIN (
     SELECT series, json_extract(fingerprint, '$.task')::VARCHAR AS setting
     FROM series WHERE NOT list_has_any(parts, $outdated::VARCHAR[])
@@ -32,6 +35,8 @@ JOIN (
 JOIN (SELECT config_group, config FROM configs) AS configs USING (config_group)
 JOIN (SELECT * FROM results WHERE status IN {COMPLETE}) AS results USING (run_id)
 ANTI JOIN (SELECT run_id FROM marks WHERE archived) AS away USING (run_id)
+{NEWEST}
+) AS complete
 """
 
 
@@ -86,16 +91,16 @@ def cells(
     asked.add("protocol = {}", protocol)
     asked.among("frame", frame)
     asked.set_to(settings or {})
-    value = measures.column(name)
+    value = measures.column(name, "complete")
     sql = f"""
         SELECT spec,
             count(*) FILTER (isfinite({value})) AS n,
             {best}({value}) FILTER (isfinite({value})) AS best,
             avg({value}) FILTER (isfinite({value})) AS mean,
             stddev_samp({value}) FILTER (isfinite({value})) AS std,
-            count(*) FILTER (results.status = 'diverged') AS diverged,
+            count(*) FILTER (status = 'diverged') AS diverged,
             count(DISTINCT series) AS configs,
-            greatest(count(DISTINCT results.lr), max(json_array_length(lrs_tried))) AS rates
+            greatest(count(DISTINCT lr), max(json_array_length(lrs_tried))) AS rates
         {COMPLETE_RUNS} {asked}
         GROUP BY spec ORDER BY best {way} NULLS LAST, spec
     """

@@ -10,7 +10,7 @@ from ..errors import StoreError
 from ..store import Store
 from ..store.records import COMPLETE
 from .filters import Conditions
-from .queries import EVERY, alive_of, every
+from .queries import EVERY, NEWEST, alive_of, every
 
 ALSO = ("best", "seconds")
 """What is averaged beside the metrics that tasks declare."""
@@ -48,8 +48,9 @@ def grouped(
     none for a single run), the smallest and largest value, and of how many runs; what is not a
     finite number is left out of these, and ``diverged`` counts the runs that have no better.
     ``n`` counts the runs, ``seeds`` and ``run_ids`` name them in the same order; ``config`` lacks
-    the seed. A configuration is what decides a run (`ttr_core.lab.fingerprint`); superseded runs
-    are groups of their own, and the column ``superseded`` says so.
+    the seed. Of runs that were repeated with one seed the newest counts. A configuration is what
+    decides a run (`ttr_core.lab.fingerprint`); superseded runs are groups of their own, and the
+    column ``superseded`` says so.
 
     Args:
         store: where to look.
@@ -80,7 +81,7 @@ def grouped(
                 max(started_at) AS started_at,
                 min(run_id) AS first_id,
                 arg_min(config_group, run_id) AS config_group
-            FROM shown {where} GROUP BY series
+            FROM (SELECT * FROM shown {where} {NEWEST}) GROUP BY series
         )
         SELECT groups.* EXCLUDE (first_id, config_group, superseded, series), configs.config,
             config_group, series, superseded

@@ -14,6 +14,7 @@ from ttr_core.space.maps import FeatureMap, KernelMap
 from ttr_core.space.maps.learned import Hedgehog, Nystrom
 from ttr_core.space.maps.polynomial import Polynomial, Taylor2, packed
 from ttr_core.space.maps.random import DiJiang, FavorPlus, RandomFourier
+from ttr_core.space.weights.base import SignedWeights
 
 KERNELS = [choice() for choice in ttr.choices("map") if issubclass(choice, KernelMap)]
 KERNELS += [Polynomial(degree=3), Taylor2(scale=2.0)]
@@ -173,3 +174,15 @@ def test_a_window_of_cosines_is_a_layer_with_any_map() -> None:
         x, other = stream(spec, 9), stream(spec, 9, seed=1)
         ahead = ttr.solve(spec, joined(x, other, 5))[:, :, :5]
         torch.testing.assert_close(ahead, ttr.solve(spec, x)[:, :, :5])
+
+
+SIGNED = [c for c in ttr.choices("weights") if issubclass(c, SignedWeights)]
+
+
+@pytest.mark.parametrize("cls", SIGNED, ids=lambda cls: cls.name)
+@pytest.mark.parametrize("optimizer", ttr.choices("optimizer"), ids=lambda cls: cls.name)
+def test_weights_of_either_sign_are_fitted_by_who_takes_them(cls: type, optimizer: type) -> None:
+    """Least squares under negative weights has no minimum: a number for it would be made up."""
+    spec = ttr.Spec(cls(), ttr.Spec.parse("Uniform | Linear | SGD").function, optimizer())
+    refused = any("negatively" in sentence for sentence in spec.objections())
+    assert refused is not optimizer.takes_signed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 
@@ -163,3 +164,21 @@ def test_archived_runs_are_in_no_cell(filled: Store, setting: str) -> None:
     filled.archive(best)
     assert NORMALIZED not in set(cells(filled, setting, "standard").spec)
     filled.restore(best)
+
+
+def test_a_seed_that_was_run_twice_counts_once(tmp_path: Path) -> None:
+    """A mean over seeds hears each seed once; the newest run speaks for it."""
+    store = open_store(tmp_path / "runs.duckdb")
+    spec = "Gate | Linear | SGD"
+    with store.driver() as driver:
+        for seed, accuracy in ((0, 0.25), (1, 0.5), (0, 0.75)):
+            asked = config(spec, 8, "standard", seed)
+            run = NewRun(asked, str(asked), None, spec, "standard", "mqar", seed, "cpu", "standard")
+            run_id = str(store.claim(driver, run, fresh=True).run_id)
+            store.finish(run_id, Outcome("finished", {"accuracy": accuracy}, metric=MQAR.main()))
+    group = grouped(store).iloc[0]
+    assert (group["n"], sorted(group["seeds"])) == (2, [0, 1])
+    assert group["accuracy_mean"] == 0.625
+    (setting,) = task_settings(store)["setting"]
+    cell = cells(store, setting, "standard").iloc[0]
+    assert (cell["n"], cell["mean"]) == (2, 0.625)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import abc
 import math
 from dataclasses import replace
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -17,8 +17,12 @@ from torch import Tensor
 from ...named import Params
 from ...stream import Signal, Stream
 from ..fates import Fate
-from ..ingredient import Ingredient
+from ..ingredient import Ingredient, choices
 from ..terms import ONE, Letter, Term, since
+
+if TYPE_CHECKING:
+    from ..optimizers import Optimizer
+    from ..spec import Spec
 
 DECAY = Signal("decay", "scalar", "log_sigmoid", None, -3.0, 0.0, "log of the share kept per token")
 CHANNEL_DECAY = replace(DECAY, width="feature", help="log of the share kept, per feature")
@@ -110,6 +114,27 @@ class Weights(Ingredient):
         return product((*self.factors(), *other.factors()))
 
 
+class SignedWeights(Weights):
+    """Trait: weights of either sign, under which a least-squares fit need not have a minimum."""
+
+    phrase: ClassVar[str] = "of either sign"
+
+    @property
+    @abc.abstractmethod
+    def negative(self) -> str:
+        """Which pairs may count negatively, in words."""
+
+    def objection(self, spec: Spec) -> str | None:
+        if not spec.optimizer.takes_signed:
+            known = cast("tuple[type[Optimizer], ...]", choices("optimizer"))
+            able = " or ".join(cls.name for cls in known if cls.takes_signed)
+            return (
+                f"{self.name} weighs {self.negative} negatively, and {spec.optimizer} has no fit "
+                f"to negative weights: it needs the optimizer {able}."
+            )
+        return super().objection(spec)
+
+
 class PositiveWeights(Weights):
     """Trait: weights that are positive, given by their logarithm."""
 
@@ -142,7 +167,7 @@ class DotProductKernel(PositiveWeights):
         return logits.masked_fill(future(x), -math.inf)[..., None]
 
 
-class RotatingWeights(Weights):
+class RotatingWeights(SignedWeights):
     r"""Trait: $\gamma_i^{(t)} = \cos(\omega (t - i))$, which two numbers carry along."""
 
     phrase: ClassVar[str] = "a cosine of the distance"

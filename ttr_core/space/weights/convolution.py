@@ -15,13 +15,13 @@ from ...stream import Signal, Stream
 from ..fates import Fate
 from ..option import option
 from ..terms import Letter, Term
-from .base import Weights, future
+from .base import SignedWeights, future
 
 WAVES = 16
 SHORTEST, LONGEST = 4.0, 1024.0  # half-lives of fresh filters, in tokens
 
 
-class ConvolutionWeights(Weights, abc.ABC):
+class ConvolutionWeights(SignedWeights, abc.ABC):
     r"""Trait: $\gamma_i^{(t)} = \sum_r s_{t,r}\, h_r(t - i)$, a few filters mixed per token."""
 
     phrase: ClassVar[str] = "filters of the lag, mixed per token"
@@ -29,6 +29,10 @@ class ConvolutionWeights(Weights, abc.ABC):
     @property
     def forgetting(self) -> tuple[Fate, ...]:
         return (Fate.LAG,)
+
+    @property
+    def negative(self) -> str:
+        return "some pairs"
 
     @abc.abstractmethod
     def filters(self, length: int, params: Params, dtype: torch.dtype) -> Tensor:

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
 
-from ..ingredient import choices
 from ..option import option
 from ..terms import Form, Index, Numeral, Term
 from .base import RotatingWeights
-
-if TYPE_CHECKING:
-    from ..optimizers import Optimizer
-    from ..spec import Spec
 
 
 @dataclass(frozen=True)
@@ -47,15 +41,9 @@ class Cosine(RotatingWeights):
     def rate(self) -> float:
         return math.pi / 2 / self.length
 
-    def objection(self, spec: Spec) -> str | None:
-        if not spec.optimizer.takes_signed:
-            known = cast("tuple[type[Optimizer], ...]", choices("optimizer"))
-            able = " or ".join(cls.name for cls in known if cls.takes_signed)
-            return (
-                f"{self.name} weighs pairs of more than {self.length} tokens apart negatively, and "
-                f"{spec.optimizer} has no fit to negative weights: it needs the optimizer {able}."
-            )
-        return super().objection(spec)
+    @property
+    def negative(self) -> str:
+        return f"pairs of more than {self.length} tokens apart"
 
 
 def _turned(t: int, i: int, length: float) -> float:
