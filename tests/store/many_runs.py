@@ -17,6 +17,7 @@ import pandas as pd
 
 from experiments_db.run import outcomes, request
 from experiments_db.store import Driver, NewRun, Outcome, Store
+from experiments_db.store.series import series_of
 
 LAYERS = ("gla", "deltanet", "retnet", "mesa-layer", "linear-attention", "softmax-attention")
 SPECS = (
@@ -40,8 +41,9 @@ SELECT
     0.001 + i // (5 * $kinds) / 10000 AS rate,
     hash(i) / 18446744073709551615 AS luck,
     replace(asked.config, '"lr": 0.01', '"lr": ' || rate) AS rated,
+    replace(asked.decides, '"lr": 0.01', '"lr": ' || rate) AS fingerprint,
     md5(json_merge_patch(rated, '{"seed": null}')::VARCHAR) AS config_group,
-    asked.* EXCLUDE (place, config)
+    asked.* EXCLUDE (place, config, decides)
 FROM range($count) AS numbers(i)
 JOIN asked ON asked.place = i % $kinds
 ORDER BY i;
@@ -58,10 +60,11 @@ SELECT config_group, any_value(json_merge_patch(rated, '{"seed": null}')) FROM m
 GROUP BY config_group;
 
 INSERT INTO series
-SELECT config_group, config, [x || '@1' FOR x IN ['task/mqar', 'weights/Gate', 'function/Linear',
-    'map/identity', 'optimizer/SGD', 'loss/Squared', 'readout/Plain', 'entry/gla', 'model', 'frame',
+SELECT config_group, any_value(fingerprint), [x || '@1' FOR x IN [
+    'task/mqar', 'weights/Gate', 'function/Linear', 'map/identity',
+    'optimizer/SGD', 'loss/Squared', 'readout/Plain', 'entry/gla', 'model', 'frame',
     'gates/dense', 'train']]
-FROM configs;
+FROM made GROUP BY config_group;
 
 INSERT INTO results BY NAME
 SELECT run_id,
@@ -122,6 +125,7 @@ def fill(store: Store, count: int) -> None:
             "device": run.device,
             "protocol": run.protocol,
             "config": json.dumps(config),
+            "decides": series_of(json.dumps(config))[0].fingerprint,
             "environment": json.dumps(run.environment),
             "versions": json.dumps({"python": "3.11.7", "duckdb": "1.5.6", "torch": "2.13.0"}),
         }
