@@ -75,6 +75,7 @@ def store_of(before: dict[str, Any], folder: Path) -> Path:
     return Path(shutil.copy(before["store"], folder / "runs.duckdb"))
 
 
+@pytest.mark.slow
 def test_added_settings_relabel_no_run(before: dict[str, Any], tmp_path: Path) -> None:
     folder = copied(tmp_path / "grown")
     for file, place in GROWS.items():
@@ -105,13 +106,8 @@ OWN = {"task": r"^    name: ClassVar\[str\] = .*\n",
        "ingredient": r"^class Exact\([^)]*\):\n(    r?\"\"\"(.|\n)*?\"\"\"\n)"}  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "what",
-    [
-        what if what == "ingredient" else pytest.param(what, marks=pytest.mark.slow)
-        for what in CHANGES
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("what", CHANGES)
 def test_a_revision_makes_new_runs(before: dict[str, Any], tmp_path: Path, what: str) -> None:
     file, touched = CHANGES[what]
     folder, store = copied(tmp_path / "revised"), store_of(before, tmp_path)
