@@ -13,7 +13,7 @@ from ..named import Carried
 from ..space.functions import LinearModel
 from ..space.optimizers import FixedRidge
 from ..space.weights import MemorylessWeights, PositiveWeights
-from ..systems import factored
+from ..systems import solve_positive
 from .base import Solver
 from .chunks import decayed_scores
 from .problem import Problem
@@ -127,16 +127,13 @@ def _solve(p: _Kernel, grams: Tensor, q: Tensor, scale: Tensor | None = None) ->
         return answers
     ridge = p.optimizer.diagonal(width, free, q).diag()
     added = ridge if scale is None else ridge * scale[..., None, None]
-    factor, found = factored(grams + added)
+    solved, found = solve_positive(grams + added, q[..., None])
     if not found:
         raise Singular(
             f"{p}: the normal equations are singular in {q.dtype}: the ridge is too small "
             "beside the weights. Raise the ridge or lower the kernel's scale."
         )
-    # Two triangular solves: for one right-hand side ten times faster than cholesky_solve.
-    half = torch.linalg.solve_triangular(factor, q[..., None], upper=False)
-    solved: Tensor = torch.linalg.solve_triangular(factor.mT, half, upper=True).squeeze(-1)
-    return solved
+    return solved.squeeze(-1)
 
 
 class KernelNormalEquations(Solver[_Kernel]):
