@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterator
 
 import pytest
@@ -32,7 +33,7 @@ from ttr_core.lab import (
 from ttr_core.lab.evaluate import by_value, means
 from ttr_core.lab.events import EVENTS
 from ttr_core.lab.learner import Learner
-from ttr_core.layers.model import ModelConfig
+from ttr_core.layers.model import ModelConfig, SequenceModel
 
 TINY = MQAR(vocab_size=64, pairs=3, seq_len=16)
 MODEL = ModelConfig(layers=("qknorm-attention",), depth=1, d_model=32, frame="standard")
@@ -144,6 +145,56 @@ def test_a_run_that_diverges_says_where(monkeypatch: pytest.MonkeyPatch) -> None
     assert isinstance(last, Finished)
     assert last.status == "diverged" and last.steps == 7 and "nan at step 7" in last.message
     json.dumps([event.to_dict() for event in events], allow_nan=False)
+
+
+def faulty(at: str, monkeypatch: pytest.MonkeyPatch) -> Finished:
+    """Trains a model one of whose tensors is not finite."""
+    built = SequenceModel.__init__
+
+    def broken(self: SequenceModel, *arguments: object) -> None:
+        built(self, *arguments)  # type: ignore[arg-type]
+        query = dict(self.named_parameters())["blocks.0.norm"]
+        if at == "parameter":
+            query.data[0] = torch.inf
+        elif at == "output":
+            self.blocks[0].layer.register_forward_hook(lambda *given: given[-1] * torch.nan)
+        else:
+            query.register_hook(lambda grad: grad * torch.nan)
+
+    monkeypatch.setattr(SequenceModel, "__init__", broken)
+    return end(train(TINY, MODEL, SHORT))
+
+
+@pytest.mark.parametrize(
+    ("at", "said"),
+    [
+        ("parameter", "the parameter blocks.0.norm is not finite from the start"),
+        ("output", "the first output that is not finite is that of blocks.0.layer"),
+        ("gradient", "the gradient of blocks.0.norm is not finite"),
+    ],
+)
+def test_a_training_that_cannot_start_names_the_tensor(
+    at: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last = faulty(at, monkeypatch)
+    assert last.status == "diverged" and last.steps == 1
+    assert last.message.startswith("The loss was ") and last.message.endswith(f": {said}.")
+
+
+def test_losses_read_several_at_once_are_those_read_one_by_one() -> None:
+    """As on an accelerator, which would have to wait for each."""
+    one, several = (Learner(TINY, MODEL, SHORT, 0.01, 0, "cpu") for _ in range(2))
+    several._patience = 5
+    for _ in range(12):
+        one.advance()
+        several.advance()
+    several.read()
+    assert several.losses == one.losses and several.loss == one.loss and one.step == 12
+    with torch.no_grad():
+        several.model.norm.fill_(math.nan)
+    for _ in range(3):
+        several.advance()
+    assert several.diverged and several.step == 13 and math.isnan(several.loss)
 
 
 def test_auto_tries_the_rates_and_keeps_the_best() -> None:
@@ -287,6 +338,6 @@ def test_equations_without_a_solution_are_a_divergence(monkeypatch: pytest.Monke
     def singular(*arguments: object) -> torch.Tensor:
         raise torch.linalg.LinAlgError("not positive-definite")
 
-    monkeypatch.setattr("ttr_core.layers.model.SequenceModel.forward", singular)
+    monkeypatch.setattr("ttr_core.layers.model.SequenceModel.loss", singular)
     end = list(train(task("mqar", {"pairs": 2, "seq_len": 16}), ModelConfig(), TrainConfig()))[-1]
     assert isinstance(end, Finished) and end.status == "diverged" and "step 1" in end.message

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -15,6 +15,7 @@ from ..layers.model import ModelConfig, SequenceModel
 from .evaluate import means
 from .events import Evaluated
 from .protocol import LOOKS_TO_SETTLE, REPORT_EVERY, TrainConfig
+from .start import gradient_fault, loss_fault
 from .tasks import Batch, TrainedTask, generator
 
 
@@ -50,7 +51,10 @@ class Learner:
         self.seconds_to_target: float | None = None
         self.steps_to_target: int | None = None
         self.looks_at_target = 0
-        self.diverged = False
+        self.diverged, self.reason = False, ""
+        # An accelerator would wait for every loss that is read, so that it reads several at once.
+        self._patience = 1 if device == "cpu" else REPORT_EVERY
+        self._unread: list[Tensor] = []
         self.losses: list[list[float]] = []
         self.values: list[list[float]] = []
 
@@ -68,25 +72,53 @@ class Learner:
                 group["lr"] = self.config.rate_at(self.lr, self.step)
             batch = self.task.sample(self.config.batch_size, self.generator, self.device)
             loss = self._loss(batch)
-            self.loss = loss.item()
             self.step += 1
-            if not math.isfinite(self.loss):
-                self.diverged = True
-                return
+            self._unread.append(loss.detach())
+            if self.step == 1 or self.step % self._patience == 0 or not loss.requires_grad:
+                self.read()
+                if self.diverged:
+                    self._explain(lambda: self.task.loss(self.model, batch))
+                    return
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
+            if self.step == 1 and not self._starts():
+                return
             if self.config.clip:
                 torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
             self.optimizer.step()
-            if self.step % REPORT_EVERY == 0 or self.step == 1:
-                self.losses.append([self.step, self.loss])
+
+    def read(self) -> None:
+        """Reads the losses back; the first that is not finite is the step that counts."""
+        if not self._unread:
+            return
+        first = self.step - len(self._unread) + 1
+        for step, loss in enumerate(torch.stack(self._unread).tolist(), first):
+            self.step, self.loss = step, loss
+            if not math.isfinite(loss):
+                self.diverged = True
+                break
+            if step % REPORT_EVERY == 0 or step == 1:
+                self.losses.append([step, loss])
+        self._unread.clear()
 
     def _loss(self, batch: Batch) -> Tensor:
         """Returns the mean loss; not a number where a layer's equations have no solution."""
         try:
             return self.task.loss(self.model, batch)
-        except (Singular, torch.linalg.LinAlgError):  # type: ignore[attr-defined]  # it is
-            return torch.tensor(math.nan)
+        except (Singular, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]  # it is
+            self.reason = str(error)
+            return torch.tensor(math.nan, device=self.device)
+
+    def _explain(self, again: Callable[[], object]) -> None:
+        """Names the tensor that is not finite at the first step; later ones all are."""
+        if self.step == 1 and not self.reason:
+            self.reason = loss_fault(self.model, again)
+
+    def _starts(self) -> bool:
+        """Whether the first gradient is finite: no step of AdamW mends one that is not."""
+        self.reason = gradient_fault(self.model)
+        self.diverged = bool(self.reason)
+        return not self.diverged
 
     def look(self, batch: Batch) -> Evaluated:
         """Evaluates on the validation set and notes when the target is reached."""

@@ -106,9 +106,12 @@ class _Run:
         """Trains a learner up to a step."""
         while learner.step < until and not self.done(learner) and not self.interrupted():
             learner.advance()
+            looks = self.config.looks(learner.step, until)
+            if looks:
+                learner.read()
             if learner.step % REPORT_EVERY == 0 or learner.diverged:
                 yield self.progress(learner)
-            if not learner.diverged and self.config.looks(learner.step, until):
+            if looks and not learner.diverged:
                 yield learner.look(self.validation)
 
     def halve(self) -> Iterator[Event]:
@@ -166,7 +169,8 @@ class _Run:
         if self.cancelled:
             return f"Cancelled after {best.step} steps."
         if best.diverged:
-            return f"The loss was {best.loss} at step {best.step} (learning rate {best.lr:g})."
+            said = f"The loss was {best.loss:g} at step {best.step} (learning rate {best.lr:g})"
+            return f"{said}: {best.reason.rstrip('.')}." if best.reason else f"{said}."
         if self.out_of_time:
             return f"The time of {self.config.seconds:g} s was used up after {best.step} steps."
         return ""

@@ -15,6 +15,7 @@ from ..named import Carried
 from ..solvers import state_size
 from ..space.option import check_options, option
 from ..space.spec import Spec
+from .cross_entropy import cross_entropy
 from .frame import FRAMES, Frame
 from .init import linear, normal
 from .layer import SequenceLayer
@@ -159,13 +160,34 @@ class SequenceModel(nn.Module):
         Raises:
             RequestError: tokens or positions that are no batch of integers on the model's device.
         """
+        return self._hidden(tokens, positions) @ self.embedding.mT
+
+    def loss(self, tokens: Tensor, positions: Tensor, labels: Tensor) -> Tensor:
+        """Returns the mean cross-entropy of the answers, without holding their logits.
+
+        Args:
+            tokens: [B, T].
+            positions: [B, P], where an answer is asked.
+            labels: [B, P], the answers.
+
+        Returns:
+            A scalar, equal to the cross-entropy of `forward`'s logits; see `cross_entropy`.
+
+        Raises:
+            RequestError: tokens or positions that are no batch of integers on the model's device,
+                or labels that are not as many as the positions.
+        """
+        return cross_entropy(self._hidden(tokens, positions), self.embedding, labels)
+
+    def _hidden(self, tokens: Tensor, positions: Tensor | None) -> Tensor:
+        """Returns what is multiplied with the embedding, [B, P or T, D]."""
         x = self._embedded(tokens, ("B", "T"))
         for block in self.blocks:
             x = block(x)
         if positions is not None:
             self._check("positions", positions, ("B", "P"))
             x = x.gather(1, positions[..., None].expand(-1, -1, x.shape[-1]))
-        return F.rms_norm(x, x.shape[-1:], self.norm, 1e-6) @ self.embedding.mT
+        return F.rms_norm(x, x.shape[-1:], self.norm, 1e-6)
 
     def step(
         self, tokens: Tensor, states: list[Carried] | None = None

@@ -34,8 +34,7 @@ class LabeledTask(TrainedTask):
     metrics: ClassVar[tuple[Metric, ...]] = (ACCURACY, LOSS)
 
     def loss(self, model: SequenceModel, batch: Batch) -> Tensor:
-        logits = model(batch.tokens, batch.positions)
-        return F.cross_entropy(logits.flatten(0, 1), batch.labels.flatten())
+        return model.loss(batch.tokens, batch.positions, batch.labels)
 
     def measure(self, model: SequenceModel, batch: Batch) -> dict[str, Tensor]:
         logits = model(batch.tokens, batch.positions)

@@ -1,0 +1,144 @@
+"""Cross-entropy fused with the product that makes its logits, a tile of answers at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import RequestError
+from ..precision import accumulated, automatic_casts, full_precision
+
+TILE = 2**17
+"""Logits held at once: a tile that stays in a core's cache (half a MiB in float32)."""
+
+
+def cross_entropy(hidden: Tensor, embedding: Tensor, labels: Tensor) -> Tensor:
+    r"""Returns the mean cross-entropy of answers without ever holding all of their logits.
+
+    $$L = \frac{1}{N} \sum_n \left( \log \sum_j e^{h_n \cdot e_j} - h_n \cdot e_{y_n} \right)$$
+
+    Use it wherever a loss at labeled positions is trained: most of a training step on a small
+    model is logits, their softmax and its gradient, each N x vocabulary numbers. Here a tile of
+    logits becomes its share of both gradients at once, and is dropped; the backward pass only
+    scales them.
+
+    Args:
+        hidden: h [.., D], what is multiplied with the embedding.
+        embedding: e [vocabulary, D].
+        labels: y [..], integers from 0 to the vocabulary - 1, as many as there are h.
+
+    Returns:
+        A scalar; in float32 where the products are in half precision.
+
+    Raises:
+        RequestError: there is no answer, or as many labels as h are not given; in the backward
+            pass, when a gradient of its gradient is asked for.
+
+    Example:
+        >>> import torch
+        >>> e, y = torch.eye(4), torch.tensor([0, 1])
+        >>> round(cross_entropy(8 * e[y], e, y).item(), 4)
+        0.001
+    """
+    rows, asked = hidden.reshape(-1, hidden.shape[-1]), labels.reshape(-1)
+    if len(rows) != len(asked) or not len(rows):
+        raise RequestError(
+            f"The cross-entropy takes one label for each answer and at least one; there are "
+            f"{len(asked)} labels for {len(rows)} answers: give labels of shape "
+            f"{tuple(hidden.shape[:-1])}."
+        )
+    dtype = _dtype(rows)
+    with full_precision(rows.device):
+        learned = torch.is_grad_enabled() and (rows.requires_grad or embedding.requires_grad)
+        if learned:
+            given = (rows, embedding, asked, dtype)
+            loss: Tensor = _Fused.apply(*given)[0]  # type: ignore[no-untyped-call]
+            return loss
+        tiles = _tiles(rows.to(dtype), embedding.to(dtype), asked)
+        return torch.stack([loss for _, _, loss in tiles]).sum() / len(rows)
+
+
+def _dtype(rows: Tensor) -> torch.dtype:
+    """Returns the type of the products: that of the automatic casts where there are any."""
+    if automatic_casts(rows.device):
+        return torch.get_autocast_dtype(rows.device.type)
+    return rows.dtype
+
+
+def _tiles(rows: Tensor, table: Tensor, labels: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Yields which answers, the logs of their probabilities, and the sum of their losses."""
+    size = max(1, TILE // len(table))
+    for start in range(0, len(rows), size):
+        part = slice(start, start + size)
+        logits = rows[part] @ table.mT
+        logs = torch.log_softmax(logits, -1, dtype=accumulated(logits.dtype))
+        yield part, logs, -logs.gather(1, labels[part, None].long()).sum()
+
+
+class _Fused(torch.autograd.Function):
+    """The loss, with both gradients of its sum made in the forward pass."""
+
+    @staticmethod
+    def forward(
+        rows: Tensor, embedding: Tensor, labels: Tensor, dtype: torch.dtype
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns the mean loss, and the gradients of the summed loss to h and to e."""
+        low, table = rows.to(dtype), embedding.to(dtype)
+        wide = accumulated(dtype)
+        of_rows, losses = torch.empty_like(low), []
+        of_table = torch.zeros_like(table, dtype=wide)
+        for part, logs, loss in _tiles(low, table, labels):
+            losses.append(loss)
+            excess = logs.exp_()
+            place = labels[part, None].long()
+            excess.scatter_add_(1, place, excess.new_full(place.shape, -1.0))
+            excess = excess.to(dtype)
+            torch.mm(excess, table, out=of_rows[part])
+            if wide == dtype:
+                of_table.addmm_(excess.mT, low[part])
+            else:
+                of_table += excess.mT @ low[part]
+        return torch.stack(losses).sum() / len(rows), of_rows, of_table
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        """Keeps the gradients, and the inputs to know whose they are."""
+        _, of_rows, of_table = output
+        ctx.mark_non_differentiable(of_rows, of_table)
+        ctx.save_for_backward(inputs[0], inputs[1], of_rows, of_table)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        """Returns the gradients of h and e."""
+        rows, embedding, of_rows, of_table = ctx.saved_tensors
+        share = grads[0] / len(rows)
+        given = (share, of_rows, of_table, rows, embedding)
+        of_h, of_e = _Once.apply(*given)  # type: ignore[no-untyped-call]
+        return of_h, of_e, None, None
+
+
+class _Once(torch.autograd.Function):
+    """Scales the gradients that the forward pass has made; they have no gradient themselves."""
+
+    @staticmethod
+    def forward(
+        share: Tensor, of_rows: Tensor, of_table: Tensor, rows: Tensor, embedding: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Returns the gradients in the types of what they are of."""
+        return (of_rows * share).to(rows.dtype), (of_table * share).to(embedding.dtype)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        """Keeps nothing."""
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> None:
+        """Refuses."""
+        raise RequestError(
+            "The fused cross-entropy has a first gradient only, and the gradient of its gradient "
+            "was asked for: for this, take torch.nn.functional.cross_entropy of the logits that "
+            "the model returns when it is called."
+        )
