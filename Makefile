@@ -3,15 +3,18 @@
 #
 # PYTHON=python3.12      which Python makes .venv (3.11 to 3.13)
 # PORT=8501              the first port to try
+# WORKERS=3              test processes side by side; a third of their time they wait
 # TORCH_INDEX=...        package index to take torch from, such as one of builds without CUDA
 
 PYTHON ?= python3
 PORT ?= 8501
+WORKERS ?= 3
 TORCH_INDEX ?=
 VENV := .venv
 BIN := $(VENV)/bin
 QUIET := $(shell test -t 2 || echo --quiet)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install $(QUIET)
+PARALLEL := -n $(WORKERS) --dist loadfile
 SOURCES := app.py batch.py pages ttr_core experiments_db tests
 
 .DEFAULT_GOAL := help
@@ -65,13 +68,13 @@ app: $(VENV)/.app
 # --- tests and checks --------------------------------------------------------------------------
 
 test: $(VENV)/.tests
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q $(PARALLEL)
 
 test-all: $(VENV)/.tests
-	@$(BIN)/python -m pytest -q --full-grid
+	@$(BIN)/python -m pytest -q $(PARALLEL) --full-grid
 
 test-grid: $(VENV)/.tests
-	@$(BIN)/python -m pytest -q --full-grid -m "slow or full_grid"
+	@$(BIN)/python -m pytest -q $(PARALLEL) --full-grid -m "slow or full_grid"
 
 check: $(VENV)/.tests
 	@$(BIN)/ruff format --check $(SOURCES)
