@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from ttr_core import AXES
-from ttr_core.lab import metrics
+from ttr_core.lab import STILL_RISING, metrics
 
 from ..errors import StoreError
 from ..store import Store
@@ -76,7 +76,8 @@ def cells(
     Returns:
         One row per spec (of models whose layers are all alike): weights, function, optimizer
         (texts), spec, n (runs with a finite value of the metric), best, mean, std (of the sample),
-        diverged (runs), configs (settings beside the seed), rates (learning rates tried in all).
+        diverged (runs), still_rising (runs ended on the way up), configs (settings beside the
+        seed), rates (learning rates tried in all).
 
     Raises:
         StoreError: the metric, or the task whose main one is asked for, is unknown.
@@ -99,6 +100,7 @@ def cells(
             avg({value}) FILTER (isfinite({value})) AS mean,
             stddev_samp({value}) FILTER (isfinite({value})) AS std,
             count(*) FILTER (status = 'diverged') AS diverged,
+            count(*) FILTER ({measures.column(STILL_RISING, "complete")} > 0) AS still_rising,
             count(DISTINCT series) AS configs,
             greatest(count(DISTINCT lr), max(json_array_length(lrs_tried))) AS rates
         {COMPLETE_RUNS} {asked}

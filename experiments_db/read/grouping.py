@@ -12,7 +12,7 @@ from ..store.records import COMPLETE
 from .filters import Conditions
 from .queries import EVERY, NEWEST, alive_of, every
 
-ALSO = ("best", "seconds")
+ALSO = ("best", "seconds", "steps_to_90", "cpu_seconds_to_90")
 """What is averaged beside the metrics that tasks declare."""
 
 IDENTITY = ("layer", "spec", "frame", "task", "device", "protocol")
@@ -46,7 +46,8 @@ def grouped(
 
     For each metric that a task declares there are the mean, the standard deviation (of the sample:
     none for a single run), the smallest and largest value, and of how many runs; what is not a
-    finite number is left out of these, and ``diverged`` counts the runs that have no better.
+    finite number is left out of these; ``diverged`` counts the runs that have no better, and
+    ``still_rising`` those that were ended on the way up.
     ``n`` counts the runs, ``seeds`` and ``run_ids`` name them in the same order; ``config`` lacks
     the seed. Of runs that were repeated with one seed the newest counts. A configuration is what
     decides a run (`ttr_core.lab.fingerprint`); superseded runs are groups of their own, and the
@@ -75,6 +76,7 @@ def grouped(
             SELECT series, any_value(superseded) AS superseded, {identity},
                 count(*) AS n,
                 count(*) FILTER (status = 'diverged') AS diverged,
+                count(*) FILTER (still_rising) AS still_rising,
                 list(seed) AS seeds,
                 {summaries},
                 list(run_id) AS run_ids,

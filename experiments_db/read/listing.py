@@ -26,11 +26,17 @@ from .narrow import SETTING, mentioned
 from .sandbox import QueryError, where
 
 RUN_COLUMNS = (
-    "run_id", "status", "layer", "spec", "frame", "task", "seed", "*", "steps", "seconds",
-    "started_at", "tags", "note", "superseded",
+    "run_id", "status", "layer", "spec", "frame", "task", "seed", "*", "still_rising", "steps",
+    "steps_to_90", "seconds", "started_at", "tags", "note", "superseded",
 )  # fmt: skip
-GROUP_COLUMNS = ("layer", "spec", "frame", "task", "n", "*", "superseded")
+GROUP_COLUMNS = (
+    "layer", "spec", "frame", "task", "n", "*", "still_rising", "steps_to_90_mean",
+    "steps_to_90_std", "superseded",
+)  # fmt: skip
 """Columns of a terminal; the star stands for the metrics that the runs have."""
+
+WHERE_TOLD = ("superseded", "still_rising", "steps_to_90", "steps_to_90_mean", "steps_to_90_std")
+"""Columns that are shown where they say something."""
 
 ALL = 1_000_000
 SAMPLE = 200
@@ -79,7 +85,7 @@ def in_terminal(table: pd.DataFrame) -> list[str]:
     several = [f"{name}_{what}" for name in metrics() for what in _told(name)]
     named = several if "run_ids" in table else list(metrics())
     known = [name for name in named if name in table and table[name].notna().any()]
-    told = [one for one in asked if one != "superseded" or table[one].any()]
+    told = [one for one in asked if one not in WHERE_TOLD or table[one].any()]
     return [name for one in told for name in (known if one == "*" else [one]) if name in table]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ttr_core.lab import STATISTICS, TASKS, VALIDATION, Metric, metrics
+from ttr_core.lab import PACE, STATISTICS, STILL_RISING, TASKS, VALIDATION, Metric, metrics
 
 from ..errors import StoreError
 from ..store.records import RELEASED
@@ -19,10 +19,19 @@ def column(name: str, table: str = "results") -> str:
 
 
 def added() -> str:
-    """Returns the SQL of the declared metrics that the released schema has no column for."""
-    return "".join(
-        f", {column(name, 'run_rows')} AS {name}" for name in metrics() if name not in RELEASED
-    )
+    """Returns the SQL of what the released schema has no column for.
+
+    The metrics that tasks declare, the pace of a training, and whether its curve still rose.
+    """
+    names = (*(name for name in metrics() if name not in RELEASED), *pace())
+    columns = {name: column(name, "run_rows") for name in names}
+    columns[STILL_RISING] = f"{column(STILL_RISING, 'run_rows')} > 0"
+    return "".join(f", {sql} AS {name}" for name, sql in columns.items())
+
+
+def pace() -> tuple[str, ...]:
+    """Returns the names of what every training notes of its way."""
+    return tuple(one.name for one in PACE)
 
 
 def mains() -> tuple[str, ...]:
@@ -51,7 +60,7 @@ def metric_of(name: str) -> Metric | None:
         >>> metric_of("error_std").name, metric_of("error_before").name, metric_of("steps")
         ('error', 'error_before', None)
     """
-    known = metrics()
+    known = {**metrics(), **{one.name: one for one in PACE}}
     bare = name.removeprefix(VALIDATION)
     stem, _, last = bare.rpartition("_")
     found = known.get(bare) or (known.get(stem) if last in STATISTICS else None)

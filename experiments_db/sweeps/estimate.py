@@ -17,7 +17,7 @@ KEPT = 50
 STORED = 0.5
 """Seconds that a run waits for the store at its start and its end."""
 
-HALVED = 3.0
+HALVED = 2.75
 """Trainings in full that successive halving over the learning rates comes to, about."""
 
 

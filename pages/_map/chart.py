@@ -24,7 +24,7 @@ DRAWN = ["spec", "verdict", "strength", "about", "label", "more"]
 SHOWN = {"best_shown": "best", "mean_shown": "mean", "std_shown": "std"}
 """Column -> the column whose values it writes as people read them."""
 
-RESULTS = ["best", *SHOWN, "n", "rates"]
+RESULTS = ["best", *SHOWN, "n", "still_rising", "rates"]
 
 
 def heed(table: pd.DataFrame, shown: Shown) -> None:

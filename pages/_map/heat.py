@@ -193,5 +193,6 @@ def _tooltip(look: Look) -> list[alt.Tooltip]:
         alt.Tooltip("mean_shown:N", title="mean of that spec"),
         alt.Tooltip("std_shown:N", title="standard deviation"),
         alt.Tooltip("n:Q", title="runs"),
+        alt.Tooltip("still_rising:Q", title="runs still rising"),
         alt.Tooltip("rates:Q", title="learning rates tried"),
     ]

@@ -174,14 +174,14 @@ def table(store: Store, shown: Shown) -> pd.DataFrame:
     """Returns a row per cell: axes, spec, verdict, reason, published, n, best, mean, std, rates."""
     setting, rows = shown.setting, _rows()
     if setting is None:
-        return rows.assign(n=0, best=None, mean=None, std=None, rates=0)
+        return rows.assign(n=0, best=None, mean=None, std=None, still_rising=0, rates=0)
     try:
         version = queries.data_version(store)
         metric = metric_of(shown) or TASKS[setting.task].main()
         best = _reached(str(store.path), version, store, setting, metric)
     except StoreError as error:
         ui.failed("The store could not be read", str(error))
-        best = pd.DataFrame(columns=[*AXES, "n", "best", "mean", "std", "rates"])
+        best = pd.DataFrame(columns=[*AXES, "n", "best", "mean", "std", "still_rising", "rates"])
     return rows.merge(best, how="left", on=list(AXES)).fillna({"n": 0})
 
 
@@ -211,7 +211,7 @@ def _best(found: pd.DataFrame, metric: Metric) -> pd.DataFrame:
         known[axis] = [where[i] for where in known["place"]]
     known["n"] = known.groupby(list(AXES))["n"].transform("sum")
     ordered = known.sort_values("best", ascending=not metric.rises, na_position="last")
-    kept = [*AXES, "ran", "n", "best", "mean", "std", "rates"]
+    kept = [*AXES, "ran", "n", "best", "mean", "std", "still_rising", "rates"]
     return ordered.drop_duplicates(list(AXES))[kept]
 
 

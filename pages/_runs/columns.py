@@ -13,11 +13,13 @@ from pages._shared import units
 from ttr_core.lab import TASKS, metrics
 
 RUN_COLUMNS = (
-    "starred", "status", "superseded", "layer", "spec", "task", "main", "*", "other", "steps",
-    "seconds", "seconds_to_target", "seed", "tags", "note", "started_at", "run_id",
+    "starred", "status", "superseded", "layer", "spec", "task", "main", "still_rising", "*",
+    "other", "steps", "steps_to_90", "seconds", "seconds_to_target", "seed", "tags", "note",
+    "started_at", "run_id",
 )  # fmt: skip
 GROUP_COLUMNS = (
-    "superseded", "layer", "spec", "task", "n", "main", "*", "other", "seconds_mean", "diverged",
+    "superseded", "layer", "spec", "task", "n", "main", "still_rising", "*", "other",
+    "steps_to_90_mean", "steps_to_90_std", "seconds_mean", "diverged",
     "started_at",
 )  # fmt: skip
 """Columns in order; the star stands for what differs: settings, frame, protocol, device; ``main``
@@ -73,8 +75,8 @@ def differing(table: pd.DataFrame) -> list[str]:
 
 
 def _holds_something(column: pd.Series) -> bool:
-    if column.name in ("diverged", "superseded"):
-        return bool(column.any())
+    if column.name in ("diverged", "superseded", "still_rising"):
+        return bool(column.fillna(False).any())
     if column.name == "tags":
         return bool(column.map(len).any())
     if column.name in ("starred", "note"):
@@ -87,6 +89,8 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     readable = table.assign(layer=table["layer"].fillna("–"))
     if "starred" in table:
         readable["starred"] = table["starred"].map({True: "★", False: ""})
+    if "run_id" in table:
+        readable["still_rising"] = table["still_rising"].map({True: "rising"}).fillna("")
     readable["superseded"] = table["superseded"].map({True: "superseded", False: ""})
     for name in differing(table):  # a rate, or auto: one type for a column
         if readable[name].map(type).nunique() > 1:
@@ -141,6 +145,21 @@ def _costs() -> dict[str, Any]:
         "seconds": column.NumberColumn("Time (s)", format="%.1f", width=75),
         "seconds_to_target": column.NumberColumn(
             "To target (s)", format="%.1f", width=90, help="Time until the target was reached."
+        ),
+        "still_rising": column.Column(
+            "Rising",
+            width=65,
+            help="The validation curve still rose when the training was ended: with more steps the "
+            "number would be another.",
+        ),
+        "steps_to_90": column.NumberColumn(
+            "To 90 %", width=75, help="Steps until 90 % of the way to the best value."
+        ),
+        "steps_to_90_mean": column.NumberColumn(
+            "To 90 %", format="%.0f", width=75, help="Steps until 90 % of the way: mean."
+        ),
+        "steps_to_90_std": column.NumberColumn(
+            "± steps", format="%.0f", width=75, help="Standard deviation over the runs."
         ),
         "n": column.NumberColumn("Runs", width=55, help="Complete runs of this configuration."),
         "seconds_mean": column.NumberColumn("Time (s)", format="%.1f", width=75, help="Mean."),

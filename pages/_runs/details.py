@@ -19,6 +19,14 @@ MAX_SHOWN = 10  # curves beyond that cannot be told apart
 FACTS = (
     ("Steps", "steps", ui.count, "Optimizer steps taken."),
     ("Time", "seconds", ui.seconds, "Of the whole run."),
+    (
+        "Curve",
+        "still_rising",
+        lambda x: "still rising" if x else "flat",
+        "On the validation set, when "
+        "the rate began to fall: a number taken while it rises says when the training ended.",
+    ),
+    ("To 90 %", "steps_to_90", ui.count, "Steps until 90 % of the way to the best value."),
     ("To target", "seconds_to_target", ui.seconds, "Training time until the target was reached."),
     ("Parameters", "parameters", ui.count, "Learned numbers in the model."),
     ("State", "state_size", ui.count, "Floats of memory at the run's own sizes, all layers."),

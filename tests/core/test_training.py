@@ -203,7 +203,7 @@ def test_auto_tries_the_rates_and_keeps_the_best() -> None:
     assert last.lrs_tried == list(RATES)
     rows = last.tables["learning_rates"]
     assert [row["lr"] for row in rows] == list(RATES)
-    assert sorted(row["steps"] for row in rows) == [10, 10, 10, 20, 20, 60]
+    assert sorted(row["steps"] for row in rows) == [15, 15, 15, 30, 30, 60]
     chosen = next(row for row in rows if row["lr"] == last.lr)
     assert chosen["steps"] == last.steps == 60
 

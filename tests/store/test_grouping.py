@@ -139,7 +139,7 @@ def test_cells_are_of_one_setting_and_one_protocol(filled: Store, setting: str) 
     table = cells(filled, setting, "standard")
     assert list(table.columns) == [
         "weights", "function", "optimizer", "spec", "n", "best", "mean", "std", "diverged",
-        "configs", "rates",
+        "still_rising", "configs", "rates",
     ]  # fmt: skip
     rows = table.set_index("spec")
     assert list(rows.index) == [NORMALIZED, "Gate | Linear | SGD", "Decay | Linear | SGD"]

@@ -1,5 +1,6 @@
 """The lab: tasks, their metrics, training and experiments, as events and data."""
 
+from .curve import PACE, STILL_RISING
 from .events import Evaluated, Event, Finished, Progress, Started
 from .experiment import DEVICES, Experiment, resolve_device
 from .identity import RunIdentity, digest, fingerprint, identity, outdated
@@ -25,9 +26,11 @@ from .training import train
 __all__ = [
     "DEVICES",
     "MQAR",
+    "PACE",
     "RATES",
     "SEEDS",
     "STATISTICS",
+    "STILL_RISING",
     "TASKS",
     "VALIDATION",
     "Batch",

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..errors import Singular
 from ..layers.model import ModelConfig, SequenceModel
+from .curve import MARKS, RISE, first_reached, flat, rise
 from .evaluate import means
 from .events import Evaluated
 from .protocol import LOOKS_TO_SETTLE, REPORT_EVERY, TrainConfig
@@ -51,6 +52,9 @@ class Learner:
         self.seconds_to_target: float | None = None
         self.steps_to_target: int | None = None
         self.looks_at_target = 0
+        self.fall: int | None = None
+        self.scores: list[tuple[int, float]] = []
+        self.spent: list[float] = []
         self.diverged, self.reason = False, ""
         # An accelerator would wait for every loss that is read, so that it reads several at once.
         self._patience = 1 if device == "cpu" else REPORT_EVERY
@@ -69,7 +73,7 @@ class Learner:
         """Takes one step; marks the learner as diverged when the loss is not a number."""
         with self._timed():
             for group in self.optimizer.param_groups:
-                group["lr"] = self.config.rate_at(self.lr, self.step)
+                group["lr"] = self.config.rate_at(self.lr, self.step, self.fall)
             batch = self.task.sample(self.config.batch_size, self.generator, self.device)
             loss = self._loss(batch)
             self.step += 1
@@ -127,11 +131,42 @@ class Learner:
             found = means(self.task, self.model, batch)
             self.value = found[metric.name]
             self.values.append([self.step, self.value])
+        self.scores.append((self.step, metric.score(self.value) or 0.0))
+        self.spent.append(self.cpu_seconds)
         reached = self.config.reached(metric, self.value)
         self.looks_at_target = self.looks_at_target + 1 if reached else 0
         if reached and self.seconds_to_target is None:
             self.seconds_to_target, self.steps_to_target = self.seconds, self.step
         return Evaluated(self.step, found)
+
+    def rest(self) -> None:
+        """Lets the rate fall from here on, once the curve is flat or the steps run out."""
+        late = self.step >= self.config.latest_fall
+        if self.fall is None and (late or flat(self.scores, self.step)):
+            self.fall = self.step
+
+    @property
+    def ends(self) -> int:
+        """The step at which the training is over, as far as it is known."""
+        return self.config.steps if self.fall is None else self.config.rest_at(self.fall)
+
+    def pace(self) -> dict[str, float | None]:
+        """Returns steps and processor seconds until each of `MARKS`; None where it was not met."""
+        places = {mark: first_reached(self.scores, mark) for mark in MARKS}
+        steps = {
+            f"steps_to_{m}": None if i is None else self.scores[i][0] for m, i in places.items()
+        }
+        spent = {
+            f"cpu_seconds_to_{m}": None if i is None else self.spent[i] for m, i in places.items()
+        }
+        return {**steps, **spent}
+
+    @property
+    def still_rising(self) -> float | None:
+        """1 where the curve still rose when the rate fell, else 0; None where nothing tells."""
+        at = self.step if self.fall is None else self.fall
+        found = rise([look for look in self.scores if look[0] <= at], at)
+        return None if found is None else float(found > RISE)
 
     @property
     def settled(self) -> bool:

@@ -19,12 +19,23 @@ SEEDS = 3
 TEST_SETS = 4  # the test set is this many times as large as the validation set
 LOOKS_TO_SETTLE = 3  # looks in a row at the target before a run stops there
 REPORT_EVERY = 5  # steps between two points of the loss curve
-FIRST_ROUND = 12  # successive halving begins with this part of all steps
+FIRST_ROUND = 4
+"""Successive halving begins with this part of all steps: earlier, rates that are merely slow to
+start would be dropped (docs/sweeps.md has the figures)."""
+
+COOLDOWN = 0.2
+"""The steps in which the rate falls to zero, over those before them."""
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a model is trained.
+    r"""How a model is trained: at one rate until its curve is flat, then down to rest.
+
+    The rate grows to its peak, stays there, and falls to zero as $1 - \sqrt{x}$ once the curve on
+    the validation set is up and flat (`ttr_core.lab.curve`) or so few steps are left that only a
+    fifth more than were taken fit. So the end need not be known at the start, and a number is not
+    taken at a transition. Shape and share of the fall: Scaling Laws and Compute-Optimal Training
+    Beyond Fixed Training Durations (Hägele et al., 2024) https://arxiv.org/abs/2405.18392
 
     Args:
         lr: the peak learning rate, or ``auto``: successive halving over `RATES` (protocol
@@ -40,7 +51,7 @@ class TrainConfig:
         (0.003,)
     """
 
-    revision: ClassVar[int] = 1  # raised when it computes otherwise under the same settings
+    revision: ClassVar[int] = 2  # raised when it computes otherwise under the same settings
 
     lr: str | float = option(
         0.01, "Peak learning rate, from 1e-6 to 1, or auto.",
@@ -78,15 +89,28 @@ class TrainConfig:
         score = metric.score(value)
         return self.target is not None and score is not None and score >= self.target
 
-    def rate_at(self, peak: float, step: int) -> float:
-        """Returns the learning rate of a step: linear warmup, then a cosine to a tenth."""
-        return peak * self._share(step)
+    @property
+    def latest_fall(self) -> int:
+        """The step after which the rate falls at the latest, so that all steps suffice."""
+        return math.ceil(self.steps / (1 + COOLDOWN))
 
-    def _share(self, step: int) -> float:
-        if step < self.warmup:
-            return (step + 1) / self.warmup
-        share = (step - self.warmup) / max(1, self.steps - self.warmup)
-        return 0.1 + 0.45 * (1 + math.cos(math.pi * share))
+    def rest_at(self, step: int) -> int:
+        """Returns the step at which a training is over whose rate falls from a step on."""
+        return min(self.steps, step + max(1, round(COOLDOWN * step)))
+
+    def rate_at(self, peak: float, step: int, fall: int | None = None) -> float:
+        """Returns the learning rate of a step.
+
+        Args:
+            peak: the largest.
+            step: steps taken before.
+            fall: steps that were taken when the rate began to fall, or None where it has not.
+        """
+        grown = min(1.0, (step + 1) / max(1, self.warmup))
+        if fall is None:
+            return peak * grown
+        share = (step - fall) / max(1, self.rest_at(fall) - fall)
+        return peak * grown * (1 - math.sqrt(min(1.0, share)))
 
     def looks(self, step: int, last: int) -> bool:
         """Whether the validation set is looked at after a step; always after the last."""
@@ -95,8 +119,8 @@ class TrainConfig:
     def round_ends(self, number: int, rivals: int) -> int:
         """Returns until which step a round of successive halving trains those still in it.
 
-        The first round takes a twelfth of all steps, each further one twice as many as the one
-        before; a rate that is left alone is trained to the end.
+        The first round takes a quarter of all steps, the second a half; a rate that is left alone
+        is trained to the end.
         """
         first = max(self.eval_every, self.steps // FIRST_ROUND)
-        return self.steps if rivals == 1 else min(first * 2**number, self.steps)
+        return self.steps if rivals == 1 else min(first * 2**number, self.latest_fall)

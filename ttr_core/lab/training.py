@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..layers.model import ModelConfig
+from .curve import STILL_RISING
 from .evaluate import generalization, tested
 from .events import Event, Finished, Progress, Started
 from .learner import Learner
@@ -55,10 +56,10 @@ def train(
     run = _Run(task, model, config, seed, device, stop)
     yield Started(run.parameters, run.state_size, run.flops_per_token, config.steps)
     if len(run.learners) == 1:
-        yield from run.fit(run.learners[0], config.steps)
+        yield from run.finish(run.learners[0])
     elif config.protocol == "standard":
         for learner in run.learners:
-            yield from run.fit(learner, config.steps)
+            yield from run.finish(learner)
     else:
         yield from run.halve()
     yield run.finished()
@@ -103,27 +104,43 @@ class _Run:
         return learner.diverged or (self.config.stops_at_target and learner.settled)
 
     def fit(self, learner: Learner, until: int) -> Iterator[Event]:
-        """Trains a learner up to a step."""
+        """Trains a learner at its peak rate up to a step."""
         while learner.step < until and not self.done(learner) and not self.interrupted():
-            learner.advance()
-            looks = self.config.looks(learner.step, until)
-            if looks:
-                learner.read()
-            if learner.step % REPORT_EVERY == 0 or learner.diverged:
-                yield self.progress(learner)
-            if looks and not learner.diverged:
-                yield learner.look(self.validation)
+            yield from self.advance(learner, until)
+
+    def finish(self, learner: Learner) -> Iterator[Event]:
+        """Trains a learner until its curve is flat or its steps are used up, and to rest."""
+        while learner.step < learner.ends and not self.done(learner) and not self.interrupted():
+            learner.rest()
+            yield from self.advance(learner, learner.ends)
+
+    def advance(self, learner: Learner, until: int) -> Iterator[Event]:
+        """Takes one step, and looks at the validation set where it is due."""
+        learner.advance()
+        looks = self.config.looks(learner.step, until)
+        if looks:
+            learner.read()
+        if learner.step % REPORT_EVERY == 0 or learner.diverged:
+            yield self.progress(learner)
+        if looks and not learner.diverged:
+            yield learner.look(self.validation)
 
     def halve(self) -> Iterator[Event]:
-        """Successive halving: all rates for a while, then the better half for twice as long."""
+        """Successive halving: all rates for a while, then the better half for twice as long.
+
+        Only the last one is trained to rest.
+        """
         rivals = list(self.learners)
         for number in itertools.count():
+            if len(rivals) == 1:
+                yield from self.finish(rivals[0])
+                return
             until = self.config.round_ends(number, len(rivals))
             for learner in rivals:
                 yield from self.fit(learner, until)
                 if self.config.stops_at_target and learner.settled:
                     return
-            if len(rivals) == 1 or self.interrupted():
+            if self.interrupted():
                 return
             ranked = sorted(rivals, key=lambda one: one.merit, reverse=True)
             rivals = ranked[: len(rivals) // 2]
@@ -184,7 +201,12 @@ class _Run:
 
     def validated(self, learner: Learner) -> dict[str, float | None]:
         name = f"{VALIDATION}{self.task.main().name}"
-        return {name: learner.value, "steps_to_target": learner.steps_to_target}
+        return {
+            name: learner.value,
+            "steps_to_target": learner.steps_to_target,
+            STILL_RISING: learner.still_rising,
+            **learner.pace(),
+        }
 
     def speed(self, learner: Learner) -> dict[str, float | None]:
         read = learner.step * self.config.batch_size * self.task.seq_len
