@@ -88,15 +88,22 @@ def layers(json: Json = False) -> None:
 
 
 @app.command()
-def grid(json: Json = False) -> None:
-    """List every cell of the design space, with its verdict and its published names."""
+def grid(output: Output = None, json: Json = False) -> None:
+    """List every cell of the design space, with its verdict and what it is known as."""
     with door():
         from ttr_core.words import GRID_COLUMNS, grid_rows
 
         rows = grid_rows()
+        if output is not None:
+            import pandas as pd
+
+            from ..read import export, listing
+
+            target = export.write(pd.DataFrame(rows), listing.output_path(output))
+            say(f"{len(rows)} rows written to {target}.")
         if json:
             print_json(rows)
-        else:
+        elif output is None:
             print_table(rows, GRID_COLUMNS)
 
 

@@ -12,6 +12,7 @@ import ttr_core as ttr
 from pages._explore import pickers
 from pages._shared import controls, ui
 from ttr_core import Ingredient
+from ttr_core.words import called
 
 HEAD_SIZE, LENGTH = 64, 1024  # the sizes at which the state is counted
 POWERS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
@@ -67,10 +68,11 @@ def show(picked: pickers.Picked) -> Verdict:
     found = judged(picked.text)
     name, more = st.columns([3, 2], vertical_alignment="center", gap="small")
     with name.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.header(_title(picked, found), anchor=False, width="content")
+        title = _title(picked, found)
+        st.header(title, anchor=False, width="content")
         if found.kind != UNDEFINED:
             _badge(found)
-        for other in _other_names(picked):
+        for other in _other_names(picked, title):
             st.badge(other, icon=":material/menu_book:", color="gray", help="Also published as")
         if picked.layer:
             paper = ttr.catalog[picked.layer].paper
@@ -86,19 +88,17 @@ def show(picked: pickers.Picked) -> Verdict:
 
 def _title(picked: pickers.Picked, found: Verdict) -> str:
     if picked.layer:
-        return picked.layer
+        return called(picked.layer, st.session_state.get("frame", "standard"))
     if found.kind == UNDEFINED:
         return "Not a layer"
-    names = ttr.catalog.of(picked.spec)
-    return names[0] if names else "Unpublished layer"
+    return _described(picked.text).standing.title
 
 
-def _other_names(picked: pickers.Picked) -> tuple[str, ...]:
+def _other_names(picked: pickers.Picked, shown: str) -> tuple[str, ...]:
     if judged(picked.text).kind == UNDEFINED:
         return ()
-    names = ttr.catalog.of(picked.spec)
-    shown = picked.layer or (names[0] if names else None)
-    return tuple(name for name in names if name != shown)[:SHOWN_NAMES]
+    names = _described(picked.text).standing.names
+    return tuple(name for name in names if not shown.endswith(name))[:SHOWN_NAMES]
 
 
 def _badge(found: Verdict) -> None:
@@ -182,10 +182,14 @@ def _facts(picked: pickers.Picked, about: ttr.Description, found: Verdict) -> No
         "Solver": found.solver,
         "Forgetting": about.forgets,
         "Same as": "; ".join(about.same_as),
+        "In the literature": str(about.standing),
     }
     for name, text in rows.items():
         if text:
             st.caption(f"**{name}** {ui.escaped(text)}")
+    for known in about.standing.elsewhere:
+        paper = ui.escaped(f"{known.name}: {known.paper}.")
+        st.caption(f"{paper} Beyond this cell: {ui.escaped(known.beyond)}")
 
 
 def _raised(formula: str) -> str:

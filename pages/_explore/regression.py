@@ -21,6 +21,7 @@ from pages._explore.pickers import Picked
 from pages._shared import charts, controls, ui
 from ttr_core import Option, RequestError, constraints
 from ttr_core.lab import Regression
+from ttr_core.words import called
 
 PREFIX = "regression"
 MOST = {"seq_len": 1024, "dim": 128, "sequences": 64}
@@ -199,14 +200,13 @@ def _compared_at_first() -> list[str]:
 
 def _lines(picked: Picked, compared: list[str]) -> dict[str, str]:
     """Returns expanded spec -> label; layers with the same spec share a line and a label."""
-    names = ttr.catalog.of(picked.spec)
-    own = picked.layer or (names[0] if names else picked.text)
-    labels = {picked.spec.expanded: [own]}
+    names = [picked.layer] if picked.layer else ttr.catalog.of(picked.spec)
+    labels = {picked.spec.expanded: [called(names[0]) if names else picked.text]}
     for name in compared:
         spec = ttr.catalog[name].spec
         known = labels.setdefault(spec.expanded, [])
-        if name not in known:
-            known.append(name)
+        if called(name) not in known:  # there is no frame here: some names are of a frame
+            known.append(called(name))
     return {text: " = ".join(names) for text, names in labels.items()}
 
 

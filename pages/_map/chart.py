@@ -65,7 +65,8 @@ def _look(table: pd.DataFrame, shown: Shown) -> Look:
 
 def _cells(table: pd.DataFrame, shown: Shown, look: Look) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yields each choice that has something to show, with its cells as they are drawn."""
-    about = table["reason"].where(table["reason"] != "", table["published"]).replace("", "–")
+    named = (table["standing"] + ": " + table["known_as"]).str.removesuffix(": ")
+    about = table["reason"].where(table["reason"] != "", named).replace("", "–")
     table = table.assign(strength=_strengths(table, shown.metric), about=about)
     table = _written(table.join(_labels(table, shown.metric)), metrics().get(shown.metric))
     for choice, cells in table.groupby(shown.facet, sort=False):
@@ -163,20 +164,20 @@ def _said(cells: pd.DataFrame) -> str:
 
 def _labels(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Returns what stands in each cell, as columns ``label`` and ``more``."""
-    columns = (cells["verdict"], cells["published"], cells["n"], cells["best"])
+    columns = (cells["verdict"], cells["known_as"], cells["n"], cells["best"])
     texts = [_label(*cell, metric) for cell in zip(*columns, strict=True)]
     return pd.DataFrame(texts, columns=["label", "more"], index=cells.index, dtype="str")
 
 
-def _label(verdict: str, published: str, runs: float, best: float, metric: str) -> tuple[str, str]:
+def _label(verdict: str, known_as: str, runs: float, best: float, metric: str) -> tuple[str, str]:
     """What stands in a cell and how many names more it has.
 
-    It is a cell's published name, which may be cut to fit, or what the runs reached there, or what
+    It is what a cell is known as, which may be cut to fit, or what the runs reached there, or what
     it lacks.
     """
     if verdict == "undefined":
         return "×", ""
-    names = published.split(", ") if published else []
+    names = known_as.split(", ") if known_as else []
     if names:
         return names[0], f" +{len(names) - 1}" if names[1:] else ""
     if not runs:

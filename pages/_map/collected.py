@@ -38,7 +38,7 @@ def collected() -> list[str]:
 def show(table: pd.DataFrame) -> None:
     """Shows the picker of cells and, once some are collected, their plan."""
     layers = table[table["verdict"] != "undefined"]
-    names = dict(zip(layers["spec"], layers["published"], strict=True))
+    names = dict(zip(layers["spec"], layers["known_as"], strict=True))
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         spec = st.selectbox(
             "Cell",

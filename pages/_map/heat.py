@@ -183,7 +183,7 @@ def _tooltip(look: Look) -> list[alt.Tooltip]:
     tips = [
         alt.Tooltip("spec:N"),
         alt.Tooltip("verdict:N"),
-        alt.Tooltip("about:N", title="published, or why not"),
+        alt.Tooltip("about:N", title="in the literature, or why not"),
     ]
     if look.metric == VERDICT:
         return tips

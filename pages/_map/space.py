@@ -14,9 +14,9 @@ from experiments_db.errors import StoreError
 from experiments_db.read import cells, queries
 from experiments_db.store import Store
 from pages._shared import ui
-from ttr_core import AXES, options_of, triples
+from ttr_core import AXES, options_of
 from ttr_core.lab import TASKS, Metric, metrics
-from ttr_core.words import place, verdict
+from ttr_core.words import STANDINGS, called, place
 
 VERDICT = "verdict"
 TITLES = {"weights": "Weights", "function": "Function class", "optimizer": "Optimizer"}
@@ -147,19 +147,33 @@ def _label(setting: Setting) -> str:
 def _cells() -> dict[tuple[str, str, str], dict[str, Any]]:
     """Every place on the map with its first listed spec, verdict and published names."""
     known: dict[tuple[str, str, str], dict[str, Any]] = {}
-    for spec in triples():
-        if place(spec) not in known:
-            said, reason = verdict(spec)
-            known[place(spec)] = {"spec": str(spec), "verdict": said, "reason": reason}
+    for cell in ttr.grid():
+        where = place(ttr.Spec.parse(cell.spec))
+        if where not in known:
+            known[where] = _judged(cell)
     names: dict[tuple[str, str, str], list[str]] = {}
     for name, entry in ttr.catalog.items():
         names.setdefault(place(entry.spec), []).append(name)
-        said, reason = verdict(entry.spec)
-        new = {"spec": str(entry.spec), "verdict": said, "reason": reason}
-        known.setdefault(place(entry.spec), new)
+        if place(entry.spec) not in known:
+            known[place(entry.spec)] = _judged(ttr.cell(entry.spec))
     for where, found in known.items():
         found["published"] = names.get(where, [])
+        if found["published"]:
+            found["known_as"] = [called(name) for name in found["published"]]
+            found["standing"] = STANDINGS[0]
     return known
+
+
+def _judged(cell: ttr.Cell) -> dict[str, Any]:
+    """What is said of a cell; an equal layer's name is marked."""
+    mark = "= " if cell.standing == STANDINGS[1] else ""
+    return {
+        "spec": cell.spec,
+        "verdict": cell.verdict,
+        "reason": cell.reason,
+        "standing": cell.standing,
+        "known_as": [mark + name for name in cell.known_as],
+    }
 
 
 @st.cache_data(max_entries=4096, show_spinner=False)
@@ -171,7 +185,7 @@ def _place(text: str) -> tuple[str, str, str] | None:
 
 
 def table(store: Store, shown: Shown) -> pd.DataFrame:
-    """Returns a row per cell: axes, spec, verdict, reason, published, n, best, mean, std, rates."""
+    """Returns a row per cell: what is said of it, and n, best, mean, std, rates of its runs."""
     setting, rows = shown.setting, _rows()
     if setting is None:
         return rows.assign(n=0, best=None, mean=None, std=None, still_rising=0, rates=0)
@@ -191,7 +205,10 @@ def _rows() -> pd.DataFrame:
     rows = pd.DataFrame(
         [dict(zip(AXES, where, strict=True)) | cell for where, cell in _cells().items()]
     )
-    return rows.assign(published=[", ".join(names) for names in rows["published"]])
+    joined = {
+        name: [", ".join(names) for names in rows[name]] for name in ("published", "known_as")
+    }
+    return rows.assign(**joined)
 
 
 @st.cache_data(max_entries=20, show_spinner=False)
@@ -221,7 +238,7 @@ def summary(rows: pd.DataFrame, shown: Shown) -> None:
     tried = int((layers["n"] > 0).sum())
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         st.badge(f"{len(layers)} layers", color="blue", icon=":material/grid_view:")
-        named = int((layers["published"] != "").sum())
+        named = int((layers["known_as"] != "").sum())
         st.badge(f"{named} with a published name", color="green", icon=":material/menu_book:")
         st.badge(f"{(rows['verdict'] == 'undefined').sum()} undefined", color="gray")
         if shown.setting is not None:

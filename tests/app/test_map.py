@@ -165,7 +165,7 @@ def test_heat_maps_share_one_specification_and_say_what_they_show(page: Opener) 
     tried = cells[cells["spec"] == "Gate | Linear | Exact"].iloc[0]
     assert (tried["label"], tried["best"], tried["n"], tried["strength"]) == ("25 %", 0.25, 1, 0)
     named = cells[cells["spec"] == "Gate | Linear | SGD"].iloc[0]
-    assert (named["label"], named["about"]) == ("gated-deltanet", "gated-deltanet")
+    assert (named["label"], named["about"]) == ("gated-deltanet", "published: gated-deltanet")
 
 
 def test_what_has_run_meanwhile_is_on_the_map(page: Opener) -> None:

@@ -15,6 +15,7 @@ from experiments_db.read import queries
 from experiments_db.store import open_store
 from experiments_db.store.records import NewRun, Outcome
 from tests.app.app_text import text_of
+from ttr_core.words import called
 
 ROOT = Path(__file__).resolve().parents[2]
 Opener = Callable[..., AppTest]
@@ -49,7 +50,7 @@ SHOWN = [
 def test_every_published_layer_can_be_shown(page: Opener, layer: str) -> None:
     app = page("explore", layer=layer, **{"regression.seq_len": "32", "regression.sequences": "2"})
     assert not app.exception
-    assert app.header[0].value == layer
+    assert app.header[0].value == called(layer, app.session_state["frame"])
     assert app.selectbox(key="layer").value == layer
     assert app.text_input(key="spec").value == str(ttr.catalog[layer].spec)
 

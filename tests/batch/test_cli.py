@@ -122,6 +122,23 @@ def test_grid(cli: Cli) -> None:
     assert all(keys <= set(row) for row in rows)
     assert {row["verdict"] for row in rows} <= {"layer", "slow", "undefined"}
     assert all(row["reason"] for row in rows if row["verdict"] != "layer")
+    assert all(bool(row["standing"]) == (row["verdict"] != "undefined") for row in rows)
+
+
+def test_the_grid_says_how_a_cell_stands_in_every_format(cli: Cli, tmp_path: Path) -> None:
+    kda = {"standing": "published elsewhere", "known_as": "Kimi Delta Attention"}
+    for suffix in (".csv", ".json", ".parquet", ".md", ".tex"):
+        target = tmp_path / f"grid{suffix}"
+        cli("grid", "--output", str(target))
+        assert target.stat().st_size
+    text = (tmp_path / "grid.csv").read_text()
+    assert all(word in text for word in kda.values()) and "not in this catalog as of 20" in text
+    rows = {row["spec"]: row for row in json.loads((tmp_path / "grid.json").read_text())}
+    row = rows["ChannelGate | Linear | SGD"]
+    assert row["known_as"] == [kda["known_as"]] and row["standing"] == kda["standing"]
+    assert row["elsewhere"][0]["paper"]["url"] == "https://arxiv.org/abs/2510.26692"
+    printed = cli("grid").stdout
+    assert "standing" in printed and "Kimi" in printed
 
 
 def test_bench_prints_what_the_core_measured(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

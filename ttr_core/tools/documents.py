@@ -17,14 +17,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..layers.frame import Frame
-from ..layers.published import Published, catalog
+from ..layers.published import AS_OF, ELSEWHERE, Published, catalog
 from ..solvers import caution
 from ..space.constraints import Flag, Listed
 from ..space.ingredient import REGISTRY, Ingredient, Paper, choices
 from ..space.option import Option, options_of
 from ..space.spec import AXES, listed, triples
+from ..words import called
 from ..words import markdown as md
 from ..words.describe import Description, describe
+from ..words.names import ABSENT
 from . import learning
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,6 +75,7 @@ def catalog_page() -> str:
         f"- *Symbols*: {SYMBOLS}",
         *learning.section(FOLDER / learning.FILE),
         *itertools.chain.from_iterable(map(_entry, catalog.values())),
+        *_elsewhere(),
         "## Frame settings",
         "What surrounds a layer, unless its section says otherwise.",
         _options(options_of(Frame)),
@@ -95,12 +98,26 @@ def _entry(entry: Published) -> Iterable[str]:
     yield md.bullets(_facts(entry, about))
 
 
+def _elsewhere() -> Iterable[str]:
+    """The cells that were published and have no entry."""
+    yield "## Published elsewhere"
+    yield (
+        f"Layers of the literature that have a cell here and no entry yet, as of {AS_OF}. Of any "
+        f"other cell without a name it is said that it is {ABSENT}, and no more."
+    )
+    rows = [
+        (one.name, md.code(one.cell), _cited(one.paper), md.plain(one.beyond)) for one in ELSEWHERE
+    ]
+    yield md.table(("layer", "cell", "paper", "beyond the cell"), rows)
+
+
 def _facts(entry: Published, about: Description) -> Iterable[tuple[str, str]]:
     yield "State size", md.code(entry.state_size)
     yield "Cost", f"{md.plain(about.cost)} (solver {md.code(about.solver)})"
     yield "Slow", md.plain(caution(entry.spec) or "")
     yield "What it forgets", md.plain(about.forgets)
     yield "Same point", md.listing(md.link(name) for name in about.names if name != entry.name)
+    yield "In another frame", called(entry.name) if entry.tied else ""
     yield "Same layer as", md.listing(map(md.code, about.same_as))
     near = [f"{md.link(name)} ({md.plain(what)})" for name, what in about.neighbors]
     if len(near) > SHOWN_NEIGHBORS:

@@ -19,6 +19,7 @@ from ..layers.model import ModelConfig
 from ..layers.published import catalog
 from ..space.constraints import Choice, Flag, Numeric, Whole
 from ..space.option import from_settings, options_of
+from ..words import called
 from ..words import markdown as md
 
 FILE = "learning.csv"
@@ -254,8 +255,9 @@ def _told(settings: object) -> str:
 def _cells(one: Learned) -> tuple[str, ...]:
     """Returns the row of a layer."""
     unknown = "diverged" if one.diverged else NONE
+    named = called(one.layer, one.setting.model.frame)
     return (
-        md.link(one.layer),
+        f"[{named}](#{one.layer})",
         unknown if one.value is None else one.setting.task.main().number(one.value),
         NONE if one.rate is None or one.good == 0 else f"{one.rate:g}",
         _window(one),

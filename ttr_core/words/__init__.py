@@ -1,11 +1,14 @@
 """Words: what is said of a spec, in LaTeX, sentences and tables."""
 
 from .grid import place, verdict
+from .names import STANDINGS, called
 from .tables import GRID_COLUMNS, LAYER_COLUMNS, cited, grid_rows, layer_rows
 
 __all__ = [
     "GRID_COLUMNS",
     "LAYER_COLUMNS",
+    "STANDINGS",
+    "called",
     "cited",
     "grid_rows",
     "layer_rows",

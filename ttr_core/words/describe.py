@@ -14,6 +14,7 @@ from ..space.fates import Fate
 from ..space.spec import Spec, triples
 from ..stream import LINKS, Stream
 from .equations import letters, objective, read, update
+from .names import Standing, standing
 from .neighbors import neighbors
 
 TOLERANCE = 1e-9
@@ -27,6 +28,7 @@ class Description:
     Args:
         text: its canonical text.
         names: published names at this very point.
+        standing: how it stands in the literature, with what it is called there.
         objective: what is minimized, in LaTeX.
         update: how the memory is found, in LaTeX.
         read: how the output is read, in LaTeX.
@@ -47,6 +49,7 @@ class Description:
 
     text: str
     names: tuple[str, ...]
+    standing: Standing
     objective: str
     update: str
     read: str
@@ -78,10 +81,11 @@ def describe(spec: Spec | str) -> Description:
         ('gated-deltanet',)
     """
     spec = Spec.of(spec)
-    solver = resolve(spec)
+    solver, alike = resolve(spec), same_as(spec)
     return Description(
         text=str(spec),
         names=catalog.of(spec),
+        standing=standing(spec, alike),
         objective=objective(spec),
         update=update(spec),
         read=read(spec),
@@ -90,7 +94,7 @@ def describe(spec: Spec | str) -> Description:
         state_size=solver.state_formula(spec),
         cost=solver.cost,
         solver=solver.name,
-        same_as=same_as(spec),
+        same_as=alike,
         neighbors=neighbors(spec),
     )
 

@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
-from ..layers.published import catalog
+from ..layers.published import Elsewhere, catalog
 from ..solvers import caution, resolve
 from ..space.spec import Spec, triples
 from .describe import same_as
+from .names import standing
 from .neighbors import worded
 
 VERDICTS = ("layer", "slow", "undefined")
@@ -30,12 +31,19 @@ class Cell:
         same_as: other cells that are the same layer.
         linear_in_v: whether its attention map is exact.
         published: published names at this point.
+        standing: how it stands in the literature: ``published``, ``equivalent to a published
+            one``, ``published with other numbers``, ``published elsewhere`` or ``not in this
+            catalog as of`` a date; empty where it is undefined.
+        known_as: what it is called in the standard frame, by these or by layers that equal it.
+        elsewhere: published layers with this cell that have no entry, each with its paper.
 
     Example:
         >>> import ttr_core as ttr
         >>> found = ttr.cell("Gate | Linear | SGD")
         >>> found.verdict, found.solver, found.published
         ('layer', 'chunked_delta', ('gated-deltanet',))
+        >>> ttr.cell("ChannelGate | Linear | SGD").known_as
+        ('Kimi Delta Attention',)
     """
 
     spec: str
@@ -48,6 +56,9 @@ class Cell:
     same_as: tuple[str, ...]
     linear_in_v: bool
     published: tuple[str, ...]
+    standing: str = ""
+    known_as: tuple[str, ...] = ()
+    elsewhere: tuple[Elsewhere, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as plain values."""
@@ -105,14 +116,19 @@ def cell(spec: Spec | str) -> Cell:
     said, reason = verdict(spec)
     if said == "undefined":
         return Cell(*axes, said, reason, None, (), spec.linear_in_v, ())
+    alike = same_as(spec)
+    known = standing(spec, alike)
     return Cell(
         *axes,
         said,
         reason,
         resolve(spec).name,
-        same_as(spec),
+        alike,
         spec.linear_in_v,
         catalog.of(spec),
+        known.said,
+        known.names,
+        known.elsewhere,
     )
 
 

@@ -34,11 +34,15 @@ def _worded(part: Ingredient) -> str:
     return f"{part.name}({', '.join(words)})" if words else part.name
 
 
+def chosen(spec: Spec) -> tuple[str, ...]:
+    """Returns the five ingredients of a spec without their numbers."""
+    return tuple(worded(part) for part in spec.ingredients)
+
+
 def distance(a: Spec, b: Spec) -> tuple[int, int]:
     """Returns in how many ingredients two specs differ, and in how many more by numbers alone."""
-    pairs = [(getattr(a, f.name), getattr(b, f.name)) for f in fields(a)]
-    chosen = [worded(x) != worded(y) for x, y in pairs]
-    return sum(chosen), sum(x != y for x, y in pairs) - sum(chosen)
+    others = sum(x != y for x, y in zip(chosen(a), chosen(b), strict=True))
+    return others, sum(x != y for x, y in zip(a.ingredients, b.ingredients, strict=True)) - others
 
 
 def neighbors(spec: Spec) -> tuple[tuple[str, str], ...]:

@@ -15,7 +15,7 @@ from ..space.spec import Spec
 from .grid import grid
 
 LAYER_COLUMNS = ("name", "spec", "frame", "solver", "evidence", "paper")
-GRID_COLUMNS = ("spec", "verdict", "solver", "published", "reason")
+GRID_COLUMNS = ("spec", "verdict", "solver", "standing", "known_as", "reason")
 
 
 def layer_rows() -> list[dict[str, Any]]:

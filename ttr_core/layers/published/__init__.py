@@ -1,6 +1,7 @@
 """The catalog: every published layer we know as a point of the design space.
 
 One file per family, each with its ``ENTRIES``; a file put here is part of the catalog by itself.
+Beside them `elsewhere` names what was published and has no entry yet.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
+from .elsewhere import AS_OF, ELSEWHERE, Elsewhere
 from .entry import EVIDENCE, Catalog, Published
 
 FIRST = (
@@ -19,7 +21,7 @@ LAST = ("baselines",)
 
 
 def _entries() -> tuple[Published, ...]:
-    found = {module.name for module in pkgutil.iter_modules(__path__)} - {"entry"}
+    found = {module.name for module in pkgutil.iter_modules(__path__)} - {"entry", "elsewhere"}
     between = sorted(found - {*FIRST, *LAST})
     modules = (importlib.import_module(f"{__name__}.{n}") for n in [*FIRST, *between, *LAST])
     return tuple(entry for module in modules for entry in module.ENTRIES)
@@ -28,4 +30,12 @@ def _entries() -> tuple[Published, ...]:
 catalog = Catalog(_entries())
 """Every entry by name."""
 
-__all__ = ["EVIDENCE", "Catalog", "Published", "catalog"]
+__all__ = [
+    "AS_OF",
+    "ELSEWHERE",
+    "EVIDENCE",
+    "Catalog",
+    "Elsewhere",
+    "Published",
+    "catalog",
+]

@@ -13,6 +13,7 @@ from ...space.functions import LinearModel
 from ...space.ingredient import Paper
 from ...space.spec import Spec
 from ..frame import Frame
+from ..gates import GATES, TurnedGates
 from ..layer import SequenceLayer
 
 EVIDENCE = ("code", "paper", "secondary")
@@ -60,6 +61,15 @@ class Published:
         # Keys of one size at any d: F numbers for each value of all heads, and for each normalizer.
         wide = model.width(frame.key_dim)
         return f"{wide * frame.expand} d" + (f" + {wide} H" if spec.readout.divides else "")
+
+    @property
+    def tied(self) -> bool:
+        """Whether it is what it is by its frame: signals that are tied to one another, or turned.
+
+        In another frame its three ingredients are the cell of this layer, not this layer.
+        """
+        gates = GATES[self.frame.gates]
+        return bool(gates.ties) or issubclass(gates, TurnedGates)
 
     def layer(
         self,

@@ -1,0 +1,187 @@
+"""Cells that were published and have no entry in the catalog yet: their names and papers.
+
+A cell without an entry is no discovery. What is named here was found in the literature by the
+date of `AS_OF`; of every other cell nothing more is said than that this catalog lacks it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+from ...space.ingredient import Paper
+
+AS_OF = date(2026, 11, 25)
+"""When the literature was last looked through for the catalog and for `ELSEWHERE`."""
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """A published layer that has a cell here and no entry.
+
+    Args:
+        name: what its paper calls it.
+        cell: text of its three ingredients; their numbers may differ.
+        paper: where it was published.
+        beyond: what of the published layer lies outside of the cell, or that nothing does.
+
+    Example:
+        >>> ELSEWHERE[0].name, ELSEWHERE[0].cell
+        ('Kimi Delta Attention', 'ChannelGate | Linear | SGD')
+    """
+
+    name: str
+    cell: str
+    paper: Paper
+    beyond: str
+
+
+ELSEWHERE = (
+    Elsewhere(
+        "Kimi Delta Attention",
+        "ChannelGate | Linear | SGD",
+        Paper(
+            "Kimi Linear: An Expressive, Efficient Attention Architecture",
+            "Kimi Team",
+            2025,
+            "https://arxiv.org/abs/2510.26692",
+        ),
+        "Its frame: decays of low rank through softplus, a gated output norm.",
+    ),
+    Elsewhere(
+        "MesaNet",
+        "Gate * Importance | Linear | Exact",
+        Paper(
+            "MesaNet: Sequence Modeling by Locally Optimal Test-Time Training",
+            "von Oswald et al.",
+            2025,
+            "https://arxiv.org/abs/2506.05233",
+        ),
+        "A ridge that is learned per key channel, and a solve of at most 30 conjugate gradients.",
+    ),
+    Elsewhere(
+        "Gated KalmaNet",
+        "Gate * Importance | Linear | Exact",
+        Paper(
+            "Gated KalmaNet: A Fading Memory Layer Through Test-Time Ridge Regression",
+            "Peng et al.",
+            2025,
+            "https://arxiv.org/abs/2511.21016",
+        ),
+        "A ridge in proportion to the norm of the Gram matrix, and a read-out that mixes the "
+        "query with its solution.",
+    ),
+    Elsewhere(
+        "Kaczmarz Linear Attention",
+        "Gate | Linear | NLMS",
+        Paper(
+            "Kaczmarz Linear Attention",
+            "Zou, Ren and Liu",
+            2026,
+            "https://arxiv.org/abs/2605.08587",
+        ),
+        "A share of the way that each token chooses, where this cell has one for all.",
+    ),
+    Elsewhere(
+        "Gated DeltaProduct",
+        "Gate | Linear | MultiStep",
+        Paper(
+            "DeltaProduct: Improving State-Tracking in Linear RNNs via Householder Products",
+            "Siems et al.",
+            2025,
+            "https://arxiv.org/abs/2502.10297",
+        ),
+        "Its frame alone.",
+    ),
+    Elsewhere(
+        "Momentum DeltaNet",
+        "Gate | Linear | Momentum",
+        Paper(
+            "MDN: Parallelizing Stepwise Momentum for Delta Linear Attention",
+            "Huang et al.",
+            2026,
+            "https://arxiv.org/abs/2605.05838",
+        ),
+        "The tie between its decay and its step, and a query less a share of the key.",
+    ),
+    Elsewhere(
+        "the memory of LUCID",
+        "Uniform | Kernel | SGD",
+        Paper(
+            "LUCID: Attention with Preconditioned Representations",
+            "Duvvuri et al.",
+            2026,
+            "https://arxiv.org/abs/2602.10410",
+        ),
+        "Its memory takes whole steps under an exponential kernel of normalized keys, and is read "
+        "by softmax attention.",
+    ),
+    Elsewhere(
+        "ALiBi",
+        "Decay * ExpKernel | Constant | Exact",
+        Paper(
+            "Train Short, Test Long: Attention with Linear Biases Enables Input Length "
+            "Extrapolation",
+            "Press, Smith and Lewis",
+            2021,
+            "https://arxiv.org/abs/2108.12409",
+        ),
+        "Nothing: a bias of -m (t - i) is a decay of exp(-m) per token, its slopes one per head.",
+    ),
+    Elsewhere(
+        "sliding-window attention",
+        "ExpKernel * Window | Constant | Exact",
+        Paper(
+            "Longformer: The Long-Document Transformer",
+            "Beltagy et al.",
+            2020,
+            "https://arxiv.org/abs/2004.05150",
+        ),
+        "Its global tokens.",
+    ),
+    Elsewhere(
+        "average attention",
+        "Uniform | Constant | Exact",
+        Paper(
+            "Accelerating Neural Transformer via an Average Attention Network",
+            "Zhang, Xiong and Su",
+            2018,
+            "https://arxiv.org/abs/1805.00631",
+        ),
+        "A network on the average and a gate between it and the input.",
+    ),
+    Elsewhere(
+        "minGRU",
+        "Uniform | Constant | SGD",
+        Paper(
+            "Were RNNs All We Needed?",
+            "Feng et al.",
+            2024,
+            "https://arxiv.org/abs/2410.01201",
+        ),
+        "A step for each channel: here as many heads as channels.",
+    ),
+    Elsewhere(
+        "minLSTM",
+        "Gate * Importance | Constant | Hebbian",
+        Paper(
+            "Were RNNs All We Needed?",
+            "Feng et al.",
+            2024,
+            "https://arxiv.org/abs/2410.01201",
+        ),
+        "Gates for each channel that sum to one: here as many heads as channels, and a tie.",
+    ),
+    Elsewhere(
+        "gated retention",
+        "Gate | Linear | Hebbian",
+        Paper(
+            "You Only Cache Once: Decoder-Decoder Architectures for Language Models",
+            "Sun et al.",
+            2024,
+            "https://arxiv.org/abs/2405.05254",
+        ),
+        "Its frame: gates near 1 through a temperature, rotary positions.",
+    ),
+)
+"""In no order that counts; a layer leaves this list when it gets an entry."""
