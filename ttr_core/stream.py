@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -20,6 +21,16 @@ LINKS: dict[str, Callable[[Tensor], Tensor]] = {
     "slow_log_sigmoid": lambda x: F.logsigmoid(x) / 16,  # starts where little is forgotten
 }
 
+RANGES: dict[str, tuple[float, float]] = {
+    "identity": (-math.inf, math.inf),
+    "sigmoid": (0.0, 1.0),
+    "twice_sigmoid": (0.0, 2.0),
+    "log_sigmoid": (-math.inf, 0.0),
+    "softplus": (0.0, math.inf),
+    "slow_log_sigmoid": (-math.inf, 0.0),
+}
+"""The least and the largest number that each link gives."""
+
 WIDTHS = ("scalar", "key", "value", "feature")
 
 
@@ -37,6 +48,7 @@ class Signal:
         low: smallest sensible constant, for knobs and tuning.
         high: largest sensible constant.
         help: one sentence.
+        most: the largest valid number; None for what the link gives.
 
     Raises:
         RequestError: a width that is none of these.
@@ -55,6 +67,7 @@ class Signal:
     low: float
     high: float
     help: str
+    most: float | None = None
 
     def __post_init__(self) -> None:
         if self.unit not in WIDTHS or self.count < 1:
@@ -78,6 +91,12 @@ class Signal:
     def logarithmic(self) -> bool:
         """Whether it is the logarithm of a share, which is -inf where nothing is kept."""
         return self.link.endswith("log_sigmoid")
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The least and the largest valid number."""
+        least, most = RANGES[self.link]
+        return least, most if self.most is None else self.most
 
     @property
     def idle(self) -> float:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from stories import formula
-from streams import stream
+from streams import TESTED, stream
 
 import ttr_core as ttr
+from ttr_core.stream import LINKS, RANGES
 
 SPEC = ttr.Spec.parse("Gate | Linear | SGD")
 
@@ -34,6 +37,43 @@ def test_a_signal_too_many_is_refused() -> None:
     x = stream(SPEC)
     with pytest.raises(ttr.RequestError, match="has no signal 'momentum'"):
         ttr.solve(SPEC, ttr.Stream(x.q, x.k, x.v, {**x.signals, "momentum": x.signals["step"]}))
+
+
+@pytest.mark.parametrize(
+    ("spec", "signal", "number", "match"),
+    [
+        ("Uniform | Linear | SGD", "step", -0.5, r"holds -0.5 at \[0, 1, 4, 0\].* from 0 on"),
+        ("Uniform | Linear | SGD", "step", math.inf, "holds inf.* take a finite number"),
+        ("Uniform | Linear | SGD", "step", math.nan, "holds NaN, which is no number"),
+        ("Gate | Linear | Hebbian", "decay", 0.1, r"holds 0.1 .* -inf to 0 .* give log\(share\)"),
+        (
+            "Gate | Linear | Momentum",
+            "momentum",
+            1.5,
+            "holds 1.5 .* 0 to 1 .* sigmoid returns",
+        ),
+        ("Gate * Importance | Linear | Hebbian", "importance", -1.0, "holds -1 .* from 0 on"),
+    ],
+)
+def test_a_signal_outside_its_range_is_refused(
+    spec: str, signal: str, number: float, match: str
+) -> None:
+    x = stream(ttr.Spec.parse(spec))
+    x.signals[signal][0, 1, 4, 0] = number
+    for call in (ttr.solve, ttr.prefill, ttr.attention_map):
+        with pytest.raises(ttr.RequestError, match=match):
+            call(spec, x)
+
+
+def test_the_ends_of_every_range_are_within_it() -> None:
+    for spec in TESTED:
+        for signal in spec.signals:
+            least, most = signal.range
+            start = signal.idle if signal.init is None else signal.init
+            assert all(least <= n <= most for n in (signal.low, signal.high, signal.idle, start))
+            assert set(LINKS) == set(RANGES)
+            given = LINKS[signal.link](torch.linspace(-200.0, 200.0, 101))
+            assert least <= given.min() and given.max() <= most, f"{spec}: {signal.name}"
 
 
 def test_too_large_is_refused_before_anything_is_allocated() -> None:

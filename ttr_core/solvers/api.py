@@ -17,7 +17,7 @@ from ..space.spec import Spec
 from ..stream import Stream
 from .base import AnySolver
 from .oracle import Reference
-from .requests import Layout, check_state, validated
+from .requests import Layout, check_ranges, check_state, validated
 from .soundness import bounded, marked, sound
 from .table import resolve
 
@@ -38,7 +38,8 @@ def solve(
 
     Raises:
         IncompatibleSpec: ``spec`` is not a layer.
-        RequestError: a tensor of the wrong shape, or a signal that is missing or unknown.
+        RequestError: a tensor of the wrong shape, or a signal that is missing, unknown or out of
+            its range.
         LimitExceeded: the computation is too large.
 
     Example:
@@ -48,7 +49,7 @@ def solve(
         torch.Size([1, 1, 4, 4])
     """
     spec = Spec.of(spec)
-    return run(resolve(spec, solver), spec, stream, params, None)[0]
+    return _checked(resolve(spec, solver), spec, stream, params, None)[0]
 
 
 def prefill(
@@ -74,7 +75,16 @@ def prefill(
         torch.Size([1, 1, 5, 4])
     """
     spec = Spec.of(spec)
-    return run(resolve(spec), spec, stream, params, state)
+    return _checked(resolve(spec), spec, stream, params, state)
+
+
+def _checked(
+    solver: AnySolver, spec: Spec, stream: Stream, params: Params | None, state: Carried | None
+) -> tuple[Tensor, Carried]:
+    """As `run`, for signals that no link of a layer keeps in their range."""
+    x = _admitted(solver, spec, stream, state)
+    check_ranges(spec, x)
+    return _solved(solver, spec, x, params, state)
 
 
 def run(
@@ -103,15 +113,28 @@ def run(
         LimitExceeded: the computation is too large.
         Singular: a system of equations has no solution in the precision it was solved in.
     """
+    return _solved(solver, spec, _admitted(solver, spec, stream, state), params, state)
+
+
+def _admitted(solver: AnySolver, spec: Spec, stream: Stream, state: Carried | None) -> Stream:
+    """Returns the stream at H heads, once it and the state fit and the work is not too much."""
     x = validated(spec, stream)
-    queries = x.q.shape[2]
     if not x.length or not x.k.shape[0]:
-        return x.v[:, :, x.length - queries :], dict(state or {})
+        return x
     if state and not torch.compiler.is_compiling():  # a graph holds what was checked before it
         check_state(solver, spec, x, state, layout(solver, spec, x.key_dim, x.value_dim))
     shape = shape_of(spec, x)
     most = REFERENCE_FLOPS if isinstance(solver, Reference) else MAX_FLOPS
     check(_Asked(spec, shape), solver.estimate(spec, shape), most)
+    return x
+
+
+def _solved(
+    solver: AnySolver, spec: Spec, x: Stream, params: Params | None, state: Carried | None
+) -> tuple[Tensor, Carried]:
+    queries = x.q.shape[2]
+    if not x.length or not x.k.shape[0]:
+        return x.v[:, :, x.length - queries :], dict(state or {})
     if params is None:
         fresh = spec.parameters(x.key_dim, x.value_dim, x.heads)
         params = {name: p.to(x.k.device) for name, p in fresh.items()}

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from torch import Tensor
 
 from ..errors import RequestError
 from ..named import Carried
-from ..precision import accumulated
+from ..precision import accumulated, readable
 from ..space.spec import Spec
-from ..stream import Stream
+from ..stream import Signal, Stream
 from .base import AnySolver
 
 Layout = dict[str, tuple[int | None, ...]]
@@ -61,6 +62,48 @@ def _check_signals(spec: Spec, stream: Stream) -> None:
                 f"Signal {name!r} has shape {tuple(tensor.shape)}; {spec} needs "
                 f"(B, H, {stream.length}, {width}): {wanted[name].width} width."
             )
+
+
+def check_ranges(spec: Spec, stream: Stream) -> None:
+    """Refuses signals outside their range, where the link of a layer does not see to it.
+
+    On the CPU alone: an accelerator would have to be waited for.
+
+    Raises:
+        RequestError: with the number, where it stands, the range and what to change.
+    """
+    for signal in spec.signals:
+        s = stream.signals.get(signal.name)
+        least, most = signal.range
+        if s is None or (math.isinf(least) and math.isinf(most)) or not s.numel():
+            continue
+        if not s.is_floating_point() or not readable(s):
+            continue
+        lowest, highest = (z.item() for z in s.detach().aminmax())
+        infinite = not signal.logarithmic and (lowest == -math.inf or highest == math.inf)
+        if least <= lowest and highest <= most and not infinite:
+            continue
+        wrong = ~((s >= least) & (s <= most)) | (s.isinf() & (not signal.logarithmic))
+        place = wrong.nonzero()[0].tolist()
+        raise RequestError(_out_of_range(spec, signal, s[tuple(place)].item(), place))
+
+
+def _out_of_range(spec: Spec, signal: Signal, number: float, place: list[int]) -> str:
+    said = "NaN, which is no number," if math.isnan(number) else f"{number:g}"
+    least, most = signal.range
+    asked = f"finite numbers from {least:g} on" if math.isinf(most) else f"{least:g} to {most:g}"
+    if math.isnan(number):
+        change = "find where it comes from: 0 / 0, or the logarithm of a negative number"
+    elif signal.logarithmic:
+        change = "it is the logarithm of the share that is kept, 0 for all of it: give log(share)"
+    elif math.isinf(number):
+        change = "take a finite number"
+    else:
+        change = f"clamp it, or give what {signal.link} returns"
+    return (
+        f"Signal {signal.name!r} holds {said} at {place}; {spec} takes {asked} ({signal.help}): "
+        f"{change}."
+    )
 
 
 def _tensors(stream: Stream) -> Iterator[tuple[str, Tensor]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -22,7 +23,16 @@ from ..terms import square as square_of
 from ..weights import MemorylessWeights
 from .structure import KeyStep, Sum
 
-STEP = Signal("step", "scalar", "sigmoid", 0.5, 0.01, 1.0, "step size of the newest pair")
+STEP = Signal(
+    "step",
+    "scalar",
+    "sigmoid",
+    0.5,
+    0.01,
+    1.0,
+    "step size of the newest pair",
+    most=math.inf,  # what is stable depends on the length of the key
+)
 PROXIMAL_STEP = replace(
     STEP, link="softplus", init=1.0, high=100.0, help="weight of the newest pair against staying"
 )

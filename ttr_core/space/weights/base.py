@@ -27,7 +27,14 @@ if TYPE_CHECKING:
 DECAY = Signal("decay", "scalar", "log_sigmoid", None, -3.0, 0.0, "log of the share kept per token")
 CHANNEL_DECAY = replace(DECAY, width="feature", help="log of the share kept, per feature")
 IMPORTANCE = Signal(
-    "importance", "scalar", "sigmoid", 0.5, 0.01, 1.0, "weight with which the pair is written"
+    "importance",
+    "scalar",
+    "sigmoid",
+    0.5,
+    0.01,
+    1.0,
+    "weight with which the pair is written",
+    most=math.inf,
 )
 
 
