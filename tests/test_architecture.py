@@ -16,7 +16,7 @@ MAX_LINES, MAX_FUNCTION, MAX_COLUMNS = 400, 40, 100
 
 # Each line may import from the lines above it, and from its own.
 CORE_ORDER = (
-    ("errors", "named", "stream", "limits", "precision", "systems"),
+    ("errors", "named", "stream", "limits", "precision", "systems", "fading"),
     ("space",),
     ("solvers",),
     ("layers",),

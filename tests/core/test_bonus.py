@@ -64,7 +64,6 @@ def test_the_chunk_size_changes_nothing(spec: ttr.Spec, monkeypatch: pytest.Monk
     x = stream(spec, 11)
     whole = ttr.solve(spec, x)
     monkeypatch.setattr(chunks, "CHUNK", 3)
-    monkeypatch.setattr(chunks, "VECTOR_CHUNK", 3)
     close(ttr.solve(spec, x), whole, 1e-8)
 
 

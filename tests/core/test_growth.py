@@ -43,8 +43,7 @@ def sliced(spec: ttr.Spec, length: int, solver: str | None) -> int:
 @pytest.fixture(autouse=True)
 def short_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of two chunks nobody would feel that each one's gradient is as long as the sequence."""
-    for name in ("CHUNK", "VECTOR_CHUNK"):
-        monkeypatch.setattr(f"ttr_core.solvers.chunks.{name}", 2)
+    monkeypatch.setattr("ttr_core.solvers.chunks.CHUNK", 2)
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=str)

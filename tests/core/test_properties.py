@@ -98,8 +98,7 @@ def test_the_chunk_size_changes_nothing(
     name = ttr.resolve(spec).name
     monkeypatch.setattr(f"ttr_core.solvers.{name}.CHUNK", size)
     monkeypatch.setattr(chunks, "CHUNK", size)
-    monkeypatch.setattr(chunks, "VECTOR_CHUNK", size)
-    assert chunk_size(11, None) == size
+    assert chunk_size(11) == size
     close(ttr.solve(spec, x), whole, 1e-8)
 
 

@@ -18,7 +18,7 @@ from ..stream import Stream
 from .base import AnySolver
 from .oracle import Reference
 from .requests import Layout, check_ranges, check_state, validated
-from .soundness import bounded, marked, sound
+from .soundness import marked, sound
 from .table import resolve
 
 
@@ -142,7 +142,6 @@ def _solved(
     if not (state is None and x.q.dtype == x.k.dtype == given and solver.takes_half(spec)):
         x = x.map(single)
     x, spoiled = sound(spec, _with_all_queries(x))
-    x = bounded(spec, x)
     params = {name: single(p) for name, p in params.items()}
     before = {name: single(s) for name, s in state.items()} if state else None
     try:

@@ -53,7 +53,9 @@ class Attention(Solver[_Mean]):
             scale = p.weights.logit_scale(x.key_dim)
             y = F.scaled_dot_product_attention(x.q, x.k, x.v, is_causal=True, scale=scale)
         else:
-            y = torch.softmax(p.log_weights(x), -1) @ x.v
+            log, empty = p.weighed(x)
+            y = torch.softmax(log, -1) @ x.v
+            y = y if empty is None else y.masked_fill(empty, 0.0)
         return y, past.keep(x)
 
 

@@ -15,7 +15,7 @@ from ..space.optimizers import Sum
 from ..space.readouts import Direct, Divides, Readout
 from ..space.weights import RotatingWeights
 from .base import Solver
-from .chunks import CHUNK, carry, chunk_size, decayed_scores, join, split
+from .chunks import CHUNK, carry, chunk_size, join, scores, split
 from .problem import Problem
 from .state import Matrix, State
 
@@ -55,11 +55,11 @@ class ChunkedCosine(Solver[_Asked]):
         place = torch.arange(1, length + 1, dtype=torch.float64, device=k.device)
         angle = (p.weights.rate * place)[:, None]
         cos, sin = angle.cos().to(k.dtype), angle.sin().to(k.dtype)
-        size = chunk_size(length, None)
+        size = chunk_size(length)
         q, k = (split(torch.cat([z * cos, z * sin], -1), size) for z in (q, k))
         v = split(p.summed_values(), size)
         before, last = carry(k.mT @ v, None, Matrix.restored(kept))
-        y = q @ before + decayed_scores(q, k, None, None, 0) @ v
+        y = q @ before + scores(q, k) @ v
         turned = _turned(last, p.weights.rate * length)
         return p.read(join(y, length)), Matrix.keep(turned)
 

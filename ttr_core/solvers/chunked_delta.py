@@ -14,7 +14,8 @@ from ..space.functions import LinearModel
 from ..space.optimizers import RankOneSteps, Steps
 from ..space.weights import MemorylessWeights
 from .base import Solver
-from .chunks import CHUNK, chunk_size, decayed_scores, join, split
+from .chunks import CHUNK, chunk_size, join, one_down, one_up, split
+from .fades import fade_of, met
 from .problem import Problem
 from .state import Matrix, State
 
@@ -26,8 +27,10 @@ class ChunkedDelta(Solver[_Asked]):
 
     With read keys $r$, write keys $w$ and the errors $E$ of a chunk,
 
-    $$(I + A) E = V - \bar R S, \qquad A_{ti} = r_t^\top w_i\, e^{c_t - c_i} \ (i < t),$$
-    $$y = \bar Q S + (Q W^\top \circ e^{c_t - c_i})_{i \le t} E$$
+    $$(I + A) E = V - \bar R S, \qquad A_{ti} = a_{t:i}\, r_t^\top w_i \ (i < t),$$
+    $$y = \bar Q S + (a_{t:i} \circ Q W^\top)_{i \le t} E$$
+
+    where $a_{t:i}$ is the product of the decays after token i up to t.
 
     Only the small update of the state runs from chunk to chunk. Several steps to a token are a
     sequence of T n steps, in which the memory fades at the first of each token and is read after
@@ -35,7 +38,7 @@ class ChunkedDelta(Solver[_Asked]):
     written along, the same system has the answers $-U$ for errors (RWKV-7):
 
     $$(I + A^{(e)}) (-U) = -A^{(w)} V - \bar R S, \qquad
-    y = \bar Q S + (Q W^\top \circ e^{c_t - c_i}) V - (Q E^\top \circ e^{c_t - c_i}) U$$
+    y = \bar Q S + (a_{t:i} \circ Q W^\top) V - (a_{t:i} \circ Q E^\top) U$$
 
     Source: Parallelizing Linear Transformers with the Delta Rule over Sequence Length (Yang et
     al., 2024) https://arxiv.org/abs/2406.06484
@@ -61,8 +64,8 @@ class ChunkedDelta(Solver[_Asked]):
         steps = optimizer.steps(p.x, phi, importance, p.own("optimizer"))
         if log_decay is not None and optimizer.n > 1:  # none before the further steps of a token
             log_decay = F.pad(log_decay[:, :, :, None], (0, 0, 0, optimizer.n - 1)).flatten(2, 3)
-        unread = log_decay if optimizer.reads_undecayed else None
-        y, last = delta(phi(p.x.q), steps, log_decay, unread, Matrix.restored(kept))
+        start, undecayed = Matrix.restored(kept), optimizer.reads_undecayed
+        y, last = delta(phi(p.x.q), steps, log_decay, undecayed, start)
         return p.read(y), Matrix.keep(last)
 
 
@@ -70,7 +73,7 @@ def delta(
     q: Tensor,
     steps: Steps,
     log_decay: Tensor | None,
-    unread: Tensor | None,
+    undecayed: bool,
     start: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """Runs the delta rule over steps, n of them to a token, and reads after the last of each n.
@@ -79,36 +82,39 @@ def delta(
         q: queries of the tokens, [B, H, T, F].
         steps: the steps.
         log_decay: before each step, [B, H, n T, 1 or F]; None for none.
-        unread: the part of it that the step's own read does not see; None for none.
+        undecayed: whether a step's own read comes before that.
         start: the state before, [B, H, F, V]; None for zero.
 
     Returns:
         y, [B, H, T, V], and the state after the last step.
     """
     length, every = q.shape[2], steps.write.shape[2] // q.shape[2]
-    size = chunk_size(steps.write.shape[2], log_decay)
+    size = chunk_size(steps.write.shape[2])
     size = max(every, size - size % every)
     read = torch.zeros_like(steps.write) if steps.read is None else steps.read
     erase = steps.write if steps.erase is None else steps.erase
     q, v = split(q, size // every), split(steps.value, size)
     r, e = split(read, size), split(erase, size)
-    c = at = seen = late = None
-    q_in, r_in, e_out, keep = q, r, e, None
-    if log_decay is not None:
-        c = split(log_decay, size).cumsum(-2)
-        seen = c if unread is None else c - split(unread, size)
-        at, end = c[..., every - 1 :: every, :], c[..., -1:, :]
-        late, keep = (end - c).exp(), end.exp().mT
-        q_in, r_in, e_out = q * at.exp(), r * seen.exp(), e * late
-    own = writes = None
+    fade = None if log_decay is None else fade_of(split(log_decay, size))
+
+    def asked(columns: Tensor) -> Tensor:
+        if fade is not None and undecayed:
+            return one_down(fade.scores(one_up(r), columns))
+        return met(r, columns, fade)
+
+    own = writes = keep = None
+    q_in, r_in, e_out = q, r, e
+    if fade is not None:
+        seen = one_down(fade.since, 1.0) if undecayed else fade.since
+        q_in, r_in, e_out = q * fade.since[..., every - 1 :: every, :], r * seen, e * fade.until
+        keep = fade.keep
     if steps.erase is not None:  # the values go another way than the errors, and are none of them
         w = split(steps.write, size)
-        own = decayed_scores(q, w, at, c, 0) @ v
-        writes = (w if late is None else w * late).mT @ v
-        v = -decayed_scores(r, w, seen, c, -1) @ v
-    a = decayed_scores(r, e, seen, c, -1)
-    before, errors, last = _errors(a, v, r_in, e_out, keep, start, writes)
-    y = q_in @ before + decayed_scores(q, e, at, c, 0) @ errors
+        own = met(q, w, fade) @ v
+        writes = (w if fade is None else w * fade.until).mT @ v
+        v = -asked(w).tril(-1) @ v
+    before, errors, last = _errors(asked(e), v, r_in, e_out, keep, start, writes)
+    y = q_in @ before + met(q, e, fade) @ errors
     return join(y if own is None else y + own, length), last
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
+from ..fading import left
 from ..limits import Estimate, Shape
 from ..named import Carried
 from ..space.functions import LinearModel
@@ -13,7 +15,8 @@ from ..space.optimizers import DiagonalStep, Sum
 from ..space.readouts import Direct, Divides, Readout, ReadsBefore
 from ..space.weights import MemorylessWeights, Recency
 from .base import Solver
-from .chunks import CHUNK, carry, chunk_size, decayed_scores, join, split
+from .channels import channel_reads
+from .chunks import CHUNK, carry, chunk_size, join, one_down, one_up, scores, split
 from .elementwise import decayed_reads, is_vector
 from .problem import Problem
 from .state import Matrix, State
@@ -24,13 +27,14 @@ _Asked = Problem[MemorylessWeights, LinearModel, Sum | DiagonalStep]
 class ChunkedLinear(Solver[_Asked]):
     r"""Linear attention in chunks.
 
-    Within a chunk of C tokens, with $c$ the running sum of log decays and $S$ the state before it,
+    Within a chunk of C tokens, with $a_{t:i}$ the product of the decays after token i up to t, and
+    $S$ the state before it,
 
-    $$y = (Q \circ e^{c}) S + \big(Q K^\top \circ e^{c_t - c_i}\big)_{i \le t} V$$
+    $$y = (Q \circ a_{t:0}) S + \big(Q K^\top \circ a_{t:i}\big)_{i \le t} V$$
 
     A diagonal step is a decay per feature of its own, whose gain is the importance of the pair.
     A readout that divides takes its normalizer from a column of ones after V; one that reads the
-    memory before the newest pair drops the diagonal and the decay of the query's own token.
+    memory before the newest pair asks it a token earlier.
     Memories that are a vector (Mamba, the LRU) run the recurrence itself.
 
     Source: Gated Linear Attention Transformers (Yang et al., 2023) https://arxiv.org/abs/2312.06635
@@ -54,28 +58,37 @@ class ChunkedLinear(Solver[_Asked]):
     def solve(self, p: _Asked, kept: Carried | None) -> tuple[Tensor, Carried]:
         q, k = p.features()
         log_decay, importance = _written(p, k)
-        v, start, length = p.values(), Matrix.restored(kept), p.x.length
+        v, start = p.values(), Matrix.restored(kept)
         v = v if importance is None else v * importance
         own = p.newest(q, k, v)
-        if log_decay is not None and own is None and is_vector(k, v):
-            y, last = decayed_reads(q, k, v, log_decay, start)
+        if own is None:
+            y, last = _reads(q, k, v, log_decay, start)
             return p.read(y), Matrix.keep(last)
-        diagonal = 0 if own is None else -1
-        size = chunk_size(length, log_decay)
-        q, k, v = split(q, size), split(k, size), split(v, size)
-        if log_decay is None:
-            before, last = carry(k.mT @ v, None, start)
-            y = q @ before + decayed_scores(q, k, None, None, diagonal) @ v
-        else:
-            steps = split(log_decay, size)
-            c = steps.cumsum(-2)
-            seen = c if own is None else c - steps
-            end = c[..., -1:, :]
-            keep = end.exp().mT
-            before, last = carry((k * (end - c).exp()).mT @ v, keep, start)
-            y = (q * seen.exp()) @ before + decayed_scores(q, k, seen, c, diagonal) @ v
-        y = join(y, length)
-        return p.read(y if own is None else y + own), Matrix.keep(last)
+        later, last = _reads(one_up(q), k, v, log_decay, start)
+        y = one_down(later) + own
+        if start is not None:
+            y = torch.cat([y[:, :, :1] + q[:, :, :1] @ start, y[:, :, 1:]], 2)
+        return p.read(y), Matrix.keep(last)
+
+
+def _reads(
+    q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor | None, start: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Sums the pairs and asks the memory after each, as `channel_reads`."""
+    if log_decay is not None and is_vector(k, v):
+        return decayed_reads(q, k, v, log_decay, start)
+    if log_decay is not None and log_decay.shape[-1] > 1:
+        return channel_reads(q, k, v, log_decay, start)
+    length = q.shape[2]
+    size = chunk_size(length)
+    q, k, v = split(q, size), split(k, size), split(v, size)
+    if log_decay is None:
+        before, last = carry(k.mT @ v, None, start)
+        return join(q @ before + scores(q, k) @ v, length), last
+    between, since, until = left(split(log_decay, size))
+    before, last = carry((k * until).mT @ v, since[..., -1:, :], start)
+    y = (q * since) @ before + ((q @ k.mT) * between) @ v
+    return join(y, length), last
 
 
 def _written(p: _Asked, k: Tensor) -> Recency:

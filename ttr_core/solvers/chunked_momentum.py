@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import ClassVar, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from ..fading import left
 from ..limits import Estimate, Shape
 from ..named import Carried
 from ..space.functions import LinearModel
 from ..space.optimizers import MomentumStep
 from ..space.weights import MemorylessWeights
 from .base import Solver
-from .chunks import CHUNK, chunk_size, decayed_scores, join, lower, split
+from .chunks import CHUNK, chunk_size, join, lower, one_down, split
 from .problem import Problem
 from .state import Matrix, State
 
@@ -60,7 +60,7 @@ class ChunkedMomentum(Solver[_Asked]):
         log_decay, importance = p.recency()
         square, length = k.square().sum(-1, keepdim=True), p.x.length
         gain = p.optimizer.gain(square, importance, p.signals)
-        size = chunk_size(length, None)
+        size = chunk_size(length)
         q, w, k, v = (split(z, size) for z in (q, k * gain, k, p.x.v))
         decays = None if log_decay is None else split(log_decay, size)
         after = _reach(split(p.optimizer.share(p.signals), size), decays)
@@ -106,19 +106,17 @@ def _reach(momentum: Tensor, log_decay: Tensor | None) -> Reach:
     if log_decay is None:
         sums = kept.cumsum(-2)
         return Reach(sums, kept, torch.ones_like(speed), speed.cumsum(-2), speed)
-    ones, c = torch.ones_like(log_decay), log_decay.cumsum(-2)
-    decays = decayed_scores(ones, ones, c, c, 0)
-    return Reach(decays @ kept, kept, c.exp(), decays @ speed, speed)
+    between, since, _ = left(log_decay)
+    return Reach(between @ kept, kept, since, between @ speed, speed)
 
 
 def _earlier(after: Reach, log_decay: Tensor | None) -> Reach:
     """Returns it before each token, with the token's own decay if one is given."""
-    down = (0, 0, 1, -1)
     share = 1.0 if log_decay is None else log_decay.exp()
     return after._replace(
-        steps=F.pad(after.steps, down) * share,
-        memory=F.pad(after.memory, down, value=1.0) * share,
-        momentum=F.pad(after.momentum, down) * share,
+        steps=one_down(after.steps) * share,
+        memory=one_down(after.memory, 1.0) * share,
+        momentum=one_down(after.momentum) * share,
     )
 
 

@@ -15,12 +15,11 @@ from ..space.optimizers import FadingRidge
 from ..space.weights import MemorylessWeights
 from .base import Solver
 from .chunks import CHUNK, carry, join, lower, split
-from .problem import Problem
+from .problem import TINY, Problem, rooted
 from .ridges import SAFE_RIDGE
 from .state import Matrix, State
 
 LEAST = 1e-6  # what the decays of a chunk may leave: the square of what scales its rows apart
-TINY = 1e-30  # under a root whose argument may be 0, where its slope would be infinite
 
 
 _Asked = Problem[MemorylessWeights, LinearModel, FadingRidge]
@@ -60,7 +59,7 @@ class ChunkedRLS(Solver[_Asked]):
         q, k = p.features()
         v, (log_decay, importance) = p.x.v, p.recency()
         if importance is not None:
-            root = importance.sqrt()
+            root = rooted(importance)
             k, v = k * root, v * root
         state = _begin(optimizer, k, v) if kept is None else kept
         lost, shares, size = None, state["shares"], CHUNK

@@ -1,21 +1,17 @@
-"""What the chunked solvers share: splitting, decayed scores, the carry from chunk to chunk."""
+"""What the chunked solvers share: splitting, faded scores, the carry from chunk to chunk."""
 
 from __future__ import annotations
-
-import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 CHUNK = 64
-VECTOR_CHUNK = 8  # decays per feature hold [C, C, F] numbers per chunk; 8 is twice as fast as 16
 
 
-def chunk_size(length: int, log_decay: Tensor | None) -> int:
-    """Returns C: 64 tokens, 8 under a decay per feature, fewer for shorter sequences."""
-    vector = log_decay is not None and log_decay.shape[-1] > 1
-    return max(1, min(VECTOR_CHUNK if vector else CHUNK, length))
+def chunk_size(length: int) -> int:
+    """Returns C: 64 tokens, fewer for shorter sequences."""
+    return max(1, min(CHUNK, length))
 
 
 def split(x: Tensor, size: int) -> Tensor:
@@ -41,33 +37,22 @@ def lower(size: int, diagonal: int, like: Tensor, every: int = 1) -> Tensor:
     return seen[every - 1 :: every]
 
 
-def decayed_scores(
-    a: Tensor, b: Tensor, log_a: Tensor | None, log_b: Tensor | None, diagonal: int
-) -> Tensor:
-    """Returns sum_f a[t, f] b[i, f] exp(log_a[t, f] - log_b[i, f]) for i <= t + diagonal.
-
-    With n times as many columns, each row stands at the last of n of them.
-
-    Args:
-        a: rows, [..., C, F].
-        b: columns, [..., C, F] or [..., n C, F].
-        log_a: decay up to each row, [..., C, 1 or F]; None for no decay.
-        log_b: decay up to each column, likewise.
-        diagonal: 0 keeps the diagonal, -1 drops it.
-    """
+def scores(a: Tensor, b: Tensor) -> Tensor:
+    """Returns a[t] . b[i] for i <= t, [..., C, n C]; each row stands at the last of n columns."""
     every = b.shape[-2] // a.shape[-2]
-    if every == 1 and (log_a is None or log_b is None):
-        return (a @ b.mT).tril(diagonal)
-    seen = lower(b.shape[-2], diagonal, a, every)
-    if log_a is None or log_b is None:
-        return (a @ b.mT).masked_fill(~seen, 0.0)
-    if log_a.shape[-1] == 1:
-        # Masked before exp: above the diagonal the difference is positive and would overflow.
-        gamma = (log_a - log_b.mT).masked_fill(~seen, -math.inf).exp()
-        return (a @ b.mT) * gamma
-    gap = log_a[..., :, None, :] - log_b[..., None, :, :]  # (... C C F)
-    gamma = gap.masked_fill(~seen[..., None], -math.inf).exp()
-    return ((gamma * b[..., None, :, :]) @ a[..., :, :, None]).squeeze(-1)
+    if every == 1:
+        return (a @ b.mT).tril()
+    return (a @ b.mT).masked_fill(~lower(b.shape[-2], 0, a, every), 0.0)
+
+
+def one_up(x: Tensor) -> Tensor:
+    """Moves every row to the place of the one before it, [..., C, D]; the last is zero."""
+    return F.pad(x[..., 1:, :], (0, 0, 0, 1))
+
+
+def one_down(x: Tensor, first: float = 0.0) -> Tensor:
+    """Moves every row to the place of the one after it, [..., C, D]; the first is a number."""
+    return F.pad(x[..., :-1, :], (0, 0, 1, 0), value=first)
 
 
 def carry(writes: Tensor, keep: Tensor | None, start: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from ..fading import from_each, left
 from ..limits import Estimate, Shape
 from ..named import Carried
 from ..space.functions import KernelModel
@@ -15,7 +15,7 @@ from ..space.optimizers import KeyStep
 from ..space.readouts import Direct, Divides, Readout
 from ..space.weights import MemorylessWeights
 from .base import Solver
-from .chunks import lower
+from .chunks import one_down, one_up
 from .problem import Problem
 from .state import Pairs, State
 
@@ -27,11 +27,11 @@ class KernelDelta(Solver[_Asked]):
 
     With the gains $g$ of the steps and the errors $E$,
 
-    $$(I + A) E = V, \qquad A_{ti} = \kappa(k_t, k_i)\, g_i\, e^{c_t - c_i} \ (i < t),$$
-    $$y = (\kappa(Q, K) \circ e^{c_t - c_i})_{i \le t}\, (g \circ E)$$
+    $$(I + A) E = V, \qquad A_{ti} = a_{t:i}\, \kappa(k_t, k_i)\, g_i \ (i < t),$$
+    $$y = (a_{t:i} \circ \kappa(Q, K))_{i \le t}\, (g \circ E)$$
 
-    A rule that reads nothing writes the values themselves. Later tokens read what earlier ones
-    wrote.
+    with $a_{t:i}$ the product of the decays after token i up to t. A rule that reads nothing writes
+    the values themselves. Later tokens read what earlier ones wrote.
 
     Source: kernel least mean squares, by the triangular solve of Parallelizing Linear Transformers
     with the Delta Rule over Sequence Length (Yang et al., 2024) https://arxiv.org/abs/2406.06484
@@ -55,35 +55,30 @@ class KernelDelta(Solver[_Asked]):
         gain = optimizer.gain(square, importance, p.signals)
         gain = torch.ones_like(square) if gain is None else gain
         steps = torch.zeros_like(square) if log_decay is None else log_decay
-        c = steps.cumsum(2)
-        seen = c - steps if optimizer.reads_undecayed else c
+        between, since, _ = left(steps)
+        early, seen = between, since
+        if optimizer.reads_undecayed:
+            early, seen = one_down(between), one_down(since, 1.0)
         errors = p.values()
         if kept is not None:
-            queries = _read(p, x.q, c, kept)
+            queries = _read(p, x.q, since, kept)
         if optimizer.reads:
             if kept is not None:
                 errors = errors - _read(p, x.k, seen, kept)
-            answers = p.inner_products(x.k, x.k) * _faded(seen, c, -1) * gain.mT
+            answers = p.inner_products(x.k, x.k) * early * gain.mT
             # The solve takes the unit diagonal for granted and never reads what stands there.
             errors = torch.linalg.solve_triangular(answers, errors, upper=False, unitriangular=True)
         written = gain * errors
-        y = (p.inner_products(x.q, x.k) * _faded(c, c, 0)) @ written
-        after = {"k": x.k, "written": written, "fade": c[:, :, -1:] - c}
+        y = (p.inner_products(x.q, x.k) * between) @ written
+        after = {"k": x.k, "written": written, "fade": from_each(one_up(steps))}
         if kept is not None:
             y = y + queries
-            faded = {**kept, "fade": kept["fade"] + c[:, :, -1:]}
+            faded = {**kept, "fade": kept["fade"] + steps.sum(2, keepdim=True)}
             after = {name: torch.cat([faded[name], new], 2) for name, new in after.items()}
         return p.read(y), after
 
 
-def _faded(rows: Tensor, columns: Tensor, diagonal: int) -> Tensor:
-    """Returns exp(c_t - c_i) for i <= t + diagonal, [B, H, T, T]."""
-    hidden = ~lower(rows.shape[2], diagonal, rows)
-    # Masked before exp: above the diagonal the difference is positive and would overflow.
-    return (rows - columns.mT).masked_fill(hidden, -math.inf).exp()
-
-
 def _read(p: _Asked, x: Tensor, seen: Tensor, kept: Carried) -> Tensor:
-    """Returns what the earlier tokens' memory says at x, after a log decay of ``seen``."""
+    """Returns what the earlier tokens' memory says at x, where the share ``seen`` is left of it."""
     scores = p.inner_products(x, kept["k"])
-    return (scores * (seen + kept["fade"].mT).exp()) @ kept["written"]
+    return (scores * seen * kept["fade"].mT.exp()) @ kept["written"]

@@ -15,7 +15,7 @@ from ..space.optimizers import FixedRidge
 from ..space.weights import MemorylessWeights
 from ..systems import factored
 from .base import Solver
-from .problem import Problem
+from .problem import Problem, rooted
 from .ridges import no_dual, precise
 from .state import Pairs, State
 
@@ -57,7 +57,7 @@ class KernelRidge(Solver[_Asked]):
     def solve(self, p: _Asked, kept: Carried | None) -> tuple[Tensor, Carried]:
         x, importance, gram = p.x, p.recency().importance, p.inner_products
         q, k, v = precise(p.optimizer.ridge, x.q, x.k, x.v)
-        root = torch.ones_like(k[..., :1]) if importance is None else importance.to(k.dtype).sqrt()
+        root = torch.ones_like(k[..., :1]) if importance is None else rooted(importance.to(k.dtype))
         old = _nothing(k, v) if kept is None else kept
         half = _substitute(old["L"], old["root"] * gram(old["k"], k) * root.mT)  # (B H T' T)
         factor = _factor(p, root * gram(k, k) * root.mT - half.mT @ half)

@@ -83,7 +83,7 @@ class LocalPolynomial(Solver[_Asked]):
     def solve(self, p: _Asked, kept: Carried | None) -> tuple[Tensor, Carried]:
         past = Past(p.spec)
         x = past.restored(p.x, kept)
-        log = p.log_weights(x)
+        log, empty = p.weighed(x)
         if isinstance(p.optimizer, Sum):
             factor = p.optimizer.factor(p.signals_of(x))
             v = x.v if factor is None else factor * x.v
@@ -92,8 +92,8 @@ class LocalPolynomial(Solver[_Asked]):
         if fit.needs_float64(x, log):
             wide = x.map(lambda z: z.double())
             log = p.log_weights(wide)
-        y = _exact(fit, wide.q, wide.k, wide.v, log)
-        return p.read(y.to(x.v.dtype)), past.keep(x)
+        y = _exact(fit, wide.q, wide.k, wide.v, log).to(x.v.dtype)
+        return p.read(y if empty is None else y.masked_fill(empty, 0.0)), past.keep(x)
 
 
 class _Fit(NamedTuple):

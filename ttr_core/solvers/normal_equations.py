@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import Singular
+from ..fading import left
 from ..limits import Estimate, Shape
 from ..named import Carried
 from ..space.functions import LinearModel
@@ -15,7 +16,6 @@ from ..space.optimizers import FixedRidge
 from ..space.weights import MemorylessWeights, PositiveWeights
 from ..systems import solve_positive
 from .base import Solver
-from .chunks import decayed_scores
 from .problem import Problem
 from .ridges import precise
 from .state import Matrix, Past, State
@@ -76,18 +76,14 @@ def _block(
     moment: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Solves one block and returns its outputs and the moments after it."""
-    c = log_decay.cumsum(2)
-    kept = c.exp()  # (B H C w)
-    size = k.shape[2]
+    between, kept = _left(log_decay)  # (B H C C w) and (B H C w)
     if not p.weights.per_feature:
-        seen = torch.ones_like(k[..., :1])
-        weights = decayed_scores(seen, seen * importance, c, c, 0)  # (B H C C)
+        weights = between[..., 0] * importance.mT  # (B H C C)
         outer = (k[..., :, None] * k[..., None, :]).flatten(-2)  # (B H C F^2)
         grams = (weights @ outer).unflatten(-1, (k.shape[-1], -1))
         grams = grams + kept[..., None] * gram[:, :, None]
     else:
-        weights = _vector_weights(c, importance)  # (B H C C F)
-        keys = weights * k[:, :, None]
+        keys = between * (importance * k)[:, :, None]  # (B H C C F)
         grams = keys.mT @ keys + kept[..., :, None] * kept[..., None, :] * gram[:, :, None]
     solved = _solve(p, grams, q)  # (B H C F)
     if not p.weights.per_feature:
@@ -97,15 +93,14 @@ def _block(
         scores = (keys @ solved[..., None]).squeeze(-1)
         last = keys[:, :, -1]
     y = scores @ v + (solved * kept) @ moment
-    decayed = moment * kept[:, :, size - 1, :, None]
+    decayed = moment * kept[:, :, -1, :, None]
     return y, grams[:, :, -1], decayed + last.mT @ v
 
 
-def _vector_weights(c: Tensor, importance: Tensor) -> Tensor:
-    size = c.shape[2]
-    gap = c[:, :, :, None] - c[:, :, None]
-    hidden = torch.ones(size, size, dtype=torch.bool, device=c.device).triu(1)
-    return gap.masked_fill(hidden[..., None], -torch.inf).exp() * importance[:, :, None]
+def _left(log_decay: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns what is left between tokens and of the past, [B, H, C, C, w] and [B, H, C, w]."""
+    between, since, _ = left(log_decay.mT[..., None])
+    return between.movedim(2, -1), since[..., 0].mT
 
 
 def _solve(p: _Kernel, grams: Tensor, q: Tensor, scale: Tensor | None = None) -> Tensor:
@@ -127,6 +122,10 @@ def _solve(p: _Kernel, grams: Tensor, q: Tensor, scale: Tensor | None = None) ->
         return answers
     ridge = p.optimizer.diagonal(width, free, q).diag()
     added = ridge if scale is None else ridge * scale[..., None, None]
+    if free:  # a coefficient that no pair has a weight for stays 0
+        unseen = grams.diagonal(dim1=-2, dim2=-1) == 0
+        unseen = unseen & (torch.arange(width, device=q.device) < free)
+        added = added + unseen.to(added).diag_embed()
     solved, found = solve_positive(grams + added, q[..., None])
     if not found:
         raise Singular(
@@ -163,7 +162,8 @@ class KernelNormalEquations(Solver[_Kernel]):
         past = Past(p.spec)
         x = past.restored(p.x, kept)
         q, k, v = precise(p.optimizer.ridge, *p.features(x), x.v)
-        log = p.log_weights(x).to(k.dtype)
+        log, empty = p.weighed(x)
+        log = log.to(k.dtype)
         top = log.detach().amax(-1, keepdim=True)
         weights, scale = (log - top).exp(), (-top[..., 0]).exp()
         outer = (k[..., :, None] * k[..., None, :]).flatten(-2)
@@ -173,4 +173,5 @@ class KernelNormalEquations(Solver[_Kernel]):
             grams = (rows @ outer).unflatten(-1, (k.shape[-1], -1))
             solved = _solve(p, grams, queries, scales)
             outputs.append((rows * (solved @ k.mT)) @ v)
-        return p.read(torch.cat(outputs, 2).to(x.v.dtype)), past.keep(x)
+        y = torch.cat(outputs, 2).to(x.v.dtype)
+        return p.read(y if empty is None else y.masked_fill(empty, 0.0)), past.keep(x)

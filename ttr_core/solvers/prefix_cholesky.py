@@ -15,7 +15,7 @@ from ..space.weights import MemorylessWeights
 from ..systems import factored
 from .base import Solver
 from .chunks import CHUNK, join, split
-from .problem import Problem
+from .problem import Problem, rooted
 from .ridges import precise
 from .state import Matrix, State
 
@@ -63,7 +63,7 @@ class PrefixCholesky(Solver[_Asked]):
         q, k, v = precise(ridge, *p.features(), x.v)
         importance = p.recency().importance
         if importance is not None:
-            root = importance.sqrt()
+            root = rooted(importance)
             k, v = k * root, v * root
         size = max(1, min(CHUNK, x.length))
         start = None if kept is None else (kept["P"], kept["S"])

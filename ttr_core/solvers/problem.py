@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -17,6 +18,11 @@ from ..space.readouts import Readout, ReadsBefore
 from ..space.spec import Spec
 from ..space.weights import MemorylessWeights, PositiveWeights, Recency, Weights
 from ..stream import Stream
+
+TINY = 1e-30
+"""What stands for a weight of 0 where a root or a logarithm of it, which have no slope there, is
+taken: far below the precision of any sum, and its gradient is that of the weight itself."""
+REACH = 20.0  # how far above the largest weight of a row a kernel may lift one of 0
 
 W_co = TypeVar("W_co", bound=Weights, covariant=True)
 F_co = TypeVar("F_co", bound=FunctionClass, covariant=True)
@@ -76,8 +82,20 @@ class Problem(Generic[W_co, F_co, O_co]):
         return self.weights.matrix(x, self.own("weights"))[..., 0]
 
     def log_weights(self: Problem[PositiveWeights, Any, Any], x: Stream) -> Tensor:
-        """Returns log gamma of one weight per pair, [B, H, Tq, T], in the precision of the keys."""
-        return self.weights.log_matrix(x, self.own("weights"))[..., 0].to(x.k.dtype)
+        """Returns log gamma of one weight per pair, [B, H, Tq, T], in the precision of the keys.
+
+        A pair of weight 0, whose logarithm has no slope, counts less than any rounding.
+        """
+        return self.weighed(x)[0]
+
+    def weighed(
+        self: Problem[PositiveWeights, Any, Any], x: Stream
+    ) -> tuple[Tensor, Tensor | None]:
+        """Returns `log_weights`, and where none is above 0, [B, H, Tq, 1]; None for nowhere."""
+        own = self.own("weights")
+        log = self.weights.log_matrix(x, own)[..., 0].to(x.k.dtype)
+        brought = self.weights.importance(x, own)
+        return (log, None) if brought is None else _weighed(log, brought.to(log.dtype).mT)
 
     def phi(self: Problem[Any, LinearModel, Any]) -> Callable[[Tensor], Tensor]:
         """Returns the feature map, [..., K] -> [..., F]."""
@@ -126,3 +144,18 @@ class Problem(Generic[W_co, F_co, O_co]):
         if not isinstance(self.readout, ReadsBefore):
             return None
         return self.readout.newest(q, k, self.own("readout")) * v
+
+
+def rooted(importance: Tensor) -> Tensor:
+    """Returns the root of weights, with a slope at 0, too."""
+    return (importance + TINY).sqrt()
+
+
+def _weighed(log: Tensor, importance: Tensor) -> tuple[Tensor, Tensor]:
+    """Multiplies weights, given by their log [B, H, Tq, T], by what pairs bring, [B, H, 1, T]."""
+    with torch.no_grad():
+        top = (log + importance.log()).amax(-1, keepdim=True)
+        empty = top == -math.inf
+        most = top + REACH
+        above = (importance == 0) & (log > most) & ~empty
+    return torch.where(above, most, log) + (importance + TINY).log(), empty

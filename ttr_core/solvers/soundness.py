@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from ..named import Carried
-from ..precision import accumulated, readable
+from ..precision import readable
 from ..space.spec import Spec
 from ..stream import Stream
 
@@ -44,31 +42,6 @@ def sound(spec: Spec, x: Stream) -> tuple[Stream, Tensor | None]:
     idle = {name: s.masked_fill(at, signals[name].idle) for name, s in x.signals.items()}
     q, k, v = (z.masked_fill(at, 0) for z in (x.q, x.k, x.v))
     return Stream(q, k, v, idle), spoiled
-
-
-def bounded(spec: Spec, x: Stream) -> Stream:
-    """Returns a stream whose log decays are finite, and none so low that others drown in it.
-
-    Solvers add log decays up and take differences of the sums: beside -1e6, or -inf, nothing is
-    left of the decays that follow. Twice the log of the least number forgets as much, and costs no
-    more than the last digit or two.
-
-    Args:
-        spec: whose signals they are.
-        x: a stream.
-    """
-    low = 2 * math.log(torch.finfo(accumulated(x.k.dtype)).tiny)
-    found = {
-        signal.name: x.signals[signal.name].clamp(min=low)
-        for signal in spec.signals
-        if signal.logarithmic and _below(x.signals[signal.name], low)
-    }
-    return replace(x, signals={**x.signals, **found}) if found else x
-
-
-def _below(s: Tensor, low: float) -> bool:
-    """Whether some number may be; always where they are not to be read."""
-    return bool(s.numel()) and not (readable(s) and s.detach().amin().item() >= low)
 
 
 def marked(y: Tensor, state: Carried, spoiled: Tensor | None) -> tuple[Tensor, Carried]:

@@ -25,6 +25,8 @@ class PairLoss(Protocol):
 def newton(objective: Objective, start: Memory, penalty: Objective | None = None) -> Memory:
     """Returns the exact minimizer of a quadratic, one Newton step from ``start``.
 
+    A number that the objective does not depend on stays as it is.
+
     With a ``penalty`` the Hessian may be singular; of all minimizers it is then the one of least
     penalty, the limit of a ridge that goes to zero.
     """
@@ -38,7 +40,8 @@ def newton(objective: Objective, start: Memory, penalty: Objective | None = None
     slope = torch.func.grad(lambda x: objective(unflat(x)))
     gradient, hessian = slope(flat), torch.func.jacrev(slope)(flat)
     if penalty is None:
-        return unflat(flat - torch.linalg.solve(hessian, gradient))
+        idle = (hessian.diagonal() == 0) & (gradient == 0)
+        return unflat(flat - torch.linalg.solve(hessian + idle.to(hessian).diag(), gradient))
     inverse = torch.linalg.pinv(hessian, hermitian=True)
     flat = flat - inverse @ gradient
     free = torch.eye(len(flat), dtype=flat.dtype, device=flat.device) - inverse @ hessian

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
+from ...fading import left
 from ...named import Carried, Signals, part, whole
 from ...stream import Signal
 from ..fates import Fate
@@ -53,13 +53,11 @@ class Segment:
 
     def decays(self) -> tuple[Tensor, Tensor]:
         """Returns what is left at each row of the start, [B, H, C], and of each column."""
-        size = self.scores.shape[-1]
-        seen = torch.ones(size, size, dtype=torch.bool, device=self.scores.device).tril()
         if self.log_decay is None:
-            return torch.ones_like(self.scores[..., 0]), seen.to(self.scores).expand_as(self.scores)
-        total = self.log_decay.cumsum(-1)
-        gap = total[..., :, None] - total[..., None, :]
-        return total.exp(), gap.masked_fill(~seen, -math.inf).exp()
+            seen = torch.ones_like(self.scores[0, 0]).tril()
+            return torch.ones_like(self.scores[..., 0]), seen.expand_as(self.scores)
+        between, since, _ = left(self.log_decay[..., None])
+        return since[..., 0], between
 
 
 class Mix(NamedTuple):

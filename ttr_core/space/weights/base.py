@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, cast
 import torch
 from torch import Tensor
 
+from ...fading import log_between
 from ...named import Params
 from ...stream import Signal, Stream
 from ..fates import Fate
@@ -43,7 +44,7 @@ class Recency(NamedTuple):
 
     Args:
         log_decay: log of what is kept of the past at each token, [B, H, T, 1 or F], <= 0.
-        importance: weight of each token's own pair, [B, H, T, 1], > 0.
+        importance: weight of each token's own pair, [B, H, T, 1], >= 0.
     """
 
     log_decay: Tensor | None
@@ -143,16 +144,24 @@ class SignedWeights(Weights):
 
 
 class PositiveWeights(Weights):
-    """Trait: weights that are positive, given by their logarithm."""
+    """Trait: weights that are positive, given by their logarithm.
+
+    What a pair brings along is apart from it: it may be 0, where a logarithm has no slope.
+    """
 
     phrase: ClassVar[str] = "positive"
 
     @abc.abstractmethod
     def log_matrix(self, x: Stream, params: Params) -> Tensor:
-        """Returns log gamma[t, i], [B, H, Tq, T, w]; -inf where i > t."""
+        """Returns log gamma[t, i] over `importance`, [B, H, Tq, T, w]; -inf where i > t."""
+
+    def importance(self, x: Stream, params: Params) -> Tensor | None:
+        """Returns the weight that each pair brings along, [B, H, T, 1], >= 0; None for 1."""
+        return None
 
     def matrix(self, x: Stream, params: Params) -> Tensor:
-        return self.log_matrix(x, params).exp()
+        gamma, brought = self.log_matrix(x, params).exp(), self.importance(x, params)
+        return gamma if brought is None else gamma * brought[:, :, None]
 
 
 class DotProductKernel(PositiveWeights):
@@ -218,14 +227,14 @@ class MemorylessWeights(PositiveWeights):
         """Returns the per-token decays and importances."""
 
     def log_matrix(self, x: Stream, params: Params) -> Tensor:
-        log_decay, importance = self.recency(x, params)
-        ones = torch.zeros_like(x.k[..., :1])
-        total = (ones if log_decay is None else log_decay).cumsum(2)
-        rows = total[:, :, total.shape[2] - x.q.shape[2] :]
-        log = rows[:, :, :, None] - total[:, :, None]
-        if importance is not None:
-            log = log + importance.log()[:, :, None]
-        return log.masked_fill(future(x)[..., None], -math.inf)
+        log_decay = self.recency(x, params).log_decay
+        if log_decay is None:
+            still = torch.zeros_like(x.k[..., 0])[:, :, None]
+            return still.masked_fill(future(x), -math.inf)[..., None]
+        return log_between(log_decay.mT[..., None], x.q.shape[2]).movedim(2, -1)
+
+    def importance(self, x: Stream, params: Params) -> Tensor | None:
+        return self.recency(x, params).importance
 
 
 class SteadyWeights(MemorylessWeights):

@@ -89,6 +89,11 @@ class Product(Multiplied):
             first = first + log
         return first
 
+    def importance(self, x: Stream, params: Params) -> Tensor | None:
+        views = _views(self.parts, x, params)
+        each = [part.importance(view, own) for part, view, own in views]
+        return multiplied([brought for brought in each if brought is not None])
+
 
 @dataclass(frozen=True)
 class MemorylessProduct(Multiplied, MemorylessWeights):
@@ -100,7 +105,12 @@ class MemorylessProduct(Multiplied, MemorylessWeights):
         decays = [r.log_decay for r in each if r.log_decay is not None]
         weights = [r.importance for r in each if r.importance is not None]
         log_decay = sum(decays[1:], decays[0]) if decays else None
-        return Recency(log_decay, math.prod(weights[1:], start=weights[0]) if weights else None)
+        return Recency(log_decay, multiplied(weights))
+
+
+def multiplied(weights: list[Tensor]) -> Tensor | None:
+    """Returns the product of weights; None for 1."""
+    return math.prod(weights[1:], start=weights[0]) if weights else None
 
 
 LISTED_PRODUCTS: tuple[str, ...] = (

@@ -1,0 +1,189 @@
+"""Numbers at the ends of their range: every solver gives what the definition gives there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
+
+import pytest
+import torch
+from streams import RTOL32, TESTED, stream
+from torch import Tensor
+
+import ttr_core as ttr
+from ttr_core.solvers import SOLVERS
+from ttr_core.space.functions import LayeredModel
+from ttr_core.space.optimizers import DiagonalStep, RankOneSteps, Retrospective
+from ttr_core.space.weights import SteadyWeights
+from ttr_core.stream import Signal
+
+LENGTH = 7
+AT = [1, 4, 5]
+LOG_DECAYS = (0.0, -1e4, -1e9, -math.inf)
+FAR = 4.0  # stands for the end of a range that has none; beyond it layers themselves blow up
+
+
+def ends(spec: ttr.Spec, signal: Signal) -> tuple[float, ...]:
+    """Returns the numbers at the ends of a signal's range; none of one without a range."""
+    least, most = signal.range
+    if signal.logarithmic:
+        return LOG_DECAYS
+    if math.isinf(least):
+        return ()
+    growing = isinstance(spec.function, LayeredModel)  # a network blows up at a large step
+    return (least, (signal.high if growing else FAR) if math.isinf(most) else most)
+
+
+def at_its_ends(spec: ttr.Spec) -> Iterator[tuple[str, float, ttr.Stream]]:
+    """Yields the same stream with one signal at one end at some tokens."""
+    for signal in spec.signals:
+        for end in ends(spec, signal):
+            x = stream(spec, LENGTH, heads=1)
+            moved = x.signals[signal.name].clone()
+            moved[:, :, AT] = end
+            yield signal.name, end, replace(x, signals={**x.signals, signal.name: moved})
+
+
+def accepting(spec: ttr.Spec) -> list[str]:
+    return [solver.name for solver in SOLVERS[:-1] if solver.refusal(spec) is None]
+
+
+def kinds(spec: ttr.Spec) -> set[tuple[str, str]]:
+    """Every signal of every ingredient with every solver that meets it."""
+    parts = (*spec.weights.factors(), spec.function, spec.optimizer, spec.loss, spec.readout)
+    names = {(type(p).__name__, s.name) for p in parts for s in getattr(p, "signals", ())}
+    return {(f"{part}.{name}", by) for part, name in names for by in accepting(spec)}
+
+
+SPECS = [spec for spec in TESTED if kinds(spec)]
+
+
+def covering() -> set[ttr.Spec]:
+    """Returns layers that together have every signal of every ingredient in every solver."""
+    missing, chosen = set().union(*map(kinds, SPECS)), set()
+    while missing:
+        cheap = [s for s in SPECS if not isinstance(s.function, LayeredModel)]
+        best = max(cheap, key=lambda s: len(kinds(s) & missing))
+        if not kinds(best) & missing:
+            best = max(SPECS, key=lambda s: len(kinds(s) & missing))
+        chosen.add(best)
+        missing -= kinds(best)
+    return chosen
+
+
+CHOSEN = covering()
+PAIRS = [
+    pytest.param(
+        spec, by, id=f"{spec} by {by}", marks=() if spec in CHOSEN else pytest.mark.full_grid
+    )
+    for spec in SPECS
+    for by in accepting(spec)
+]
+
+
+def parameters(spec: ttr.Spec, x: ttr.Stream, prefix: str = "") -> dict[str, Tensor]:
+    """Returns a spec's parameters in the precision of a stream, without a part of their names."""
+    fresh = spec.parameters(x.key_dim, x.value_dim, x.heads).items()
+    own = {n.removeprefix(prefix): p.detach() for n, p in fresh if n.startswith(prefix)}
+    return {n: p.to(x.k.dtype) if p.is_floating_point() else p for n, p in own.items()}
+
+
+def close(a: Tensor, b: Tensor, where: str, tolerance: float = 1e-9) -> None:
+    torch.testing.assert_close(
+        a, b, rtol=tolerance, atol=tolerance, msg=lambda said: f"{where}: {said}"
+    )
+
+
+def answers(spec: ttr.Spec, x: ttr.Stream, solver: str) -> tuple[Tensor, list[Tensor]]:
+    """Returns the outputs and the gradients of queries, keys, values and signals."""
+    return by_others(spec, x, solver, list(range(x.length)))
+
+
+@lru_cache(maxsize=2)
+def defined(spec: ttr.Spec) -> list[tuple[str, ttr.Stream, Tensor, list[Tensor]]]:
+    return [
+        (f"{name} = {end:g}", x, *answers(spec, x, "reference"))
+        for name, end, x in at_its_ends(spec)
+    ]
+
+
+@pytest.mark.parametrize(("spec", "solver"), PAIRS)
+def test_at_the_ends_a_solver_gives_what_is_defined(spec: ttr.Spec, solver: str) -> None:
+    for where, x, wanted, slopes in defined(spec):
+        y, grads = answers(spec, x, solver)
+        close(y, wanted, where)
+        for a, b in zip(grads, slopes, strict=True):
+            close(a, b, where, 1e-7)
+        single, slopes32 = answers(spec, x.map(lambda z: z.float()), solver)
+        assert (single - wanted).norm() <= RTOL32 * wanted.norm(), where
+        assert all(z.isfinite().all() for z in slopes32), where
+
+
+ABSENT = [0, 3, 4]
+
+
+def by_weight_alone(spec: ttr.Spec) -> bool:
+    """Whether a token without a weight leaves nothing: no momentum, turn or chunk goes on by it."""
+    weighed = any(signal.name == "importance" for signal in spec.signals)
+    timeless = isinstance(spec.optimizer, Retrospective | RankOneSteps | DiagonalStep)
+    steady = any(isinstance(part, SteadyWeights) for part in spec.weights.factors())
+    return weighed and timeless and not steady
+
+
+WEIGHED = [p for p in PAIRS if by_weight_alone(p.values[0])]
+
+
+@pytest.mark.parametrize(("spec", "solver"), WEIGHED)
+def test_a_token_of_weight_0_is_as_if_it_were_absent(spec: ttr.Spec, solver: str) -> None:
+    """Outputs and gradients of the others are those of a stream without it."""
+    x = stream(spec, 9, heads=1)
+    still = {"importance": 0.0} | {s.name: 0.0 for s in spec.signals if s.logarithmic}
+    signals = {n: s.clone() for n, s in x.signals.items()}
+    for name, nothing in still.items():
+        signals[name][:, :, ABSENT] = nothing
+    others = [t for t in range(9) if t not in ABSENT]
+    masked = replace(x, signals=signals)
+    y, grads = by_others(spec, masked, solver, others)
+    wanted, slopes = by_others(spec, masked.map(lambda z: z[:, :, others]), solver, list(range(6)))
+    close(y[:, :, others], wanted, solver)
+    assert y.isfinite().all() and all(z.isfinite().all() for z in grads)
+    for a, b in zip(grads, slopes, strict=True):
+        close(a[:, :, others], b, solver, 1e-7)
+    for a in grads[:3]:
+        assert a[:, :, ABSENT].abs().max() < 1e-25
+    close(y, ttr.solve(spec, masked, parameters(spec, x), solver="reference"), "no pair yet")
+
+
+@pytest.mark.parametrize(
+    "weights", ["Gate", "ChannelGate", "Gate * Importance", "Decay", "Uniform"]
+)
+@pytest.mark.parametrize("log_decay", LOG_DECAYS)
+def test_the_definition_is_a_plain_recurrence(weights: str, log_decay: float) -> None:
+    """The definition takes its weights from where some solvers do: here is one that does not."""
+    spec = ttr.Spec.parse(f"{weights} | Linear | OneStep")
+    x = stream(spec, LENGTH, heads=1)
+    if "decay" in x.signals:
+        x.signals["decay"][:, :, AT] = log_decay
+    kept, brought = spec.weights.recency(x, parameters(spec, x, "weights."))
+    memory, outputs = torch.zeros(1, 1, 3, 2, dtype=torch.float64), []
+    for t in range(LENGTH):
+        share = 1.0 if kept is None else kept[:, :, t].exp()[..., None]
+        weight = 1.0 if brought is None else brought[:, :, t, :, None]
+        memory = share * memory + weight * x.k[:, :, t, :, None] * x.v[:, :, t, None]
+        outputs.append(x.q[:, :, t, None] @ memory)
+    close(ttr.solve(spec, x, solver="reference"), torch.cat(outputs, 2), "reference", 1e-12)
+
+
+def by_others(
+    spec: ttr.Spec, x: ttr.Stream, solver: str, tokens: list[int]
+) -> tuple[Tensor, list[Tensor]]:
+    """Returns the outputs, and the gradients of those of some tokens."""
+    leaves = [z.clone().requires_grad_() for z in (x.q, x.k, x.v, *x.signals.values())]
+    given = ttr.Stream(*leaves[:3], dict(zip(x.signals, leaves[3:], strict=True)))
+    y = ttr.solve(spec, given, parameters(spec, x), solver=solver)
+    told = y[:, :, tokens].sin().sum()
+    return y.detach(), list(
+        torch.autograd.grad(told, leaves, allow_unused=True, materialize_grads=True)
+    )

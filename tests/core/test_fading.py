@@ -1,0 +1,73 @@
+"""What is left between tokens is the product of the decays between them, however strong."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from ttr_core import fading
+from ttr_core.fading import Left, left, log_between
+from ttr_core.solvers.channels import channel_scores
+
+FORMS = pytest.mark.parametrize("few", [0, 1 << 14], ids=["joined", "summed"])
+SIZES = pytest.mark.parametrize("size", [1, 2, 3, 5, 8, 13])
+
+
+def decays(*shape: int) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    log = -3 * torch.rand(shape, generator=generator, dtype=torch.float64)
+    for t, strong in ((1, -1e9), (3, -math.inf), (6, -1e4)):
+        if t < shape[-2]:
+            log[..., t, :] = strong
+    return log
+
+
+def by_hand(log_decay: Tensor) -> Left:
+    share, size = log_decay.exp()[..., 0], log_decay.shape[-2]
+    rows = [
+        torch.stack([share[..., i + 1 : t + 1].prod(-1) * (i <= t) for i in range(size)], -1)
+        for t in range(size)
+    ]
+    between = torch.stack(rows, -2)
+    return Left(between, share.cumprod(-1)[..., None], between[..., -1, :, None])
+
+
+@FORMS
+@SIZES
+def test_products_of_decays(few: int, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fading, "FEW", few)
+    log = decays(2, size, 1)
+    for found, wanted in zip(left(log), by_hand(log), strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-12, atol=0)
+    for rows in {1, size}:
+        found, wanted = log_between(log, rows).exp(), by_hand(log).between[..., size - rows :, :]
+        torch.testing.assert_close(found, wanted, rtol=1e-12, atol=0)
+
+
+@FORMS
+@SIZES
+def test_their_gradients(few: int, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fading, "FEW", few)
+    log = decays(1, size, 1)
+    assert torch.autograd.gradcheck(left, log.clamp_min(-3).requires_grad_())
+    log.requires_grad_()
+    grads = []
+    for made in (left(log), by_hand(log)):
+        total = sum((z * torch.arange(z.numel()).view(z.shape).sin()).sum() for z in made)
+        grads += torch.autograd.grad(total, log)
+    torch.testing.assert_close(*grads, rtol=1e-9, atol=1e-12)
+
+
+@SIZES
+def test_scores_under_decays_per_feature(size: int) -> None:
+    generator = torch.Generator().manual_seed(1)
+    a, b = torch.randn(2, 1, size, 3, generator=generator, dtype=torch.float64)
+    log = decays(1, size, 3)
+    between = by_hand(log.mT[..., None]).between.movedim(1, -1)
+    wanted = (a[:, :, None] * b[:, None] * between).sum(-1)
+    torch.testing.assert_close(channel_scores(a, b, log), wanted, rtol=1e-12, atol=1e-15)
+    leaves = (a.requires_grad_(), b.requires_grad_(), log.clamp_min(-3).requires_grad_())
+    assert torch.autograd.gradcheck(channel_scores, leaves)
