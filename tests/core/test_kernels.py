@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import ModuleType
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from streams import LAYERS, RTOL32, joined, stream
 from test_definition import compare
 
 import ttr_core as ttr
-from ttr_core.solvers import SOLVERS, dual, local_polynomial
+from ttr_core.solvers import SOLVERS, dual, local_dual, local_polynomial
 from ttr_core.space.functions import Kernel
 from ttr_core.space.functions.quadratic import Quadratic
 from ttr_core.space.maps import Identity
@@ -189,17 +190,21 @@ def test_the_dual_equals_the_primal(weights: str, monkeypatch: pytest.MonkeyPatc
     spec = ttr.Spec.parse(f"{weights} | Quadratic | Exact(ridge=0.5)")
     x = stream(spec, 60, key_dim=10)  # 65 slopes
     fast = ttr.solve(spec, x)
-    monkeypatch.setattr(local_polynomial._Fit, "curved", lambda fit, key_dim: False)
+    monkeypatch.setattr(local_polynomial._Fit, "dual", False)
     close(fast, ttr.solve(spec, x))
 
 
-@pytest.mark.parametrize("module", [local_polynomial, dual])
-def test_the_size_of_a_block_changes_nothing(module, monkeypatch: pytest.MonkeyPatch) -> None:
-    function = "Quadratic" if module is local_polynomial else "Kernel"
+@pytest.mark.parametrize(
+    ("module", "bound", "function"),
+    [(local_dual, "TOGETHER", "Quadratic"), (dual, "HELD", "Kernel")],
+)
+def test_the_size_of_a_block_changes_nothing(
+    module: ModuleType, bound: str, function: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     spec = ttr.Spec.parse(f"ExpKernel | {function} | Exact")
     x = stream(spec, 9)
     whole = ttr.solve(spec, x)
-    monkeypatch.setattr(module, "HELD", 1)
+    monkeypatch.setattr(module, bound, 1)
     close(ttr.solve(spec, x), whole)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,16 @@ import torch
 from streams import RTOL32, stream
 
 import ttr_core as ttr
+from ttr_core.solvers import covariances, local_dual, local_line
+from ttr_core.tools.bench import Watched
 
+BLOCKS = [
+    (local_line, "BLOCK", 4),
+    (local_line, "FEW", 1),
+    (covariances, "PART", 2),
+    (local_dual, "BLOCK", 4),
+]
+"""Sizes at which a short stream takes the ways of a long one: several blocks, queries, parts."""
 WEIGHTS = ["Uniform", "Gate", "ExpKernel", "Gate * ExpKernel"]
 every_weighting = pytest.mark.parametrize("weights", WEIGHTS)
 
@@ -105,6 +115,92 @@ def test_float32_holds_far_from_the_keys(weights: str, offset: float, ridge: flo
     y, wide = ttr.solve(spec, x), ttr.solve(spec, x.map(lambda z: z.double()))
     assert y.dtype == torch.float32
     assert (y - wide).norm() <= RTOL32 * wide.norm()
+
+
+# ---- the solvers of lines and parabolas
+
+
+@pytest.mark.parametrize("held", [0, 1 << 25], ids=["formed once more", "kept"])
+@pytest.mark.parametrize("function", ["Affine", "Quadratic"])
+@pytest.mark.parametrize("weights", WEIGHTS)
+def test_blocks_of_queries_equal_the_definition(
+    weights: str, function: str, held: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, name, value in BLOCKS:
+        monkeypatch.setattr(module, name, value)
+    for module in (local_line, local_dual):
+        monkeypatch.setattr(module, "HELD", held)
+    spec = ttr.Spec.parse(f"{weights} | {function} | Exact(ridge=0.5)")
+    x = stream(spec, 13, key_dim=5)  # 20 slopes of a parabola
+    (y, *grads), (wanted, *slopes) = (answered(spec, x, solver) for solver in (None, "reference"))
+    close(y, wanted, 1e-8)
+    for grad, slope in zip(grads, slopes, strict=True):
+        close(grad, slope, 1e-6)
+
+
+def answered(spec: ttr.Spec, x: ttr.Stream, solver: str | None) -> list[torch.Tensor]:
+    """Returns the outputs and the gradients to all that is given."""
+    leaves = [z.clone().requires_grad_() for z in (x.q, x.k, x.v, *x.signals.values())]
+    own = ttr.Stream(*leaves[:3], dict(zip(x.signals, leaves[3:], strict=True)))
+    y = ttr.solve(spec, own, solver=solver)
+    part = torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view_as(y)
+    return [y, *torch.autograd.grad((y * part).sum(), leaves)]
+
+
+@pytest.mark.parametrize("queries", [6, 2])
+@pytest.mark.parametrize("run", [local_line.local_line, local_dual.local_dual])
+def test_gradients_by_hand_are_those_of_differences(
+    run: Callable[..., tuple[torch.Tensor, bool]], queries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, name, value in BLOCKS:
+        monkeypatch.setattr(module, name, value)
+    q, k, v = (torch.randn(1, 2, n, 3).double().requires_grad_() for n in (queries, 6, 6))
+    free = torch.randn(1, 2, queries, 6).double().requires_grad_()
+    later = torch.ones(queries, 6, dtype=torch.bool).triu(6 - queries + 1)
+
+    def fitted(*given: torch.Tensor) -> torch.Tensor:
+        return run(*given[:3], given[3].masked_fill(later, -torch.inf), 0.1)[0]
+
+    assert torch.autograd.gradcheck(fitted, (q, k, v, free), fast_mode=True)
+
+
+@pytest.mark.parametrize(("ridge", "flat"), [(10.0, 1.0), (1e-2, 1.0), (1e-8, 1e-8)])
+def test_any_ridge_is_solved_to_what_float64_resolves(
+    ridge: float, flat: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Covariances centered by subtraction, and by spread keys where that would lose a direction."""
+    monkeypatch.setattr(local_line, "FEW", 0)
+    spec = layer("ExpKernel(scale=1.0)", ridge)
+    x = stream(spec, 20, key_dim=4)
+    x.k[..., 0] = x.q[..., 0] = 20**0.5  # every weight is large
+    x.k[..., 1] *= flat
+    x.q[..., 1] *= flat
+    y, wanted = ttr.solve(spec, x), ttr.solve(spec, x, solver="local_polynomial")
+    close(y[:, :, 4:], wanted[:, :, 4:], 1e-5)
+
+
+@pytest.mark.parametrize("ridge", [1.0, 1e-2])
+@pytest.mark.parametrize("function", ["Affine", "Quadratic"])
+def test_gradients_hold_in_float32(function: str, ridge: float) -> None:
+    spec = ttr.Spec.parse(f"ExpKernel(scale=8.0) | {function} | Exact(ridge={ridge})")
+    x = stream(spec, 64, key_dim=16, dtype=torch.float32)
+    x = replace(
+        x, k=torch.nn.functional.normalize(x.k, dim=-1), q=x.k / x.k.norm(dim=-1)[..., None]
+    )
+    found = answered(spec, x, None)
+    for z, wide in zip(found, answered(spec, x.map(lambda z: z.double()), None), strict=True):
+        assert (z - wide).norm() <= RTOL32 * wide.norm()
+
+
+def test_a_line_holds_no_offset_of_every_query_from_every_key() -> None:
+    """What is held grows with T (T + K^2), not with T^2 K."""
+    spec, peaks = layer("ExpKernel", 1.0), []
+    for length in (128, 256):
+        x = stream(spec, length, heads=1, key_dim=32, dtype=torch.float32)
+        with Watched() as held:
+            ttr.solve(spec, x)
+        peaks.append(held.peak)
+    assert peaks[0] < 4 * 128 * 128 * 32 and peaks[1] < 2.5 * peaks[0]
 
 
 def test_a_ridge_that_no_precision_resolves_is_refused_in_words() -> None:

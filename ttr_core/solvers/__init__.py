@@ -15,6 +15,7 @@ from .dual import DualNormalEquations
 from .inner_loop import InnerLoop
 from .kernel_delta import KernelDelta
 from .kernel_ridge import KernelRidge
+from .local_line import LocalLine
 from .local_polynomial import LocalPolynomial
 from .normal_equations import KernelNormalEquations, NormalEquations
 from .oracle import Reference
@@ -36,6 +37,7 @@ __all__ = [
     "KernelDelta",
     "KernelNormalEquations",
     "KernelRidge",
+    "LocalLine",
     "LocalPolynomial",
     "NormalEquations",
     "ParallelOneStep",

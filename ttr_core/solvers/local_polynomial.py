@@ -13,17 +13,17 @@ from ..errors import Singular
 from ..limits import Estimate, Shape
 from ..named import Carried
 from ..precision import readable
-from ..space.functions import LocalModel
+from ..space.functions import LocalModel, ParabolaModel
 from ..space.optimizers import FixedRidge, Sum
 from ..space.weights import PositiveWeights
 from ..stream import Stream
 from ..systems import solve_positive
 from .base import Solver
+from .local_dual import local_dual
 from .problem import Problem
 from .state import Past, State
 
 BLOCK = 16  # queries at a time; each holds its offsets from every key, T x F numbers
-HELD = 1 << 22  # numbers that the systems of a block in the dual may hold
 SAFE_RATIO = 1e-5
 """Smallest ridge over (weights x |psi|^2 at |q|^2 + |k|^2) that is solved in the input's type.
 
@@ -50,9 +50,8 @@ class LocalPolynomial(Solver[_Asked]):
     is solved in float64. Blocks are recomputed in the backward pass, so that memory grows with T
     and not with its square times F.
 
-    A polynomial with more slopes than the key has entries is solved in the dual as long as its
-    pairs are fewer: with $M_{ij} = \psi(k_i - q_t)^\top \psi(k_j - q_t)$ in closed form, centered
-    under $p$ and scaled by its roots, a system of the size of the past.
+    A parabola has more slopes than the key has entries. Queries that see fewer pairs than that
+    are answered in the dual (`local_dual`), by a system of the size of their past.
 
     One step from zero leaves the constant $\sum_i \gamma_i v_i$, and the slope is not read.
     """
@@ -72,7 +71,7 @@ class LocalPolynomial(Solver[_Asked]):
         if isinstance(p.optimizer, Sum):
             return Estimate(2.0 * pairs * (shape.key_dim + shape.value_dim), 12.0 * pairs)
         fit = _Fit(str(p), p.function, p.optimizer.ridge)
-        side = min(f, shape.length) if fit.curved(shape.key_dim) else f
+        side = min(f, shape.length) if fit.dual else f
         block = heads * min(BLOCK, shape.length) * shape.length * side
         flops = pairs * (side * side + 4.0 * side + 2.0 * shape.value_dim) + rows * side**3
         return Estimate(flops, 8.0 * (3 * block + 2 * pairs))
@@ -109,12 +108,36 @@ class _Fit(NamedTuple):
     model: LocalModel
     ridge: float
 
-    def curved(self, key_dim: int) -> bool:
-        """Whether there are more slopes than entries of the key: the dual may be cheaper then.
+    @property
+    def dual(self) -> bool:
+        """Whether systems of the size of the past are an alternative.
 
         A pseudo-inverse would take what subtraction leaves for data: without a ridge, no dual.
         """
-        return self.ridge > 0 and self.model.width(key_dim) - 1 > key_dim
+        return self.ridge > 0 and isinstance(self.model, ParabolaModel)
+
+    def early(self, key_dim: int, before: int, queries: int) -> int:
+        """Returns how many queries see no more pairs than there are slopes.
+
+        Args:
+            key_dim: K, which says how many slopes.
+            before: how many pairs are older than the first query's own.
+            queries: how many there are.
+        """
+        slopes = self.model.width(key_dim) - 1
+        return max(0, min(queries, slopes - before)) if self.dual else 0
+
+    def check(self, found: bool) -> None:
+        """Refuses a fit without a solution.
+
+        Raises:
+            Singular: some covariance and the ridge leave a matrix that cannot be factored.
+        """
+        if not found:
+            raise Singular(
+                f"{self.text}: the local covariance is singular: the ridge is too small beside "
+                "the weights. Raise the ridge or lower the kernel's scale."
+            )
 
     def needs_float64(self, x: Stream, log: Tensor) -> bool:
         """Whether the ridge is too small beside the weights for the input's type."""
@@ -122,16 +145,22 @@ class _Fit(NamedTuple):
             return True  # to ask would be to wait for an accelerator
         ratio = self.ridge * (-log.detach().logsumexp(-1)).exp()
         reach = x.q.detach().square().sum(-1).amax() + x.k.detach().square().sum(-1).amax()
-        safe = SAFE_DUAL_RATIO if self.curved(x.key_dim) else SAFE_RATIO
+        safe = SAFE_DUAL_RATIO if self.dual else SAFE_RATIO
         return bool((ratio < safe * self.model.inner(reach)).any())
 
 
 def _exact(fit: _Fit, q: Tensor, k: Tensor, v: Tensor, log: Tensor) -> Tensor:
-    """Returns y, [B, H, Tq, V], a block of queries and the keys that it may see at a time."""
-    outputs, first = [], k.shape[2] - q.shape[2]
-    size = _rows(fit, k)
-    for start in range(0, q.shape[2], size):
-        rows = slice(start, min(start + size, q.shape[2]))
+    """Returns y, [B, H, Tq, V], of queries with a short past in the dual, of the rest by blocks."""
+    first, queries = k.shape[2] - q.shape[2], q.shape[2]
+    start, outputs = fit.early(k.shape[-1], first, queries), []
+    if start:
+        rows, seen = slice(start), slice(first + start)
+        early = (q[:, :, rows], k[:, :, seen], v[:, :, seen], log[:, :, rows, seen])
+        y, found = local_dual(*early, fit.ridge)
+        fit.check(found)
+        outputs.append(y)
+    for at in range(start, queries, BLOCK):
+        rows = slice(at, min(at + BLOCK, queries))
         seen = slice(first + rows.stop)
         block = (fit, q[:, :, rows], k[:, :, seen], v[:, :, seen], log[:, :, rows, seen])
         if torch.is_grad_enabled():
@@ -142,26 +171,17 @@ def _exact(fit: _Fit, q: Tensor, k: Tensor, v: Tensor, log: Tensor) -> Tensor:
     return torch.cat(outputs, 2)
 
 
-def _rows(fit: _Fit, k: Tensor) -> int:
-    """Returns how many queries are solved at a time."""
-    if not fit.curved(k.shape[-1]):
-        return BLOCK
-    heads, length = k.shape[0] * k.shape[1], k.shape[2]
-    return max(1, min(BLOCK, HELD // (heads * length * length)))
-
-
 def _block(fit: _Fit, q: Tensor, k: Tensor, v: Tensor, log: Tensor) -> Tensor:
-    slopes = fit.model.width(k.shape[-1]) - 1
-    dual = fit.curved(k.shape[-1]) and k.shape[2] <= slopes
+    """Returns the outputs of some queries by the covariance of their offsets from all keys."""
     p = log.softmax(-1)
-    turned = _dual(fit, q, k, log) if dual else _primal(fit, q, k, log)
+    turned = _turned(fit, q, k, log)
     # The rest of rounding, sum_i p_i (d_i - mean) = 0, would be multiplied by the mean value.
     turned = turned - p * turned.sum(-1, keepdim=True)
     return (p - turned) @ v
 
 
-def _primal(fit: _Fit, q: Tensor, k: Tensor, log: Tensor) -> Tensor:
-    """Returns p_i (d_i - mean)^T (C + ridge)^-1 mean, [B, H, C, T], by the covariance C."""
+def _turned(fit: _Fit, q: Tensor, k: Tensor, log: Tensor) -> Tensor:
+    """Returns p_i (d_i - mean)^T (C + ridge)^-1 mean, [B, H, C, T]."""
     p = log.softmax(-1)
     offsets = fit.model.slopes(k[:, :, None] - q[:, :, :, None])  # (B H C T F)
     mean = p[..., None, :] @ offsets  # (B H C 1 F)
@@ -169,20 +189,6 @@ def _primal(fit: _Fit, q: Tensor, k: Tensor, log: Tensor) -> Tensor:
     covariance = (p[..., None] * centered).mT @ centered
     tilt = _solve(fit, covariance, mean.mT, log.logsumexp(-1))  # (B H C F 1)
     return p * (centered @ tilt).squeeze(-1)
-
-
-def _dual(fit: _Fit, q: Tensor, k: Tensor, log: Tensor) -> Tensor:
-    """Returns the same by the inner products of the offsets, a T x T system for every query."""
-    mass = log.logsumexp(-1)
-    root = ((log - mass[..., None]) / 2).exp()  # not the root of p: its slope at 0 is infinite
-    half = (q.square().sum(-1, keepdim=True) / 2 - q @ k.mT)[..., None]
-    gram = fit.model.inner((k @ k.mT)[:, :, None] + (half + half.mT))  # (B H C T T)
-    mean = gram @ root.square()[..., None]  # d_i . mean
-    square = root.square()[..., None, :] @ mean  # mean . mean
-    root, shift = root[..., None], root[..., None] * (square / 2 - mean)
-    outer = torch.cat([shift, root], -1) @ torch.cat([root, shift], -1).mT
-    tilt = _solve(fit, root * gram * root.mT + outer, root * (mean - square), mass)
-    return (root * tilt).squeeze(-1)
 
 
 def _solve(fit: _Fit, covariance: Tensor, mean: Tensor, log_mass: Tensor) -> Tensor:
@@ -193,8 +199,8 @@ def _solve(fit: _Fit, covariance: Tensor, mean: Tensor, log_mass: Tensor) -> Ten
 
     Args:
         fit: whose ridge it is.
-        covariance: C, of the offsets under weights of sum 1, [B, H, C, F, F], or its dual.
-        mean: $\bar d$, [B, H, C, F, 1], or its dual.
+        covariance: C, of the offsets under weights of sum 1, [B, H, C, F, F].
+        mean: $\bar d$, [B, H, C, F, 1].
         log_mass: $\log \omega$, [B, H, C].
 
     Raises:
@@ -208,10 +214,6 @@ def _solve(fit: _Fit, covariance: Tensor, mean: Tensor, log_mass: Tensor) -> Ten
     data, prior = (-log_ratio).sigmoid(), log_ratio.sigmoid()
     matrix = data * covariance
     matrix.diagonal(dim1=-2, dim2=-1).add_(prior.squeeze(-1))
-    solved, sound = solve_positive(matrix, data * mean)
-    if not sound:
-        raise Singular(
-            f"{fit.text}: the local covariance is singular in {mean.dtype}: the ridge is too small "
-            "beside the weights. Raise the ridge or lower the kernel's scale."
-        )
+    solved, found = solve_positive(matrix, data * mean)
+    fit.check(found)
     return solved

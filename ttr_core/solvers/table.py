@@ -18,6 +18,7 @@ from .dual import DualNormalEquations
 from .inner_loop import InnerLoop
 from .kernel_delta import KernelDelta
 from .kernel_ridge import KernelRidge
+from .local_line import LocalLine
 from .local_polynomial import LocalPolynomial
 from .normal_equations import KernelNormalEquations, NormalEquations
 from .oracle import Reference
@@ -39,6 +40,7 @@ SOLVERS: tuple[AnySolver, ...] = (
     Convolution(),
     ParallelOneStep(),
     KernelNormalEquations(),
+    LocalLine(),
     LocalPolynomial(),
     InnerLoop(),
     RankOneScan(),

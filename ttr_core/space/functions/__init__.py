@@ -18,7 +18,7 @@ from .kernel import Kernel
 from .kernel_model import KernelModel
 from .linear import Linear
 from .local import Affine, Constant
-from .local_model import LocalModel
+from .local_model import LineModel, LocalModel, ParabolaModel
 from .neural import MLP, LayeredModel, NormLinear
 
 load(__name__, __path__, first=("local", "neural", "linear", "kernel"))
@@ -34,12 +34,14 @@ __all__ = [
     "Kernel",
     "KernelModel",
     "LayeredModel",
+    "LineModel",
     "Linear",
     "LinearModel",
     "LocalModel",
     "MatrixModel",
     "Memory",
     "NormLinear",
+    "ParabolaModel",
     "Stage",
     "StagedModel",
 ]

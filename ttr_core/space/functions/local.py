@@ -6,13 +6,11 @@ import operator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor
-
 from ..letters import Letters
 from ..story import QUERY, Criterion, Equation, Story, key
 from ..terms import SUM, Form, Let, Letter, OneFeature, Term, matrix, mean_of, outer, total
 from .base import ConstantModel
-from .local_model import LocalModel
+from .local_model import LineModel
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class Constant(ConstantModel):
 
 
 @dataclass(frozen=True)
-class Affine(LocalModel):
+class Affine(LineModel):
     r"""A constant and a slope around the query: local linear regression.
 
     $$m(k) = c + M (k - q_t), \qquad c \in \mathbb{R}^V,\ M \in \mathbb{R}^{V \times K}$$
@@ -67,12 +65,3 @@ class Affine(LocalModel):
 
     def _mean_key(self, on: Letters) -> Term:
         return Let(r"\bar k_t", mean_of(on.gamma, key("i")))
-
-    def slopes(self, offset: Tensor) -> Tensor:
-        return offset
-
-    def inner(self, product: Tensor) -> Tensor:
-        return product
-
-    def width(self, key_dim: int) -> int:
-        return 1 + key_dim

@@ -111,6 +111,39 @@ class LocalModel(MatrixModel):
         return own, Let(r"\bar \psi_t", mean_of(on.gamma, own))
 
 
+class LineModel(LocalModel):
+    r"""Trait: a line around the query, $\psi(k - q) = k - q$.
+
+    Its covariance is that of the keys, whatever the query.
+    """
+
+    phrase: ClassVar[str] = "a line around the query"
+
+    def slopes(self, offset: Tensor) -> Tensor:
+        return offset
+
+    def inner(self, product: Tensor) -> Tensor:
+        return product
+
+    def width(self, key_dim: int) -> int:
+        return 1 + key_dim
+
+
+class ParabolaModel(LocalModel):
+    r"""Trait: a parabola around the query, $\psi(a)^\top \psi(b) = a^\top b + (a^\top b)^2$.
+
+    Its features are many and their products cheap, so that wide keys are fitted in the dual.
+    """
+
+    phrase: ClassVar[str] = "a parabola around the query"
+
+    def inner(self, product: Tensor) -> Tensor:
+        return torch.addcmul(product, product, product)  # in one pass
+
+    def width(self, key_dim: int) -> int:
+        return 1 + key_dim + key_dim * (key_dim + 1) // 2
+
+
 def _right_solved(joint: Tensor, gram: Tensor) -> Value:
     return torch.linalg.solve(gram, joint.mT).mT
 

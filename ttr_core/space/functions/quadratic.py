@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from ..terms import Named, Term
-from .local_model import LocalModel
+from .local_model import ParabolaModel
 
 
 @dataclass(frozen=True)
-class Quadratic(LocalModel):
+class Quadratic(ParabolaModel):
     r"""A constant, a slope and a curvature around the query: local quadratic regression.
 
     $$m(k) = c + M \psi(k - q_t), \qquad
@@ -35,9 +35,3 @@ class Quadratic(LocalModel):
         rows, columns = torch.triu_indices(offset.shape[-1], offset.shape[-1], 1)
         mixed = 2**0.5 * offset[..., rows] * offset[..., columns]
         return torch.cat([offset, offset.square(), mixed], -1)
-
-    def inner(self, product: Tensor) -> Tensor:
-        return torch.addcmul(product, product, product)  # in one pass
-
-    def width(self, key_dim: int) -> int:
-        return 1 + key_dim + key_dim * (key_dim + 1) // 2
