@@ -1,5 +1,6 @@
 """The command line: each command a few lines; what it shows."""
 
+from . import measuring
 from .commands import app
 
-__all__ = ["app"]
+__all__ = ["app", "measuring"]

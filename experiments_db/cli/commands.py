@@ -248,21 +248,6 @@ def runs(
 
 
 @app.command()
-def bench(json: Json = False) -> None:
-    """Measure speed and memory of every solver on this machine; it takes minutes."""
-    with door():
-        from ttr_core.tools import benchmark
-
-        result = benchmark(lambda done, total, what: say(f"{done} of {total}: {what}"))
-        if json:
-            print_json(result)
-            return
-        for name, value in result["machine"].items():
-            typer.echo(f"{name}: {value}")
-        print_table(result["rows"], tuple(result["rows"][0]))
-
-
-@app.command()
 def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where the copy goes.")],
     overwrite: Overwrite = False,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 import ttr_core as ttr
-from pages._explore import pickers
+from pages._explore import fresh, pickers
 from pages._shared import controls, ui
 from ttr_core import Ingredient
 from ttr_core.words import called
@@ -82,6 +82,8 @@ def show(picked: pickers.Picked) -> Verdict:
         return found
     with more.container(horizontal=True, horizontal_alignment="right", gap="xsmall"):
         _looks_inside(picked)
+        if found.kind == LAYER:
+            fresh.show(picked)
     _what_it_is(picked, found)
     return found
 

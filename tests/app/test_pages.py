@@ -103,6 +103,16 @@ def test_choosing_a_layer_fills_the_pickers(page: Opener) -> None:
     assert app.selectbox(key="pick.optimizer").value == "Exact"
 
 
+def test_vital_signs_are_measured_when_somebody_asks(page: Opener) -> None:
+    app = page("explore", layer="deltanet")
+    assert not app.table
+    app.toggle(key="vitals").set_value(True).run()
+    assert not app.exception
+    (table,) = app.table
+    assert [*table.value.columns[1:]] == [*ttr.FRAMES]
+    assert all(table.value[frame].iloc[0] not in ("–", "0") for frame in ttr.FRAMES)
+
+
 def test_every_registered_choice_is_offered(page: Opener) -> None:
     app = page("explore")
     for family in ("weights", "function", "optimizer", "loss", "readout"):

@@ -22,6 +22,8 @@ from .tasks import (
     task,
 )
 from .training import train
+from .vitals import LENGTHS as VITAL_LENGTHS
+from .vitals import VitalSigns, all_vital_signs, vital_signs
 
 __all__ = [
     "DEVICES",
@@ -33,6 +35,7 @@ __all__ = [
     "STILL_RISING",
     "TASKS",
     "VALIDATION",
+    "VITAL_LENGTHS",
     "Batch",
     "Evaluated",
     "EvaluatedTask",
@@ -50,6 +53,8 @@ __all__ = [
     "Task",
     "TrainConfig",
     "TrainedTask",
+    "VitalSigns",
+    "all_vital_signs",
     "check_sizes",
     "digest",
     "fingerprint",
@@ -59,4 +64,5 @@ __all__ = [
     "resolve_device",
     "task",
     "train",
+    "vital_signs",
 ]

@@ -164,7 +164,7 @@ class SequenceLayer(nn.Module):
         offset = 0 if state is None else int(state["offset"])
         mixes, last = self._mixed(x, state)
         stream, kept = self._stream(x, state, offset, mixes)
-        params = {name.replace("/", "."): p for name, p in self.own.items()}
+        params = self.params
         memory = None if state is None else part(state, "memory")
         y, memory = run(self.solver, self.spec, stream, params, memory)
         after = whole(memory=memory)
@@ -173,6 +173,17 @@ class SequenceLayer(nn.Module):
             y = self.signals.read(y, part(kept, "gates"))
         y = self._read(mixes[-1] if mixes else x, stream.v, single(y))
         return (y if self.direct is None else y + self.direct * x), after | kept | last
+
+    @property
+    def params(self) -> dict[str, Tensor]:
+        """The spec's own tensors, named as `Spec.parameters` does."""
+        return {name.replace("/", "."): p for name, p in self.own.items()}
+
+    def regression(self, x: Tensor) -> tuple[Stream, dict[str, Tensor]]:
+        """Returns what `ttr_core.solve` is given for a sequence: its stream and the parameters."""
+        self._check(x)
+        mixes, _ = self._mixed(x, None)
+        return self._stream(x, None, 0, mixes)[0], self.params
 
     def _check(self, x: Tensor) -> None:
         """Refuses inputs that are no batch of sequences of this layer's size, type and device."""

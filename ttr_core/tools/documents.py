@@ -1,7 +1,7 @@
 """Two pages of documentation made from the code: docs/catalog.md and docs/ingredients.md.
 
 Everything on them is read from the catalog, the registry, the docstrings and the grid's objections;
-what the layers learn stands in docs/learning.csv.
+what the layers learn stands in docs/learning.csv, what they do before in docs/vitals.csv.
 ``--write`` makes the files; the tests run ``--check``, so that no page outlives what it describes.
 """
 
@@ -27,7 +27,7 @@ from ..words import called
 from ..words import markdown as md
 from ..words.describe import Description, describe
 from ..words.names import ABSENT
-from . import learning
+from . import learning, vital_table
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs"
@@ -74,6 +74,7 @@ def catalog_page() -> str:
         f"- *Deviation*: {_argument(Published, 'deviation')}\n"
         f"- *Symbols*: {SYMBOLS}",
         *learning.section(FOLDER / learning.FILE),
+        *vital_table.vital_section(FOLDER / vital_table.FILE),
         *itertools.chain.from_iterable(map(_entry, catalog.values())),
         *_elsewhere(),
         "## Frame settings",

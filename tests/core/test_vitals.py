@@ -1,0 +1,131 @@
+"""Vital signs: what is measured of fresh layers is what it says, and lies within bounds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+import ttr_core as ttr
+from ttr_core.lab import VITAL_LENGTHS, VitalSigns, all_vital_signs, vital_signs, vitals
+
+ENTRIES = [(name, frame) for name in ttr.catalog for frame in ttr.FRAMES]
+OWN = [(name, "published") for name in ttr.catalog]
+
+
+def faults(signs: VitalSigns) -> list[str]:
+    """What lies outside of the bounds within which a training was seen to start."""
+    gradients = {**signs.input_gradient, **{-n: g for n, g in signs.parameter_gradient.items()}}
+    found = [f"gradient at {n}: {g}" for n, g in gradients.items() if not 1e-3 < g < 1e3]
+    if not 0.01 < signs.scale < 3:
+        found.append(f"outputs of size {signs.scale}")
+    if signs.step_low is not None and not 0.01 <= signs.step_low <= (signs.step_high or 0) <= 2:
+        found.append(f"steps from {signs.step_low} to {signs.step_high}")
+    if signs.parts is not None:
+        found.append(f"float32 and float64 part at {signs.parts}")
+    return found
+
+
+@pytest.mark.parametrize(("name", "frame"), OWN)
+def test_a_fresh_layer_is_well(name: str, frame: str) -> None:
+    assert faults(vital_signs(name, frame, lengths=(32,))) == []
+
+
+GROWING = ("cosformer", "moneta", "memora")  # whose gradients grow with the length
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "frame"), ENTRIES)
+def test_a_fresh_layer_is_well_at_every_length(
+    name: str, frame: str, request: pytest.FixtureRequest
+) -> None:
+    if name in GROWING:
+        request.applymarker(pytest.mark.xfail(reason="its gradients grow with the length"))
+    assert faults(vital_signs(name, frame)) == []
+
+
+# ---- what is measured is what it says
+
+
+def test_a_decay_of_one_half_has_a_half_life_of_one_token() -> None:
+    signs = vital_signs("Decay(gamma=0.5) | Linear | Hebbian", "standard", (16,))
+    assert signs.half_life_low == signs.half_life_high == pytest.approx(1.0)
+    two = vital_signs("Decay(gamma=0.25) * Decay(gamma=0.5) | Linear | Hebbian", "standard", (16,))
+    assert (two.half_life_low, two.half_life_high) == pytest.approx((0.5, 1.0))
+
+
+def test_what_has_no_decay_or_no_step_has_none() -> None:
+    signs = vital_signs("linear-attention", "standard", (16,))
+    assert signs.half_life_low is signs.half_life_high is signs.step_low is signs.step_high is None
+    assert vital_signs("deltanet", "standard", (16,)).step_low == pytest.approx(0.5, abs=0.02)
+
+
+def test_an_exact_fit_answers_what_was_written_and_a_mean_does_not() -> None:
+    exact = vital_signs("Uniform | Linear | Exact(ridge=0.001)", "standard", (16,))
+    mean = vital_signs("Uniform | Constant | Exact", "standard", (16,))
+    assert exact.match > 0.99 and mean.match < 0.5
+
+
+def test_gradients_are_those_of_finite_differences() -> None:
+    layer = ttr.catalog["deltanet"].layer(8, generator=torch.Generator().manual_seed(0)).double()
+    x = torch.randn(1, 6, 8, dtype=torch.float64)
+    to_x, to_p = vitals._gradients(layer, x, torch.Generator().manual_seed(1))
+    shape = layer(x).shape
+    mix = torch.randn(shape, generator=torch.Generator().manual_seed(1)).double()
+    mix = mix / math.sqrt(mix.numel())
+
+    def mixed(z: torch.Tensor) -> float:
+        return float((layer(z) * mix).sum().detach())
+
+    slopes = []
+    for i in range(x.numel()):
+        e = torch.zeros_like(x).view(-1)
+        e[i] = 1e-6
+        slopes.append((mixed(x + e.view_as(x)) - mixed(x - e.view_as(x))) / 2e-6)
+    assert to_x == pytest.approx(math.hypot(*slopes), rel=1e-5)
+    assert to_p > 0
+
+
+def test_parting_is_the_first_token_beyond_one_percent_of_the_size() -> None:
+    wide = torch.ones(1, 5, 4)
+    narrow = wide.clone()
+    narrow[0, 2] *= 1.009
+    assert vitals._parting(narrow, wide) is None
+    narrow[0, 3] *= 1.02
+    assert vitals._parting(narrow, wide) == 4
+    narrow[0, 1] = math.nan
+    assert vitals._parting(narrow, wide) == 2
+
+
+def test_a_slow_layer_is_measured_over_fewer_tokens() -> None:
+    signs = vital_signs("local-quadratic-attention", "published", (16, 4096))
+    assert signs.longest == 16 and list(signs.input_gradient) == [16]
+
+
+def test_rows_have_a_column_for_each_length_and_what_is_wrong_is_said_first() -> None:
+    told: list[str] = []
+    (row,) = (
+        one.to_dict()
+        for one in all_vital_signs(
+            ["gla"], ["paper"], (8, 16), lambda done, total, what: told.append(what)
+        )
+    )
+    assert {"input_gradient_8", "parameter_gradient_16", "longest"} < set(row)
+    assert told == ["gla in the paper frame", "done"] and max(VITAL_LENGTHS) == 4096
+    with pytest.raises(ttr.UnknownName, match="deltanet"):
+        next(iter(all_vital_signs(["gla", "delta-net"])))
+    with pytest.raises(ttr.UnknownName, match="frame"):
+        next(iter(all_vital_signs(["gla"], ["papr"])))
+
+
+def test_a_fault_is_seen() -> None:
+    well = vital_signs("deltanet", "published", (16,))
+    assert faults(well) == []
+    for sick in (
+        replace(well, scale=0.0), replace(well, scale=math.nan), replace(well, parts=7),
+        replace(well, step_low=0.0), replace(well, input_gradient={64: math.inf}),
+        replace(well, parameter_gradient={64: 1e-5}),
+    ):  # fmt: skip
+        assert faults(sick)
