@@ -208,7 +208,10 @@ def _solve(fit: _Fit, covariance: Tensor, mean: Tensor, log_mass: Tensor) -> Ten
     """
     ridge = fit.ridge
     if ridge == 0:
-        slopes: Tensor = torch.linalg.pinv(covariance, hermitian=True) @ mean
+        # Beside weights of sum 1 what stands for a weight of 0 is none, were it alone there.
+        eps = covariance.shape[-1] * torch.finfo(covariance.dtype).eps
+        inverse = torch.linalg.pinv(covariance, atol=1e-25, rtol=eps, hermitian=True)
+        slopes: Tensor = inverse @ mean
         return slopes
     log_ratio = (math.log(ridge) - log_mass)[..., None, None]
     data, prior = (-log_ratio).sigmoid(), log_ratio.sigmoid()

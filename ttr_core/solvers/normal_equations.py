@@ -50,10 +50,8 @@ class NormalEquations(Solver[_Running]):
         x, (q, k) = p.x, p.features()
         q, k, v = precise(p.optimizer.ridge, q, k, x.v)
         log_decay, importance = p.recency()
-        if log_decay is None:
-            log_decay = torch.zeros_like(k[..., :1])
-        if importance is None:
-            importance = torch.ones_like(k[..., :1])
+        log_decay = torch.zeros_like(k[..., :1]) if log_decay is None else log_decay.to(k.dtype)
+        importance = torch.ones_like(k[..., :1]) if importance is None else importance.to(k.dtype)
         batch, heads, _, width = k.shape
         gram = k.new_zeros(batch, heads, width, width) if kept is None else kept["G"]
         moment = k.new_zeros(batch, heads, width, x.value_dim) if kept is None else kept["R"]

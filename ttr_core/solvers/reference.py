@@ -19,6 +19,7 @@ from ..space.readouts import ReadsBefore
 from ..space.spec import Spec
 from ..space.weights import MemorylessWeights
 from ..stream import Stream
+from .problem import TINY
 
 
 def reference(spec: Spec, x: Stream, params: Mapping[str, Tensor]) -> Tensor:
@@ -68,7 +69,8 @@ def _incremental(spec: Spec, x: Stream, params: Params) -> Tensor:
         previous = memory
         if log_decay is not None:
             memory, state = optimizer.forget(memory, state, log_decay[0, 0, t].exp())
-        weight = x.k.new_ones(()) if importance is None else importance[0, 0, t, 0]
+        # Where a step divides by a weight of 0, it has its limit.
+        weight = x.k.new_ones(()) if importance is None else importance[0, 0, t, 0] + TINY
         signals = {name: s[0, 0, t] for name, s in x.signals.items()} | {"importance": weight}
 
         def loss(

@@ -17,7 +17,7 @@ from ..space.optimizers import Incremental, RankOneSteps
 from ..space.readouts import Direct, Divides, Readout, ReadsBefore
 from ..space.weights import MemorylessWeights
 from .base import Solver
-from .problem import Problem
+from .problem import TINY, Problem
 from .state import Matrix, Memories, State
 
 _Steps = Problem[MemorylessWeights, LinearModel, RankOneSteps]
@@ -110,7 +110,7 @@ class AutogradScan(Solver[_Any]):
         if log_decay is not None:
             stream["keep"] = log_decay.exp()
         if importance is not None:
-            stream["importance"] = importance
+            stream["importance"] = importance + TINY  # a step that divides by it has its limit at 0
         stream |= whole(signal=x.signals)
         outputs = []
         # Cut in one piece: a slice for each token has a gradient as long as the stream.

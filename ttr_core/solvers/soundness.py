@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from torch import Tensor
 
 from ..named import Carried
 from ..precision import readable
 from ..space.spec import Spec
-from ..stream import Stream
+from ..stream import Signal, Stream
 
 
 def sound(spec: Spec, x: Stream) -> tuple[Stream, Tensor | None]:
@@ -26,11 +27,9 @@ def sound(spec: Spec, x: Stream) -> tuple[Stream, Tensor | None]:
     Returns:
         The stream, and where its tokens were replaced, [B, H, T]; None if none was.
     """
-    tensors = (x.q, x.k, x.v, *x.signals.values())
-    # A sum is finite only if all its terms are, and costs a fiftieth of asking each of them.
-    if readable(x.k) and all(math.isfinite(z.detach().sum().item()) for z in tensors):
-        return x, None
     signals = {signal.name: signal for signal in spec.signals}
+    if readable(x.k) and _all_sound(x, signals):
+        return x, None
     good = x.q.isfinite().all(-1) & x.k.isfinite().all(-1) & x.v.isfinite().all(-1)
     for name, s in x.signals.items():
         fine = s < math.inf if signals[name].logarithmic else s.isfinite()
@@ -42,6 +41,21 @@ def sound(spec: Spec, x: Stream) -> tuple[Stream, Tensor | None]:
     idle = {name: s.masked_fill(at, signals[name].idle) for name, s in x.signals.items()}
     q, k, v = (z.masked_fill(at, 0) for z in (x.q, x.k, x.v))
     return Stream(q, k, v, idle), spoiled
+
+
+def _all_sound(x: Stream, signals: Mapping[str, Signal]) -> bool:
+    """Whether no token need be replaced; False where it takes more to tell.
+
+    A sum is finite only if all its terms are, and costs a fiftieth of asking each of them; beside
+    terms of -inf it is -inf only if no other is infinite or NaN.
+    """
+    if not all(math.isfinite(z.detach().sum().item()) for z in (x.q, x.k, x.v)):
+        return False
+    for name, s in x.signals.items():
+        total = s.detach().sum().item()
+        if not (math.isfinite(total) or (signals[name].logarithmic and total == -math.inf)):
+            return False
+    return True
 
 
 def marked(y: Tensor, state: Carried, spoiled: Tensor | None) -> tuple[Tensor, Carried]:

@@ -35,6 +35,7 @@ CHUNKED = (
     "Gate | Linear | Hebbian",
     "ChannelGate | Linear | Hebbian",
     "Gate | Linear | SGD",
+    "ChannelGate | Linear | SGD",
     "Gate | Linear | MultiStep",
     "Gate | Linear | Momentum",
     "Gate | Linear | RLS",
@@ -78,6 +79,14 @@ WORK: tuple[tuple[Size, tuple[str, ...], str], ...] = (
         (1, 4, 1024, 64),
         ("Uniform | Linear | SGD", f"Uniform | Linear | SGD by {LOOP}"),
         "forward+backward",
+    ),
+    *(
+        (
+            (1, 4, length, 64),
+            ("ChannelGate | Linear | Hebbian", f"ChannelGate | Linear | Hebbian by {LOOP}"),
+            "forward",
+        )
+        for length in (1024, 4096)
     ),
     (
         (1, 1, 16384, 64),

@@ -201,8 +201,8 @@ class NLMS(KeyStep):
         slope, weight = torch.func.grad(loss), signals["importance"]
         hessian = torch.func.jacrev(slope)(memory)["S"]["S"]  # (F V F V)
         curvature = hessian[:, 0, :, 0].diagonal().sum()  # b |phi|^2, alike for every channel
-        below = (curvature + weight * self.eps).clamp_min(1e-300)  # an importance of 0: no step
-        return {"S": memory["S"] - self.step * weight / below * slope(memory)["S"]}, state
+        share = self.step * weight / (curvature + weight * self.eps)
+        return {"S": memory["S"] - share * slope(memory)["S"]}, state
 
     def gain(self, square: Tensor, importance: Tensor | None, signals: Signals) -> Tensor | None:
         gain = self.step / (square + self.eps)
