@@ -20,8 +20,8 @@ from ttr_core.space.letters import Letters
 from ttr_core.space.losses import Squared
 from ttr_core.space.story import QUERY
 from ttr_core.space.terms import Letter, Moment, Term
-from ttr_core.space.weights import MemorylessWeights, Uniform
-from ttr_core.words.equations import output, story
+from ttr_core.space.weights import MemorylessWeights, RunningWeights, Uniform
+from ttr_core.words.equations import output, story, window
 
 
 def split(s: ttr.stream.Signal, x: Tensor) -> Any:
@@ -36,7 +36,8 @@ def split(s: ttr.stream.Signal, x: Tensor) -> Any:
 class Told:
     """One head of a spec on one sequence, token by token.
 
-    ``now`` has a dictionary per token, of the letters that the update defines.
+    ``past`` has a list per letter that the update defines: its value after every token. A memory
+    that starts anew at each token is told on the last of its windows; `run` goes through them all.
     """
 
     spec: ttr.Spec
@@ -46,7 +47,10 @@ class Told:
     past: dict[str, list[Any]] = field(default_factory=dict)
     head: int = 0
 
+    earlier: list[Told] = field(default_factory=list)
+
     def __post_init__(self) -> None:
+        self._cut()
         self.x = self.x.map(lambda z: z[:1, self.head : self.head + 1].double())
         self.params = {
             n: (p.detach().double() if p.is_floating_point() else p)[self.head : self.head + 1]
@@ -66,6 +70,18 @@ class Told:
             self.values["eye.F"] = torch.eye(len(first), dtype=torch.float64)
             self.values["eye.slopes"] = torch.eye(len(first) - 1, dtype=torch.float64)
         self.past = {e.name: [e.start(first)] for e in self.story.update}
+
+    def _cut(self) -> None:
+        """Leaves the last window; those before it are told each by itself."""
+        reach = window(self.spec)
+        if reach is None:
+            return
+        assert isinstance(self.spec.weights, RunningWeights)
+        self.spec = self.spec.with_axis("weights", self.spec.weights.inside)
+        ends = range(1, self.x.length + 1)
+        *earlier, last = (self.x.tokens(max(0, t - reach), t) for t in ends)
+        self.earlier = [Told(self.spec, x, self.params, head=self.head) for x in earlier]
+        self.x = last
 
     def _letters(self) -> None:
         one = self.x.map(lambda z: z[0, 0])
@@ -148,6 +164,8 @@ class Told:
             for name, value in now.items():
                 self.past[name].append(value)
             rows.append(said.value(self.moment(t)))
+        if self.earlier:
+            return torch.stack([*(one.run()[-1] for one in self.earlier), rows[-1]])
         return torch.stack(rows)
 
     def _compute(self, name: str, t: int, now: dict[str, Any]) -> None:

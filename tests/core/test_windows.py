@@ -11,9 +11,10 @@ from test_properties import close
 from test_steps import equals_the_definition
 
 import ttr_core as ttr
-from ttr_core.solvers import chunked_rls
+from ttr_core.solvers import chunked_rls, sliding
 from ttr_core.space.functions import Linear
 from ttr_core.space.optimizers.rls import RLS
+from ttr_core.space.weights import RunningWeights
 
 # ---- recursive least squares
 
@@ -101,6 +102,77 @@ def test_the_first_key_after_a_long_silence_is_learned_with_the_whole_ridge() ->
     assert 0.5 <= float(y[0, 0, -1, 0]) <= 1 / (1 + 0.9**4)
 
 
+# ---- windows over running memories
+
+SLIDING = [
+    ttr.Spec.parse(text)
+    for text in (
+        "Window(size=3) | Linear | SGD",
+        "Window(size=3) * Gate * Importance | Linear | Momentum",
+        "Window(size=4) * ChannelGate | Linear | MultiStep",
+        "Window(size=3) * LearnedDecay | Linear(map=elu1) | NLMS",
+        "Window(size=2) * Gate | Linear | RLS",
+        "Window(size=3) | Kernel | SGD",
+        "Window(size=3) * Gate | MLP | ChunkMomentum(size=2, rate=0.1)",
+        "Window(size=5) * Gate | Linear | Hebbian | readout=Bonus",
+        "Window(size=1) | NormLinear | SGD | loss=Huber",
+    )
+]
+
+
+@pytest.mark.parametrize("spec", SLIDING, ids=str)
+def test_a_window_is_a_pass_over_its_pairs_alone(spec: ttr.Spec) -> None:
+    """By the definition of the spec without a window, on the newest pairs and nothing else."""
+    assert isinstance(spec.weights, RunningWeights) and spec.weights.reach
+    assert ttr.resolve(spec).name == "sliding" and ttr.cell(spec).verdict == "layer"
+    x = stream(spec, 9)
+    params = {n: p.detach() for n, p in spec.parameters(3, x.value_dim, 2).items()}
+    alone, rows = replace(spec, weights=spec.weights.inside), []
+    for t in range(1, 10):
+        y = ttr.solve(alone, x.tokens(max(0, t - spec.weights.reach), t), params, "reference")
+        rows.append(y[:, :, -1:])
+    for solver in ("sliding", "reference"):
+        close(ttr.solve(spec, x, params, solver), torch.cat(rows, 2), 1e-9)
+
+
+@pytest.mark.parametrize("spec", SLIDING, ids=str)
+@pytest.mark.parametrize("cut", [1, 2, 6])
+def test_a_window_goes_on_from_what_it_keeps(spec: ttr.Spec, cut: int) -> None:
+    x = stream(spec, 9)
+    params = {n: p.detach() for n, p in spec.parameters(3, x.value_dim, 2).items()}
+    whole = ttr.solve(spec, x, params)
+    y, state = ttr.prefill(spec, x.tokens(0, cut), params)
+    rows = [y]
+    for t in range(cut, 9):
+        y, state = ttr.prefill(spec, x.tokens(t, t + 1), params, state)
+        rows.append(y)
+    close(torch.cat(rows, 2), whole, 1e-9)
+    assert state["k"].shape[2] == min(9, spec.weights.reach - 1)
+
+
+def test_windows_are_the_same_however_many_are_solved_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spec = SLIDING[1]
+    x = stream(spec, 40)
+    whole = ttr.solve(spec, x)
+    monkeypatch.setattr(sliding, "AT_ONCE", 7)
+    close(ttr.solve(spec, x), whole, 1e-9)
+
+
+def test_recursive_least_squares_in_a_window_are_the_exact_fit_to_it() -> None:
+    running, exact = (ttr.Spec.parse(f"Window(size=5) | Linear | {o}") for o in ("RLS", "Exact"))
+    x = stream(running, 30)
+    close(ttr.solve(running, x), ttr.solve(exact, x), 1e-9)
+    assert ttr.cell("Window | Linear | RLS").same_as == ("Window | Linear | Exact",)
+
+
+def test_coincidences_need_more_pairs_than_any_listed_model_has_features() -> None:
+    """A fit through all of few pairs is the same whatever they weigh."""
+    text = "{} | Quadratic | Exact(ridge=0.0)"
+    assert text.format("ExpKernel") not in ttr.cell(text.format("Uniform")).same_as
+
+
 @pytest.mark.parametrize(
     ("text", "match"),
     [
@@ -108,8 +180,9 @@ def test_the_first_key_after_a_long_silence_is_learned_with_the_whole_ridge() ->
         ("Gate | Constant | RLS", "take Exact"),
         ("Gate | Affine | RLS", "centered at each query"),
         ("ExpKernel | Linear | RLS", "memoryless"),
-        ("Window | Linear | RLS", "memoryless"),
-        ("Window | Linear | Momentum", "memoryless"),
+        ("Window * ChannelGate | Linear | RLS", "one number per token"),
+        ("Window * ExpKernel | Linear | Momentum", "no running state serves all queries"),
+        ("Cosine | Linear | Momentum", "another factor for each"),
         ("Gate | Linear | RLS(ridge=0)", "at least|from 1e-8"),
     ],
 )

@@ -17,7 +17,7 @@ from ..space.functions import LinearModel, Memory
 from ..space.optimizers import Incremental, Retrospective
 from ..space.readouts import ReadsBefore
 from ..space.spec import Spec
-from ..space.weights import MemorylessWeights
+from ..space.weights import MemorylessWeights, RunningWeights
 from ..stream import Stream
 from .problem import TINY
 
@@ -44,7 +44,7 @@ def reference(spec: Spec, x: Stream, params: Mapping[str, Tensor]) -> Tensor:
 
 def _outputs(spec: Spec, x: Stream, params: Params) -> Tensor:
     """Returns what is read from one head's fit, [Tq, V]; a normalizer is a second fit, to ones."""
-    run = _incremental if isinstance(spec.optimizer, Incremental) else _retrospective
+    run = _running if isinstance(spec.optimizer, Incremental) else _retrospective
     normalizer = None
     if spec.readout.divides:
         ones = Stream(x.q, x.k, torch.ones_like(x.v[..., :1]), x.signals)
@@ -54,6 +54,23 @@ def _outputs(spec: Spec, x: Stream, params: Params) -> Tensor:
 
 def _one(z: Tensor, b: int, h: int) -> Tensor:
     return z[b : b + 1, h : h + 1]
+
+
+def _running(spec: Spec, x: Stream, params: Params) -> Tensor:
+    """Returns what one pass reads; where pairs end, each token's from a pass over those within."""
+    weights = spec.weights
+    assert isinstance(weights, RunningWeights)
+    if weights.reach is None:
+        return _incremental(spec, x, params)
+    spec, first, outputs = spec.with_axis("weights", weights.inside), x.length - x.q.shape[2], []
+    for row in range(x.q.shape[2]):
+        end = first + row + 1
+        cut = slice(max(0, end - weights.reach), end)
+        signals = {name: s[:, :, cut] for name, s in x.signals.items()}
+        query = x.q[:, :, row : row + 1]
+        window = Stream(query, x.k[:, :, cut], x.v[:, :, cut], signals)
+        outputs.append(_incremental(spec, window, params))
+    return torch.cat(outputs)
 
 
 def _incremental(spec: Spec, x: Stream, params: Params) -> Tensor:

@@ -24,8 +24,9 @@ from .normal_equations import KernelNormalEquations, NormalEquations
 from .oracle import Reference
 from .prefix_cholesky import PrefixCholesky
 from .scans import AutogradScan, RankOneScan
+from .sliding import Sliding
 
-SOLVERS: tuple[AnySolver, ...] = (
+_ENDLESS: tuple[AnySolver, ...] = (
     Attention(),
     ChunkedLinear(),
     ChunkedCosine(),
@@ -45,8 +46,8 @@ SOLVERS: tuple[AnySolver, ...] = (
     InnerLoop(),
     RankOneScan(),
     AutogradScan(),
-    Reference(),
 )
+SOLVERS: tuple[AnySolver, ...] = (*_ENDLESS, Sliding(_ENDLESS), Reference())
 """In the order in which they are asked; the order is a judgement of speed."""
 
 

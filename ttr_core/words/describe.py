@@ -13,7 +13,7 @@ from ..solvers import resolve, solve
 from ..space.fates import Fate
 from ..space.spec import Spec, triples
 from ..stream import LINKS, Stream
-from .equations import letters, objective, read, update
+from .equations import letters, objective, read, update, window
 from .names import Standing, standing
 from .neighbors import neighbors
 
@@ -141,7 +141,7 @@ def _output(spec: Spec) -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
 
     def draw(width: int) -> torch.Tensor:
-        return torch.randn(1, 1, 6, width, generator=generator, dtype=torch.float64)
+        return torch.randn(1, 1, 11, width, generator=generator, dtype=torch.float64)
 
     size = 3 if spec.function.square else 2
     q, k, v = draw(3), draw(3), draw(size)
@@ -169,6 +169,8 @@ def _words(spec: Spec) -> str:
         part = getattr(spec, axis)
         if part != defaults[axis]:
             text += f" {label}: {type(part).summary()}"
+    if (pairs := window(spec)) is not None:
+        return f"{text} At each token the memory starts anew and passes over {pairs} pairs alone."
     reading = spec.optimizer.reading(letters(spec))
     return f"{text} {reading.sentence}" if reading else text
 

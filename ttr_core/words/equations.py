@@ -14,7 +14,12 @@ BESIDE = r",\qquad "
 
 def letters(spec: Spec) -> Letters:
     """Returns the letters that a spec is written in."""
-    return Letters(spec.weights, spec.function, spec.loss)
+    return Letters(spec.optimizer.weighed_by(spec.weights), spec.function, spec.loss)
+
+
+def window(spec: Spec) -> int | None:
+    """Returns over how many pairs a running memory passes anew at each token; None for all."""
+    return spec.optimizer.passes_over(spec.weights)
 
 
 @lru_cache(maxsize=256)
@@ -44,6 +49,8 @@ def update(spec: Spec) -> str:
     lines = [f"{e.left} = {e.right.tex()}" for e in told.update]
     known = definitions(told.objective.term)
     new = [d for d in definitions(*(e.right for e in told.update)) if d not in known]
+    if (pairs := window(spec)) is not None:
+        new.append(rf"\text{{anew at each token, over the newest {pairs} pairs from the start}}")
     return BESIDE.join([*lines, *new])
 
 

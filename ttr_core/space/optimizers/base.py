@@ -21,7 +21,7 @@ from ..letters import Letters
 from ..newton import Objective, PairLoss
 from ..story import Reading, Story
 from ..terms import ONE
-from ..weights import MemorylessWeights
+from ..weights import RunningWeights, Weights
 
 if TYPE_CHECKING:
     from ..spec import Spec
@@ -39,6 +39,14 @@ class Optimizer(Ingredient, abc.ABC):
     @abc.abstractmethod
     def forgetting(self, on: Letters) -> tuple[Fate, ...]:
         """Returns what becomes of old pairs, where the weights alone do not decide it."""
+
+    def weighed_by(self, weights: Weights) -> Weights:
+        """Returns the weights that its equations are written in."""
+        return weights
+
+    def passes_over(self, weights: Weights) -> int | None:
+        """Returns over how many pairs it passes anew at each token; None where it does not."""
+        return None
 
     def reading(self, on: Letters) -> Reading | None:
         """Returns another way to say the same update, where there is one."""
@@ -71,8 +79,14 @@ class Incremental(Optimizer):
     """Trait: forgets, then folds the newest pair into the memory it already has."""
 
     phrase: ClassVar[str] = "an optimizer that folds tokens one by one into a running memory"
-    needs: ClassVar[tuple[type[Ingredient], ...]] = (MemorylessWeights,)
+    needs: ClassVar[tuple[type[Ingredient], ...]] = (RunningWeights,)
     discounts: ClassVar[bool] = False  # forgetting discounts what the fit is made from, not the fit
+
+    def weighed_by(self, weights: Weights) -> Weights:
+        return weights.inside if isinstance(weights, RunningWeights) else weights
+
+    def passes_over(self, weights: Weights) -> int | None:
+        return weights.reach
 
     @abc.abstractmethod
     def begin(self, memory: Memory) -> Carried:
@@ -110,11 +124,8 @@ class Incremental(Optimizer):
         return (shrinks, self.writes if on.function.by_features else Fate.ANYWHERE)
 
     def objection(self, spec: Spec) -> str | None:
-        if not isinstance(spec.weights, MemorylessWeights):
-            return (
-                f"{self.name} keeps one running state, and no running state serves all queries "
-                f"under {spec.weights}: it needs weights that are {MemorylessWeights.phrase}."
-            )
+        if not isinstance(spec.weights, RunningWeights):
+            return _no_running(spec)
         if isinstance(spec.function, LocalModel):
             return (
                 f"{self.name} carries one memory from token to token; {spec.function} is centered "
@@ -123,6 +134,19 @@ class Incremental(Optimizer):
         if spec.weights.per_feature and not isinstance(spec.function, LinearModel):
             return _no_features(spec)
         return super().objection(spec)
+
+
+def _no_running(spec: Spec) -> str:
+    needed = f"it needs weights that are {RunningWeights.phrase}."
+    if spec.weights.asks_query:
+        return (
+            f"{spec.optimizer.name} keeps one running state, and no running state serves all "
+            f"queries under {spec.weights}: {needed}"
+        )
+    return (
+        f"{spec.optimizer.name} keeps one running state, and under {spec.weights} the weights of "
+        f"older pairs change by another factor for each of them: {needed}"
+    )
 
 
 def in_a_fit(on: Letters) -> tuple[Fate, ...]:

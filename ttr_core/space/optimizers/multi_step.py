@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -44,6 +45,8 @@ class MultiStep(RankOneSteps):
     Reference: DeltaProduct: Improving State-Tracking in Linear RNNs via Householder Products
     (Siems et al., 2025) https://arxiv.org/abs/2502.10297
     """
+
+    by_gradients: ClassVar[bool] = True
 
     n: int = option(2, "steps per token, each with a key and a value of its own", low=1, high=8)
     link: str = option("twice_sigmoid", "what bounds each step", choices=tuple(LARGEST))
@@ -87,13 +90,17 @@ class MultiStep(RankOneSteps):
     def story(self, on: Letters) -> Story:
         letter = on.function.letter
         last = Letter("last", f"{letter}_{{t,j-1}}")
-        phi = on.function.written_features(Letter("keys", "k_{t,j}", ("t", "j")))
+        key = Letter("keys", "k_{t,j}", ("t", "j"))
         value = Letter("values", "v_{t,j}", ("t", "j"))
         rate = signal(r"\beta_{t,j}", "step", "j") * on.brought
-        step = last + rate * outer(phi, value - on.function.answer_features(last, phi))
-        said = on.function.answer_features(on.free, phi)
+        said = on.function.written_answer(on.free, key)
         loss = on.named_loss(on.loss.written(said, value, "t"), r"\ell_{t,j}")
-        near = on.near(last, rate, Slope(loss, last, on.free.name))
+        slope = Slope(loss, last, on.free.name)
+        step = last - rate * slope
+        if on.explicit:
+            phi = on.function.written_features(key)
+            step = last + rate * outer(phi, value - on.function.answer_features(last, phi))
+        near = on.near(last, rate, slope)
         steps = Repeat(letter + "_{{t,{0}}}", "last", on.decayed_before, step, self.n)
         return on.running(Criterion(near, on.free, repeats=self.n), steps)
 

@@ -20,7 +20,7 @@ from ..option import option
 from ..story import Criterion, Story, key, signal, target
 from ..terms import HALF, NOTHING, Numeral, Term
 from ..terms import square as square_of
-from ..weights import MemorylessWeights
+from ..weights import RunningWeights
 from .structure import KeyStep, Sum
 
 STEP = Signal(
@@ -51,7 +51,7 @@ class Hebbian(Sum, KeyStep):
     https://arxiv.org/abs/2102.11174
     """
 
-    needs: ClassVar[tuple[type[Ingredient], ...]] = (MemorylessWeights, FeatureModel)
+    needs: ClassVar[tuple[type[Ingredient], ...]] = (RunningWeights, FeatureModel)
     reads: ClassVar[bool] = False
     by_gradients: ClassVar[bool] = True
 
@@ -139,7 +139,7 @@ class Implicit(KeyStep):
     Deviation: one step per head, where the paper has one per value channel.
     """
 
-    needs: ClassVar[tuple[type[Ingredient], ...]] = (MemorylessWeights, FeatureModel)
+    needs: ClassVar[tuple[type[Ingredient], ...]] = (RunningWeights, FeatureModel)
 
     @property
     def signals(self) -> tuple[Signal, ...]:
@@ -193,7 +193,7 @@ class NLMS(KeyStep):
 
     step: float = option(1.0, "share of the way to the projection", low=0.0, high=2.0)
     eps: float = option(1e-6, "added to |phi|^2 below the step", low=1e-12, high=1e6)
-    needs: ClassVar[tuple[type[Ingredient], ...]] = (MemorylessWeights, FeatureModel)
+    needs: ClassVar[tuple[type[Ingredient], ...]] = (RunningWeights, FeatureModel)
 
     def update(
         self, memory: Memory, state: Carried, loss: Objective, signals: Signals, previous: Memory

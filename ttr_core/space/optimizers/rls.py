@@ -34,7 +34,7 @@ from ..terms import (
     square,
     total,
 )
-from ..weights import MemorylessWeights
+from ..weights import RunningWeights
 from .structure import FadingRidge
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class RLS(FadingRidge):
         1.0, "strength of the ridge, in units of |phi|^2", low=1e-8, high=1e6, tune=RIDGES
     )
     floor: float = option(1e-3, "least share of the ridge on any axis", low=1e-9, high=0.5)
-    needs: ClassVar[tuple[type[Ingredient], ...]] = (MemorylessWeights, LinearModel)
+    needs: ClassVar[tuple[type[Ingredient], ...]] = (RunningWeights, LinearModel)
     discounts: ClassVar[bool] = True
 
     def objection(self, spec: Spec) -> str | None:

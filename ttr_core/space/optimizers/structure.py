@@ -16,7 +16,7 @@ from ..ingredient import Ingredient
 from ..letters import Letters
 from ..story import Reading, Story
 from ..terms import Term
-from ..weights import MemorylessWeights
+from ..weights import RunningWeights
 from .base import Incremental, Optimizer, Retrospective, faded, in_a_fit
 
 Features = Callable[[Tensor], Tensor]
@@ -236,7 +236,7 @@ class DiagonalStep(Incremental):
     """Trait: on a linear model the update shrinks every feature by itself, like a decay."""
 
     phrase: ClassVar[str] = "an optimizer whose update shrinks each feature of the memory by itself"
-    needs: ClassVar[tuple[type[Ingredient], ...]] = (MemorylessWeights, LinearModel)
+    needs: ClassVar[tuple[type[Ingredient], ...]] = (RunningWeights, LinearModel)
 
     def forgetting(self, on: Letters) -> tuple[Fate, ...]:
         return (Fate.SHRINKS,) * on.weights.fades + (Fate.EACH_FEATURE,)

@@ -86,10 +86,14 @@ class Weights(Ingredient):
         """What becomes of old pairs whatever the fit; nothing where the optimizer decides."""
         if self.reach is not None:
             return (Fate.GONE,)
-        asked = any(isinstance(p, Letter) and p.name == "q" for p in self.written().walk())
-        if asked:
+        if self.asks_query:
             return (Fate.QUERY_FADES if self.fades else Fate.QUERY,)
         return ()
+
+    @property
+    def asks_query(self) -> bool:
+        """Whether a pair counts differently for another query."""
+        return any(isinstance(p, Letter) and p.name == "q" for p in self.written().walk())
 
     def factors(self) -> tuple[Weights, ...]:
         """Returns what the weights are a product of; themselves unless they are a product."""
@@ -205,7 +209,22 @@ class RotatingWeights(SignedWeights):
         return gamma.to(x.k.dtype)[None, None, :, :, None]
 
 
-class MemorylessWeights(PositiveWeights):
+class RunningWeights(PositiveWeights):
+    r"""Trait: $\gamma_i^{(t)} = b_i \prod_{j=i+1}^{t} a_j$ within their reach, 0 beyond it.
+
+    What has left the reach leaves a running memory wholly: the memory at a token is what a pass
+    over the pairs within reach makes, from the start.
+    """
+
+    phrase: ClassVar[str] = "memoryless, a product of per-token decays, if within a window"
+
+    @property
+    @abc.abstractmethod
+    def inside(self) -> MemorylessWeights:
+        """The weights without their end."""
+
+
+class MemorylessWeights(RunningWeights):
     r"""Trait: $\gamma_i^{(t)} = b_i \prod_{j=i+1}^{t} a_j$, so a running state carries the past."""
 
     phrase: ClassVar[str] = "memoryless, a product of per-token decays"
@@ -213,6 +232,10 @@ class MemorylessWeights(PositiveWeights):
     @property
     def fades(self) -> bool:
         return True
+
+    @property
+    def inside(self) -> MemorylessWeights:
+        return self
 
     def written(self, primes: int = 0) -> Term:
         if self.notation:

@@ -14,7 +14,7 @@ from ...named import Params, part
 from ...stream import Signal, Stream
 from ..option import Written, changed
 from ..terms import Term, times
-from .base import MemorylessWeights, PositiveWeights, Recency, Weights
+from .base import MemorylessWeights, PositiveWeights, Recency, RunningWeights, Weights
 from .memoryless import Uniform
 
 Part = TypeVar("Part", bound=Weights)
@@ -80,7 +80,7 @@ class Multiplied(PositiveWeights, abc.ABC):
 
 @dataclass(frozen=True)
 class Product(Multiplied):
-    """Positive weights multiplied, at least one of them a kernel."""
+    """Positive weights multiplied, at least one of them not memoryless."""
 
     def log_matrix(self, x: Stream, params: Params) -> Tensor:
         views = _views(self.parts, x, params)
@@ -113,12 +113,24 @@ def multiplied(weights: list[Tensor]) -> Tensor | None:
     return math.prod(weights[1:], start=weights[0]) if weights else None
 
 
+@dataclass(frozen=True)
+class EndedProduct(Product, RunningWeights):
+    """Memoryless weights within a window."""
+
+    @property
+    def inside(self) -> MemorylessWeights:
+        # A product even of one, so that its signals and tensors are called as they are here.
+        kept = tuple(part for part in self.parts if isinstance(part, MemorylessWeights))
+        return MemorylessProduct(kept) if kept else Uniform()
+
+
 LISTED_PRODUCTS: tuple[str, ...] = (
     "Gate * Importance",
     "ChannelGate * Importance",
     "Decay * ExpKernel",
     "Gate * ExpKernel",
     "Importance * ExpKernel",
+    "ExpKernel * Window",
 )
 """The products that the grid lists; any other can be written."""
 
@@ -144,7 +156,8 @@ def product(parts: tuple[Weights, ...]) -> Weights:
     memoryless = [p for p in kept if isinstance(p, MemorylessWeights)]
     if len(memoryless) == len(kept):
         return MemorylessProduct(tuple(memoryless))
-    return Product(tuple(kept))
+    running = all(isinstance(p, RunningWeights) for p in kept)
+    return EndedProduct(tuple(kept)) if running else Product(tuple(kept))
 
 
 def _names(parts: tuple[Weights, ...]) -> list[list[str]]:

@@ -12,18 +12,22 @@ from ...named import Params
 from ...stream import Stream
 from ..option import option
 from ..terms import Form, Index, Numeral, Term
-from .base import PositiveWeights, future
+from .base import MemorylessWeights, RunningWeights, future
+from .memoryless import Uniform
 
 
 @dataclass(frozen=True)
-class Window(PositiveWeights):
+class Window(RunningWeights):
     r"""The newest pairs count, all others do not.
 
     $$\gamma_i^{(t)} = 1 \text{ if } t - i < n, \text{ else } 0$$
 
     Under a kernel sliding-window attention: ``Window * ExpKernel``. What leaves the window leaves
-    the fit at once and wholly, where a decay fades it; no running state can do that, so that the
-    pairs of the window are kept.
+    the fit at once and wholly, where a decay fades it, so that the pairs of the window are kept. A
+    memory that takes them one by one starts anew at each token and passes over its window alone:
+    with `RLS` the sliding recursive least squares, whose fit is that of `Exact`. Steps that go on
+    from a running memory, over the newest pairs at once (the Omega rule), are no such weights:
+    their memory holds what has left the window.
 
     Args:
         size: n, the newest pairs that count, the token's own among them.
@@ -37,6 +41,10 @@ class Window(PositiveWeights):
     def written(self, primes: int = 0) -> Term:
         inside = r"\mathbf{{1}}[{0} - {1} < {2}]"
         return Form(inside, _inside, (Index("t"), Index("i"), Numeral(self.size)))
+
+    @property
+    def inside(self) -> MemorylessWeights:
+        return Uniform()
 
     @property
     def reach(self) -> int | None:
