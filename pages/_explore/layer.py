@@ -253,5 +253,5 @@ def _paper(layer: str) -> None:
     st.text(f"{paper.authors}, {paper.year}")
     st.link_button(paper.url, paper.url, icon=":material/open_in_new:")
     st.caption(entry.summary)
-    st.caption(f"Deviation: {entry.deviation or 'none known'}")
+    st.caption(f"Deviation: {entry.deviations}")
     st.caption(f"Evidence: {entry.evidence}")

@@ -72,7 +72,7 @@ def mamba2(p, x, heads):
             now = u[t, n * P : (n + 1) * P]
             h[n] = torch.exp(dt[t, n] * A[n]) * h[n] + dt[t, n] * torch.outer(now, B[t])
             row.append(h[n] @ C[t] + p["skip"][n] * now)
-        gated = torch.cat(row) * silu(p["gate.weight"] @ x[t])
+        gated = torch.cat(row) * silu(p["gate.weight"] @ x[t] + p["gate.bias"])
         rows.append(p["out.weight"] @ (p["norm"] * rms(gated)))
     return torch.stack(rows)
 
@@ -98,7 +98,7 @@ def mamba(p, x, heads):
         decay = torch.exp(Delta[t][:, None] * A)
         h = decay * h + (Delta[t] * u[t])[:, None] * B[t][None]
         y = h @ C[t] + p["skip"] * u[t]
-        rows.append(p["out.weight"] @ (y * silu(p["gate.weight"] @ x[t])))
+        rows.append(p["out.weight"] @ (y * silu(p["gate.weight"] @ x[t] + p["gate.bias"])))
     return torch.stack(rows)
 
 
@@ -111,7 +111,7 @@ def longhorn(p, x, heads):
         Delta = beta[t] / (1 + beta[t] * (k[t] @ k[t]))
         S = (1 - torch.outer(Delta, k[t] ** 2)) * S + torch.outer(Delta * u[t], k[t])
         y = S @ q[t] + p["skip"] * u[t]
-        rows.append(p["out.weight"] @ (y * silu(p["gate.weight"] @ x[t])))
+        rows.append(p["out.weight"] @ (y * silu(p["gate.weight"] @ x[t] + p["gate.bias"])))
     return torch.stack(rows)
 
 
@@ -135,7 +135,7 @@ def mlstm(p, x, heads):
             n[h] = f[t, h] * n[h] + i[t, h] * key
             y = C[h] @ q[t, one] / (n[h] @ q[t, one]).abs().clamp_min(1)
             row.append((y - y.mean()) / (y.var(correction=0) + 1e-6).sqrt())
-        o = sigmoid(p["gate.weight"] @ x[t])
+        o = sigmoid(p["gate.weight"] @ x[t] + p["gate.bias"])
         rows.append(p["out.weight"] @ (o * p["norm"] * torch.cat(row)))
     return torch.stack(rows)
 

@@ -37,6 +37,9 @@ class Frame:
         conv_on: which of q, k, v it is applied to.
         conv_activation: what follows it.
         conv_bias: whether it adds a learned bias.
+        conv_start: where its taps start: ``blend`` passes q and v on and gives k its token and the
+            one before in equal parts, with a tenth of noise; ``random`` draws every tap, as public
+            code does.
         q_activation: what is applied to the queries.
         qk_norm: normalization of queries and keys, per head.
         key_scale: what multiplies the keys: ``root`` is 1 / sqrt(K).
@@ -53,6 +56,8 @@ class Frame:
         output_norm: normalization of the outputs: ``rms`` and ``layer`` per head, ``rms_all``
             over all heads.
         output_gate: activation of a gate on the output.
+        gate_start: where that gate starts: ``open`` near 1 by a bias, which at 0 gives the papers'
+            gate; ``random`` has no bias, so that a SiLU starts at any sign, .2 in the mean.
         gate_place: whether the output gate comes before or after the norm.
 
     Raises:
@@ -66,7 +71,7 @@ class Frame:
         (4, 16, 16)
     """
 
-    revision: ClassVar[int] = 1  # raised when it computes otherwise under the same settings
+    revision: ClassVar[int] = 2  # raised when it computes otherwise under the same settings
 
     heads: str = option("model", "what is a head", choices=("model", "channels", "pairs"))
     key_dim: int = option(0, "size of keys; 0: the model's size over its heads", 0, 4096)
@@ -83,6 +88,9 @@ class Frame:
         "none", "activation after the convolution", choices=("none", "silu")
     )
     conv_bias: bool = option(False, "whether the convolution adds a bias")
+    conv_start: str = option(
+        "blend", "where the taps of the convolution start", choices=("blend", "random"), since=2
+    )
     q_activation: str = option("none", "activation of the queries", choices=("none", "silu"))
     qk_norm: str = option("none", "normalization of q and k", choices=("none", "l2", "rms"))
     key_scale: str = option("none", "what multiplies k", choices=("none", "root"))
@@ -101,6 +109,9 @@ class Frame:
     )
     output_gate: str = option(
         "none", "activation of the output gate", choices=("none", "silu", "sigmoid")
+    )
+    gate_start: str = option(
+        "open", "where the output gate starts", choices=("open", "random"), since=2
     )
     gate_place: str = option(
         "after", "where the output gate stands to the norm", choices=("after", "before")
@@ -128,6 +139,22 @@ class Frame:
         values = ((opt, getattr(self, opt.name)) for opt in options_of(type(self)))
         changed = (f"{opt.name}={value!r}" for opt, value in values if value != opt.default)
         return f"Frame({', '.join(changed)})"
+
+    @property
+    def starts(self) -> tuple[str, ...]:
+        """A sentence on each start that is not the papers', and the setting that is."""
+        told = []
+        if self.conv and self.conv_start != "random":
+            told.append(
+                "The convolution starts by passing q and v on, and keys with the ones before in "
+                "equal parts (public code: random taps, conv_start=random)."
+            )
+        if self.output_gate != "none" and self.gate_start != "random":
+            told.append(
+                "The output gate starts near 1 by a bias (public code: at random, "
+                "gate_start=random)."
+            )
+        return tuple(told)
 
     def settings(self) -> dict[str, Any]:
         """Returns every setting as plain values."""

@@ -31,6 +31,14 @@ def linear(
     return layer
 
 
+def gate(inputs: int, outputs: int, generator: torch.Generator | None, bias: float) -> nn.Linear:
+    """Returns a linear map that starts near ``bias``, by weights a tenth as large as others."""
+    layer = linear(inputs, outputs, generator, torch.full((outputs,), bias))
+    with torch.no_grad():
+        layer.weight *= 0.1
+    return layer
+
+
 def through(layer: nn.Linear, x: Tensor) -> Tensor:
     """Applies a linear map in its own type, whatever the inputs have."""
     mapped: Tensor = layer(x.to(layer.weight.dtype))

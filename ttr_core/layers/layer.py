@@ -20,12 +20,13 @@ from ..stream import Stream
 from .conv import ShortConv
 from .frame import FRAMES, Frame, named_frame
 from .gates import GATES, Site, TurnedGates
-from .init import linear, normal, through
+from .init import gate, linear, normal, through
 from .rotary import rotated, with_extra_keys
 from .shift import TokenShift
 
 EPS = 1e-6
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"silu": F.silu, "sigmoid": torch.sigmoid}
+OPEN = {"silu": 1.2784645, "sigmoid": 2.0}  # where they are 1 and .88
 
 
 class SequenceLayer(nn.Module):
@@ -93,7 +94,7 @@ class SequenceLayer(nn.Module):
         gains = sizes.value_dim if frame.output_norm == "rms" else sizes.inner
         self.norm = nn.Parameter(torch.ones(gains)) if frame.output_norm != "none" else None
         gated = frame.output_gate != "none"
-        self.gate = linear(d_model, sizes.inner, generator) if gated else None
+        self.gate = self._fresh_gate(generator) if gated else None
         self.out = linear(sizes.inner, d_model, generator)
 
     def _site(self, inputs: int, length: int, generator: torch.Generator | None) -> Site:
@@ -124,6 +125,13 @@ class SequenceLayer(nn.Module):
         weight = self.qkv.weight if self.qk is None else self.qk.weight
         rows = weight[:queries].unflatten(0, (self.sizes.k_heads, -1, self.sizes.key_inputs))
         weight[queries : queries + keys] = rows[:, 0].flatten(0, 1)
+
+    def _fresh_gate(self, generator: torch.Generator | None) -> nn.Linear:
+        """Returns what the output gate is projected by."""
+        if self.frame.gate_start == "random":
+            return linear(self.d_model, self.sizes.inner, generator)
+        open_at = OPEN[self.frame.output_gate]
+        return gate(self.d_model, self.sizes.inner, generator, open_at)
 
     def _fresh_temperature(self) -> nn.Parameter | None:
         """Returns the log of what multiplies the queries of each head, if it is learned."""

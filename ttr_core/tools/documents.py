@@ -125,7 +125,7 @@ def _facts(entry: Published, about: Description) -> Iterable[tuple[str, str]]:
         near[SHOWN_NEIGHBORS:] = [f"and {len(near) - SHOWN_NEIGHBORS} more as near"]
     yield "Nearest", "; ".join(near)
     yield "Frame", md.listing(map(md.code, _changed(entry.frame))) or "the default"
-    yield "Deviation", md.plain(entry.deviation)
+    yield "Deviation", md.plain(entry.deviations)
     yield "Evidence", entry.evidence
     yield "Paper", _cited(entry.paper)
 

@@ -58,7 +58,7 @@ def _layer(entry: Published) -> dict[str, Any]:
         "spec": str(entry.spec),
         "paper": dataclasses.asdict(entry.paper),
         "frame": _frame(entry.frame),
-        "deviation": entry.deviation,
+        "deviation": entry.deviations,
         "evidence": entry.evidence,
         "state_size": entry.state_size,
         "solver": _solver(entry.spec),

@@ -52,6 +52,11 @@ class Published:
     revision: int = 1
 
     @property
+    def deviations(self) -> str:
+        """What differs from the paper, the starts of the frame included."""
+        return " ".join((self.deviation, *self.frame.starts))
+
+    @property
     def state_size(self) -> str:
         """The numbers held over all heads in its own frame, a formula in T, d and H."""
         spec, frame = self.spec, self.frame
