@@ -186,25 +186,6 @@ def test_a_reset_is_no_fault() -> None:
     torch.testing.assert_close(y[:, 1, AT:], ttr.solve(spec, x.tokens(AT, 11))[:, 1])
 
 
-FORGETFUL = [spec for spec in SPECS if any(signal.logarithmic for signal in spec.signals)]
-
-
-@pytest.mark.parametrize("spec", [s for s in FORGETFUL if not ttr.caution(s)], ids=str)
-@pytest.mark.parametrize("log_decay", [-math.inf, -1e30, -1e6, -300.0])
-def test_what_follows_a_reset_keeps_its_decays(spec: ttr.Spec, log_decay: float) -> None:
-    """Sums of log decays lose those beside a large one, and hold nothing beside an infinite one."""
-    x = stream(spec, length=11)
-    for signal in spec.signals:
-        if signal.logarithmic:
-            x = spoiled(x, signal.name, log_decay)
-    params = {name: p.float() for name, p in parameters(spec, x).items()}
-    x = x.map(lambda z: z.float().requires_grad_())
-    y, defined = ttr.solve(spec, x, params), ttr.solve(spec, x, params, solver="reference")
-    assert (y - defined).norm() < 1e-4 * defined.norm()
-    y.sum().backward()
-    assert all(z.grad is None or z.grad.isfinite().all() for z in (x.k, x.v, *x.signals.values()))
-
-
 def test_what_follows_may_differ_where_nothing_is_wrong() -> None:
     """The comparison can fail: a finite change at the token changes what follows."""
     spec = SPECS[0]

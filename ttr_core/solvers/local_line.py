@@ -94,13 +94,14 @@ class LocalLine(Solver[_Asked]):
     def solve(self, p: _Asked, kept: Carried | None) -> tuple[Tensor, Carried]:
         past = Past(p.spec)
         x = past.restored(p.x, kept)
-        y, found = local_line(x.q, x.k, x.v, p.log_weights(x), p.optimizer.ridge)
+        log, empty = p.weighed(x)
+        y, found = local_line(x.q, x.k, x.v, log, p.optimizer.ridge)
         if not found:
             raise Singular(
                 f"{p}: the local covariance is singular: the ridge is too small "
                 "beside the weights. Raise the ridge or lower the kernel's scale."
             )
-        return p.read(y), past.keep(x)
+        return p.read(y if empty is None else y.masked_fill(empty, 0.0)), past.keep(x)
 
 
 def local_line(q: Tensor, k: Tensor, v: Tensor, log: Tensor, ridge: float) -> tuple[Tensor, bool]:
