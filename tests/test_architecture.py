@@ -28,6 +28,7 @@ SPACE_ORDER = (
     ("constraints",),
     ("option",),
     ("ingredient", "terms", "fates"),
+    ("sharpness",),
     ("story",),
     ("letters",),
     ("maps", "losses", "readouts", "weights", "functions", "newton", "optimizers"),

@@ -43,9 +43,9 @@ class Frame:
         q_activation: what is applied to the queries.
         qk_norm: normalization of queries and keys, per head.
         key_scale: what multiplies the keys: ``root`` is 1 / sqrt(K).
-        temperature: what scales the logits of kernel weights; ``learned`` multiplies the query
-            by one number per head.
-        sharpness: where a learned temperature starts: the factor of the cosine in the logits.
+        temperature: where the scale comes from through which an ingredient compares queries with
+            keys: ``fixed`` is the ingredient's own, ``learned`` one per head, which starts where
+            the ingredient says it or, for keys of a known norm, at the start of its kind.
         rope: base of rotary positions on q and k; 0 for none.
         gates: where the signals come from, and what ties them.
         decay_link: what turns a projection into a log decay.
@@ -71,7 +71,7 @@ class Frame:
         (4, 16, 16)
     """
 
-    revision: ClassVar[int] = 2  # raised when it computes otherwise under the same settings
+    revision: ClassVar[int] = 3  # raised when it computes otherwise under the same settings
 
     heads: str = option("model", "what is a head", choices=("model", "channels", "pairs"))
     key_dim: int = option(0, "size of keys; 0: the model's size over its heads", 0, 4096)
@@ -94,8 +94,9 @@ class Frame:
     q_activation: str = option("none", "activation of the queries", choices=("none", "silu"))
     qk_norm: str = option("none", "normalization of q and k", choices=("none", "l2", "rms"))
     key_scale: str = option("none", "what multiplies k", choices=("none", "root"))
-    temperature: str = option("fixed", "what scales kernel logits", choices=("fixed", "learned"))
-    sharpness: float = option(16.0, "where a learned temperature starts", 0.01, 1000.0)
+    temperature: str = option(
+        "fixed", "where the scales of comparisons come from", choices=("fixed", "learned")
+    )
     rope: float = option(0.0, "base of rotary positions; 0: none", 0.0, 1e9)
     gates: str = option("dense", "where the signals come from", choices=tuple(GATES))
     decay_link: str = option(
@@ -132,6 +133,10 @@ class Frame:
                 "shift=data mixes the layer's input for each projection, and source=values "
                 "projects from the values: take source=input or shift=none."
             )
+
+    def key_square(self, key_dim: int) -> float | None:
+        """Returns the squared norm of queries and keys, None where they may have any."""
+        return {"l2": 1.0, "rms": float(key_dim)}.get(self.qk_norm)
 
     @property
     def short(self) -> str:

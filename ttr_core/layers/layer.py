@@ -14,8 +14,8 @@ from ..named import Carried, part, whole
 from ..precision import HALF, automatic_casts, single
 from ..solvers import caution, resolve
 from ..solvers.api import run
+from ..space.sharpness import LOG_SCALE
 from ..space.spec import Spec
-from ..space.weights import DotProductKernel
 from ..stream import Stream
 from .conv import ShortConv
 from .frame import FRAMES, Frame, named_frame
@@ -88,7 +88,8 @@ class SequenceLayer(nn.Module):
         self.own = nn.ParameterDict()
         for name, value in spec.parameters(sizes.key_dim, sizes.value_dim, sizes.heads).items():
             self.own[name.replace(".", "/")] = nn.Parameter(value, value.requires_grad)
-        self.temperature = self._fresh_temperature()
+        for name, start in self._fresh_scales().items():
+            self.own[f"{name}/{LOG_SCALE}"] = nn.Parameter(start)
         self.skip = nn.Parameter(torch.zeros(sizes.heads)) if frame.skip == "values" else None
         self.direct = normal((d_model,), 1.0, generator) if frame.skip == "input" else None
         gains = sizes.value_dim if frame.output_norm == "rms" else sizes.inner
@@ -133,14 +134,18 @@ class SequenceLayer(nn.Module):
         open_at = OPEN[self.frame.output_gate]
         return gate(self.d_model, self.sizes.inner, generator, open_at)
 
-    def _fresh_temperature(self) -> nn.Parameter | None:
-        """Returns the log of what multiplies the queries of each head, if it is learned."""
-        kernels = [p for p in self.spec.weights.factors() if isinstance(p, DotProductKernel)]
-        if not kernels or self.frame.temperature != "learned":
-            return None
-        start = self.frame.sharpness / kernels[0].logit_scale(self.sizes.key_dim)
-        start = 1.0 if kernels[0].scale_chosen else start
-        return nn.Parameter(torch.full((self.sizes.q_heads,), math.log(start)))
+    def _fresh_scales(self) -> dict[str, Tensor]:
+        """Returns the logs of the scales that are learned, one per head, by where they belong."""
+        if self.frame.temperature != "learned":
+            return {}
+        size, heads, found = self.sizes.key_dim, self.sizes.heads, {}
+        square = self.frame.key_square(size)
+        for path, own in self.spec.comparisons().items():
+            start = own.own_scale(size)
+            if own.scale is None and square is not None:
+                start = own.scale_start(self.spec) / square
+            found[path.replace(".", "/")] = torch.full((heads,), math.log(start))
+        return found
 
     def extra_repr(self) -> str:
         name = next((name for name, known in FRAMES.items() if known == self.frame), None)
@@ -278,8 +283,6 @@ class SequenceLayer(nn.Module):
             q, k = F.rms_norm(q, q.shape[-1:]), F.rms_norm(k, k.shape[-1:])
         if frame.rope:
             q, k = rotated(q, offset, frame.rope), rotated(k, offset, frame.rope)
-        if self.temperature is not None:
-            q = q * single(self.temperature).exp()[:, None, None]
         if frame.key_scale == "root":
             k = k * sizes.key_dim**-0.5
         kept = {} if state is None else part(state, "gates")

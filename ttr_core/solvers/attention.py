@@ -50,8 +50,9 @@ class Attention(Solver[_Mean]):
         past = Past(p.spec)
         x = past.restored(p.x, kept)
         if isinstance(p.weights, DotProductKernel) and kept is None:
-            scale = p.weights.logit_scale(x.key_dim)
-            y = F.scaled_dot_product_attention(x.q, x.k, x.v, is_causal=True, scale=scale)
+            scale = p.weights.sharpness(x.q, p.own("weights"))
+            q, scale = (x.q, scale) if isinstance(scale, float) else (x.q * scale, 1.0)
+            y = F.scaled_dot_product_attention(q, x.k, x.v, is_causal=True, scale=scale)
         else:
             log, empty = p.weighed(x)
             y = torch.softmax(log, -1) @ x.v

@@ -152,6 +152,10 @@ class Ingredient(abc.ABC):  # noqa: B024 - families add the abstract methods
         held = [x for value in values for x in (value if isinstance(value, tuple) else (value,))]
         return (self, *(part for x in held if isinstance(x, Ingredient) for part in x.within()))
 
+    def placed(self) -> dict[str, Ingredient]:
+        """Returns what has parameters of its own, by the name that these stand under; "" here."""
+        return {"": self}
+
     def text(self, shown: Written = changed) -> str:
         """Returns the text that `Spec.parse` reads back.
 

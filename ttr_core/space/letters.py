@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from .story import QUERY, Criterion, Equation, Reading, Story, before, key, nothing, now, target
@@ -40,11 +40,51 @@ class WrittenWeights(Protocol):
     def written(self) -> Term:
         """Returns gamma of pair i at token t."""
 
+    def proportional(self) -> Term:
+        """Returns gamma up to a factor that all pairs share, where that is plainer."""
+
     def kept(self, index: str) -> Term:
         """Returns what is left of the past at a token."""
 
     def brought(self, index: str) -> Term:
         """Returns the weight that a token's own pair brings along."""
+
+
+@dataclass(frozen=True)
+class Proportional:
+    """Weights as a mean needs them, which a factor that all pairs share leaves as it is.
+
+    Args:
+        weights: that are written up to such a factor.
+    """
+
+    weights: WrittenWeights
+
+    @property
+    def fades(self) -> bool:
+        """Whether a pair ever counts less because it is older."""
+        return self.weights.fades
+
+    @property
+    def per_feature(self) -> bool:
+        """Whether there is one weight per feature rather than one per pair."""
+        return self.weights.per_feature
+
+    def written(self) -> Term:
+        """Returns gamma of pair i at token t, up to the factor."""
+        return self.weights.proportional()
+
+    def proportional(self) -> Term:
+        """Returns the same."""
+        return self.written()
+
+    def kept(self, index: str) -> Term:
+        """Returns what is left of the past at a token."""
+        return self.weights.kept(index)
+
+    def brought(self, index: str) -> Term:
+        """Returns the weight that the newest pair brings along."""
+        return self.weights.brought(index)
 
 
 class WrittenFunction(Protocol):
@@ -146,6 +186,11 @@ class Letters:
         """The weight of pair i at token t; 1 where all count alike."""
         written = self.weights.written()
         return ONE if written == ONE else Let(r"\gamma_i^{(t)}", written)
+
+    @property
+    def proportional(self) -> Letters:
+        """The same letters, with the weights up to a factor that all pairs share."""
+        return replace(self, weights=Proportional(self.weights))
 
     def features(self, index: str = "t") -> Term:
         """Returns the features of a token's key."""

@@ -17,6 +17,7 @@ from .losses import Loss, QuadraticLoss, Squared
 from .optimizers import Optimizer
 from .option import Written, changed, every
 from .readouts import Plain, Readout
+from .sharpness import Comparison
 from .text import fields_of, ingredient
 from .weights import LISTED_PRODUCTS, Weights
 
@@ -147,6 +148,15 @@ class Spec:
             for f in fields(self)
             for name, value in getattr(self, f.name).parameters(key_dim, value_dim, heads).items()
         }
+
+    def comparisons(self) -> dict[str, Comparison]:
+        """Returns what compares queries with keys through a scale, by its parameters' path."""
+        placed = {
+            ".".join(filter(None, (f.name, inner))): found
+            for f in fields(self)
+            for inner, found in getattr(self, f.name).placed().items()
+        }
+        return {p: c for p, c in placed.items() if isinstance(c, Comparison) and c.compares}
 
     def layer(
         self,

@@ -27,7 +27,7 @@ from ..words import called
 from ..words import markdown as md
 from ..words.describe import Description, describe
 from ..words.names import ABSENT
-from . import learning, vital_table
+from . import learning, scales, vital_table
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs"
@@ -153,6 +153,7 @@ def ingredients_page() -> str:
         "structure; solvers ask for nothing else. The published layers are in "
         "[catalog.md](catalog.md).",
         *itertools.chain.from_iterable(map(_family, families)),
+        *scales.scales_section(FOLDER / scales.FILE),
         "## What never fits",
         "Choices that no layer holds together, whatever stands on the remaining axes, and why.",
         _objections(),

@@ -31,9 +31,12 @@ def soft(q, k, v):
 
 
 def local_quadratic_attention(q, k, v):
-    """TTR, higher-order local polynomials: least squares on [1, z, z z^T], ridge rows below."""
+    """TTR, higher-order local polynomials: least squares on [1, z, z z^T], ridge rows below.
+
+    The ridge is 1 beside a unit key that matches, whose weight here is e^2.
+    """
     d, out = k.shape[1], []
-    prior = torch.eye(1 + d + d * d, dtype=k.dtype)[1:]
+    prior = torch.eye(1 + d + d * d, dtype=k.dtype)[1:] * math.e
     for t in range(len(q)):
         s = torch.exp(2 * k[: t + 1] @ q[t]).sqrt()[:, None]
         z = k[: t + 1] - q[t]

@@ -32,9 +32,12 @@ def forgetting_transformer(q, k, v, decay):
 
 
 def local_linear_attention(q, k, v):
-    """TTR Eq. 52-54; the slope's ridge of 1 is rows e_j of the design (Zuo et al. 2025)."""
+    """TTR Eq. 52-54; the slope's ridge is rows e_j of the design (Zuo et al. 2025).
+
+    It is 1 beside a unit key that matches, whose weight here is e^(1 / sqrt(d)).
+    """
     d, out = k.shape[1], []
-    prior = torch.eye(d + 1, dtype=k.dtype)[1:]
+    prior = torch.eye(d + 1, dtype=k.dtype)[1:] * math.exp(0.5 / math.sqrt(d))
     for t in range(len(q)):
         s = torch.exp(k[: t + 1] @ q[t] / math.sqrt(d)).sqrt()[:, None]
         X = torch.cat([torch.ones(t + 1, 1, dtype=k.dtype), k[: t + 1] - q[t]], 1)

@@ -24,7 +24,8 @@ ENTRIES = (
         summary="Kernel ridge regression of every prefix: Intention with a kernel.",
         deviation=(
             "The paper's Eq. 43 has no ridge; 0.1 keeps repeated keys solvable. It names no "
-            "kernel: a Gaussian of bandwidth 1/2 on unit keys, in its frame for recall."
+            "kernel: a Gaussian on unit keys, in its frame for recall, of a learned scale, one per "
+            "head, which starts at 4, a bandwidth of 1/2."
         ),
         evidence="paper",
     ),
@@ -56,7 +57,8 @@ ENTRIES = (
         deviation=(
             "The paper fits polynomials without a ridge; here slopes and curvatures have one, so "
             "that few pairs are enough. The solve is dense and centered, in the dual. The frame "
-            "is its frame for recall, with unit queries and the kernel's scale at 2."
+            "is its frame for recall, with unit queries and a learned scale of the kernel, one per "
+            "head, which starts at 2."
         ),
         evidence="paper",
     ),
@@ -74,8 +76,9 @@ ENTRIES = (
         deviation=(
             "The causal form, by prefix (the original is bidirectional). Softmax is over pairs, "
             "in analogy to attention; public codes disagree. The moment is the mean of k k^T and "
-            "not the sum, under which logits shrink as 1/t; the ridge is an option, and the frame "
-            "is the TTR paper's for recall."
+            "not the sum, under which logits shrink as 1/t; the ridge is an option, the scale is "
+            "learned, one per head, from 1 on (paper: none), and the frame is the TTR paper's for "
+            "recall."
         ),
         evidence="secondary",
     ),

@@ -70,10 +70,11 @@ ENTRIES = (
         ),
         summary="Softmax attention with a slope: a local line in place of a local constant.",
         deviation=(
-            "The ridge is absolute, as everywhere here; the paper's is relative: its lambda times "
-            "the weights' mass, so that its code's 10 shrinks the slope far more than this 1. The "
-            "solve is dense in centered form (paper: conjugate gradients on the subtractive one), "
-            "and the frame is the TTR paper's for recall, with a learned scale that starts at 16."
+            "The ridge is absolute, beside weights of which a pair that matches counts 1; the "
+            "paper's is relative: its lambda times the weights' mass, so that its code's 10 "
+            "shrinks the slope more than this 1. The solve is dense in centered form (paper: "
+            "conjugate gradients on the subtractive one), and the frame is the TTR paper's for "
+            "recall, with a learned scale, one per head, that starts at 4 (paper: 1 / sqrt(K))."
         ),
         evidence="code",
     ),

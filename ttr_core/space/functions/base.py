@@ -43,6 +43,7 @@ class FunctionClass(Ingredient):
     phrase: ClassVar[str] = "a function class"
     letter: ClassVar[str] = "m"  # of its memory, in formulas
     by_features: ClassVar[bool] = False  # whether it is linear in features of the key alone
+    local_scale: ClassVar[float] = 4.0  # of weights that compare keys with the query, at first
 
     @property
     def square(self) -> bool:
@@ -263,6 +264,7 @@ class ConstantModel(LinearModel, abc.ABC):
 
     phrase: ClassVar[str] = "a constant"
     intercepts: ClassVar[int] = 1
+    local_scale: ClassVar[float] = 16.0  # nothing but the weights tells keys apart
 
     @property
     def features_where(self) -> str:

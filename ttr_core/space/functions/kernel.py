@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor
 
 from ...named import Params
 from ..option import SHARPNESSES, option
+from ..sharpness import Comparison
 from .kernel_model import KernelModel
+
+if TYPE_CHECKING:
+    from ..spec import Spec
 
 
 @dataclass(frozen=True)
-class Kernel(KernelModel):
+class Kernel(KernelModel, Comparison):
     r"""A function of the space that a kernel spans: any smooth map, not only a linear one.
 
     $$m(x) = \sum_{i \le t} \alpha_i\, \kappa(k_i, x), \qquad
@@ -23,7 +28,7 @@ class Kernel(KernelModel):
     steps on the newest pair are the kernel delta rule.
 
     Args:
-        kernel: ``gaussian`` $\exp(-s |a-b|^2 / 2)$, ``exponential`` $\exp(s\, a^\top b)$,
+        kernel: ``gaussian`` $\exp(-s |a-b|^2 / 2)$, ``exponential`` $\exp(s (a^\top b - 1))$,
             ``polynomial`` $(1 + s\, a^\top b)^p$ or ``linear`` $s\, a^\top b$.
         scale: s, the sharpness, as in `ExpKernel`: a Gaussian of bandwidth $s^{-1/2}$, in units of
             |k|. At 4 unit keys at right angles are alike by exp(-4) = 2 %; None takes
@@ -44,17 +49,31 @@ class Kernel(KernelModel):
     )
     degree: int = option(2, "degree of the polynomial kernel", low=1, high=8)
 
+    revision: ClassVar[int] = 2  # the exponential kernel's factor exp(-s)
+    scale_range: ClassVar[tuple[float, float]] = (0.01, 256.0)
+
+    def scale_start(self, spec: Spec) -> float:
+        return 4.0
+
+    @property
+    def compares(self) -> bool:
+        return self.kernel != "linear"  # of a line the scale is no sharpness
+
     def gram(self, a: Tensor, b: Tensor, params: Params) -> Tensor:
-        scale = a.shape[-1] ** -0.5 if self.scale is None else self.scale
-        product = scale * (a @ b.mT)
+        rows, columns = (z.square().sum(-1, keepdim=True) / 2 for z in (a, b))
+        return self._kappa(a @ b.mT, rows + columns.mT, self.sharpness(a, params))
+
+    def squares(self, x: Tensor, params: Params) -> Tensor:
+        square = x.square().sum(-1, keepdim=True)
+        return self._kappa(square, square, self.sharpness(x, params))
+
+    def _kappa(self, product: Tensor, norms: Tensor, scale: Tensor | float) -> Tensor:
+        """Returns the kernel from the products of keys and the mean of their squared norms."""
         if self.kernel == "linear":
-            return product
+            return scale * product
         if self.kernel == "polynomial":
-            return (1 + product) ** self.degree
-        if self.kernel == "exponential":
-            return product.exp()
-        rows, columns = (scale / 2 * z.square().sum(-1) for z in (a, b))
-        return (product - rows[..., :, None] - columns[..., None, :]).exp()
+            return (1 + scale * product) ** self.degree
+        return (scale * (product - (1 if self.kernel == "exponential" else norms))).exp()
 
     @property
     def formula(self) -> str:
@@ -64,8 +83,9 @@ class Kernel(KernelModel):
             below = r"2 \sqrt{K}" if self.scale is None else "2"
             return rf"\exp(-{factor}|a - b|^2 / {below})"
         product = rf"{factor}a^\top b{over}"
+        below = rf"{factor}(a^\top b - 1){over}"
         return {
-            "exponential": rf"\exp({product})",
+            "exponential": rf"\exp({below})",
             "polynomial": rf"(1 + {product})^{{{self.degree}}}",
             "linear": product,
         }[self.kernel]

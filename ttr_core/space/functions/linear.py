@@ -8,7 +8,7 @@ from typing import Any, cast
 from torch import Tensor
 
 from ...named import Params
-from ..ingredient import Made, choices
+from ..ingredient import Ingredient, Made, choices
 from ..maps import FeatureMap, Identity, KernelMap
 from ..option import option
 from .base import Gram, LinearModel
@@ -44,13 +44,16 @@ class Linear(LinearModel):
 
     @property
     def features_where(self) -> str:
-        return "" if self.map.notation == "k" else rf"\phi(k) = {self.map.notation}"
+        return "" if self.map.notation == "k" else rf"\phi(k) = {self.map.formula}"
 
     def features(self, x: Tensor, params: Params) -> Tensor:
         return self.map(x, params)
 
     def parameters(self, key_dim: int, value_dim: int, heads: int) -> dict[str, Tensor]:
         return self.map.parameters(key_dim, value_dim, heads)
+
+    def placed(self) -> dict[str, Ingredient]:
+        return self.map.placed()
 
     def width(self, key_dim: int) -> int:
         return self.map.width(key_dim)

@@ -32,6 +32,7 @@ class Constant(ConstantModel):
         return OneFeature()
 
     def fitted(self, on: Letters, ridge: float) -> Story:
+        on = on.proportional  # no ridge stands beside the weights of a mean
         gamma, phi = on.weighed
         below = total(gamma * outer(phi, phi))
         mean = Form(r"{0} \Big/ {1}", operator.truediv, (on.sum, below), holds=SUM)

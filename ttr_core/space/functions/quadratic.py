@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -26,6 +27,8 @@ class Quadratic(ParabolaModel):
     Reference: Test-time regression: a unifying framework for designing sequence models with
     associative memory (Wang, Shi and Fox, 2025) https://arxiv.org/abs/2501.12352
     """
+
+    local_scale: ClassVar[float] = 2.0  # curvatures reach further than slopes
 
     def written_slopes(self, at: Term) -> Term:
         where = r"\psi(a)^\top \psi(b) = a^\top b + (a^\top b)^2"

@@ -18,6 +18,11 @@ class FeatureMap(Ingredient):
     phrase: ClassVar[str] = "a feature map"
     gridded: ClassVar[bool] = False  # whether the grid lists Linear with it
 
+    @property
+    def formula(self) -> str:
+        """phi(k) in LaTeX."""
+        return self.notation
+
     @abc.abstractmethod
     def __call__(self, x: Tensor, params: Mapping[str, Tensor]) -> Tensor:
         """Maps [..., K] to [..., F]."""
@@ -25,6 +30,11 @@ class FeatureMap(Ingredient):
     @abc.abstractmethod
     def width(self, key_dim: int) -> int:
         """Returns F for keys of size K."""
+
+
+def root_before(scale: float | None) -> str:
+    """Returns the root of a scale as it stands before a key; nothing where it is 1."""
+    return "" if scale in (None, 1) else rf"\sqrt{{{scale:g}}}\, "
 
 
 class KernelMap(FeatureMap):

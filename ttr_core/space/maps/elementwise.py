@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor
 
-from .base import FeatureMap
+from ..option import option
+from ..sharpness import Comparison
+from .base import FeatureMap, root_before
+
+if TYPE_CHECKING:
+    from ..spec import Spec
 
 
 @dataclass(frozen=True)
@@ -30,10 +35,16 @@ class Identity(FeatureMap):
 
 
 @dataclass(frozen=True)
-class Elu1(FeatureMap):
+class Elu1(FeatureMap, Comparison):
     r"""One plus ELU, positive everywhere.
 
-    $$\phi(k) = 1 + \mathrm{elu}(k) = \begin{cases} 1 + k & k > 0 \\ e^k & k \le 0 \end{cases}$$
+    $$\phi(k) = 1 + \mathrm{elu}(z) = \begin{cases} 1 + z & z > 0 \\ e^z & z \le 0 \end{cases},
+    \qquad z = \sqrt s\, k$$
+
+    Unit keys have small coordinates, all of which it maps to about 1: on them it needs a scale.
+
+    Args:
+        scale: s, whose root multiplies keys and queries; None takes 1, as the paper.
 
     Reference: Transformers are RNNs: Fast Autoregressive Transformers with Linear Attention
     (Katharopoulos et al., 2020) https://arxiv.org/abs/2006.16236
@@ -43,8 +54,22 @@ class Elu1(FeatureMap):
     gridded: ClassVar[bool] = True
     notation: ClassVar[str] = r"1 + \mathrm{elu}(k)"
 
+    scale: float | None = option(
+        None, "sharpness s of 1 + elu(sqrt(s) k); none: 1", low=0.0, high=1e4, since=2
+    )
+
+    @property
+    def formula(self) -> str:
+        return rf"1 + \mathrm{{elu}}({root_before(self.scale)}k)"
+
+    def own_scale(self, key_dim: int) -> float:
+        return 1.0 if self.scale is None else self.scale
+
+    def scale_start(self, spec: Spec) -> float:
+        return 64.0
+
     def __call__(self, x: Tensor, params: Mapping[str, Tensor]) -> Tensor:
-        return F.elu(x) + 1
+        return F.elu(self.sharpened(x, params)) + 1
 
     def width(self, key_dim: int) -> int:
         return key_dim
@@ -73,10 +98,13 @@ class ReLU(FeatureMap):
 
 
 @dataclass(frozen=True)
-class SiLU(FeatureMap):
+class SiLU(FeatureMap, Comparison):
     r"""The key gated by itself (swish): of either sign, so not to be divided by its sum.
 
-    $$\phi(k) = k \circ \sigma(k)$$
+    $$\phi(k) = z \circ \sigma(z), \qquad z = \sqrt s\, k$$
+
+    Args:
+        scale: s, whose root multiplies keys and queries; None takes 1, as the paper.
 
     Reference: Transformers are SSMs: Generalized Models and Efficient Algorithms Through
     Structured State Space Duality (Dao and Gu, 2024) https://arxiv.org/abs/2405.21060
@@ -85,8 +113,23 @@ class SiLU(FeatureMap):
     name: ClassVar[str] = "silu"
     notation: ClassVar[str] = r"k \circ \sigma(k)"
 
+    scale: float | None = option(
+        None, "sharpness s of silu(sqrt(s) k); none: 1", low=0.0, high=1e4, since=2
+    )
+
+    @property
+    def formula(self) -> str:
+        z = f"{root_before(self.scale)}k"
+        return rf"{z} \circ \sigma({z})"
+
+    def own_scale(self, key_dim: int) -> float:
+        return 1.0 if self.scale is None else self.scale
+
+    def scale_start(self, spec: Spec) -> float:
+        return 64.0
+
     def __call__(self, x: Tensor, params: Mapping[str, Tensor]) -> Tensor:
-        return F.silu(x)
+        return F.silu(self.sharpened(x, params))
 
     def width(self, key_dim: int) -> int:
         return key_dim

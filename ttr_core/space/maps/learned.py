@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..option import option
+from ..sharpness import Comparison
 from .base import FeatureMap, KernelMap
 from .polynomial import monomials, packed
+
+if TYPE_CHECKING:
+    from ..spec import Spec
 
 
 def _start(shape: tuple[int, ...], seed: int, size: float) -> Tensor:
@@ -94,7 +98,7 @@ class Hedgehog(FeatureMap):
 
 
 @dataclass(frozen=True)
-class Nystrom(FeatureMap):
+class Nystrom(FeatureMap, Comparison):
     r"""A Gaussian kernel compressed on learned inducing points.
 
     $$\phi(k) = L^{-1} \kappa(Z, k), \qquad L L^\top = \kappa(Z, Z) + \epsilon I, \qquad
@@ -126,20 +130,23 @@ class Nystrom(FeatureMap):
     )
     jitter: float = option(0.1, "added to the diagonal of the kernel", low=1e-3, high=10.0)
     seed: int = option(0, "seed of the start of Z", low=0, high=2**31 - 1)
+    scale_range: ClassVar[tuple[float, float]] = (0.01, 64.0)
 
     def __call__(self, x: Tensor, params: Mapping[str, Tensor]) -> Tensor:
         points = params["Z"].to(x.dtype)
-        own = self._kernel(points, points)
+        own = self._kernel(points, points, params)
         ridge = self.jitter * torch.eye(self.features, dtype=x.dtype, device=x.device)
         factor = torch.linalg.cholesky(own + ridge)
-        seen = self._kernel(x, points)
+        seen = self._kernel(x, points, params)
         features: Tensor = torch.linalg.solve_triangular(factor.mT, seen, upper=True, left=False)
         return features
 
-    def _kernel(self, a: Tensor, b: Tensor) -> Tensor:
-        scale = a.shape[-1] ** -0.5 if self.scale is None else self.scale
+    def scale_start(self, spec: Spec) -> float:
+        return 4.0
+
+    def _kernel(self, a: Tensor, b: Tensor, params: Mapping[str, Tensor]) -> Tensor:
         squares = a.square().sum(-1)[..., :, None] + b.square().sum(-1)[..., None, :]
-        return (scale * (a @ b.mT) - scale / 2 * squares).exp()
+        return (self.sharpness(a, params) * (a @ b.mT - squares / 2)).exp()
 
     def parameters(self, key_dim: int, value_dim: int, heads: int) -> dict[str, Tensor]:
         return {"Z": _start((heads, self.features, key_dim), self.seed, key_dim**-0.5)}

@@ -6,14 +6,18 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
 
 from ...limits import Estimate, check
 from ..option import option
+from ..sharpness import Comparison
 from .base import KernelMap
+
+if TYPE_CHECKING:
+    from ..spec import Spec
 
 
 def monomials(size: int, degree: int) -> int:
@@ -62,7 +66,7 @@ def _weights(size: int, degree: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Taylor2(KernelMap):
+class Taylor2(KernelMap, Comparison):
     r"""The exponential kernel up to its second order.
 
     $$\phi(k) = \big[1,\ \sqrt{s}\, k,\ \tfrac{s}{\sqrt 2}\, k_i^2,\ s\, k_i k_j\big]_{i < j},
@@ -85,16 +89,16 @@ class Taylor2(KernelMap):
         None, "sharpness s of the kernel 1 + s q.k + (s q.k)^2 / 2; none: 1 / sqrt(K)", 0.0, 1000.0
     )
 
-    def _scale(self, key_dim: int) -> float:
-        return key_dim**-0.5 if self.scale is None else self.scale
+    def scale_start(self, spec: Spec) -> float:
+        return 16.0
 
     def __call__(self, x: Tensor, params: Mapping[str, Tensor]) -> Tensor:
-        scaled = x * math.sqrt(self._scale(x.shape[-1]))
+        scaled = self.sharpened(x, params)
         one = torch.ones_like(x[..., :1])
         return torch.cat([one, scaled, packed(scaled, 2) * 0.5**0.5], -1)
 
     def gram(self, a: Tensor, b: Tensor, params: Mapping[str, Tensor]) -> Tensor:
-        s = self._scale(a.shape[-1]) * (a @ b.mT)
+        s = self.sharpness(a, params) * (a @ b.mT)
         return 1 + s + s.square() / 2
 
     def width(self, key_dim: int) -> int:

@@ -9,13 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
 
 from ..option import option
-from .base import FeatureMap
+from ..sharpness import Comparison
+from .base import FeatureMap, root_before
+
+if TYPE_CHECKING:
+    from ..spec import Spec
 
 
 def drawn(shape: tuple[int, ...], seed: int) -> Tensor:
@@ -39,7 +43,7 @@ def orthogonal_rows(heads: int, rows: int, size: int, seed: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class FavorPlus(FeatureMap):
+class FavorPlus(FeatureMap, Comparison):
     r"""FAVOR+: positive random features of the softmax kernel.
 
     $$\phi(k) = F^{-1/2} \exp\left(\sqrt{s}\, W k - \tfrac{s}{2} |k|^2\right), \qquad
@@ -73,10 +77,13 @@ class FavorPlus(FeatureMap):
         None, "sharpness s of the kernel exp(s q.k); none: 1 / sqrt(K)", low=0.0, high=1000.0
     )
     seed: int = option(0, "seed of the random rows", low=0, high=2**31 - 1)
+    scale_range: ClassVar[tuple[float, float]] = (0.01, 16.0)
+
+    def scale_start(self, spec: Spec) -> float:
+        return 1.0
 
     def __call__(self, x: Tensor, params: Mapping[str, Tensor]) -> Tensor:
-        scale = x.shape[-1] ** -0.5 if self.scale is None else self.scale
-        scaled = x * math.sqrt(scale)
+        scaled = self.sharpened(x, params)
         exponent = scaled @ params["rows"].to(x.dtype).mT
         exponent = exponent - scaled.square().sum(-1, keepdim=True) / 2
         features: Tensor = exponent.exp() * self.features**-0.5
@@ -135,16 +142,17 @@ class RandomFourier(FeatureMap):
 
 
 @dataclass(frozen=True)
-class DiJiang(FeatureMap):
+class DiJiang(FeatureMap, Comparison):
     r"""A softmax over the frequencies of the key's cosine transform, each scaled at random.
 
-    $$\phi(k) = \mathrm{softmax}(w \circ C^\top k)$$
+    $$\phi(k) = \mathrm{softmax}(w \circ C^\top \sqrt s\, k)$$
 
     C is the orthonormal cosine transform (DCT-II) and w is standard normal, drawn once and shared
     by the heads. Positive, and the features of a key sum to 1: no normalizer is needed.
 
     Args:
         seed: of the random scaling, which is not learned.
+        scale: s, whose root multiplies keys and queries; None takes 1, as the paper.
 
     Reference: DiJiang: Efficient Large Language Models through Compact Kernelization (Chen et al.,
     2024) https://arxiv.org/abs/2403.19928
@@ -158,9 +166,22 @@ class DiJiang(FeatureMap):
     notation: ClassVar[str] = r"\mathrm{softmax}(w \circ C^\top k)"
 
     seed: int = option(0, "seed of the random scaling", low=0, high=2**31 - 1)
+    scale: float | None = option(
+        None, "sharpness s of softmax(sqrt(s) w C'k); none: 1", low=0.0, high=1e4, since=2
+    )
+
+    @property
+    def formula(self) -> str:
+        return rf"\mathrm{{softmax}}(w \circ C^\top {root_before(self.scale)}k)"
+
+    def own_scale(self, key_dim: int) -> float:
+        return 1.0 if self.scale is None else self.scale
+
+    def scale_start(self, spec: Spec) -> float:
+        return 64.0
 
     def __call__(self, x: Tensor, params: Mapping[str, Tensor]) -> Tensor:
-        frequencies = x @ _cosines(x.shape[-1]).to(x)
+        frequencies = self.sharpened(x, params) @ _cosines(x.shape[-1]).to(x)
         return torch.softmax(frequencies * params["diagonal"].to(x.dtype)[:, None], -1)
 
     def parameters(self, key_dim: int, value_dim: int, heads: int) -> dict[str, Tensor]:

@@ -19,6 +19,7 @@ from ...named import Params
 from ...stream import Signal, Stream
 from ..fates import Fate
 from ..ingredient import Ingredient, choices
+from ..sharpness import Comparison
 from ..terms import ONE, Letter, Term, since
 
 if TYPE_CHECKING:
@@ -107,6 +108,10 @@ class Weights(Ingredient):
         """
         return Letter("gamma", self.notation, ("t", "i"))
 
+    def proportional(self, primes: int = 0) -> Term:
+        """Returns gamma up to a factor that all pairs share, where that is plainer."""
+        return self.written(primes)
+
     def kept(self, index: str, primes: int = 0) -> Term:
         """Returns what is left of the past at a token, a factor; 1 unless a state carries it."""
         return ONE
@@ -168,22 +173,13 @@ class PositiveWeights(Weights):
         return gamma if brought is None else gamma * brought[:, :, None]
 
 
-class DotProductKernel(PositiveWeights):
-    r"""Trait: $\gamma_i^{(t)} = \exp(s\, q_t^\top k_i)$, what fused attention computes."""
+class DotProductKernel(PositiveWeights, Comparison):
+    r"""Trait: $\gamma_i^{(t)} = \exp(s (q_t^\top k_i - 1))$, what fused attention computes."""
 
     phrase: ClassVar[str] = "a kernel of the product of query and key"
 
-    @abc.abstractmethod
-    def logit_scale(self, key_dim: int) -> float:
-        """Returns s for keys of this size."""
-
-    @property
-    @abc.abstractmethod
-    def scale_chosen(self) -> bool:
-        """Whether s was chosen, rather than follows from the size of the keys."""
-
     def log_matrix(self, x: Stream, params: Params) -> Tensor:
-        logits = x.q @ x.k.mT * self.logit_scale(x.key_dim)
+        logits = (x.q @ x.k.mT - 1) * self.sharpness(x.q, params)
         return logits.masked_fill(future(x), -math.inf)[..., None]
 
 

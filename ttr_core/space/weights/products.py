@@ -12,6 +12,7 @@ from torch import Tensor
 from ...errors import RequestError
 from ...named import Params, part
 from ...stream import Signal, Stream
+from ..ingredient import Ingredient
 from ..option import Written, changed
 from ..terms import Term, times
 from .base import MemorylessWeights, PositiveWeights, Recency, RunningWeights, Weights
@@ -39,6 +40,9 @@ class Multiplied(PositiveWeights, abc.ABC):
 
     def written(self, primes: int = 0) -> Term:
         return times(*(part.written(n) for part, n in self._primed()))
+
+    def proportional(self, primes: int = 0) -> Term:
+        return times(*(part.proportional(n) for part, n in self._primed()))
 
     def kept(self, index: str, primes: int = 0) -> Term:
         return times(*(part.kept(index, n) for part, n in self._primed()))
@@ -73,6 +77,9 @@ class Multiplied(PositiveWeights, abc.ABC):
     def parameters(self, key_dim: int, value_dim: int, heads: int) -> dict[str, Tensor]:
         each = [part.parameters(key_dim, value_dim, heads) for part in self.parts]
         return {f"{i}.{name}": value for i, own in enumerate(each) for name, value in own.items()}
+
+    def placed(self) -> dict[str, Ingredient]:
+        return {str(i): part for i, part in enumerate(self.parts)}
 
     def text(self, shown: Written = changed) -> str:
         return " * ".join(part.text(shown) for part in self.parts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
@@ -13,16 +13,20 @@ from ...named import Params
 from ...stream import Stream
 from ...systems import solve_positive
 from ..option import RIDGES, SHARPNESSES, option
+from ..sharpness import Comparison
 from ..story import QUERY, key
 from ..terms import PRODUCT, SUM, Form, Index, Let, Letter, Numeral, Term, Value, outer, total
 from .base import PositiveWeights, future
+
+if TYPE_CHECKING:
+    from ..spec import Spec
 
 BLOCK = 16  # queries at a time
 SAFE_RIDGE = 0.1  # below it the moment is inverted in float64
 
 
 @dataclass(frozen=True)
-class Whitened(PositiveWeights):
+class Whitened(PositiveWeights, Comparison):
     r"""Pairs count by how well their key matches the query once the keys seen are whitened.
 
     $$\gamma_i^{(t)} = \exp\big(s\, k_i^\top (H_t + \lambda I)^{-1} q_t\big), \qquad
@@ -48,6 +52,10 @@ class Whitened(PositiveWeights):
     scale: float = option(1.0, "sharpness of the kernel", 0.0, 1000.0, tune=SHARPNESSES)
     moment: str = option("mean", "what whitens", choices=("mean", "sum"))
     examples: ClassVar[tuple[dict[str, object], ...]] = ()
+    scale_range: ClassVar[tuple[float, float]] = (1e-3, 100.0)
+
+    def scale_start(self, spec: Spec) -> float:
+        return self.scale
 
     def written(self, primes: int = 0) -> Term:
         moment = total(outer(key("i"), key("i")))
@@ -78,7 +86,7 @@ class Whitened(PositiveWeights):
             matrix = moments / count[..., None] + self.ridge * eye
             whitened.append(solve_positive(matrix, queries[..., None])[0].squeeze(-1))
             moment = moments[:, :, -1]
-        logits = self.scale * torch.cat(whitened, 2) @ k.mT
+        logits = torch.cat(whitened, 2) @ k.mT * self.sharpness(q, params)
         return logits.to(x.k.dtype).masked_fill(future(x), -math.inf)[..., None]
 
 
