@@ -1,25 +1,22 @@
 """The headless door: the catalog, the grid, runs and their store from a terminal or a script.
 
 Exit codes: 0 all is done (a diverged run counts, and is reported); 1 a run failed, or the store
-refused or lacks a result; 2 the request was wrong; 130 stopped by Ctrl-C. With --json exactly one
-JSON document goes to standard output; progress and messages go to standard error.
+refused or lacks a result; 2 the request was wrong; 3 another process is making the run; 130 stopped
+by Ctrl-C. With --json exactly one JSON document goes to standard output; progress and messages go
+to standard error.
 """
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from enum import IntEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from ..installation import lacking
-from .screen import follow, print_json, print_table, say, show_run
+from .door import Exit, complain, door, stoppable, terminated
+from .screen import print_json, print_table, say, show_run, tell
 from .sweep import checking, show_plan, show_sweep, watch
+from .waiting import made_elsewhere, obtained
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -27,7 +24,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Sequence layers as test-time regression: list them, run them, keep the runs.",
-    epilog="Exit codes: 0 done, 1 a run failed or the store refused, 2 wrong request, 130 stopped.",
+    epilog="Exit codes: 0 done, 1 a run failed or the store refused, 2 wrong request, 3 another "
+    "process is making the run, 130 stopped.",
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
@@ -40,38 +38,6 @@ Output = Annotated[
     typer.Option(metavar="FILE", help="Write .csv, .parquet, .json, .md or .tex instead."),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
-
-
-class Exit(IntEnum):
-    """What the process tells its caller."""
-
-    DONE, FAILED, WRONG, STOPPED = 0, 1, 2, 130
-
-
-@contextmanager
-def door() -> Iterator[None]:
-    """Turns what a user can fix into one message on standard error and an exit code."""
-    from ..errors import StoreError
-    from ..read.sandbox import QueryError
-
-    try:
-        yield
-    except (StoreError, OSError) as error:
-        _complain(str(error), Exit.FAILED)
-    except QueryError as error:
-        _complain(str(error), Exit.WRONG)
-    except ValueError as error:
-        from ttr_core import RequestError
-
-        if not isinstance(error, RequestError):
-            raise
-        _complain(str(error), Exit.WRONG)
-    except ModuleNotFoundError as error:
-        if (sentence := lacking(error)) is None:
-            raise
-        _complain(sentence, Exit.FAILED)
-    except KeyboardInterrupt:
-        _complain("Stopped.", Exit.STOPPED)
 
 
 @app.command()
@@ -136,21 +102,27 @@ def run(
         list[str] | None, typer.Option(metavar="TAG", help="Label the run; repeatable.")
     ] = None,
     note: Annotated[str, typer.Option(metavar="TEXT", help="A note kept with the run.")] = "",
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Wait for this run if another process has it.")
+    ] = True,
     db: Db = None,
     json: Json = False,
 ) -> None:
     """Run one layer on one task and keep the run in the store."""
-    with door(), _terminated():
+    with door(), terminated():
         from .. import store
-        from ..run.request import request
+        from ..run.request import check_labels, request
         from ..run.supervisor import Supervisor
 
         opened = store.open_store(db)
+        check_labels(tag or (), note)
         with Supervisor(opened) as supervisor:
             supervisor.warm()
             experiment = request(layer, spec, task, frame, set_ or (), seed, device)
-            job = supervisor.start(experiment, tags=tag or (), fresh=fresh)
-            stopped = follow(job)
+            job, stopped = obtained(
+                opened, lambda: supervisor.start(experiment, tags=tag or (), fresh=fresh), wait
+            )
+        elsewhere = made_elsewhere(opened, job)
         if note and job.run_id is not None and not job.unstored:
             opened.set_note([job.run_id], note)
         show_run(opened, job, json)
@@ -158,8 +130,12 @@ def run(
             say("Its note was not kept.")
         if job.existing is not None and (tag or note):
             say("Its tags and its note are left as they were.")
+        if elsewhere is not None:
+            say(f"{elsewhere}: without --no-wait this command waits for it.")
     if stopped:
         raise typer.Exit(Exit.STOPPED)
+    if elsewhere is not None:
+        raise typer.Exit(Exit.ELSEWHERE)
     if job.status == "failed" or job.unstored:
         raise typer.Exit(Exit.FAILED)
 
@@ -196,14 +172,17 @@ def sweep(
         opened = store.open_store(db)
         plan, source = sweeps.load(file, set_ or ())
         work = sweeps.expanded(plan, source, checking())
-        ahead = sweeps.preview(opened, work, jobs, fresh)
+        kept = sweeps.evidence.files(plan, file)
+        for said in [] if dry_run else sweeps.evidence.bring_in(opened, kept):
+            say(said)
+        ahead = sweeps.preview(opened, work, jobs, fresh, kept if dry_run else ())
         if dry_run:
             show_plan(ahead, json)
             if target is not None:
                 say(f"A dry run writes nothing: {target} is as it was.")
             return
         starting = sweeps.started(opened, ahead, plan.tags, fresh)
-        with starting as (swept, kill), _stoppable(kill) as stop:
+        with starting as (swept, kill), stoppable(kill) as stop:
             troubled = watch(swept, stop.is_set, json)
         show_sweep(opened, swept, work, troubled, json, target)
     if swept.stopped:
@@ -239,7 +218,9 @@ def runs(
             say(f"There is no store at {held.path}: a first run makes it.")
         frame = ask(held, where, archived, flat=target is not None)
         if target is not None:
-            say(f"{len(frame)} rows written to {export.write(frame, target)}.")
+            whole = target.suffix.lower() == ".parquet" and not group
+            place = export.write_runs(held, target, frame) if whole else export.write(frame, target)
+            say(f"{len(frame)} rows written to {place}.")
         if json:
             print_json(printout.records(frame))
         elif target is None:
@@ -280,16 +261,20 @@ def restore(
 
 @app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Another store, or a backup.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A store, a backup, or runs as .parquet.")
+    ],
     db: Db = None,
 ) -> None:
-    """Add the runs of another store that this one lacks."""
+    """Add runs from elsewhere that this store lacks: of a store, or exported as Parquet."""
     with door():
         from .. import store
         from ..store import backup
 
         opened = store.open_store(db)
-        say(f"{backup.import_runs(opened, file)} runs added to {opened.path}.")
+        done = backup.import_runs(opened, file)
+        more = f" {done.answered} more are here already as other runs." if done.answered else ""
+        say(f"{done.added} runs added to {opened.path}.{more}")
 
 
 @app.command()
@@ -327,9 +312,9 @@ def doctor(db: Db = None, json: Json = False) -> None:
         if json:
             print_json(report)
         else:
-            typer.echo(printout.outline(report))
+            tell(printout.outline(report))
     if health["problem"] is not None:
-        _complain(health["problem"], Exit.FAILED)
+        complain(health["problem"], Exit.FAILED)
 
 
 @app.command("app")
@@ -344,39 +329,3 @@ def explorer(
         from .explorer import serve
 
         serve(port, headless)
-
-
-# ---- how a command ends
-
-
-@contextmanager
-def _terminated() -> Iterator[None]:
-    """Lets a request to terminate stop the run like Ctrl-C does."""
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
-@contextmanager
-def _stoppable(kill: Callable[[], None]) -> Iterator[threading.Event]:
-    """Turns Ctrl-C, and a request to terminate, into an event; the second one kills."""
-    stop = threading.Event()
-
-    def ask(number: int, frame: Any) -> None:
-        if stop.is_set():
-            kill()
-        stop.set()  # nothing is printed here: the signal may have come in the middle of a print
-
-    previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-def _complain(text: str, code: Exit) -> None:
-    say(text)
-    raise typer.Exit(code)

@@ -17,7 +17,7 @@ NEEDED = ("streamlit", "altair")
 def serve(port: int, headless: bool) -> None:
     """Becomes the server of the explorer, on this machine's own address alone.
 
-    Streamlit takes its settings from the folder of the app, wherever it is started.
+    It takes its settings from the folder of the app, wherever it is started.
 
     Args:
         port: the first port to try.
@@ -35,10 +35,10 @@ def serve(port: int, headless: bool) -> None:
         say(f"Port {port} is busy; using {free}.")
     say(f"Starting at http://localhost:{free} (Ctrl-C stops it).")
     hidden = str(headless or not has_display()).lower()
-    app = app_folder() / "app.py"
+    server = app_folder() / "pages" / "_shared" / "server.py"
     words = [f"--server.port={free}", f"--server.headless={hidden}"]
     # -P: a file of the folder one happens to be in must not pass for a module of Python's own
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "streamlit", "run", str(app), *words])
+    os.execv(sys.executable, [sys.executable, "-P", str(server), *words])
 
 
 def has_display() -> bool:

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from .commands import Json, Output, app, door
-from .screen import print_json, print_table, say
+from .commands import Json, Output, app
+from .door import door
+from .screen import print_json, print_table, say, tell
 
 
 @app.command()
@@ -21,7 +22,7 @@ def bench(json: Json = False) -> None:
             print_json(result)
             return
         for name, value in result["machine"].items():
-            typer.echo(f"{name}: {value}")
+            tell(f"{name}: {value}")
         print_table(result["rows"], tuple(result["rows"][0]))
 
 

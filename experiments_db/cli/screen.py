@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     from ..store import Store
 
 PIPE_WIDTH = 200
+
+UNSEEN = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""Letters that steer a terminal, turn the direction of what follows, or are half of one."""
 LINE_SECONDS = 5.0
 
 
@@ -76,12 +82,12 @@ def show_run(opened: Store, job: Job, json: bool) -> None:
             print_json(printout.unrecorded(job))
         return
     document = {**printout.run_document(row), "existing": job.existing is not None}
-    if job.existing is not None:
+    if job.existing is not None and row["status"] != "running":
         say(f"This run is in the store ({row['status']}); --fresh runs it again.")
     if json:
         print_json(document)
     else:
-        typer.echo(printout.told(document, opened.path))
+        tell(printout.told(document, opened.path))
     if job.status == "failed":
         say(f"The run failed. {job.error}")
 
@@ -95,7 +101,7 @@ def print_json(document: Any) -> None:
     """Prints a document on standard output."""
     from . import printout
 
-    typer.echo(printout.dumped(document))
+    typer.echo(UNSEEN.sub(_as_json, printout.dumped(document)))
 
 
 def print_table(rows: Iterable[Mapping[str, Any]], columns: Iterable[str]) -> None:
@@ -118,7 +124,28 @@ def _cell(value: Any) -> str:
         return f"{value:.4g}"
     if isinstance(value, (list, tuple)):
         return ", ".join(_cell(item) for item in value)
-    return str(value)
+    return shown(str(value))
+
+
+def shown(text: str) -> str:
+    r"""Returns a text as a terminal may have it: what would steer it stands as an escape.
+
+    Notes, tags and messages come from anywhere. A line break is kept, and so is a tab.
+
+    Example:
+        >>> shown("a\x1b[2J\u202eb")
+        'a\\x1b[2J\\u202eb'
+    """
+    return UNSEEN.sub(_escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def _as_json(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
 
 
 def console(stderr: bool = True) -> Console:
@@ -132,4 +159,9 @@ def console(stderr: bool = True) -> Console:
 
 def say(text: str) -> None:
     """Prints a message on standard error."""
-    typer.echo(text, err=True)
+    typer.echo(shown(text), err=True)
+
+
+def tell(text: str) -> None:
+    """Prints an answer on standard output."""
+    typer.echo(shown(text))

@@ -9,9 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import typer
-
-from .screen import console, print_json, print_table, say, without_row
+from .screen import console, print_json, print_table, say, shown, tell, without_row
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,7 +81,7 @@ class Bars(Screen):
         self.say(line(ended))
 
     def say(self, text: str) -> None:
-        self._bars.console.print(text)
+        self._bars.console.print(shown(text))
 
     def draw(self, sweep: Sweep) -> None:
         while len(self._workers) < len(sweep.slots):
@@ -171,9 +169,9 @@ def show_plan(ahead: Preview, json: bool) -> None:
     rows = ahead.rows()
     print_table(rows[:PLANNED_ROWS], PLAN_COLUMNS)
     if len(rows) > PLANNED_ROWS:
-        typer.echo(f"... and {len(rows) - PLANNED_ROWS:,} more; --json lists all")
+        tell(f"... and {len(rows) - PLANNED_ROWS:,} more; --json lists all")
     for text in ahead.lines():
-        typer.echo(text)
+        tell(text)
 
 
 def show_sweep(
@@ -196,7 +194,7 @@ def show_sweep(
     elif found and target is None:
         print_table(sweeps.report.table(found), sweeps.report.terminal_columns(found))
     if not json:
-        typer.echo(sweeps.summary(sweep))
+        tell(sweeps.summary(sweep))
     if target is not None:
         _write(sweep, found, target)
 

@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import os
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,10 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from ..errors import StoreError
-from ..store.files import temporary
+from ..store import Store
+from ..store.files import absolute, temporary
+from . import kinds, queries
+from .filters import Conditions
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet runs a text that begins like this."""
@@ -41,10 +45,16 @@ def write(df: pd.DataFrame, path: Path | str) -> Path:
     Raises:
         StoreError: the suffix is unknown or the file cannot be written.
     """
-    place = Path(path).expanduser().resolve()
-    writer = WRITERS.get(place.suffix.lower())
+    writer = WRITERS.get(Path(path).suffix.lower())
     if writer is None:
-        raise StoreError(f"Cannot write {place.name!r}: use {', '.join(WRITERS)}.")
+        raise StoreError(f"Cannot write {Path(path).name!r}: use {', '.join(WRITERS)}.")
+    return _written(writer, df, path)
+
+
+def _written(
+    writer: Callable[[pd.DataFrame, Path], None], df: pd.DataFrame, path: Path | str
+) -> Path:
+    place = absolute(path)
     fresh = temporary(place)
     try:
         writer(df, fresh)
@@ -56,9 +66,36 @@ def write(df: pd.DataFrame, path: Path | str) -> Path:
     return place
 
 
+def write_runs(store: Store, path: Path | str, table: pd.DataFrame | None = None) -> Path:
+    """Writes runs whole, with their curves and tables, as the Parquet file that `import` takes in.
+
+    Args:
+        store: where they are.
+        path: the file.
+        table: the runs, as `queries.runs` returns them; by default all, settings included.
+
+    Raises:
+        StoreError: the suffix is not that of Parquet, or the file cannot be written.
+    """
+    if Path(path).suffix.lower() != ".parquet":
+        raise StoreError(f"Cannot write whole runs to {Path(path).name!r}: use .parquet.")
+    if table is None:
+        every = Conditions(archived=True)
+        table = queries.runs(store, every, flat=True, limit=sys.maxsize)
+    more = queries.whole(store, table["run_id"].tolist())
+
+    def writer(df: pd.DataFrame, fresh: Path) -> None:
+        whole = _as_arrow(df)
+        for name in more.column_names:
+            whole = whole.append_column(name, more.column(name))
+        parquet.write_table(whole, fresh, compression="zstd")
+
+    return _written(writer, table, path)
+
+
 def to_csv(df: pd.DataFrame) -> str:
     """Returns a table as CSV in which no text can be taken for a formula."""
-    table = df.map(_csv_cell)
+    table = zoned(df).map(_csv_cell)
     table.columns = [_harmless(str(name)) for name in df.columns]
     text: str = table.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     return text
@@ -105,8 +142,21 @@ def to_latex(df: pd.DataFrame) -> str:
     return "\n".join([*parts, *([r"\hline"] if rows else []), r"\end{tabular}", ""])
 
 
+def zoned(df: pd.DataFrame) -> pd.DataFrame:
+    """Returns a table whose times carry their zone; without one they are UTC."""
+    bare = [name for name in df if pd.api.types.is_datetime64_dtype(df[name])]
+    return df.assign(**{name: df[name].dt.tz_localize("UTC") for name in bare})
+
+
 def plain(value: Any) -> Any:
-    """Returns a cell as JSON knows it: texts, finite numbers, lists, dictionaries, null."""
+    """Returns a cell as JSON knows it: texts, finite numbers, lists, dictionaries, null.
+
+    A time carries its zone; without one it is UTC.
+
+    Example:
+        >>> plain(pd.Timestamp("2026-01-02 03:04:05"))
+        '2026-01-02T03:04:05+00:00'
+    """
     if isinstance(value, (np.ndarray, list, tuple)):
         return [plain(item) for item in value]
     if isinstance(value, Mapping):
@@ -119,7 +169,9 @@ def plain(value: Any) -> Any:
         return value if math.isfinite(value) else None
     if isinstance(value, (bool, int, str)):
         return value
-    return value.isoformat() if isinstance(value, pd.Timestamp) else str(value)
+    if not isinstance(value, pd.Timestamp):
+        return str(value)
+    return (value if value.tzinfo else value.tz_localize("UTC")).isoformat()
 
 
 def _csv_cell(value: Any) -> Any:
@@ -168,9 +220,13 @@ def one_type_each(df: pd.DataFrame) -> pd.DataFrame:
 
 
 def _write_parquet(df: pd.DataFrame, path: Path) -> None:
-    """Writes Parquet; dictionaries become JSON text, lists stay lists."""
+    parquet.write_table(_as_arrow(df), path)
+
+
+def _as_arrow(df: pd.DataFrame) -> pa.Table:
+    """Returns a table for Parquet; dictionaries become JSON text, lists stay lists."""
     table = df.map(lambda v: json.dumps(plain(v)) if isinstance(v, Mapping) else v)
-    parquet.write_table(pa.Table.from_pandas(one_type_each(table), preserve_index=False), path)
+    return pa.Table.from_pandas(one_type_each(kinds.typed(zoned(table))), preserve_index=False)
 
 
 def _as_text(form: Callable[[pd.DataFrame], str]) -> Callable[[pd.DataFrame, Path], None]:

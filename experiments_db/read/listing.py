@@ -10,19 +10,22 @@ from typing import Any
 
 import pandas as pd
 
+from ttr_core import nearest
 from ttr_core.lab import metrics
 
 from ..errors import StoreError
 from ..installation import command
 from ..store import Store, open_store, spill
-from ..store.files import no_place, temporary
+from ..store.files import absolute, no_place, temporary
 from ..store.migrations import version
+from ..store.records import storable
 from ..store.swap import note_of
 from . import measures, queries
-from .export import WRITERS, one_type_each
+from .export import WRITERS
 from .filters import Conditions
 from .grouping import grouped
-from .narrow import SETTING, mentioned
+from .kinds import WORD
+from .narrow import SETTING, known, mentioned, question
 from .sandbox import QueryError, where
 
 RUN_COLUMNS = (
@@ -39,7 +42,6 @@ WHERE_TOLD = ("superseded", "still_rising", "steps_to_90", "steps_to_90_mean", "
 """Columns that are shown where they say something."""
 
 ALL = 1_000_000
-SAMPLE = 200
 EVERY_COLUMN = re.compile(r"\b(columns|from)\b", re.IGNORECASE)
 """Words by which a condition may use columns that it does not name."""
 
@@ -101,17 +103,37 @@ def chosen(store: Store, condition: str, archived: bool = False) -> list[str]:
         QueryError: the condition is refused, wrong or too slow.
     """
     try:
-        if not EVERY_COLUMN.search(condition):
-            try:
-                return where(mentioned(store, condition, archived), condition, "run_id")
-            except QueryError:  # an error over a few runs with all their columns says more
-                few = queries.runs(store, Conditions(archived=archived), flat=True, limit=SAMPLE)
-                where(one_type_each(few), condition, "run_id")
-        every = queries.runs(store, Conditions(archived=archived), flat=True, limit=ALL)
-        return where(one_type_each(every), condition, "run_id")
+        storable(condition, "The condition")
+    except StoreError as error:
+        raise QueryError(str(error)) from None
+    text = None if EVERY_COLUMN.search(condition) else condition
+    rows = mentioned(store, text, archived)
+    try:
+        return where(rows, question(condition).condition, "run_id")
     except QueryError as error:
+        said = _in_words(str(error), store)
         hint = _hint(condition)
-        raise QueryError(f"--where {condition!r} cannot be used. {error}{hint}") from None
+        raise QueryError(f"--where {condition!a} cannot be used. {said}{hint}") from None
+
+
+UNBOUND = re.compile(r'Referenced column "([^"]+)"')
+NOT_A_NUMBER = re.compile(r"Could not convert string '([^']*)' to (?:DOUBLE|INT64)")
+
+
+def _in_words(error: str, store: Store) -> str:
+    """Returns an error of the database in the words of those who ask."""
+    if (found := UNBOUND.search(error)) is not None:
+        names = known(store)
+        near = nearest(found[1], names)
+        close = " or ".join(f'"{name}"' for name in near)
+        hint = f" Did you mean {close}?" if close else f" Columns: {', '.join(names)}."
+        return f"No run has a column {found[1]!a}.{hint}"
+    if (found := NOT_A_NUMBER.search(error)) is not None:
+        return (
+            f"{found[1]!a} is compared with a column of numbers; the words of a setting stand "
+            f"beside it, as in \"train.lr{WORD}\" = 'auto'."
+        )
+    return error
 
 
 def _hint(condition: str) -> str:
@@ -127,7 +149,10 @@ def output_path(path: Path) -> Path:
     """
     if path.suffix.lower() not in WRITERS:
         raise QueryError(f"--output {path} names no format: use {', '.join(WRITERS)}.")
-    place = path.expanduser().resolve()
+    try:
+        place = absolute(path)
+    except StoreError as error:
+        raise QueryError(f"--output: {error}") from None
     try:
         if place.is_dir():
             raise QueryError(f"--output {path} is a folder; name a file.")
@@ -147,11 +172,19 @@ def existing(store: Store, ids: Sequence[str]) -> list[dict[str, Any]]:
     Raises:
         QueryError: one of them does not exist; its text names the nearest.
     """
-    found = [(run_id, queries.run(store, run_id)) for run_id in dict.fromkeys(ids)]
+    found = [(run_id, _run(store, run_id)) for run_id in dict.fromkeys(ids)]
     missing = [run_id for run_id, row in found if row is None]
     if missing:
         raise QueryError(_missing(store, missing))
     return [row for _, row in found if row is not None]
+
+
+def _run(store: Store, run_id: str) -> dict[str, Any] | None:
+    try:
+        storable(run_id, "An id")
+    except StoreError:  # half of a character: no run has it in its id
+        return None
+    return queries.run(store, run_id)
 
 
 def _missing(store: Store, missing: Sequence[str]) -> str:

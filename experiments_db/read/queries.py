@@ -11,12 +11,14 @@ from typing import Any
 
 import duckdb
 import pandas as pd
+import pyarrow as pa
 
 from ttr_core.lab import outdated
 
 from ..errors import StoreError
 from ..store import Store
 from ..store.driver import alive, folder_of, held_in
+from ..store.records import RELEASED
 from ..store.swap import log_of
 from . import measures
 from .filters import Conditions, Wanted, Where
@@ -24,6 +26,9 @@ from .filters import Conditions, Wanted, Where
 LIMIT = 1000
 NARROW = 5000
 """Up to so many rows are chosen first and read whole second."""
+
+NUMBERS = (*RELEASED, "last", "best")
+"""Columns whose number need not be finite in the file; a query shows what is not as missing."""
 
 WHOLE_NUMBERS = ("seed", "steps", "steps_planned", "best_step", "parameters", "state_size")
 JSON_COLUMNS = ("config", "environment", "versions", "metrics", "accuracy_by", "lrs_tried")
@@ -40,13 +45,15 @@ def every() -> str:
     """Returns the start of a query: the relation ``shown``, a row per run as people see it.
 
     It has the effective status, a column for each metric that a task declares, and says whether the
-    run is superseded.
+    run is superseded. A number that is not finite is missing: it must not be the largest of all.
     """
+    finite = ", ".join(f"CASE WHEN isfinite({name}) THEN {name} END AS {name}" for name in NUMBERS)
     return f"""
         WITH shown AS (
             SELECT * EXCLUDE (parts) REPLACE (
                 CASE WHEN status = 'running' AND NOT list_contains($alive::VARCHAR[], driver)
-                    THEN 'interrupted' ELSE status END AS status
+                    THEN 'interrupted' ELSE status END AS status,
+                {finite}
             ){measures.added()},
             list_has_any(parts, $outdated::VARCHAR[]) AS superseded
             FROM run_rows
@@ -150,6 +157,32 @@ def curves(store: Store, run_ids: Wanted, names: Wanted = None) -> pd.DataFrame:
         return connection.execute(sql, where.values).df()
 
 
+def whole(store: Store, run_ids: Sequence[str]) -> pa.Table:
+    """Returns what a table of runs lacks of runs that are to be carried elsewhere, in their order.
+
+    Returns:
+        Columns tables (JSON text) and curves (a list of name, steps and values).
+    """
+    sql = """
+        SELECT
+            coalesce(results.tables::VARCHAR, '{}') AS tables,
+            coalesce(drawn.curves, []) AS curves
+        FROM (
+            SELECT unnest($ids::VARCHAR[]) AS run_id,
+                generate_subscripts($ids::VARCHAR[], 1) AS place
+        ) AS asked
+        LEFT JOIN results USING (run_id)
+        LEFT JOIN (
+            SELECT run_id,
+                list({name: name, steps: steps, "values": "values"} ORDER BY name) AS curves
+            FROM curves WHERE run_id IN (SELECT unnest($ids::VARCHAR[])) GROUP BY run_id
+        ) AS drawn USING (run_id)
+        ORDER BY place
+    """
+    with store.open() as connection:
+        return connection.execute(sql, {"ids": list(run_ids)}).to_arrow_table()
+
+
 def metrics_by(store: Store, run_id: str) -> pd.DataFrame:
     """Returns the main metric of a run by group.
 
@@ -185,10 +218,10 @@ def counts(store: Store, conditions: Conditions = EVERY) -> pd.DataFrame:
 def columns(store: Store) -> list[str]:
     """Returns the names of the columns of `runs`."""
     with store.open() as connection:
-        return list(kinds(connection))
+        return list(columns_of(connection))
 
 
-def kinds(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+def columns_of(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
     """Returns the columns of ``shown`` with their types."""
     sql = f"DESCRIBE SELECT * EXCLUDE (parts){measures.added()}, false AS superseded FROM run_rows"
     return {name: kind for name, kind, *_ in connection.execute(sql).fetchall()}
@@ -229,7 +262,7 @@ def _select(
     way = "DESC" if descending else "ASC"
     sort = f"ORDER BY {order} {way} NULLS LAST, run_id {way}"
     with store.open() as connection:
-        known = kinds(connection)
+        known = columns_of(connection)
         if order not in known:
             raise StoreError(f"Runs cannot be sorted by {order!r}; columns: {', '.join(known)}.")
         if limit <= NARROW and not where.names_rows:  # which rows first: most are passed over

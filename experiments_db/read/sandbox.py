@@ -1,18 +1,22 @@
 """SQL from people, run where it can reach nothing: a child process with a copy of the rows.
 
 The child holds an in-memory DuckDB that was fed by Arrow. It may not touch a file, load an
-extension, change its configuration or use more than 512 MB; it runs one SELECT and is ended after
-a few seconds. This file is both the parent's side (`query`) and, run as a script, the child.
+extension or change its configuration; it runs one SELECT and is ended after a few seconds. DuckDB
+counts its own buffers only, and a text of a gigabyte is none: so the operating system limits what
+the process may use in all, and a process runs one query at a time, whoever asks. This file is both
+the parent's side (`query`) and, run as a script, the child.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import resource
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +27,17 @@ if TYPE_CHECKING:
 
 ROWS, SECONDS, MEMORY_MB, RESULT_MB, SQL_CHARS = 10_000, 5, 512, 64, 10_000
 START_SECONDS = 20  # imports and the copy of the rows, before the query's own clock starts
+WAIT_SECONDS = 30  # for the queries of others
+
+PROCESS_MB = 1280
+"""Address space of a child. Python, Arrow and DuckDB map 250 MB before the first row; a query that
+fills DuckDB's 512 MB peaks at 830 to 890 MB, and the rows that it is fed come on top."""
+
+LEAN = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "1"}
+"""Allocators that map what they use: the usual ones map 1.3 GB ahead, and use 0.1 of it."""
+
+STARVED = (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS, -signal.SIGKILL)
+"""How a process ends that gets no more memory and does not notice."""
 UNUSED = ("numpy", "pandas")
 """What DuckDB and Arrow would import in the child although nothing needs it: half of its time."""
 
@@ -34,6 +49,23 @@ LOCKED: dict[str, str | bool | int | float | list[str]] = {
     "autoload_known_extensions": "false",
     "python_enable_replacements": "false",
 }
+
+_alone = threading.Semaphore(1)
+"""Held while a child runs: all that ask one server share its memory."""
+
+
+LIMITS = {
+    resource.RLIMIT_AS: PROCESS_MB * 2**20,
+    resource.RLIMIT_CPU: START_SECONDS + SECONDS,
+    resource.RLIMIT_FSIZE: 0,
+    resource.RLIMIT_CORE: 0,
+}
+"""What the operating system gives a child: bytes of address space and of a file, seconds."""
+
+TOO_LARGE = (
+    f"The query needs more memory than it may have ({MEMORY_MB} MB for its rows, {PROCESS_MB} MB "
+    "in all): narrow it down."
+)
 
 
 class QueryError(ValueError):
@@ -63,8 +95,10 @@ def query(
     if len(sql) > SQL_CHARS:
         raise QueryError(f"The query has {len(sql)} characters; {SQL_CHARS} are allowed.")
     done = _child(_request(tables, sql, rows, seconds), seconds)
-    if done.returncode == -signal.SIGALRM or done.returncode == -signal.SIGXCPU:
+    if done.returncode in (-signal.SIGALRM, -signal.SIGXCPU):
         raise QueryError(f"The query was ended after {seconds} s; narrow it down.")
+    if done.returncode in STARVED:
+        raise QueryError(TOO_LARGE)
     if done.returncode != 0:
         raise QueryError(_complaint(done.stderr))
     header, _, body = done.stdout.partition(b"\n")
@@ -113,6 +147,10 @@ def _request(
 
 
 def _child(request: bytes, seconds: int) -> subprocess.CompletedProcess[bytes]:
+    if not _alone.acquire(timeout=WAIT_SECONDS):
+        raise QueryError(
+            f"Other queries have kept this one waiting for {WAIT_SECONDS} s: try again."
+        )
     try:
         return subprocess.run(
             [sys.executable, "-P", __file__],
@@ -121,17 +159,20 @@ def _child(request: bytes, seconds: int) -> subprocess.CompletedProcess[bytes]:
             timeout=START_SECONDS + seconds,
             start_new_session=True,
             check=False,
+            env={**os.environ, **LEAN},
         )
     except subprocess.TimeoutExpired:
         raise QueryError(f"The query was ended after {seconds} s; narrow it down.") from None
+    finally:
+        _alone.release()
 
 
 def _complaint(stderr: bytes) -> str:
-    lines = stderr.decode("utf-8", "replace").strip()
-    if not lines:
-        return "The query's process ended without a word: it needed too much memory."
-    said = lines if lines.startswith("{") else "{}"
-    return json.loads(said.splitlines()[-1]).get("refused") or lines.splitlines()[-1]
+    lines = stderr.decode("utf-8", "replace").strip().splitlines()
+    if not lines or any(sign in lines[-1] for sign in ("MemoryError", "bad_alloc", "malloc")):
+        return TOO_LARGE
+    said = json.loads(lines[-1]) if lines[-1].startswith("{") else {}
+    return str(said.get("refused") or lines[-1])
 
 
 # ---- the child
@@ -148,7 +189,6 @@ def _serve() -> None:
         }
     )
     signal.alarm(header["seconds"])
-    resource.setrlimit(resource.RLIMIT_CPU, (header["seconds"] + 5, header["seconds"] + 6))
     result, truncated = select(connection, header["sql"], header["rows"])
     if result.nbytes > RESULT_MB * 2**20:
         raise QueryError(f"The result has {result.nbytes >> 20} MB; {RESULT_MB} are allowed.")
@@ -166,6 +206,7 @@ def locked(tables: Mapping[str, pa.Table]) -> duckdb.DuckDBPyConnection:
         connection.register("fed", table)
         connection.execute(f"CREATE TABLE {_quoted(name)} AS SELECT * FROM fed")
         connection.unregister("fed")
+    connection.execute("SET TimeZone = 'UTC'")  # as the times of a store are
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
@@ -186,6 +227,8 @@ def select(con: duckdb.DuckDBPyConnection, sql: str, rows: int) -> tuple[pa.Tabl
             raise QueryError("Only one SELECT statement can be run here.")
         relation = con.sql(statements[0].query)
         result = relation.limit(rows + 1).to_arrow_table()
+    except (duckdb.OutOfMemoryException, MemoryError):
+        raise QueryError(TOO_LARGE) from None
     except duckdb.Error as error:
         raise QueryError(str(error)) from None
     return result.slice(0, rows), result.num_rows > rows
@@ -196,7 +239,11 @@ def _quoted(name: str) -> str:
 
 
 def main() -> None:
-    """Serves one query from standard input."""
+    """Serves one query from standard input, within what the operating system allows."""
+    for limit, most in LIMITS.items():
+        hard = resource.getrlimit(limit)[1]
+        allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(limit, (allowed, allowed))
     for name in UNUSED:  # an import of None fails, and the module is taken for missing
         sys.modules[name] = None  # type: ignore[assignment]
     try:

@@ -34,7 +34,9 @@ from ttr_core.lab import (
     task,
 )
 
+from ..errors import StoreError
 from ..installation import command
+from ..store.writes import clean_note, clean_tags
 from . import settings
 
 MAX_TEXT, MAX_SETTINGS, MAX_SEED = 2000, 100, 2**31 - 1
@@ -89,6 +91,19 @@ def request(
     except pydantic.ValidationError as error:
         raise RequestError(_said(error)) from None
     return _Plan(_canonical(checked)).experiment()
+
+
+def check_labels(tags: Iterable[str], note: str) -> None:
+    """Refuses tags or a note that a run could not keep, before it is run.
+
+    Raises:
+        RequestError: says which and why.
+    """
+    try:
+        clean_tags(list(tags))
+        clean_note(note)
+    except StoreError as error:
+        raise RequestError(str(error)) from None
 
 
 def _canonical(asked: Request) -> Request:

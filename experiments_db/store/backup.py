@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import StoreError
 from . import spill
 from .driver import folder_of, held_in
-from .files import copy_database, make_folder, raw_copy, workplace
+from .files import absolute, copy_database, make_folder, raw_copy, workplace
 from .foreign import sound_copy
 from .importing import import_runs, other
 from .lock import FileLock
@@ -30,7 +30,7 @@ def backup(store: Store, dest: Path | str, overwrite: bool = False) -> Path:
     Raises:
         StoreError: there is no store, or ``dest`` exists or cannot be written.
     """
-    place = Path(dest).expanduser().resolve()
+    place = absolute(dest)
     if place == store.path:
         raise StoreError(f"{place} is the store itself: name another file for the backup.")
     if place.exists() and not overwrite:

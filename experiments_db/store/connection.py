@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,6 +43,9 @@ SETTINGS: Configuration = {
     "threads": str(min(4, os.cpu_count() or 1)),
 }
 
+ZONE = "SET TimeZone = 'UTC'"
+"""Times are stored in UTC, without a zone: what compares them with now must be at UTC, too."""
+
 ONE_THREAD: Configuration = {"threads": "1"}
 """For writing: a commit of a few rows by two threads costs twice the processor time of one."""
 
@@ -74,6 +78,7 @@ def connected(
     connection = _connect(path, write, settings, PATIENCE if patience is None else patience)
     try:
         with translated(path):
+            connection.execute(ZONE)
             yield connection
     finally:
         with translated(path):
@@ -101,8 +106,8 @@ def inspect(path: Path) -> None:
     Raises:
         StoreError: empty, cut off, a folder, unreadable, or something else altogether.
     """
-    if path.is_dir():
-        raise StoreError(f"{path} is a folder, not a store.")
+    if (said := no_file(path)) is not None:
+        raise StoreError(f"{path} is {said}, not a store.")
     try:
         with path.open("rb") as file:
             head = file.read(SMALLEST)
@@ -116,6 +121,20 @@ def inspect(path: Path) -> None:
         raise StoreError(f"{path} is not a DuckDB database.")
     if len(head) < SMALLEST:
         raise StoreError(f"{path} is cut off after {len(head)} bytes: restore a backup.")
+
+
+def no_file(path: Path) -> str | None:
+    """Says what stands at a path if that is no file that can be read to its end, or None.
+
+    Opening a pipe waits for somebody who writes into it.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return None
+    if stat.S_ISREG(mode):
+        return None
+    return "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
 
 
 def check_whole(connection: duckdb.DuckDBPyConnection, path: Path) -> None:

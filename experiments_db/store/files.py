@@ -33,6 +33,19 @@ UNLOCKED_SECONDS = 60.0
 LEFT_FILE = re.compile(r"\..+\.new-(\d+)-[0-9a-f]{8}")
 
 
+def absolute(path: Path | str) -> Path:
+    """Returns the one absolute name of a file, whether it exists or not.
+
+    Raises:
+        StoreError: no file can have that name.
+    """
+    try:
+        return Path(path).expanduser().resolve()
+    except (RuntimeError, OSError, ValueError) as error:  # links in a circle, ~nobody, a zero byte
+        said = error.strerror if isinstance(error, OSError) else str(error)
+        raise StoreError(f"{str(path)!a} names no file: {said}.") from None
+
+
 def temporary(path: Path) -> Path:
     """Returns a name beside ``path`` that nothing has."""
     return path.with_name(f".{path.name}.new-{os.getpid()}-{secrets.token_hex(4)}")

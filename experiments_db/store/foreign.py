@@ -1,9 +1,9 @@
-"""A database that somebody else made, taken in as data: its rows, in tables of our own making.
+"""A file that somebody else made, taken in as data: its rows, in tables of our own making.
 
 A file may hold more than rows: views, macros and types whose statements run when they are read, and
 damage that takes a process down. So a child under limits of the operating system reads it
 (`foreign_reader`), known columns of known tables only, and hands them out by Arrow; here they fill
-a new database whose schema is this project's own.
+a new database whose schema is this project's own. A Parquet file of whole runs goes the same way.
 """
 
 from __future__ import annotations
@@ -13,20 +13,21 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from ..errors import StoreError
-from .connection import connected, explained, inspect
+from .connection import connected, explained, inspect, no_file
 from .files import raw_copy
 from .lock import FileLock
 from .migrations import SCHEMA, migrate, migrations
-from .records import ENDED
+from .records import RELEASED
 from .swap import alone, finish, note_of
+from .validation import check_rows
 
 READER = Path(__file__).with_name("foreign_reader.py")
 
@@ -41,8 +42,46 @@ LIMITS = {
 }
 """What the operating system gives the child: bytes of address space and of a file, seconds."""
 
-UNIQUE = ("runs", "results", "marks", "live")
-"""Tables with one row per run at most."""
+PARQUET = b"PAR1"
+"""How every Parquet file begins."""
+
+WHOLE = {
+    **dict.fromkeys(("run_id", "status", "layer", "spec", "frame", "task"), "VARCHAR"),
+    "seed": "BIGINT",
+    **dict.fromkeys(("device", "protocol"), "VARCHAR"),
+    **dict.fromkeys((*RELEASED, "last", "best"), "DOUBLE"),
+    **dict.fromkeys(("best_step", "steps"), "BIGINT"),
+    **dict.fromkeys(("seconds", "seconds_to_target"), "DOUBLE"),
+    **dict.fromkeys(("parameters", "state_size"), "BIGINT"),
+    "lr": "DOUBLE",
+    **dict.fromkeys(("lrs_tried", "metrics", "accuracy_by"), "JSON"),
+    "message": "VARCHAR",
+    **dict.fromkeys(("started_at", "finished_at"), "TIMESTAMP"),
+    "tags": "VARCHAR[]",
+    "note": "VARCHAR",
+    **dict.fromkeys(("starred", "archived"), "BOOLEAN"),
+    "host": "VARCHAR",
+    "pid": "INTEGER",
+    "driver": "VARCHAR",
+    **dict.fromkeys(("versions", "environment", "config"), "JSON"),
+    "config_hash": "VARCHAR",
+    "tables": "JSON",
+    "curves": "CURVE[]",
+}
+"""Column -> type of what an export of whole runs has, beside columns that only repeat these."""
+
+OF_WHOLE = {
+    "runs": "SELECT * FROM whole",
+    "results": "SELECT * FROM whole WHERE status NOT IN ('running', 'interrupted')",
+    "curves": 'SELECT run_id, each.name, each.steps, each."values" FROM '
+    "(SELECT run_id, unnest(curves) AS each FROM whole)",
+    "marks": "SELECT * FROM whole WHERE note <> '' OR starred OR archived",
+    "tags": "SELECT run_id, unnest(tags) AS tag FROM whole",
+}
+"""Table -> its rows in an export of whole runs."""
+
+COMPUTED_HERE = ("config_group", "series")
+"""Columns of runs that follow from their config."""
 
 Columns = dict[str, dict[str, str]]
 """Table -> column -> type."""
@@ -60,6 +99,8 @@ def sound_copy(source: Path, folder: Path) -> Path:
     Raises:
         StoreError: the file is no sound store; the text says why.
     """
+    if _is_parquet(source):
+        return _of_whole(source, folder)
     inspect(source)
     lock = FileLock(source.with_name(f"{source.name}.lock"))
     with lock.held(write=False) if lock.path.exists() else nullcontext():
@@ -67,14 +108,14 @@ def sound_copy(source: Path, folder: Path) -> Path:
             with alone(source.parent):
                 finish(source)
         raw = raw_copy(source, folder)
-    answer = _read(raw, source, folder)
+    answer = _read(raw, source, folder, {"versions": known_columns()})
     raw.unlink()
     fresh = folder / "fresh.duckdb"
     with connected(fresh, write=True, fresh=True) as connection:
         migrate(connection, SCHEMA, 0, answer["version"])
         for table, rows in answer["rows"].items():
             _fill(connection, table, rows, folder, source)
-        _check(connection, source)
+        check_rows(connection, source)
         migrate(connection, SCHEMA, answer["version"])
         connection.execute("CHECKPOINT")
     return fresh
@@ -97,14 +138,44 @@ def known_columns(folder: Path = SCHEMA) -> dict[int, Columns]:
     return known
 
 
-def _read(raw: Path, source: Path, folder: Path) -> dict[str, Any]:
+def _is_parquet(source: Path) -> bool:
+    if no_file(source) is not None:  # `inspect` says what it is
+        return False
+    try:
+        with source.open("rb") as file:
+            return file.read(len(PARQUET)) == PARQUET
+    except OSError:
+        return False
+
+
+def _of_whole(source: Path, folder: Path) -> Path:
+    """Makes a store of the runs in a Parquet file."""
+    answer = _read(source, source, folder, {"columns": WHOLE})
+    fresh = folder / "fresh.duckdb"
+    columns = ", ".join(f"{name} {_stored_as(kind)}" for name, kind in WHOLE.items())
+    with connected(fresh, write=True, fresh=True) as connection:
+        migrate(connection, SCHEMA, 0)
+        connection.execute(f"CREATE TEMP TABLE whole ({columns})")
+        _fill(connection, "whole", answer["rows"]["whole"], folder, source)
+        known = known_columns()
+        for table, rows in OF_WHOLE.items():
+            names = ", ".join(f'"{n}"' for n in known[max(known)][table] if n not in COMPUTED_HERE)
+            with _as_rows_of(table, source):
+                connection.execute(f"INSERT INTO {table} BY NAME SELECT {names} FROM ({rows})")
+        check_rows(connection, source)
+        connection.execute("DROP TABLE whole")
+        connection.execute("CHECKPOINT")
+    return fresh
+
+
+def _stored_as(kind: str) -> str:
+    curve = 'STRUCT(name VARCHAR, steps BIGINT[], "values" DOUBLE[])'
+    return kind.replace("CURVE", curve)
+
+
+def _read(raw: Path, source: Path, folder: Path, asked: Mapping[str, Any]) -> dict[str, Any]:
     """Lets the child write the rows of a file into ``folder``, and returns what it says of them."""
-    request = {
-        "path": str(raw),
-        "folder": str(folder),
-        "versions": known_columns(),
-        "limits": _allowed(),
-    }
+    request = {"path": str(raw), "folder": str(folder), "limits": _allowed(), **asked}
     try:
         done = subprocess.run(
             [sys.executable, "-P", str(READER)],
@@ -135,7 +206,7 @@ def _complaint(done: subprocess.CompletedProcess[bytes], source: Path) -> str:
     said: Mapping[str, str] = json.loads(last[0]) if last[0].startswith('{"kind"') else {}
     if said.get("kind") == "refused":
         return f"{source} {said['text']}."
-    if said.get("kind") == "duckdb":
+    if said.get("kind") == "duckdb" and "out of memory" not in said["text"].lower():
         return explained(duckdb.Error(said["text"]), source)
     if done.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
         return f"{source} could not be read within {CPU_SECONDS} s of processor time."
@@ -152,11 +223,8 @@ def _fill(
         with pa.memory_map(str(file)) as mapped, pa.ipc.open_stream(mapped) as reader:
             connection.register("fed", reader)
             try:
-                connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM fed")
-            except (duckdb.DataError, duckdb.IntegrityError) as error:
-                raise StoreError(
-                    f"{source} has rows in {table} that no store has: {error}"
-                ) from error
+                with _as_rows_of(table, source):
+                    connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM fed")
             finally:
                 connection.unregister("fed")
         (stored,) = connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0]
@@ -165,21 +233,10 @@ def _fill(
     file.unlink()
 
 
-def _check(connection: duckdb.DuckDBPyConnection, source: Path) -> None:
-    """Refuses rows that this project never writes.
-
-    Raises:
-        StoreError: a run is there twice, or ended in an unknown way.
-    """
-    for table in UNIQUE:
-        twice = connection.execute(
-            f"SELECT run_id FROM {table} GROUP BY run_id HAVING count(*) > 1 LIMIT 1"
-        ).fetchone()
-        if twice is not None:
-            raise StoreError(f"{source} is no sound store: {table} has run {twice[0]!r} twice.")
-    endings = ", ".join(f"'{status}'" for status in ENDED)
-    strange = connection.execute(
-        f"SELECT run_id, status FROM results WHERE status NOT IN ({endings}) LIMIT 1"
-    ).fetchone()
-    if strange is not None:
-        raise StoreError(f"{source} is no sound store: run {strange[0]!r} ended as {strange[1]!r}.")
+@contextmanager
+def _as_rows_of(table: str, source: Path) -> Iterator[None]:
+    """Says of rows that a table cannot take where they come from."""
+    try:
+        yield
+    except (duckdb.DataError, duckdb.IntegrityError) as error:
+        raise StoreError(f"{source} has rows in {table} that no store has: {error}") from error

@@ -1,9 +1,9 @@
-"""The child that opens a database which somebody else made: it hands its rows out as data.
+"""The child that opens a file which somebody else made: it hands its rows out as data.
 
 Run as a script by `experiments_db.store.foreign`, never imported; it needs DuckDB and Arrow alone.
 It may not use more memory or processor time than the operating system gives it, its database can
 reach no file, and of the database it reads nothing but columns of tables: a view, a macro or a type
-of the file's own could run a statement of its maker's.
+of the file's own could run a statement of its maker's. Of a Parquet file it reads known columns.
 """
 
 from __future__ import annotations
@@ -44,14 +44,21 @@ def main() -> None:
     for name in ("numpy", "pandas"):  # an import of None fails: half of the time, not needed
         sys.modules[name] = None  # type: ignore[assignment]
     import duckdb
+    import pyarrow as pa
 
+    folder = Path(request["folder"])
     try:
-        connection = duckdb.connect(request["path"], read_only=True, config=LOCKED)
-        answer = _handed_out(connection, request["versions"], Path(request["folder"]))
+        if "columns" in request:
+            answer = _parquet(Path(request["path"]), request["columns"], folder)
+        else:
+            connection = duckdb.connect(request["path"], read_only=True, config=LOCKED)
+            answer = _handed_out(connection, request["versions"], folder)
     except Refused as error:
         _complain("refused", str(error))
     except duckdb.Error as error:
         _complain("duckdb", str(error))
+    except pa.ArrowException as error:
+        _complain("refused", f"cannot be read: it is damaged or no Parquet file ({_line(error)})")
     except OSError as error:
         _complain("refused", f"cannot be copied: {error.strerror}")
     else:
@@ -148,6 +155,66 @@ def _write(connection: Any, table: str, columns: dict[str, str], folder: Path) -
             if rows > ROWS:
                 raise Refused(f"has more than {ROWS} rows in its table {table!r}")
     return rows
+
+
+def _parquet(path: Path, columns: dict[str, str], folder: Path) -> dict[str, Any]:
+    """Writes the known columns of a table of runs, each in its own type, as one file of rows."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    file = parquet.ParquetFile(path)
+    if missing := [name for name in columns if name not in file.schema_arrow.names]:
+        raise Refused(
+            f"holds no whole runs: it has no column {missing[0]!r}. `runs --output FILE.parquet` "
+            "writes what can be taken in, a table of groups or of a sweep cannot"
+        )
+    if file.metadata.num_rows > ROWS:
+        raise Refused(f"has more than {ROWS} rows")
+    schema = pa.schema([(name, _arrow(kind)) for name, kind in columns.items()])
+    rows = 0
+    with (
+        pa.OSFile(str(folder / "whole.arrow"), "wb") as sink,
+        pa.ipc.new_stream(sink, schema) as writer,
+    ):
+        for batch in file.iter_batches(BATCH, columns=[*columns]):
+            whole = pa.table({name: _cast(batch, name, schema) for name in columns})
+            writer.write_table(whole.cast(schema))
+            rows += batch.num_rows
+    return {"rows": {"whole": rows}}
+
+
+def _arrow(kind: str) -> Any:
+    """Returns the Arrow type of a type of DuckDB's."""
+    import pyarrow as pa
+
+    plain = {
+        "VARCHAR": pa.string(), "JSON": pa.string(), "DOUBLE": pa.float64(), "BIGINT": pa.int64(),
+        "INTEGER": pa.int32(), "BOOLEAN": pa.bool_(), "TIMESTAMP": pa.timestamp("us"),
+    }  # fmt: skip
+    if kind.endswith("[]"):
+        return pa.list_(_arrow(kind.removesuffix("[]")))
+    if kind == "CURVE":
+        parts = {"name": "VARCHAR", "steps": "BIGINT[]", "values": "DOUBLE[]"}
+        return pa.struct([(name, _arrow(part)) for name, part in parts.items()])
+    return plain[kind]
+
+
+def _cast(batch: Any, name: str, schema: Any) -> Any:
+    import pyarrow as pa
+
+    column, wanted = batch.column(name), schema.field(name).type
+    if column.null_count == len(column):  # a column without any value may have any type
+        return pa.nulls(len(column), wanted)
+    try:
+        return column.cast(wanted)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
+        raise Refused(
+            f"holds no runs of this project: column {name} is {column.type} instead of {wanted}"
+        ) from None
+
+
+def _line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:200]
 
 
 def _complain(kind: str, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Adds the runs of another store to one that is in use, a piece at a time.
+"""Adds runs from elsewhere to a store that is in use, a piece at a time.
 
 Others write between two pieces. Each piece is one transaction, so that an import that is killed has
 added whole runs, and the next one goes on.
@@ -7,7 +7,8 @@ added whole runs, and the next one goes on.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ import duckdb
 from ..errors import StoreError
 from . import spill
 from .connection import connected
-from .files import workplace
+from .files import absolute, workplace
 from .foreign import sound_copy
+from .records import COMPLETE
 from .store import Store
 from .swap import unwritable
+from .validation import check_values, compute_identities
 
 FIRST, LEAST, MOST = 500, 50, 8_000
 """Runs in the first piece, and in any."""
@@ -37,10 +40,30 @@ BY_RUN = {
 """Table -> whose lack in the store decides that a run's rows are taken over."""
 
 
-def import_runs(store: Store, file: Path | str) -> int:
-    """Adds the runs of another store that this one lacks, and returns their number.
+@dataclass(frozen=True)
+class Imported:
+    """What an import did.
 
-    A run that both have is not repeated; its result is taken over if this store has none.
+    Args:
+        added: runs that this store lacked.
+        answered: complete runs that were left out, since this store has another run that is the
+            same by its fingerprint.
+    """
+
+    added: int
+    answered: int
+
+
+def import_runs(store: Store, file: Path | str) -> Imported:
+    """Adds the runs that this store lacks: of another store, or of an export of whole runs.
+
+    A run that both have is not repeated; its result is taken over if this store has none. Nor is a
+    complete run taken in whose fingerprint a complete run of this store's own has already.
+
+    Args:
+        store: what they are added to.
+        file: a store, a backup, or a Parquet file as `experiments_db.read.export.write_runs` and
+            ``runs --output FILE.parquet`` write it.
 
     Raises:
         StoreError: the file is no sound store, or this one cannot be written.
@@ -51,17 +74,19 @@ def import_runs(store: Store, file: Path | str) -> int:
         pass  # brings an old schema up to date, so that the two have the same columns
     added = 0
     try:
-        with (
-            workplace(store.path) as folder,
-            connected(sound_copy(place, folder), write=False) as source,
-        ):
-            for piece in _pieces(store, source):
-                added += piece
+        with workplace(store.path) as folder:
+            copy = sound_copy(place, folder)
+            with connected(copy, write=True) as source:
+                check_values(source, place)
+                compute_identities(source, place)
+                answered = _answered(store, source)
+                for piece in _pieces(store, source, answered):
+                    added += piece
     except OSError as error:
         raise StoreError(unwritable(store.path, error)) from error
     spill.look_again(store.path)
-    store.log.info("imported %d runs from %s", added, place)
-    return added
+    store.log.info("imported %d runs from %s; %d are answered here", added, place, len(answered))
+    return Imported(added, len(answered))
 
 
 def other(file: Path | str, store: Store) -> Path:
@@ -70,15 +95,49 @@ def other(file: Path | str, store: Store) -> Path:
     Raises:
         StoreError: it is that store.
     """
-    place = Path(file).expanduser().resolve()
+    place = absolute(file)
     if place == store.path:
         raise StoreError(f"{place} is the store itself.")
+    if not place.exists():
+        raise StoreError(f"There is no file {place} to take runs from.")
     return place
 
 
-def _pieces(store: Store, source: duckdb.DuckDBPyConnection) -> Iterator[int]:
+def _answered(store: Store, source: duckdb.DuckDBPyConnection) -> set[str]:
+    """Returns the complete runs of a file whose fingerprint a run here has that the file has not.
+
+    Repetitions inside the file come in together: whoever repeated a run wanted both.
+    """
+    complete = (
+        "SELECT run_id, config_hash FROM runs JOIN results USING (run_id) "
+        f"WHERE results.status IN {COMPLETE}"
+    )
+    theirs = source.execute(complete).fetchall()
+    known = {run_id for (run_id,) in source.execute("SELECT run_id FROM runs").fetchall()}
+    with store.open() as connection:
+        ours = connection.execute(
+            f"{complete} AND config_hash IN (SELECT unnest($hashes::VARCHAR[]))",
+            {"hashes": [config_hash for _, config_hash in theirs]},
+        ).fetchall()
+        here = connection.execute(
+            "SELECT run_id FROM runs WHERE run_id IN (SELECT unnest($ids::VARCHAR[]))",
+            {"ids": [run_id for run_id, _ in theirs]},
+        ).fetchall()
+    held = {config_hash for run_id, config_hash in ours if run_id not in known}
+    repeated = {run_id for run_id, config_hash in theirs if config_hash in held}
+    return repeated - {run_id for (run_id,) in here}
+
+
+def _pieces(
+    store: Store, source: duckdb.DuckDBPyConnection, left_out: Collection[str]
+) -> Iterator[int]:
     """Adds one piece after another and yields how many runs each has added."""
-    names = [row[0] for row in source.execute("SELECT run_id FROM runs ORDER BY 1").fetchall()]
+    rows = source.execute("SELECT run_id FROM runs ORDER BY 1").fetchall()
+    source.execute(
+        "CREATE TEMP TABLE left_out AS SELECT unnest($ids::VARCHAR[]) AS run_id",
+        {"ids": [*left_out]},
+    )
+    names = [run_id for (run_id,) in rows if run_id not in left_out]
     size = FIRST
     while names:
         piece, names = names[:size], names[size:]
@@ -101,7 +160,9 @@ def _read(source: duckdb.DuckDBPyConnection, first: str, last: str) -> dict[str,
     within = {"first": first, "last": last}
     tables = {
         table: source.execute(
-            f"SELECT * FROM {table} WHERE run_id BETWEEN $first AND $last", within
+            f"SELECT * FROM {table} WHERE run_id BETWEEN $first AND $last "
+            "AND run_id NOT IN (SELECT run_id FROM left_out)",
+            within,
         ).to_arrow_table()
         for table in BY_RUN
     }

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from ..errors import StoreError
 
@@ -74,12 +75,17 @@ class FileLock:
             os.close(descriptor)
 
     def holder(self) -> dict[str, str]:
-        """Returns what the holder wrote about itself: pid, host, command, since."""
+        """Returns what the holder wrote about itself: pid, host, command, since.
+
+        Who was killed has left its note behind; it is none of a holder.
+        """
+        if not is_held(self.path):
+            return {}
         try:
             note = json.loads(self.path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
-        return note if isinstance(note, dict) else {}
+        return note if isinstance(note, dict) and not _is_gone(note) else {}
 
     def _descriptor(self, write: bool) -> int | None:
         try:
@@ -198,6 +204,19 @@ def is_held(path: Path) -> bool:
         return False
     finally:
         os.close(descriptor)
+    return False
+
+
+def _is_gone(note: dict[str, Any]) -> bool:
+    """Says whether a note is of a process of this host that is no more."""
+    if note.get("host") != socket.gethostname() or not isinstance(note.get("pid"), int):
+        return False
+    try:
+        os.kill(note["pid"], 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
     return False
 
 

@@ -20,7 +20,7 @@ from . import spill, writes
 from .commits import INTERVAL, GroupCommit
 from .connection import check_whole, connected
 from .driver import Driver, alive
-from .files import copy_database, make_folder
+from .files import absolute, copy_database, make_folder
 from .lock import TIMEOUT, FileLock
 from .log import logger_of
 from .migrations import SCHEMA, create, is_current, migrate, version
@@ -176,9 +176,7 @@ class Store:
 
     def set_note(self, ids: Sequence[str], text: str) -> int:
         """Replaces the note of some runs and returns their number."""
-        if len(text) > writes.NOTE_CHARS:
-            raise StoreError(f"A note may have {writes.NOTE_CHARS} characters, not {len(text)}.")
-        return self._mark(ids, "note", storable(text, "The note"))
+        return self._mark(ids, "note", writes.clean_note(text))
 
     def star(self, ids: Sequence[str]) -> int:
         """Stars some runs and returns their number."""
@@ -310,7 +308,7 @@ def open_store(
     """
     if path is None:
         path = os.environ.get("TTR_DB") or data_folder() / "runs.duckdb"
-    place = Path(path).expanduser().resolve()  # one file, one lock, by whatever name
+    place = absolute(path)  # one file, one lock, by whatever name
     return Store(place, _readonly() if readonly is None else readonly, timeout)
 
 

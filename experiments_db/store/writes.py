@@ -297,6 +297,17 @@ def clean_tags(tags: Sequence[str]) -> list[str]:
     return cleaned
 
 
+def clean_note(text: str) -> str:
+    """Returns a note that can be kept.
+
+    Raises:
+        StoreError: it is too long or cannot be stored.
+    """
+    if len(text) > NOTE_CHARS:
+        raise StoreError(f"A note may have {NOTE_CHARS} characters, not {len(text)}.")
+    return storable(text, "The note")
+
+
 def _group_of(connection: Connection, config: str) -> str:
     """Returns the fingerprint of a config without its seed, and keeps that config if it is new."""
     patched = "SELECT json_merge_patch(?::JSON, '{\"seed\": null}')::VARCHAR AS config"

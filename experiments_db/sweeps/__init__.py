@@ -1,6 +1,6 @@
 """Sweeps: many runs from one plan, shared by several drivers, resumed by the same command."""
 
-from . import report
+from . import evidence, report
 from .account import document, summary
 from .drive import Sweep, started
 from .estimate import Pace, in_words
@@ -19,6 +19,7 @@ __all__ = [
     "Work",
     "check_executor",
     "document",
+    "evidence",
     "expanded",
     "in_words",
     "load",

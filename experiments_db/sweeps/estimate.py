@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ttr_core.lab import RATES
+from ttr_core.lab import RATES, TASKS
 
 KEPT = 50
 """Runs of a kind that count, the newest."""
@@ -94,8 +94,9 @@ def _work(config: Mapping[str, Any]) -> float:
     """Returns how much a run has to do, in tokens of a small model, to compare runs by."""
     task, train, model = config["task"], config["train"], config["model"]
     tokens = float(task.get("seq_len") or 1)
-    if "sequences" in task:
-        return float(tokens * task["sequences"] + PER_STEP)
+    known = TASKS.get(task["name"])
+    if "sequences" in task or (known is not None and not known.trained):
+        return float(tokens * task.get("sequences", 1) + PER_STEP)
     rates = 1.0
     if train["lr"] == "auto":
         rates = len(RATES) if train["protocol"] == "standard" else HALVED

@@ -237,7 +237,7 @@ def _located(parts: Sequence[_Part], index: int) -> tuple[_Part, int]:
 
 
 def _seed(text: str, source: Source) -> int:
-    if not (text.isdecimal() and len(text) < 11 and int(text) <= MAX_SEED):
+    if not (text.isascii() and text.isdecimal() and len(text) < 11 and int(text) <= MAX_SEED):
         raise source.error(
             ("seeds",), f"the seed {text[:40]!r} is not a whole number from 0 to {MAX_SEED}."
         )

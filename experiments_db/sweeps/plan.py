@@ -103,6 +103,7 @@ class Plan(pydantic.BaseModel):
         tags: labels of every run.
         sample: draw some configurations instead of taking all.
         protocol: ``standard`` for results that are to be compared.
+        evidence: files of runs that the store takes in first, from the folder of the plan.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
@@ -117,6 +118,7 @@ class Plan(pydantic.BaseModel):
     tags: tuple[Short, ...] = ()
     sample: Sample | None = None
     protocol: Literal["quick", "standard"] = "quick"
+    evidence: tuple[Short, ...] = ()
 
     @pydantic.field_validator("layers", mode="before")
     @classmethod
@@ -125,7 +127,7 @@ class Plan(pydantic.BaseModel):
             return raw
         return tuple(Offered.model_validate({"name": name}) for name in ttr.catalog)
 
-    @pydantic.field_validator("layers", "specs", "tasks", "tags", mode="before")
+    @pydantic.field_validator("layers", "specs", "tasks", "tags", "evidence", mode="before")
     @classmethod
     def _several(cls, raw: Any) -> Any:
         return [raw] if isinstance(raw, (str, dict)) else raw
@@ -139,7 +141,7 @@ class Plan(pydantic.BaseModel):
 
 
 TOP = tuple(Plan.model_fields)
-LISTS = ("layers", "specs", "tasks", "seeds", "tags")
+LISTS = ("layers", "specs", "tasks", "seeds", "tags", "evidence")
 WORDS = ("device", "protocol")
 GROUPS = {"model": ModelConfig, "train": TrainConfig}
 

@@ -14,6 +14,8 @@ import yaml
 
 from ttr_core import RequestError, nearest
 
+from ..store.connection import no_file
+
 MAX_BYTES = 200_000
 MAX_DEPTH = 6
 MAX_PARTS = 20_000
@@ -60,6 +62,8 @@ def read(path: Path) -> tuple[Any, Source]:
     Raises:
         RequestError: there is none, or it is not plain YAML; the text names the line.
     """
+    if (said := no_file(path)) is not None:
+        raise RequestError(f"The plan {path} cannot be read: it is {said}.")
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ttr_core import RequestError, unknown
 
 from ..installation import command
 from ..store import Store
-from . import questions
+from . import evidence, questions
 from .estimate import Pace, in_words
 from .expansion import Planned, Work
 from .outcome import OUTCOMES
@@ -120,7 +121,13 @@ class Preview:
         }
 
 
-def preview(store: Store, work: Work, jobs: int | None, fresh: bool = False) -> Preview:
+def preview(
+    store: Store,
+    work: Work,
+    jobs: int | None,
+    fresh: bool = False,
+    ahead: Iterable[Path] = (),
+) -> Preview:
     """Looks up what a plan needs to be previewed; creates nothing.
 
     Args:
@@ -128,7 +135,9 @@ def preview(store: Store, work: Work, jobs: int | None, fresh: bool = False) -> 
         work: the runs.
         jobs: how many go side by side, or None for the usual number.
         fresh: whether runs that the store holds are run again.
+        ahead: files of runs that the store would take in first.
     """
-    known = {} if fresh else questions.held(store, [run.config_hash for run in work.runs])
+    hashes = [run.config_hash for run in work.runs]
+    known = {} if fresh else {**evidence.answered(ahead, hashes), **questions.held(store, hashes)}
     pace = Pace(questions.past(store, {run.experiment.task.name for run in work.runs}))
     return Preview(work, known, pace, jobs or usual_jobs(work.runs))

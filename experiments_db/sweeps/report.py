@@ -55,7 +55,8 @@ Member = tuple[Planned, dict[str, Any]]
 def rows(store: Store, runs: Iterable[Planned]) -> list[dict[str, Any]]:
     """Returns one row per configuration of a plan that has results, in the plan's order.
 
-    Runs that differ in the seed, or in a fixed learning rate, share a row.
+    Runs that differ in the seed, or in a fixed learning rate, share a row; of these rates the row
+    tells the best one. What chose its own rate has a row of its own.
     """
     planned = list(runs)
     found = questions.results(store, [run.config_hash for run in planned])
@@ -149,7 +150,12 @@ def _shared(run: Planned) -> dict[str, Any]:
 
 
 def _alike(run: Planned) -> str:
-    return json.dumps(_shared(run), sort_keys=True)
+    return json.dumps([_shared(run), _chose(run)], sort_keys=True)
+
+
+def _chose(run: Planned) -> bool:
+    """Says whether a run has chosen its own learning rate."""
+    return run.experiment.task.trained and run.experiment.train.lr == "auto"
 
 
 def _row(members: list[Member]) -> dict[str, Any]:
@@ -209,14 +215,14 @@ def _validated(run: Planned, result: Mapping[str, Any]) -> float | None:
 
 def _chosen(members: list[Member], best: float | None) -> list[Member]:
     """Returns, of runs at fixed rates, those at the best one; a run that chose its own counts."""
-    fixed = [pair for pair in members if pair[0].experiment.train.lr != "auto"]
-    if best is None or len(fixed) < len(members):
+    if best is None or _chose(members[0][0]):
         return members
     return [pair for pair in members if float(pair[0].experiment.train.lr) == best]
 
 
 def _without_rate(setting: str) -> str:
-    return " ".join(part for part in setting.split() if not part.startswith("lr="))
+    parts = [part for part in setting.split() if not part.startswith("lr=") or part == "lr=auto"]
+    return " ".join(parts)
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

@@ -43,15 +43,16 @@ class Range(pydantic.BaseModel):
         if self.scale == "log" and (self.count is None or self.first <= 0):
             raise ValueError("a log scale needs `count` and a `from` above 0")
         if self.size > MAX_VALUES:
-            raise ValueError(f"these are {self.size:,} values; at most {MAX_VALUES:,}")
+            raise ValueError(f"these are more than {MAX_VALUES:,} values")
         return self
 
     @property
     def size(self) -> int:
-        """How many numbers it has."""
+        """How many numbers it has; one more than there may be, where that are too many."""
         if self.count is not None:
             return self.count
-        return math.floor((self.last - self.first) / (self.step or 1.0) + 1e-9) + 1
+        steps = (self.last - self.first) / (self.step or 1.0)  # infinite beyond the largest float
+        return math.floor(steps + 1e-9) + 1 if steps < MAX_VALUES else MAX_VALUES + 1
 
     def texts(self) -> tuple[str, ...]:
         """Returns the numbers as text."""
@@ -62,8 +63,14 @@ class Range(pydantic.BaseModel):
             return self.first + place * (self.step or 1.0)
         share = place / (self.count - 1)
         if self.scale == "log":
-            return float(self.first * (self.last / self.first) ** share)
-        return self.first + share * (self.last - self.first)
+            ratio = self.last / self.first
+            if math.isfinite(ratio):
+                return float(self.first * ratio**share)
+            return math.exp((1 - share) * math.log(self.first) + share * math.log(self.last))
+        span = self.last - self.first
+        if math.isfinite(span):
+            return self.first + share * span
+        return (1 - share) * self.first + share * self.last
 
 
 def _kind(value: Any) -> str:

@@ -104,7 +104,8 @@ class Filters:
 
 @st.cache_data(max_entries=20, show_spinner="Asking the store…")
 def _chosen(path: str, version: str, sql: str, archived: bool, _store: Store) -> tuple[str, ...]:
-    return tuple(listing.chosen(_store, sql, archived))
+    with ui.computing():
+        return tuple(listing.chosen(_store, sql, archived))
 
 
 @st.cache_data(max_entries=20, show_spinner=False)

@@ -55,7 +55,7 @@ def server(server_home: Path) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", f"--server.port={port}"]
+    command = [sys.executable, "pages/_shared/server.py", f"--server.port={port}"]
     with (home / "server.log").open("w") as log:
         process = subprocess.Popen(
             command,

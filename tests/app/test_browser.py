@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlparse
@@ -103,6 +104,13 @@ def test_first_visitor_of_a_server_may_come_by_the_address_of_a_page(visit: Visi
     expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
     expect(page.get_by_role("link", name="Explore").first).to_be_visible()
     expect(page).to_have_title("Test-time regression explorer")
+
+
+def test_no_other_site_may_show_the_app_in_a_frame(server: str) -> None:
+    for path in ("/", "/runs", "/_stcore/health", "/nothing-there"):
+        with urllib.request.urlopen(server + path) as answer:
+            assert answer.headers["X-Frame-Options"] == "DENY", path
+            assert answer.headers["Content-Security-Policy"] == "frame-ancestors 'none'", path
 
 
 def test_journey_from_three_ingredients_to_a_stored_run(visit: Visit) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import resource
+import threading
 import time
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from experiments_db.read import sandbox
 from experiments_db.read.sandbox import QueryError, locked, query, select, where, where_sql
 
 
@@ -111,3 +114,112 @@ def test_the_process_says_what_is_wrong(frame: pd.DataFrame) -> None:
 def test_a_long_query_is_refused_before_anything_runs(frame: pd.DataFrame) -> None:
     with pytest.raises(QueryError, match="characters"):
         query({"runs": frame}, "SELECT 1 -- " + "x" * 20_000)
+
+
+# ---- what a query may use
+
+HUNGRY = {
+    "texts": "SELECT length(repeat('x', 1500000000) || repeat('y', 1500000000))",
+    "one long text": "SELECT length(string_agg(repeat('x', 100000), ',')) FROM range(50000)",
+    "a text that doubles": "WITH RECURSIVE t(x) AS (SELECT repeat('x', 1000) UNION ALL "
+    "SELECT x || x FROM t WHERE length(x) < 4000000000) SELECT max(length(x)) FROM t",
+    "a list": "SELECT len(list(range)) FROM range(300000000)",
+    "distinct texts": "SELECT count(*) FROM "
+    "(SELECT DISTINCT repeat(md5(range::VARCHAR), 50) FROM range(3000000))",
+}
+
+
+def test_a_hungry_query_is_refused_in_words_and_the_system_holds_its_limit(
+    frame: pd.DataFrame,
+) -> None:
+    for name in ("texts", "one long text"):
+        with pytest.raises(QueryError, match=r"needs more memory than it may have \(512 MB"):
+            query({"runs": frame}, HUNGRY[name])
+
+
+@pytest.mark.slow
+def test_the_five_hungriest_queries_stay_below_the_limit_and_small_ones_live(
+    frame: pd.DataFrame,
+) -> None:
+    for statement in HUNGRY.values():
+        with pytest.raises(QueryError, match=r"needs more memory|was ended after"):
+            query({"runs": frame}, statement)
+        for _ in range(4):
+            assert where(frame, "accuracy > 0.05", "run_id") == ["a", "b"]
+    used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(f"\nthe largest child used {used:.0f} MB, of {sandbox.PROCESS_MB}")
+    assert used < sandbox.PROCESS_MB
+
+
+def test_a_query_that_fills_its_own_memory_fits_into_the_process(frame: pd.DataFrame) -> None:
+    """The limit of the process is beyond that of the database, whose words say more."""
+    filling = "SELECT count(*) FROM (SELECT DISTINCT md5(range::VARCHAR) FROM range(3000000))"
+    found, _ = query({"runs": frame}, filling)
+    assert found.iloc[0, 0] == 3_000_000
+
+
+def test_the_limit_is_the_operating_system_s(
+    frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = tmp_path / "told.py"
+    told.write_text(
+        "import resource, runpy, sys\n"
+        f"found = runpy.run_path({sandbox.__file__!r})\n"
+        "found['main'].__globals__['_serve'] = lambda: sys.exit(\n"
+        "    ' '.join(str(resource.getrlimit(limit)[0]) for limit in found['LIMITS']))\n"
+        "found['main']()\n"
+    )
+    monkeypatch.setattr(sandbox, "__file__", str(told))
+    with pytest.raises(QueryError) as said:
+        query({"runs": frame}, "SELECT 1")
+    assert str(said.value) == " ".join(map(str, sandbox.LIMITS.values()))
+
+
+@pytest.mark.parametrize("ending", ["SIGSEGV", "SIGABRT", "SIGKILL"])
+def test_a_death_by_a_signal_becomes_a_sentence(
+    frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    fatal = tmp_path / "fatal.py"
+    fatal.write_text(f"import os, signal\nos.kill(os.getpid(), signal.{ending})\n")
+    monkeypatch.setattr(sandbox, "__file__", str(fatal))
+    with pytest.raises(QueryError, match="needs more memory than it may have"):
+        query({"runs": frame}, "SELECT 1")
+
+
+def test_a_process_runs_one_query_at_a_time(
+    frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, most, real = 0, 0, sandbox.subprocess.run
+
+    def counted(*arguments: object, **how: object) -> object:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        try:
+            return real(*arguments, **how)  # type: ignore[call-overload]
+        finally:
+            running -= 1
+
+    monkeypatch.setattr(sandbox.subprocess, "run", counted)
+    kept: list[list[str]] = []
+    askers = [
+        threading.Thread(target=lambda: kept.append(where(frame, "accuracy > 0.5", "run_id")))
+        for _ in range(3)
+    ]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join()
+    assert (kept, most) == ([["b"]] * 3, 1)
+    monkeypatch.setattr(sandbox, "WAIT_SECONDS", 0.01)
+    with sandbox._alone, pytest.raises(QueryError, match="Other queries have kept this one"):
+        query({"runs": frame}, "SELECT 1")
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/Lima"])
+def test_now_means_the_same_everywhere(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", zone)
+    now = pd.Timestamp.now("UTC").tz_localize(None)
+    ages = pd.to_timedelta([10, 50, 70, 600], unit="min")
+    frame = pd.DataFrame({"run_id": list("abcd"), "started_at": now - ages})
+    assert where(frame, "started_at > now() - INTERVAL 1 HOUR", "run_id") == ["a", "b"]

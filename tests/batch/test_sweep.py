@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from experiments_db.cli import app, commands
+from experiments_db.cli import app, door
 from experiments_db.cli import sweep as batch_sweep
-from experiments_db.read import queries
+from experiments_db.read import export, queries
 from experiments_db.run.supervisor import Supervisor
 from experiments_db.store import Store, open_store
 from experiments_db.sweeps import Planned, Sweep, expansion, plan_file, report
@@ -164,10 +164,31 @@ def test_a_stopped_sweep_keeps_what_is_finished(cli: Cli, tmp_path: Path, number
     assert statuses(db) == {"finished": document["finished"], "cancelled": 1}
 
 
+def test_a_plan_takes_in_the_runs_that_it_goes_on_with(cli: Cli, tmp_path: Path) -> None:
+    plan = PLAN % (3, 0)
+    cli(plan)
+    kept = tmp_path / "evidence" / "kept.parquet"
+    kept.parent.mkdir()
+    export.write_runs(open_store(tmp_path / "runs.duckdb"), kept)
+    (tmp_path / "runs.duckdb").unlink()
+    more = (
+        plan.replace("to: 0", "to: 1") + "evidence: [evidence/kept.parquet, evidence/none.parquet]"
+    )
+    document, _ = cli(more, "--dry-run")
+    assert (document["skipped"], document["planned"]) == (2, 4)
+    assert not (tmp_path / "runs.duckdb").exists(), "a dry run takes nothing in"
+    document, said = cli(more)
+    assert (document["skipped"], document["finished"]) == (2, 2)
+    assert f"2 runs are taken in from {kept}." in said
+    assert f"There is no evidence at {kept.with_name('none.parquet')} yet" in said
+    document, said = cli(more)
+    assert (document["skipped"], f"taken in from {kept}" in said) == (4, False)
+
+
 def test_the_second_request_to_stop_kills() -> None:
     killed: list[bool] = []
     before = signal.getsignal(signal.SIGINT)
-    with commands._stoppable(lambda: killed.append(True)) as stop:
+    with door.stoppable(lambda: killed.append(True)) as stop:
         os.kill(os.getpid(), signal.SIGINT)
         until(stop.is_set)
         assert killed == []

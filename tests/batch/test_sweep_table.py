@@ -195,6 +195,30 @@ def test_the_costs_are_those_of_the_rate_that_counts(
     assert not any(isinstance(cell, dict) for cell in row.values())
 
 
+def test_a_row_averages_over_seeds_and_over_nothing_else(
+    store: Store, stored: Callable[..., None]
+) -> None:
+    """A plan may mix rates that are given with one that is chosen, and tasks with one without."""
+    plan = RATES.replace("lr: [", "lr: [auto, ")
+    assert plan != RATES
+    runs = first_layer(plan)
+    for run in runs:
+        lr = run.experiment.train.lr
+        reached = 0.5 if lr == "auto" else 0.9 if float(lr) == 0.01 else 0.1
+        stored(
+            run, reached, lr=0.03 if lr == "auto" else lr, lrs_tried=[lr] if lr != "auto" else []
+        )
+    found = report.rows(store, runs)
+    assert sorted((row["seeds"], row["runs"], row["lr"]) for row in found) == [
+        (2, 2, 0.03),
+        (2, 6, 0.01),
+    ]
+    for row in found:
+        assert row["accuracy"] == pytest.approx(0.49 if row["lr"] == 0.03 else 0.89)
+        assert row["accuracy_std"] == pytest.approx(0.0)
+        assert ("lr=auto" in row["setting"]) == (row["lr"] == 0.03)
+
+
 def test_no_rate_works_where_every_training_diverged(
     store: Store, stored: Callable[..., None], tmp_path: Path
 ) -> None:

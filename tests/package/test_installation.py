@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import shlex
 import socket
 import sys
@@ -135,6 +136,14 @@ def test_the_next_free_port_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     assert int(free) > port and "--server.headless=true" in asked
     assert f"Port {port} is busy; using {free}." in done.stderr
     assert f"http://localhost:{free} " in done.stderr
+
+
+def test_the_server_has_the_settings_of_the_app() -> None:
+    settings = runpy.run_path(str(ROOT / "pages/_shared/server.py"))["settings"]
+    found = settings(ROOT, ["--server.port=8601", "--server.headless=false"])
+    assert (found["server.port"], found["server.headless"]) == (8601, False)
+    assert (found["server.address"], found["browser.gatherUsageStats"]) == ("127.0.0.1", False)
+    assert found["theme.light.primaryColor"].startswith("#")
 
 
 def test_no_free_port_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

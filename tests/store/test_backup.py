@@ -119,11 +119,11 @@ def test_import_adds_what_is_missing(filled: Store, tmp_path: Path, new_run) -> 
         extra = other.claim(driver, new_run("h9", tags=["far"])).run_id
         unfinished = other.claim(driver, new_run("h10")).run_id
         other.finish(extra, Outcome("finished", curves={"train_loss": [[1, 1.0]]}))
-        assert import_runs(filled, place) == 2
-        assert import_runs(filled, place) == 0
+        assert import_runs(filled, place).added == 2
+        assert import_runs(filled, place).added == 0
         assert queries.run(filled, unfinished)["status"] == "interrupted"
         other.finish(unfinished, Outcome("diverged"))
-    assert import_runs(filled, place) == 0
+    assert import_runs(filled, place).added == 0
     same(filled, other)
     assert len(queries.runs(filled)) == 5
 
@@ -133,7 +133,7 @@ def test_import_keeps_what_is_here(filled: Store, tmp_path: Path) -> None:
     run_id = queries.runs(filled).run_id[0]
     filled.set_note([run_id], "newer")
     filled.tag([run_id], ["newer"])
-    assert import_runs(filled, place) == 0
+    assert import_runs(filled, place).added == 0
     row = queries.run(filled, run_id)
     assert (row["note"], "newer" in row["tags"]) == ("newer", True)
 

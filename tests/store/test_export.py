@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import duckdb
@@ -58,13 +59,13 @@ def test_json(table: pd.DataFrame, tmp_path: Path) -> None:
     assert rows[1] == {
         "name": "a|b\nc", "value": None, "count": None, "tags": [], "more": {}, "at": None,
     }  # fmt: skip
-    assert rows[0]["at"] == "2026-01-02T03:04:05"
+    assert rows[0]["at"] == "2026-01-02T03:04:05+00:00"
     assert (rows[0]["count"], rows[2]["name"]) == (-1, None)
 
 
 def test_parquet(table: pd.DataFrame, tmp_path: Path) -> None:
     place = export.write(table, tmp_path / "t.parquet")
-    rows = duckdb.read_parquet(str(place)).fetchall()
+    rows = duckdb.read_parquet(str(place)).project('* EXCLUDE ("at")').fetchall()
     assert rows[0][:4] == ("plain", -1.5, -1, ["a", "b"])
     assert json.loads(rows[2][4]) == {"y": [1.0, None]}
 
@@ -153,14 +154,27 @@ def test_parquet_read_back_gives_the_same_rows(filled: Store, tmp_path: Path) ->
     assert set(EVERYTHING.split()) <= set(table.columns)
     place = export.write(table, tmp_path / "runs.parquet")
     back = pd.read_parquet(place)
-    assert list(back.columns) == list(table.columns)
+    assert set(back.columns) == {*table.columns, "train.lr.word"}
     assert len(back) == len(table) == 4
-    for name in table.columns:
+    for name in set(table.columns) - {"train.lr"}:
         assert [cells(v) for v in back[name]] == [cells(v) for v in table[name]], name
     with duckdb.connect() as connection:  # and with another reader
-        other = connection.execute(f"SELECT * FROM '{place}'").df()
+        other = connection.execute(
+            f"SELECT * EXCLUDE (started_at, finished_at, beat_at) FROM '{place}'"
+        ).df()
     assert list(other["run_id"]) == list(table["run_id"])
-    assert list(other["train.lr"]) == ["0.001", "0.001", "auto", "0.001"]
+    assert [export.plain(rate) for rate in other["train.lr"]] == [0.001, 0.001, None, 0.001]
+    assert [export.plain(word) for word in other["train.lr.word"]] == [None, None, "auto", None]
+
+
+def test_times_carry_their_zone_in_every_format(filled: Store, tmp_path: Path) -> None:
+    table = queries.runs(filled, limit=1)
+    at = table["started_at"][0].tz_localize("UTC")
+    for suffix in (".csv", ".json", ".md", ".tex"):
+        text = export.write(table, tmp_path / f"t{suffix}").read_text()
+        assert re.search(rf"{at:%Y-%m-%d}.{at:%H:%M:%S}\S*\+00:00", text), suffix
+    back = pd.read_parquet(export.write(table, tmp_path / "t.parquet"))
+    assert (back["started_at"][0], str(back["started_at"].dt.tz)) == (at, "UTC")
 
 
 def cells(value: object) -> object:

@@ -11,7 +11,8 @@ from experiments_db.read import listing, queries
 from experiments_db.read.cells import cells, task_settings
 from experiments_db.read.filters import Conditions
 from experiments_db.read.grouping import averaged, grouped
-from experiments_db.read.sandbox import QueryError
+from experiments_db.read.narrow import mentioned
+from experiments_db.read.sandbox import QueryError, locked, select, where_sql
 from experiments_db.store import NewRun, Outcome, Store, StoreError, open_store
 from ttr_core.lab import MQAR
 
@@ -100,7 +101,13 @@ def test_last_best_and_step_of_best(filled: Store) -> None:
 @pytest.mark.parametrize(
     ("condition", "count"),
     [
-        ("\"train.lr\" = 'auto'", 1),  # mixed with numbers: text
+        ("\"train.lr.word\" = 'auto'", 1),
+        ('"train.lr" > 0.0005', 8),  # numbers stay numbers, though one run has auto
+        ('"train.steps" > 1', 0),  # a setting that no run has
+        ('"task.noise" IS NULL', 9),
+        ("isnan(accuracy)", 2),
+        ("NOT isfinite(accuracy) AND accuracy IS NULL", 2),
+        ("isfinite(accuracy) AND note != 'isnan(accuracy)'", 7),
         ('"task.pairs" > 8.5', 1),
         ('"task.mix"', 8),
         ('"model.kv_heads" IS NULL', 9),
@@ -120,12 +127,44 @@ def test_a_condition_sees_what_it_names(filled: Store, condition: str, count: in
 
 
 def test_a_wrong_condition_names_the_nearest(filled: Store) -> None:
-    with pytest.raises(QueryError, match=r'Candidate bindings: "accuracy"'):
+    with pytest.raises(QueryError, match=r"No run has a column 'acuracy'. .*\"accuracy\""):
         listing.runs(filled, "acuracy > 1")
+    with pytest.raises(
+        QueryError, match=r"'auto' is compared with a column of numbers; .*lr\.word"
+    ):
+        listing.runs(filled, "\"train.lr\" = 'auto'")
     with pytest.raises(QueryError, match=r'written in double quotes: "task.pairs"'):
         listing.runs(filled, "task.pairs = 8")
     with pytest.raises(QueryError, match=r'"task.pairs"'):
         listing.runs(filled, '"task.pears" = 8')
+
+
+def test_a_number_that_is_not_finite_is_never_the_largest(filled: Store) -> None:
+    for descending in (True, False):
+        table = queries.runs(filled, order="accuracy", descending=descending)
+        assert table.accuracy.notna().tolist() == [True] * 7 + [False] * 2
+    assert queries.runs(filled, order="accuracy").accuracy[0] == 1.0
+
+
+def test_the_type_of_a_setting_does_not_depend_on_the_runs(store: Store, new_run) -> None:
+    """Numbers compare as numbers whatever rows come; what no run has is empty."""
+    questions = ('"train.lr" > 0.005', '"task.pairs" >= 8', "\"train.lr.word\" = 'auto'")
+
+    def answers() -> list[int]:
+        found = []
+        for asked in questions:
+            rows = locked({"runs": mentioned(store, asked)})
+            found.append(select(rows, where_sql(asked, "run_id"), 10)[0].num_rows)
+        return found
+
+    assert answers() == [0, 0, 0]
+    counts = []
+    with store.driver() as driver:
+        for rate in (0.001, 0.01, "auto", "0.02", None):
+            config = {"task": {"name": "mqar", "pairs": 16}, "train": {"lr": rate}}
+            store.claim(driver, new_run(str(rate), config=config))
+            counts.append(answers())
+    assert counts == [[0, 1, 0], [1, 2, 0], [1, 3, 1], [2, 4, 1], [2, 5, 1]]
 
 
 def test_task_settings(filled: Store) -> None:

@@ -73,7 +73,7 @@ def test_others_get_in_between_two_pieces(
         return real(*arguments)
 
     monkeypatch.setattr(importing, "_read", read)
-    assert import_runs(store, source.path) == RUNS
+    assert import_runs(store, source.path).added == RUNS
     assert seen == [0, 2, 4, 6, 8]
     check_whole(store, RUNS)
 
@@ -87,7 +87,7 @@ def test_an_import_that_is_killed_has_added_whole_runs(
     there = len(queries.runs(store))
     assert there == 2 * (pieces - 1), "the piece that was torn is not there"
     check_whole(store, there)
-    assert import_runs(store, source.path) == RUNS - there
+    assert import_runs(store, source.path).added == RUNS - there
     check_whole(store, RUNS)
     assert list(store.path.parent.glob(".*")) == []
 
@@ -102,7 +102,7 @@ def test_the_source_is_free_while_its_rows_are_taken_in(
         return real(*arguments)
 
     monkeypatch.setattr(importing, "_read", read)
-    assert import_runs(store, source.path) == RUNS
+    assert import_runs(store, source.path).added == RUNS
 
 
 @pytest.mark.slow
@@ -123,7 +123,7 @@ def test_how_long_an_import_of_a_hundred_thousand_runs_keeps_the_store(
 
     monkeypatch.setattr(store.lock, "held", timed)
     began = time.monotonic()
-    assert import_runs(store, source.path) == 100_000
+    assert import_runs(store, source.path).added == 100_000
     print(
         f"\n100,000 runs in {time.monotonic() - began:.1f} s: the store held {len(held)} times, "
         f"{sorted(held)[len(held) // 2]:.2f} s as a rule, {max(held):.2f} s at most"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import threading
 import time
 from pathlib import Path
@@ -65,8 +66,14 @@ def test_a_killed_holder_holds_nothing(store: Store, child) -> None:
     holder = child(HOLD)
     holder.stdout.readline()
     assert is_held(store.lock.path)
+    assert store.lock.holder()["pid"] == holder.pid
     holder.kill()
     holder.wait()
+    assert str(holder.pid) in store.lock.path.read_text(), "its note stays behind"
+    assert store.lock.holder() == {}, "nobody is named who is dead"
+    with store.lock.path.open() as file:  # who cannot write a note must not seem to be the dead one
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert store.lock.holder() == {}
     with FileLock(store.lock.path, 0.5).held():
         pass
 

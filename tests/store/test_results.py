@@ -267,7 +267,7 @@ def test_a_result_of_a_run_that_is_not_here_waits_for_it(
     words, _ = kept(store, run_id)
     assert f"The store does not take the result: The store has no run {run_id}" in (words or "")
     assert len(spill.refused(store.path)) == 1
-    assert import_runs(store, copy) == 1
+    assert import_runs(store, copy).added == 1
     check_stored(store, run_id)
 
 

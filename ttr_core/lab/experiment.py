@@ -24,6 +24,8 @@ from .tasks import EvaluatedTask, Evaluation, Task, TrainedTask, task
 from .training import train
 
 DEVICES = ("auto", "cpu", "cuda")
+GPU = ("gpu", "nvidia", "cuda")
+"""How the names begin that others have for cuda."""
 UNHASHED = ("seconds",)  # of TrainConfig: how long one was willing to wait
 
 
@@ -45,11 +47,19 @@ def resolve_device(device: str) -> str:
         'cpu'
     """
     if device not in DEVICES:
-        raise unknown("device", device, DEVICES)
+        raise _unknown_device(device)
     present = torch.cuda.is_available()
     if device == "cuda" and not present:
         raise RequestError("Device cuda was asked for, but there is none here: use cpu or auto.")
     return "cuda" if present and device == "auto" else "cpu" if device == "auto" else device
+
+
+def _unknown_device(device: str) -> RequestError:
+    if device.lower().startswith(GPU):
+        return RequestError(
+            f"Unknown device {device!r}. Did you mean 'cuda'? Valid: {', '.join(DEVICES)}."
+        )
+    return unknown("device", device, DEVICES)
 
 
 @dataclass(frozen=True)

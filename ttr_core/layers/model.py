@@ -38,6 +38,7 @@ class ModelConfig:
         frame: the surroundings of each regression.
 
     Raises:
+        UnknownName: a layer that the catalog lacks; the text names the nearest.
         RequestError: no layer, a setting out of range, or heads that do not divide the model.
 
     Example:
@@ -63,6 +64,8 @@ class ModelConfig:
         check_options(self)
         if not self.layers:
             raise RequestError("model.layers is empty; name at least one layer or spec.")
+        named = tuple(text if "|" in text else catalog[text].name for text in self.layers)
+        object.__setattr__(self, "layers", named)  # one layer, one name, one fingerprint
         shared = self.kv_heads or self.heads
         if self.d_model % self.heads or self.heads % shared:
             raise RequestError(

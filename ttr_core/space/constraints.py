@@ -134,7 +134,7 @@ class Number(Numeric):
     word: ClassVar[str] = "a number"
 
     def number(self, value: Any) -> float | None:
-        if not isinstance(value, (int, float, str)):
+        if not _readable(value):
             return None
         try:
             found = float(value) + 0.0  # there is one zero: -0.0 is written and hashed as 0.0
@@ -158,7 +158,7 @@ class Whole(Numeric):
     kind: ClassVar[type[float] | type[int]] = int
 
     def number(self, value: Any) -> int | None:
-        if not isinstance(value, (int, float, str)):
+        if not _readable(value):
             return None
         try:
             found = int(value)
@@ -300,6 +300,11 @@ class Either(Constraint):
 
     def __str__(self) -> str:
         return f"{self.first} or {self.second}"
+
+
+def _readable(value: Any) -> bool:
+    """Says whether a value may be a number; Python takes the digits of every script for one."""
+    return value.isascii() if isinstance(value, str) else isinstance(value, (int, float))
 
 
 def _end(number: float | None) -> str:

@@ -1,0 +1,49 @@
+"""Runs that a plan goes on with: kept as files, taken into the store before the plan's own."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ..store import Store, open_store
+from ..store.backup import import_runs
+from ..store.files import absolute
+from . import questions
+from .plan import Plan
+
+
+def files(plan: Plan, place: Path) -> tuple[Path, ...]:
+    """Returns where the runs lie that a plan goes on with.
+
+    Args:
+        plan: the plan.
+        place: its file; what it names is meant from that file's folder.
+    """
+    return tuple(absolute(absolute(place).parent / name) for name in plan.evidence)
+
+
+def bring_in(store: Store, found: Iterable[Path]) -> list[str]:
+    """Adds what the store lacks of the runs in these files, and returns what there is to say.
+
+    Raises:
+        StoreError: a file holds no whole runs, or the store cannot be written.
+    """
+    said = []
+    for file in found:
+        if not file.exists():
+            said.append(f"There is no evidence at {file} yet: nothing is taken in from there.")
+        elif added := import_runs(store, file).added:
+            said.append(f"{added:,} runs are taken in from {file}.")
+    return said
+
+
+def answered(found: Iterable[Path], hashes: Collection[str]) -> dict[str, str]:
+    """Returns the configurations that these files have a run of: as `questions.held` does."""
+    present = [file for file in found if file.exists()]
+    if not present:
+        return {}
+    with TemporaryDirectory() as folder:
+        aside = open_store(Path(folder) / "runs.duckdb", readonly=False)
+        bring_in(aside, present)
+        return questions.held(aside, hashes)

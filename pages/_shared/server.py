@@ -1,0 +1,78 @@
+"""The server of the explorer: app.py, with headers that Streamlit does not send by itself.
+
+Run as a script, with Streamlit's options: ``python pages/_shared/server.py --server.port=8501``.
+"""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+APP = Path(__file__).resolve().parents[2] / "app.py"
+
+HEADERS = {
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+"""What a page of this server may not be used for: no frame of another site shows it, and no other
+site hears its address, which holds the whole state."""
+
+Message = MutableMapping[str, Any]
+
+
+class Explorer(st.App):
+    """The app as a server, whose every answer has `HEADERS`."""
+
+    async def __call__(
+        self,
+        scope: Any,
+        receive: Callable[[], Awaitable[Message]],
+        send: Callable[[Message], Awaitable[None]],
+    ) -> None:
+        """Answers a request."""
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                own = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+                message = {**message, "headers": [*message.get("headers", []), *own]}
+            await send(message)
+
+        await super().__call__(scope, receive, answer)
+
+
+def settings(folder: Path, words: Sequence[str]) -> dict[str, Any]:
+    """Returns the settings of the app, whatever the user's own say, and those of its command.
+
+    Args:
+        folder: where the app lies, with its ``.streamlit/config.toml``.
+        words: as ``--server.port=8501``.
+    """
+    with (folder / ".streamlit" / "config.toml").open("rb") as file:
+        found = dict(_flat(tomllib.load(file)))
+    given = dict(word.removeprefix("--").split("=", 1) for word in words)
+    port, headless = int(given["server.port"]), given.get("server.headless", "true") == "true"
+    return {**found, "server.port": port, "server.headless": headless}
+
+
+def _flat(parts: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in parts.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value
+
+
+def main() -> None:
+    """Serves until it is stopped."""
+    Explorer(APP).run(config=settings(APP.parent, sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()
