@@ -49,6 +49,8 @@ class Signal:
         high: largest sensible constant.
         help: one sentence.
         most: the largest valid number; None for what the link gives.
+        further: of several units in a row, the value that all but the first start from; None for
+            ``init``.
 
     Raises:
         RequestError: a width that is none of these.
@@ -68,6 +70,7 @@ class Signal:
     high: float
     help: str
     most: float | None = None
+    further: float | None = None
 
     def __post_init__(self) -> None:
         if self.unit not in WIDTHS or self.count < 1:

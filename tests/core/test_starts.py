@@ -12,10 +12,12 @@ import torch.nn.functional as F
 import ttr_core as ttr
 from ttr_core.layers.conv import NOISE, ShortConv, blended
 from ttr_core.layers.layer import ACTIVATIONS
+from ttr_core.space.optimizers.multi_step import FURTHER
 
 SIZES = (4, 4, 8)
 WHERE = [("q", "k", "v"), ("q", "k"), ("k",), ("k", "v"), ("v",)]
 GATED = [name for name, entry in ttr.catalog.items() if entry.frame.output_gate != "none"]
+SHIFTED = [name for name, entry in ttr.catalog.items() if entry.original is not None]
 
 
 def source() -> torch.Generator:
@@ -74,3 +76,71 @@ def test_an_output_gate_without_its_bias_is_the_papers(activation: str) -> None:
         ours.gate.weight.mul_(10)
     x = torch.randn(2, 5, 16)
     torch.testing.assert_close(ours(x), papers(x))
+
+
+def test_a_lone_decay_is_the_longest_of_retnets_eight_heads() -> None:
+    weights = ttr.Spec.parse("Decay | Linear | Hebbian").weights
+    (eight, two, one) = (weights.parameters(4, 4, heads)["log_decay"].exp() for heads in (8, 2, 1))
+    assert eight.tolist() == pytest.approx([1 - 2 ** (-5 - h) for h in range(8)])
+    assert two.tolist() == eight[:2].tolist() and one.tolist() == eight[-1:].tolist()
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+def test_the_further_steps_of_a_token_start_near_nothing(heads: int) -> None:
+    layer = ttr.SequenceLayer("Uniform | Linear | MultiStep(n=3)", "standard", 16, heads)
+    stream, _ = layer.regression(torch.zeros(1, 1, 16))
+    for head in stream.signals["step"][0, :, 0].tolist():
+        assert head == pytest.approx([0.5, FURTHER, FURTHER])
+
+
+# ---- what has no shift cannot bind
+
+
+@torch.no_grad()
+def seen(name: str, frame: ttr.Frame) -> float:
+    """How much the ratio of two weights changes with the token before the earlier of them."""
+    layer = ttr.SequenceLayer(ttr.catalog[name].spec, frame, 16, generator=source()).double()
+    x = torch.randn(1, 9, 16, dtype=torch.float64)
+    other = x.clone()
+    other[:, 3] = torch.randn(16)
+    shares = []
+    for z in (x, other):
+        stream, _ = layer.regression(z)
+        row = ttr.attention_map(layer.spec, stream)[0, 0, -1]
+        shares.append(row[4] / row[5])
+    return float((shares[0] / shares[1] - 1).abs())
+
+
+@pytest.mark.parametrize("name", SHIFTED)
+def test_without_a_shift_no_weight_sees_the_token_before(name: str) -> None:
+    """So one layer cannot know which key a value stood behind: 1 / pairs is all it can reach."""
+    entry = ttr.catalog[name]
+    assert entry.original is not None and entry.original.conv == 0
+    assert seen(name, entry.original) < 1e-6
+    assert seen(name, entry.frame) > 1e-3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SHIFTED)
+def test_without_a_shift_one_layer_only_copies(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry, pairs = ttr.catalog[name], 8
+    monkeypatch.setattr(
+        "ttr_core.layers.model.regression", lambda layer, frame: (entry.spec, entry.original)
+    )
+    task = ttr.task("mqar", {"pairs": pairs, "seq_len": 64, "vocab_size": 256})
+    train = ttr.TrainConfig(steps=300, target=None)
+    *_, end = ttr.train(task, ttr.ModelConfig(layers=(name,)), train)
+    asked = 4 * train.eval_examples * pairs
+    chance = 1 / pairs
+    most = chance + 3 * math.sqrt(chance * (1 - chance) / asked)
+    assert 0 < end.metrics["accuracy"] <= most
+
+
+@pytest.mark.parametrize("name", list(ttr.catalog))
+def test_starts_that_are_not_the_papers_are_told(name: str) -> None:
+    entry = ttr.catalog[name]
+    assert ("conv_start=random" in entry.deviations) == bool(entry.frame.conv)
+    assert ("gate_start=random" in entry.deviations) == (name in GATED)
+    assert ("original has" in entry.deviations) == (name in SHIFTED)
+    own = replace(entry.frame, conv_start="random", gate_start="random")
+    assert own.starts == ()

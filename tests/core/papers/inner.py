@@ -88,7 +88,7 @@ def memora(q, k, v, decay, step, W1, W2, gamma, beta):
     )  # fmt: skip
 
 
-def retained(q, k, v, decay, step, A, gamma, beta, loss, mirror, rate=0.1):
+def retained(q, k, v, decay, step, A, gamma, beta, loss, mirror, rate=0.01):
     """A_t = alpha_t A_{t-1} - eta_t grad, the gradient at the memory before the chunk."""
 
     def f(x, W1, W2):

@@ -172,6 +172,8 @@ def signal_map(site: Site, signal: Signal) -> SignalMap:
         start = site.fresh_decays(count)
     else:
         start = torch.full((count,), signal.init)
+        if signal.further is not None:
+            start.view(site.sizes.heads, signal.count, -1)[:, 1:] = signal.further
     low = rank(site, width) if decay or site.of_channels else 0
     return SignalMap(site, width, link, start, low)
 

@@ -34,6 +34,8 @@ class Published:
         evidence: how the equations are known: ``code`` (a public implementation's equations),
             ``paper``, or ``secondary``.
         revision: raised when the layer computes otherwise under the same spec and frame.
+        original: the paper's own frame, where ``frame`` adds what one layer needs to see which
+            token came before; None where they are one.
 
     Example:
         >>> import ttr_core as ttr
@@ -50,6 +52,7 @@ class Published:
     deviation: str
     evidence: str
     revision: int = 1
+    original: Frame | None = None
 
     @property
     def deviations(self) -> str:

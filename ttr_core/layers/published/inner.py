@@ -76,14 +76,16 @@ ENTRIES = (
     ),
     Published(
         name="moneta",
-        spec=Spec.parse("Gate | MLP(expansion=1) | MirrorDescent(geometry=lq, rate=0.1) | loss=Lp"),
+        spec=Spec.parse(
+            "Gate | MLP(expansion=1) | MirrorDescent(geometry=lq, rate=0.01) | loss=Lp"
+        ),
         frame=NORMALIZED,
         paper=MIRAS,
         summary="The cubed error, and a memory divided by its own 4-norm squared.",
         deviation=(
             CHUNK
             + NARROW
-            + "Steps of at most 0.1. The loss is |r|_3^3 / 3, smooth by 1e-6 (paper: its gradient "
+            + "Steps of at most 0.01. The loss is |r|_3^3 / 3, smooth by 1e-6 (paper: its gradient "
             "smoothed by tanh); 1e-3 beside the 4-norm, which runs over each matrix; the memory "
             "starts from a learned A."
         ),
@@ -100,14 +102,14 @@ ENTRIES = (
     ),
     Published(
         name="memora",
-        spec=Spec.parse("Gate | MLP(expansion=1) | MirrorDescent(rate=0.1)"),
+        spec=Spec.parse("Gate | MLP(expansion=1) | MirrorDescent(rate=0.01)"),
         frame=NORMALIZED,
         paper=MIRAS,
         summary="Entropic mirror descent: each matrix of the perceptron is columns of simplices.",
         deviation=(
             CHUNK
             + NARROW
-            + "Steps of at most 0.1. The softmax runs over the inputs of each unit and applies to "
+            + "Steps of at most 0.01. The softmax runs over the inputs of each unit and applies to "
             "the memory of every token (paper: exact at the first of a chunk)."
         ),
         evidence="secondary",

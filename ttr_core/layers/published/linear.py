@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ...space.ingredient import Paper
 from ...space.spec import Spec
 from ..frame import PAPER, Frame
 from .entry import Published
+
+GLA = Frame(decay_link="slow_log_sigmoid", decay_rank=16, output_gate="silu")
 
 ENTRIES = (
     Published(
@@ -63,7 +67,8 @@ ENTRIES = (
     Published(
         name="retnet",
         spec=Spec.parse("Decay | Linear | Hebbian"),
-        frame=Frame(rope=10000.0, output_gate="silu"),
+        frame=Frame(rope=10000.0, conv=2, conv_on=("k",), output_gate="silu"),
+        original=Frame(rope=10000.0, output_gate="silu"),
         paper=Paper(
             "Retentive Network: A Successor to Transformer for Large Language Models",
             "Sun et al.",
@@ -73,14 +78,18 @@ ENTRIES = (
         summary="Linear attention whose past fades at a fixed rate per head.",
         deviation=(
             "Values have the size of keys (paper: twice), the output norm has a gain, and the "
-            "rotary exponents are RoPE's (the paper's end at 1)."
+            "rotary exponents are RoPE's (the paper's end at 1). A lone head is the last of the "
+            "paper's eight. "
+            "A width-2 convolution on the keys is added, without which one layer cannot see which "
+            "token came before (original has the paper's frame)."
         ),
         evidence="code",
     ),
     Published(
         name="gla",
         spec=Spec.parse("ChannelGate | Linear | Hebbian"),
-        frame=Frame(decay_link="slow_log_sigmoid", decay_rank=16, output_gate="silu"),
+        frame=replace(GLA, conv=2, conv_on=("k",)),
+        original=GLA,
         paper=Paper(
             "Gated Linear Attention Transformers with Hardware-Efficient Training",
             "Yang et al.",
@@ -90,7 +99,9 @@ ENTRIES = (
         summary="Linear attention whose key channels fade each by a gate of its own.",
         deviation=(
             "Keys have the size of values (paper: half), and gates start at half-lives from 16 "
-            "tokens to the sequence length (paper: 16)."
+            "tokens to the sequence length (paper: 16). "
+            "A width-2 convolution on the keys is added, without which one layer cannot see which "
+            "token came before (original has the paper's frame)."
         ),
         evidence="code",
     ),

@@ -11,7 +11,8 @@ ENTRIES = (
     Published(
         name="softmax-attention",
         spec=Spec.parse("ExpKernel | Constant | Exact"),
-        frame=Frame(rope=10000.0, output_norm="none"),
+        frame=Frame(rope=10000.0, conv=2, conv_on=("k",), output_norm="none"),
+        original=Frame(rope=10000.0, output_norm="none"),
         paper=Paper(
             "Attention Is All You Need",
             "Vaswani et al.",
@@ -19,7 +20,11 @@ ENTRIES = (
             "https://arxiv.org/abs/1706.03762",
         ),
         summary="The mean of the values under exponential kernel weights (Nadaraya-Watson).",
-        deviation="Rotary positions in place of sinusoidal ones added to the embedding.",
+        deviation=(
+            "Rotary positions in place of sinusoidal ones added to the embedding. "
+            "A width-2 convolution on the keys is added, without which one layer cannot see which "
+            "token came before (original has the paper's frame)."
+        ),
         evidence="code",
     ),
     Published(

@@ -22,8 +22,9 @@ ENTRIES = (
         deviation=(
             "Without the forget gate: under the weights Gate it is the paper's Gated DeltaProduct. "
             "The second key and value are projected from the layer's input as they are (paper: "
-            "convolved and activated like the first). The steps have a bias and start at "
-            "0.5 (paper: 1)."
+            "convolved and activated like the first). The steps have a bias; the "
+            "first starts at 0.5, the others at 0.02 (public code: all at 1), for nothing is known "
+            "of their keys yet."
         ),
         evidence="code",
     ),

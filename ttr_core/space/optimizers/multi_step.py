@@ -19,6 +19,7 @@ from ..terms import Letter, Repeat, Slope, outer
 from .rank_one import STEP
 from .structure import Features, RankOneSteps, Steps
 
+FURTHER = 0.02  # where the further steps start: on keys of which nothing is known yet
 LARGEST = {"twice_sigmoid": 2.0, "sigmoid": 1.0}
 EXTRA_KEYS = Signal("extra_keys", "key", "identity", 0.0, -1.0, 1.0, "keys of the further steps")
 EXTRA_VALUES = Signal(
@@ -48,6 +49,8 @@ class MultiStep(RankOneSteps):
 
     by_gradients: ClassVar[bool] = True
 
+    revision: ClassVar[int] = 2
+
     n: int = option(2, "steps per token, each with a key and a value of its own", low=1, high=8)
     link: str = option("twice_sigmoid", "what bounds each step", choices=tuple(LARGEST))
 
@@ -56,7 +59,7 @@ class MultiStep(RankOneSteps):
         step = replace(STEP, link=self.link, high=LARGEST[self.link])
         if self.n == 1:
             return (step,)
-        steps = replace(step, width=f"{self.n}*scalar")
+        steps = replace(step, width=f"{self.n}*scalar", further=FURTHER)
         keys, values = (replace(s, width=f"{self.n - 1}*{s.unit}") for s in EXTRA)
         return (steps, keys, values)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -46,6 +47,9 @@ class Uniform(MemorylessWeights):
         return Recency(None, None)
 
 
+LONE = 7  # which of RetNet's heads a lone one is
+
+
 @dataclass(frozen=True)
 class Decay(SteadyWeights):
     r"""The past fades at a fixed rate per head.
@@ -53,7 +57,9 @@ class Decay(SteadyWeights):
     $$\gamma_i^{(t)} = \gamma^{t-i}$$
 
     Args:
-        gamma: share kept per token, in (0, 1]; None takes RetNet's $1 - 2^{-5-h}$ for head h.
+        gamma: share kept per token, in (0, 1]; None takes RetNet's $1 - 2^{-5-h}$ for head h. A
+            lone head takes h = 7, RetNet's last of eight: what fades before it is asked for is not
+            learned.
 
     Reference: Retentive Network: A Successor to Transformer for Large Language Models (Sun et
     al., 2023) https://arxiv.org/abs/2307.08621
@@ -64,9 +70,11 @@ class Decay(SteadyWeights):
         'Decay(gamma=0.9) | Linear | Hebbian'
     """
 
+    revision: ClassVar[int] = 2
+
     gamma: float | None = option(
         None,
-        "share kept per token; none: RetNet's 1 - 2^(-5-h) for head h",
+        "share kept per token; none: RetNet's 1 - 2^(-5-h) for head h, h = 7 for a lone one",
         1e-6,
         1.0,
         tune=(0.5, 0.8, 0.9, 0.95, 0.99, 0.999),
@@ -87,7 +95,8 @@ class Decay(SteadyWeights):
 
     def parameters(self, key_dim: int, value_dim: int, heads: int) -> dict[str, Tensor]:
         # In float64: an error of a logarithm grows with the length of the sequence.
-        head = torch.arange(heads, dtype=torch.float64)
+        first = LONE if heads == 1 else 0
+        head = torch.arange(first, first + heads, dtype=torch.float64)
         if self.gamma is not None:
             return {"log_decay": torch.full_like(head, math.log(self.gamma))}
         return {"log_decay": torch.log1p(-(2.0 ** -(5.0 + head)))}
