@@ -70,6 +70,7 @@ WORK: tuple[tuple[Size, tuple[str, ...], str], ...] = (
             "ExpKernel | Affine | Exact(ridge=0.1)",
             "ExpKernel | Quadratic | Exact(ridge=0.1)",
             "Gate | Kernel | Exact(ridge=0.1)",
+            "Window | Linear | SGD",
             "Uniform | NormLinear | MiniBatch",
             "Gate | Linear | SGD by autograd_scan",
         ),
