@@ -16,10 +16,13 @@ st.navigation(
             "pages/explore.py",
             title="Explore",
             icon=":material/explore:",
-            url_path="explore",
+            url_path="start",
             default=True,
             help="Pick three ingredients and see the layer they make.",
         ),
+        st.Page(
+            front_door.explore, title="Explore", url_path="explore", visibility="hidden"
+        ),  # the same under its name
         st.Page(
             "pages/map.py",
             title="Map",

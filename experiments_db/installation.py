@@ -9,6 +9,7 @@ import sys
 import sysconfig
 import tomllib
 from functools import lru_cache
+from importlib import metadata
 from pathlib import Path
 
 PROJECT = "test-time-regression"
@@ -33,6 +34,15 @@ def checkout() -> Path | None:
     except (OSError, ValueError):
         return None
     return ABOVE if named == PROJECT else None
+
+
+def installed() -> bool:
+    """Says whether Python finds these packages in any folder, as a wheel or an editable one."""
+    try:
+        metadata.distribution(PROJECT)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def data_folder() -> Path:

@@ -3,20 +3,24 @@
 import streamlit as st
 
 from pages._explore import layer, pickers, regression, share, training
-from pages._shared import controls, front_door
+from pages._shared import address, front_door
 
 front_door.enter()
+address.begin("explore")
 
-wrong = pickers.read_address() + controls.read_address(share.address_options())
+wrong = share.read_address()
 if wrong:
     with st.container(border=True):
         st.badge("Changed in the address", icon=":material/link_off:", color="orange")
         for sentence in wrong:
             st.text(sentence)
 
-picked = pickers.sidebar()
-found = layer.show(picked)
-if found.kind != layer.UNDEFINED:
-    regression.show(picked, found)
-    training.show(picked)
-share.show(picked)
+sidebar = pickers.sidebar()
+upper = layer.show(sidebar.picked)
+constants = regression.show(sidebar.picked, upper.verdict)
+layer.show_equations(upper, str(constants.spec))
+sidebar.say_drawn(constants.spec, regression.how(upper.verdict))
+if not sidebar.picked.wrong:
+    training.show(sidebar.picked)
+share.show(sidebar.picked)
+address.tell()

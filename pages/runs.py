@@ -3,12 +3,14 @@
 import streamlit as st
 
 from pages._runs import actions, details, filters, picks, rows
-from pages._shared import front_door, ui
+from pages._shared import address, front_door, ui
 
 front_door.enter()
+address.begin("runs")
 
 store = ui.store()
 if store is not None:
+    picks.take_over()
     asked = filters.sidebar(store)
     st.header("Runs", anchor=False)
     actions.undo_bar(store)
@@ -17,3 +19,4 @@ if store is not None:
         actions.show(store, asked, total)
     if picks.picked():
         details.show(store, picks.picked())
+    address.tell()

@@ -321,9 +321,8 @@ def test_a_class_or_type_has_one_home() -> None:
 
 
 FUNCTIONS = {
-    "address_options": "what a part of a page keeps in the address",
     "main": "where a process starts",
-    "read_address": "takes over what the address says",
+    "take_over": "takes over what the address says",
     "runs": "a table of runs",
     "show": "draws a part of a page",
     "sidebar": "draws the side of a page",

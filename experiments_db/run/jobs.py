@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 KEPT_PROGRESS = 2000
 """Progress events kept per job; beyond, every second one is dropped, again and again."""
 
+MEASURED = 4
+"""Reports of progress before anything is said of the time to go."""
+
 WAITING, RUNNING, EXISTING = "queued", "running", "existing"
 ENDINGS = ("finished", "diverged", "failed", "cancelled", EXISTING)
 
@@ -249,13 +252,14 @@ class Job:
         )
 
     def _remaining(self, same: list[dict[str, Any]], steps: int) -> float | None:
-        if not same or same[-1]["step"] <= 0 or steps <= 0:
+        """Returns the seconds to go at the pace measured so far; None until one is measured.
+
+        The first report is left out: its steps also pay for what is done once.
+        """
+        if len(same) < MEASURED or steps <= 0:
             return None
-        first, last = same[0], same[-1]
-        if last["step"] > first["step"]:
-            pace = (last["seconds"] - first["seconds"]) / (last["step"] - first["step"])
-        else:
-            pace = last["seconds"] / last["step"]
+        first, last = same[1], same[-1]
+        pace = (last["seconds"] - first["seconds"]) / max(last["step"] - first["step"], 1)
         left = max(0.0, (steps - last["step"]) * pace)
         budget = self.experiment.train.seconds
         if budget is None:

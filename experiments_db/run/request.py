@@ -106,6 +106,17 @@ def check_labels(tags: Iterable[str], note: str) -> None:
         raise RequestError(str(error)) from None
 
 
+def usual_frame(layer: str | None) -> str:
+    """Returns the frame where none is asked for: a published layer's own, else the standard one.
+
+    The command line, plans and the app all ask here.
+
+    Args:
+        layer: the name of a published layer, or None for a spec.
+    """
+    return "published" if layer else "standard"
+
+
 def _canonical(asked: Request) -> Request:
     """Returns the request with the catalog's own name of its layer: one layer, one fingerprint."""
     if asked.layer is None or asked.layer not in ttr.catalog:
@@ -238,7 +249,7 @@ class _Plan:
             raise RequestError(
                 f"--frame {asked} and model.frame={set_frame} disagree: give one of them."
             )
-        frame = asked or set_frame or ("published" if self._asked.layer else "standard")
+        frame = asked or set_frame or usual_frame(self._asked.layer)
         if frame not in FRAMES:
             raise unknown("frame", frame, FRAMES)
         return self._own_frame() if frame == "published" and self._changed else frame

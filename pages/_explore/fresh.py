@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 import ttr_core as ttr
-from pages._explore.pickers import Picked
+from pages._explore.asked import Picked
 from pages._shared import ui
 from ttr_core.lab import vital_signs
 

@@ -7,19 +7,22 @@ import re
 from dataclasses import dataclass
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 import ttr_core as ttr
-from pages._explore import fresh, pickers
-from pages._shared import controls, ui
+from pages._explore import asked, fresh
+from pages._explore.asked import Picked
+from pages._shared import ui
 from ttr_core import Ingredient
-from ttr_core.words import called
+from ttr_core.words import called, formulas
 
 HEAD_SIZE, LENGTH = 64, 1024  # the sizes at which the state is counted
 POWERS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
 SHOWN_NAMES, SHOWN_NEIGHBORS = 4, 5
 WHERE = r",\qquad "  # what parts a formula from the definition of a symbol in it: wraps there
 
-LAYER, SLOW, UNDEFINED = "layer", "slow", "undefined"
+INSTEAD = "What is asked for is no layer: this is the one shown last, or the nearest."
+LAYER, SLOW = "layer", "slow"
 BADGES = {
     LAYER: ("layer", ":material/check_circle:", "green", "Well defined, with a fast exact solver."),
     SLOW: (
@@ -28,77 +31,104 @@ BADGES = {
         "orange",
         "Well defined, but not for training.",
     ),
-    UNDEFINED: (
-        "not a layer",
-        ":material/block:",
-        "red",
-        "These three ingredients do not determine an output for every query.",
-    ),
 }
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the spec is a layer.
+    """What kind of layer a spec is.
 
     Args:
-        kind: ``layer``, ``slow`` (defined, not for training) or ``undefined``.
-        solver: the solver that runs it, or None.
-        reasons: why it is not a layer, or why it is slow.
+        kind: ``layer`` or ``slow`` (defined, not for training).
+        solver: the solver that runs it.
+        reasons: why it is slow.
     """
 
     kind: str
-    solver: str | None
+    solver: str
     reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Upper:
+    """The upper part as it stands.
+
+    Args:
+        verdict: on the layer that is drawn.
+        equations: the place of its equations.
+    """
+
+    verdict: Verdict
+    equations: DeltaGenerator
 
 
 @st.cache_data(max_entries=1000, show_spinner=False)
 def judged(text: str) -> Verdict:
-    """Returns the verdict on a spec."""
+    """Returns the verdict on a layer."""
     spec = ttr.Spec.parse(text)
-    objections = spec.objections()
-    if objections:
-        return Verdict(UNDEFINED, None, tuple(objections))
     slow = ttr.caution(spec)
     return Verdict(SLOW if slow else LAYER, ttr.resolve(spec).name, (slow,) if slow else ())
 
 
-def show(picked: pickers.Picked) -> Verdict:
-    """Shows the layer and returns its verdict."""
+def show(picked: Picked) -> Upper:
+    """Shows what is asked for, and the layer that is drawn; returns what is filled in later."""
+    if picked.wrong:
+        _not_a_layer(picked)
     found = judged(picked.text)
     name, more = st.columns([3, 2], vertical_alignment="center", gap="small")
     with name.container(horizontal=True, vertical_alignment="center", gap="small"):
-        title = _title(picked, found)
-        st.header(title, anchor=False, width="content")
-        if found.kind != UNDEFINED:
-            _badge(found)
+        title = _title(picked)
+        if picked.wrong:
+            st.subheader(title, anchor=False, width="content")
+            st.badge("shown instead", icon=":material/history:", color="orange", help=INSTEAD)
+        else:
+            st.header(title, anchor=False, width="content")
+        _badge(found)
         for other in _other_names(picked, title):
             st.badge(other, icon=":material/menu_book:", color="gray", help="Also published as")
         if picked.layer:
             paper = ttr.catalog[picked.layer].paper
             st.caption(ui.escaped(f"{paper.authors}, {paper.year}"), width="content")
-    if found.kind == UNDEFINED:
-        _not_a_layer(picked, found)
-        return found
     with more.container(horizontal=True, horizontal_alignment="right", gap="xsmall"):
         _looks_inside(picked)
         if found.kind == LAYER:
             fresh.show(picked)
-    _what_it_is(picked, found)
-    return found
+    return Upper(found, _what_it_is(picked, found))
 
 
-def _title(picked: pickers.Picked, found: Verdict) -> str:
+def show_equations(upper: Upper, drawn: str) -> None:
+    """Fills in the equations, with the values that the pictures are drawn with.
+
+    Args:
+        upper: where they belong.
+        drawn: the text of the layer with these values.
+    """
+    objective, update, read = _formulas(drawn)
+    with upper.equations:
+        for name, latex, help in (
+            ("Objective", objective, "What the memory minimizes at each step t."),
+            ("Update", update, "How the memory goes on when token t arrives."),
+            ("Output", read, "How the query is answered."),
+        ):
+            label, formula = st.columns([2, 9], vertical_alignment="center", gap="xsmall")
+            label.caption(name, help=help)
+            with formula.container(horizontal=True, vertical_alignment="center", gap="medium"):
+                for part in latex.split(WHERE):
+                    st.latex(part, width="content")
+
+
+@st.cache_data(max_entries=500, show_spinner=False)
+def _formulas(text: str) -> tuple[str, str, str]:
+    return formulas(ttr.Spec.parse(text))
+
+
+def _title(picked: Picked) -> str:
     if picked.layer:
-        return called(picked.layer, st.session_state.get("frame", "standard"))
-    if found.kind == UNDEFINED:
-        return "Not a layer"
+        return called(picked.layer, asked.frame_of(picked))
     return _described(picked.text).standing.title
 
 
-def _other_names(picked: pickers.Picked, shown: str) -> tuple[str, ...]:
-    if judged(picked.text).kind == UNDEFINED:
-        return ()
+def _other_names(picked: Picked, shown: str) -> tuple[str, ...]:
     names = _described(picked.text).standing.names
     return tuple(name for name in names if not shown.endswith(name))[:SHOWN_NAMES]
 
@@ -108,22 +138,24 @@ def _badge(found: Verdict) -> None:
     st.badge(label, icon=icon, color=color, help=help)  # type: ignore[arg-type]
 
 
-def _not_a_layer(picked: pickers.Picked, found: Verdict) -> None:
+def _not_a_layer(picked: Picked) -> None:
+    """Says why what is asked for is not drawn, and offers what is nearest."""
+    st.header("Not a layer", anchor=False)
     with st.container(border=True):
         st.markdown("**Why not**")
-        for reason in found.reasons:
+        for reason in picked.wrong:
             st.text(reason)
-        alternatives = picked.spec.alternatives()
-        if not alternatives:
+        if not picked.offers:
             st.caption("No single change makes it one. Choose another optimizer.")
             return
         st.markdown("**Nearest layers** – choose one to go on from it")
         with st.container(horizontal=True, gap="small"):
-            for text in alternatives:
+            for text in picked.offers:
+                name = ", ".join(asked.named(text)[:SHOWN_NAMES])
                 st.button(
-                    ui.escaped(text),
+                    f"**{name}** {ui.escaped(text)}" if name else ui.escaped(text),
                     key=f"alternative.{text}",
-                    on_click=pickers.set_spec,
+                    on_click=asked.set_spec,
                     args=(text,),
                     help="Makes this the spec.",
                 )
@@ -134,20 +166,21 @@ def _described(text: str) -> ttr.Description:
     return ttr.describe(ttr.Spec.parse(text))
 
 
-def _what_it_is(picked: pickers.Picked, found: Verdict) -> None:
+def _what_it_is(picked: Picked, found: Verdict) -> DeltaGenerator:
+    """Shows words, facts and neighbors; returns the place of the equations."""
     about = _described(picked.text)
     for reason in found.reasons:
         st.caption(f":orange[Slow:] {ui.escaped(reason)}.")
     st.caption(ui.escaped(about.words))
     equations, facts = st.columns([3, 2], gap="medium")
-    with equations.container(border=True, height="stretch", gap="xsmall"):
-        _equations(about)
+    place = equations.container(border=True, height="stretch", gap="xsmall")
     with facts.container(border=True, height="stretch", gap="xsmall"):
         _facts(picked, about, found)
     _neighbors(picked, about)
+    return place
 
 
-def _looks_inside(picked: pickers.Picked) -> None:
+def _looks_inside(picked: Picked) -> None:
     with st.popover("Solvers", icon=":material/speed:", help="Who computes it, who refuses."):
         _solvers(picked)
     with st.popover("Source", icon=":material/code:", help="The definitions of its parts."):
@@ -157,20 +190,7 @@ def _looks_inside(picked: pickers.Picked) -> None:
             _paper(picked.layer)
 
 
-def _equations(about: ttr.Description) -> None:
-    for name, latex, help in (
-        ("Objective", about.objective, "What the memory minimizes at each step t."),
-        ("Update", about.update, "How the memory goes on when token t arrives."),
-        ("Output", about.read, "How the query is answered."),
-    ):
-        label, formula = st.columns([2, 9], vertical_alignment="center", gap="xsmall")
-        label.caption(name, help=help)
-        with formula.container(horizontal=True, vertical_alignment="center", gap="medium"):
-            for part in latex.split(WHERE):
-                st.latex(part, width="content")
-
-
-def _facts(picked: pickers.Picked, about: ttr.Description, found: Verdict) -> None:
+def _facts(picked: Picked, about: ttr.Description, found: Verdict) -> None:
     floats = ttr.state_size(picked.spec, HEAD_SIZE, HEAD_SIZE, LENGTH)
     st.metric(
         "State per head",
@@ -199,7 +219,7 @@ def _raised(formula: str) -> str:
     return re.sub(r"\^(\d)", lambda power: POWERS[int(power[1])], formula)
 
 
-def _neighbors(picked: pickers.Picked, about: ttr.Description) -> None:
+def _neighbors(picked: Picked, about: ttr.Description) -> None:
     nearest = [(n, d) for n, d in about.neighbors if n != picked.layer]
     others, more = nearest[:SHOWN_NEIGHBORS], len(nearest[SHOWN_NEIGHBORS:])
     if not others:
@@ -212,7 +232,7 @@ def _neighbors(picked: pickers.Picked, about: ttr.Description) -> None:
                 key=f"neighbor.{name}",
                 type="tertiary",
                 icon=":material/arrow_forward:",
-                on_click=_go_to,
+                on_click=asked.set_layer,
                 args=(name,),
                 help=f"Show {name}.",
             )
@@ -220,12 +240,7 @@ def _neighbors(picked: pickers.Picked, about: ttr.Description) -> None:
             st.caption(f"and {more} more as near", width="content")
 
 
-def _go_to(layer: str) -> None:
-    pickers.set_spec(str(ttr.catalog[layer].spec))
-    controls.assign("layer", layer)
-
-
-def _solvers(picked: pickers.Picked) -> None:
+def _solvers(picked: Picked) -> None:
     st.markdown("**Who computes this layer**")
     running = judged(picked.text).solver
     for name, refusal in ttr.explain(picked.spec).items():
@@ -235,7 +250,7 @@ def _solvers(picked: pickers.Picked) -> None:
             st.text(refusal or ("runs it" if name == running else "could run it, but slower"))
 
 
-def _source(picked: pickers.Picked) -> None:
+def _source(picked: Picked) -> None:
     """Shows the classes that define the ingredients, as they stand in the code."""
     for part in parts(picked.spec):
         st.code(inspect.getsource(type(part)), language="python", width=760, height=320)

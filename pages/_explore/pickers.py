@@ -1,8 +1,7 @@
 """The sidebar of Explore: three ingredients, or a published layer, or the text of a spec.
 
-The text is the state; the address carries it. Every control here is a view of the parsed text and
-writes a new text when it changes. What can be chosen comes from the registered classes, so that a
-new ingredient shows up by itself.
+Every control here is a view of the parsed text and writes a new text when it changes. What can be
+chosen comes from the registered classes, so that a new ingredient shows up by itself.
 """
 
 from __future__ import annotations
@@ -11,122 +10,90 @@ import dataclasses
 from dataclasses import dataclass
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 import ttr_core as ttr
-from pages._shared import controls
+from pages._explore import asked
+from pages._explore.asked import Picked
+from pages._shared import controls, ui
 from ttr_core import Ingredient, RequestError, unknown
 
-DEFAULT_LAYER = "gated-deltanet"
 FAMILIES = {
     "function": ("Function class", "What is fitted: the class of functions from keys to values."),
     "optimizer": ("Optimizer", "How it is fitted, token by token or from the whole past."),
     "loss": ("Loss", "What the fit minimizes; squared unless a layer says otherwise."),
     "readout": ("Read-out", "How the fitted function answers the query."),
 }
-MAX_TEXT = 500
+SHOWN = "pick.shown"  # the text that the controls were given
 
 
 @dataclass(frozen=True)
-class Picked:
+class Sidebar:
     """What the sidebar holds.
 
     Args:
-        spec: the spec to show, always a valid text, perhaps not a layer.
-        layer: the published layer it was chosen as, or None.
+        picked: what is asked for and what is drawn.
+        notes: a place below the settings of each ingredient, by the key of its control.
     """
 
-    spec: ttr.Spec
-    layer: str | None
+    picked: Picked
+    notes: dict[str, DeltaGenerator]
 
-    @property
-    def text(self) -> str:
-        """The canonical text."""
-        return str(self.spec)
+    def say_drawn(self, spec: ttr.Spec, how: str) -> None:
+        """Says beside their controls which settings the pictures are drawn with, where they differ.
 
-
-def read_address() -> list[str]:
-    """Puts the spec and layer that the address names in place; returns what was wrong with them."""
-    problems = []
-    layer = st.session_state.get("layer") or st.query_params.get("layer", "")
-    if layer and layer not in ttr.catalog:
-        problems.append(str(unknown("layer", layer[:MAX_TEXT], ttr.catalog)))
-        layer = ""
-    layer = ttr.catalog[layer].name if layer else ""  # as the catalog writes it
-    if "compare" not in st.session_state:
-        known = set(ttr.catalog)  # the list takes names as the catalog writes them, alone
-        asked = [name for name in st.query_params.get_all("compare") if name not in known]
-        problems += [str(unknown("layer", name[:MAX_TEXT], ttr.catalog)) for name in asked]
-    text = st.session_state.get("spec") or st.query_params.get("spec", "")
-    if not text:
-        layer = layer or DEFAULT_LAYER
-        text = str(ttr.catalog[layer].spec)
-    controls.assign("layer", layer)
-    controls.assign("spec", text[:MAX_TEXT])
-    st.session_state.setdefault("good", str(ttr.catalog[DEFAULT_LAYER].spec))
-    return problems
+        Args:
+            spec: the layer with the values that are drawn.
+            how: where they come from, in a word.
+        """
+        drawn = _parts(spec)
+        for key, part in _parts(self.picked.spec).items():
+            other = [
+                f"{controls.label(option)} {controls.shown(getattr(drawn[key], option.name))}"
+                for option in part.options()
+                if getattr(part, option.name) != getattr(drawn[key], option.name)
+            ]
+            if other and key in self.notes:
+                said = ui.escaped(", ".join(other))
+                self.notes[key].caption(f":material/lock: drawn with {said} ({how})")
 
 
-def sidebar() -> Picked:
+def sidebar() -> Sidebar:
     """Shows the pickers and returns what they hold."""
-    picked, problem = _parse()
-    _sync(picked)
+    picked = asked.parsed()
+    _sync(picked.asked)
     with st.sidebar:
         st.selectbox(
             "Published layer",
             ["", *ttr.catalog],
             key="layer",
             format_func=lambda name: name or "– none: free choice –",
-            help="Choosing one fills in its ingredients. Its projections, convolution and gates "
-            "(the frame) are used when it is trained.",
+            help="Choosing one fills in its ingredients; trained, it has its own projections, "
+            "convolution and gates unless another frame is chosen below.",
             on_change=_layer_chosen,
-            bind="query-params",
         )
-        _weights(picked.spec)
-        _family("function", picked.spec.function)
-        _family("optimizer", picked.spec.optimizer)
-        with st.expander("Loss and read-out", expanded=_unusual(picked.spec)):
-            _family("loss", picked.spec.loss)
-            _family("readout", picked.spec.readout)
+        notes = _weights(picked.asked)
+        notes["function"] = _family("function", picked.asked.function)
+        notes["optimizer"] = _family("optimizer", picked.asked.optimizer)
+        with st.expander("Loss and read-out", expanded=_unusual(picked.asked)):
+            _family("loss", picked.asked.loss)
+            _family("readout", picked.asked.readout)
         st.text_input(
             "The same as text",
             key="spec",
-            max_chars=MAX_TEXT,
+            max_chars=asked.MAX_TEXT,
             help="weights | function class | optimizer. Options in parentheses; weights multiply, "
             "as in Gate * ExpKernel; loss=... and readout=... may follow.",
-            bind="query-params",
         )
-        for error in filter(None, [problem, st.session_state.pop("picker_error", None)]):
+        if (error := st.session_state.pop("picker_error", None)) is not None:
             controls.refused(error)
-    return picked
-
-
-def set_spec(text: str) -> None:
-    """Makes ``text`` the spec; for the callbacks of buttons."""
-    controls.assign("spec", text)
-
-
-def _parse() -> tuple[Picked, RequestError | None]:
-    """Parses the text; while it does not parse, the last one that did stays on show."""
-    problem = None
-    try:
-        spec = ttr.Spec.parse(st.session_state["spec"])
-    except RequestError as error:
-        problem, spec = error, ttr.Spec.parse(st.session_state["good"])
-    else:
-        st.session_state["good"] = str(spec)
-        if str(spec) != st.session_state["spec"]:
-            controls.assign("spec", str(spec))
-    layer = st.session_state["layer"] or None
-    if layer and str(ttr.catalog[layer].spec) != str(spec):
-        layer = None
-        controls.assign("layer", "")
-    return Picked(spec, layer), problem
+    return Sidebar(picked, notes)
 
 
 def _layer_chosen() -> None:
     layer = st.session_state["layer"]
     if layer in ttr.catalog:
-        set_spec(str(ttr.catalog[layer].spec))
+        asked.set_layer(layer)
 
 
 def _unusual(spec: ttr.Spec) -> bool:
@@ -143,15 +110,15 @@ def _parts(spec: ttr.Spec) -> dict[str, Ingredient]:
     return {**factors, **{family: getattr(spec, family) for family in FAMILIES}}
 
 
-def _sync(picked: Picked) -> None:
+def _sync(spec: ttr.Spec) -> None:
     """Gives every control the value that the spec has."""
-    spec = picked.spec
+    st.session_state[SHOWN] = str(spec)
     names = [factor.name for factor in spec.weights.factors()]
-    controls.assign("pick.weights", names[0])
-    controls.assign("pick.times", list(dict.fromkeys(names[1:])))
+    st.session_state["pick.weights"] = names[0]
+    st.session_state["pick.times"] = list(dict.fromkeys(names[1:]))
     for key, part in _parts(spec).items():
         if key in FAMILIES:
-            controls.assign(f"pick.{key}", part.name)
+            st.session_state[f"pick.{key}"] = part.name
         _sync_options(f"pick.{key}", part)
 
 
@@ -161,7 +128,7 @@ def _sync_options(prefix: str, part: Ingredient) -> None:
         if isinstance(value, Ingredient):
             _sync_options(f"{prefix}.{option.name}", value)
             value = value.name
-        controls.assign(f"{prefix}.{option.name}", value)
+        st.session_state[f"{prefix}.{option.name}"] = value
 
 
 # --- the controls ------------------------------------------------------------------------------
@@ -171,7 +138,8 @@ def _summaries(family: str) -> dict[str, str]:
     return {cls.name: cls.summary() for cls in ttr.choices(family)}
 
 
-def _weights(spec: ttr.Spec) -> None:
+def _weights(spec: ttr.Spec) -> dict[str, DeltaGenerator]:
+    """Shows the factors with their settings; returns a place below each."""
     names, factors = list(_summaries("weights")), spec.weights.factors()
     st.selectbox(
         "Weights",
@@ -189,13 +157,17 @@ def _weights(spec: ttr.Spec) -> None:
         placeholder="nothing else",
         help="Further weights that multiply the first: a gate times a kernel, say.",
     )
+    notes = {}
     for i, factor in enumerate(factors):
         if len(factors) > 1 and factor.options():
             st.caption(factor.name)
         _option_controls(f"pick.weights.{i}", factor)
+        notes[f"weights.{i}"] = st.empty()
+    return notes
 
 
-def _family(family: str, current: Ingredient) -> None:
+def _family(family: str, current: Ingredient) -> DeltaGenerator:
+    """Shows a family's choice with its settings; returns a place below them."""
     title, about = FAMILIES[family]
     summaries = _summaries(family)
     st.selectbox(
@@ -206,6 +178,7 @@ def _family(family: str, current: Ingredient) -> None:
         help=f"{about} {controls.first_sentence(summaries.get(current.name, ''))}",
     )
     _option_controls(f"pick.{family}", current)
+    return st.empty()
 
 
 def _option_controls(prefix: str, part: Ingredient) -> None:
@@ -216,7 +189,7 @@ def _option_controls(prefix: str, part: Ingredient) -> None:
     with st.container(horizontal=True, gap="small", key=f"box.{prefix}"):
         for option in options:
             with st.container(width=244 if controls.is_wide(option) else 118):
-                controls.control(option, f"{prefix}.{option.name}", False, _changed)
+                controls.control(option, f"{prefix}.{option.name}", _changed)
     for option in options:
         inner = getattr(part, option.name)
         if isinstance(inner, Ingredient):
@@ -228,9 +201,9 @@ def _option_controls(prefix: str, part: Ingredient) -> None:
 
 def _changed() -> None:
     """Writes the text that the controls now say; the callback of each of them."""
-    current = ttr.Spec.parse(st.session_state["good"])
+    current = ttr.Spec.parse(st.session_state[SHOWN])
     try:
-        set_spec(str(ttr.Spec.parse(_composed(current))))
+        asked.set_spec(str(ttr.Spec.parse(_composed(current))))
     except RequestError as error:
         st.session_state["picker_error"] = error
 

@@ -2,6 +2,8 @@
 
 Nothing is trained and nothing is stored. Results are cached by the spec and the settings;
 every computation goes through the server's one door and is clamped to sizes that answer at once.
+What the pictures are drawn with is found once, by `_constants`: equations, map, curve and the notes
+beside the controls all take it from there.
 """
 
 from __future__ import annotations
@@ -16,23 +18,25 @@ import pandas as pd
 import streamlit as st
 
 import ttr_core as ttr
+from pages._explore import asked
+from pages._explore.asked import Picked
 from pages._explore.layer import SLOW, Verdict, judged
-from pages._explore.pickers import Picked
-from pages._shared import charts, controls, ui
+from pages._shared import address, charts, controls, params, ui
 from ttr_core import Option, RequestError, constraints
-from ttr_core.lab import Regression
+from ttr_core.lab import Constants, Regression
 from ttr_core.words import called
 
 PREFIX = "regression"
 MOST = {"seq_len": 1024, "dim": 128, "sequences": 64}
 """The largest sizes that the page computes at once; the command line takes larger ones."""
-SLOW_SIZES = {"seq_len": 32, "dim": 8, "sequences": 4, "constants": "fixed"}
-"""Sizes for a layer that is defined but slow."""
+SLOW_MOST = {"seq_len": 32, "dim": 8, "sequences": 4}
+"""The largest for a layer that is defined but slow, which is not tuned either."""
 MAP_TOKENS, SLOW_MAP_TOKENS = 64, 24
 COMPARED = ("softmax-attention", "linear-attention")  # beside the layer, until people choose
 MOST_COMPARED = 6
 MAIN = ("process", "seq_len", "dim", "noise", "constants")
-FIXED = ("decay", "step", "scale", "ridge")  # knobs that only count when constants are fixed
+FIXED = ("decay", "step")  # signals that are knobs when constants are fixed
+OF_THE_SPEC = ("scale", "ridge")  # the sidebar has them: a second knob would contradict the first
 NOTHING = {"light": "#F4F6F8", "dark": "#1F2730"}  # the color of a weight of zero
 BASELINES = {
     "repeat_last": "repeat the last value",
@@ -43,7 +47,7 @@ BASELINES = {
 
 def options() -> tuple[Option, ...]:
     """Returns the settings, their sizes limited to what a page computes at once."""
-    return tuple(map(_limited, Regression.options()))
+    return tuple(_limited(one) for one in Regression.options() if one.name not in OF_THE_SPEC)
 
 
 def _limited(option: Option) -> Option:
@@ -53,9 +57,11 @@ def _limited(option: Option) -> Option:
     return dataclasses.replace(option, constraint=dataclasses.replace(constraint, high=most))
 
 
-def address_options() -> dict[str, Option]:
+def address_params() -> dict[str, params.Param]:
     """Returns the settings by their names in the address."""
-    return {f"{PREFIX}.{option.name}": option for option in (*options(), SEED)}
+    named = {f"{PREFIX}.{option.name}": option for option in (*options(), SEED)}
+    compared = params.Several("layer", tuple(ttr.catalog), COMPARED, MOST_COMPARED)
+    return {**params.settings_of(named), "compare": compared}
 
 
 SEED = Option("seed", constraints.Whole(0, 2**31 - 1), 0, "Decides the sequences.")
@@ -81,10 +87,19 @@ class Line:
 
 
 @st.cache_data(max_entries=500, show_spinner=False)
-def _curve(text: str, settings: tuple[tuple[str, Any], ...], seed: int) -> Line:
-    """Computes one layer's curve; ``text`` is the expanded spec, so that aliases share it."""
+def _constants(text: str, settings: tuple[tuple[str, Any], ...], seed: int) -> Constants:
+    """Finds what a layer is drawn with; ``text`` is the expanded spec, so that aliases share it."""
     with ui.computing():
-        found = Regression(**dict(settings)).evaluate(ttr.Spec.parse(text), seed)
+        return Regression(**dict(settings)).constants_of(ttr.Spec.parse(text), seed)
+
+
+@st.cache_data(max_entries=500, show_spinner=False)
+def _curve(text: str, settings: tuple[tuple[str, Any], ...], seed: int) -> Line:
+    """Computes one layer's curve."""
+    constants = _constants(text, settings, seed)
+    with ui.computing():
+        task = Regression(**dict(settings))
+        found = task.evaluate(ttr.Spec.parse(text), seed, constants=constants)
     curves = found.curves
     return Line(
         tuple(curves[Regression.main().name]),
@@ -100,8 +115,8 @@ def _map(text: str, settings: tuple[tuple[str, Any], ...], seed: int, tokens: in
     """Computes the attention map of the first tokens of one sequence of the process."""
     task = Regression(**dict(settings))
     short = dataclasses.replace(task, seq_len=tokens, sequences=2)
+    constants = _constants(text, settings, seed)
     with ui.computing():
-        constants = task.constants_of(ttr.Spec.parse(text), seed)
         data = short.data(seed)
         q, k, v = (part[:1, :1] for part in (data.q, data.k, data.v))
         if task.keys == "l2":
@@ -116,21 +131,19 @@ def _map(text: str, settings: tuple[tuple[str, Any], ...], seed: int, tokens: in
     )
 
 
-def show(picked: Picked, found: Verdict) -> None:
-    """Shows the section; its own knobs redraw nothing but it."""
-    st.fragment(_section)(picked, found)
-
-
-def _section(picked: Picked, found: Verdict) -> None:
+def show(picked: Picked, found: Verdict) -> Constants:
+    """Shows the section; returns what the pictures are drawn with."""
     st.subheader("Online regression, nothing trained", anchor=False)
     task, seed, compared = _knobs(picked, found)
-    if task is None:
-        return
     chart, attention = st.columns([3, 2], gap="medium")
     with chart, _said_in_words():
         _curves(picked, task, seed, compared)
     with attention, _said_in_words():
         _attention(picked, task, seed, found)
+    try:
+        return _constants(picked.spec.expanded, tuple(task.settings().items()), seed)
+    except (RequestError, RuntimeError, ArithmeticError):  # said above, where the pictures were
+        return Constants.fresh(picked.spec)
 
 
 @contextmanager
@@ -147,52 +160,63 @@ def _said_in_words() -> Iterator[None]:
 # --- knobs -------------------------------------------------------------------------------------
 
 
-def _knobs(picked: Picked, found: Verdict) -> tuple[Regression | None, int, list[str]]:
+def _knobs(picked: Picked, found: Verdict) -> tuple[Regression, int, list[str]]:
     known = {option.name: option for option in options()}
+    slow = found.kind == SLOW
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         for name in MAIN:
-            _control(known[name])
-        fixed = st.session_state.get(f"{PREFIX}.constants") == "fixed"
-        for name in FIXED if fixed else ():
-            _control(known[name])
-        _control(SEED)
+            _knob(known[name], slow)
+        fixed = how(found) == "fixed"
+        for name in _signals(picked.spec) if fixed else ():
+            _knob(known[name], False)
+        _knob(SEED, False)
         with st.popover("More", icon=":material/tune:", help="The other settings of the process."):
             for name in known:
                 if name not in MAIN and name not in FIXED:
-                    controls.control(known[name], f"{PREFIX}.{name}")
+                    _knob(known[name], slow)
     compared = st.multiselect(
         "Compare with",
         list(ttr.catalog),
-        default=None if controls.is_assigned("compare") else _compared_at_first(),
         key="compare",
-        bind="query-params",
         max_selections=MOST_COMPARED,
         help="Published layers to draw in the same chart. Identical specs share one line.",
     )
-    settings = {
-        name: st.session_state.get(f"{PREFIX}.{name}", o.default) for name, o in known.items()
-    }
-    if found.kind == SLOW:
-        settings.update(SLOW_SIZES)
-        st.caption(
-            f"This layer is slow, so it is shown at {SLOW_SIZES['seq_len']} steps, dimension "
-            f"{SLOW_SIZES['dim']} and {SLOW_SIZES['sequences']} sequences, and not tuned."
-        )
-    try:
-        return Regression(**settings), int(st.session_state[f"{PREFIX}.seed"]), compared
-    except RequestError as error:
-        controls.refused(error)
-        return None, 0, []
+    settings = {name: address.value(f"{PREFIX}.{name}") for name in known}
+    if slow:
+        settings = {name: _slow_value(name, value) for name, value in settings.items()}
+        st.caption("This layer is slow: it is drawn at the small sizes above, and not tuned.")
+    return Regression(**settings), int(address.value(f"{PREFIX}.seed")), compared
 
 
-def _control(option: Option) -> None:
+def how(found: Verdict) -> str:
+    """Says where the constants of the pictures come from, in a word."""
+    return "fixed" if found.kind == SLOW else str(address.value(f"{PREFIX}.constants"))
+
+
+def _signals(spec: ttr.Spec) -> list[str]:
+    """Returns the knobs of what the layer's tokens bring along, those that it has."""
+    needed = {signal.name.partition(".")[0] for signal in spec.signals}
+    return [name for name in FIXED if name in needed]
+
+
+def _knob(option: Option, slow: bool) -> None:
+    """Shows a knob at the value in use: for a slow layer a smaller one, which stays as it is."""
     widths = {"process": 170, "constants": 140, "seq_len": 130}
-    with st.container(width=widths.get(option.name, 105)):
-        controls.control(option, f"{PREFIX}.{option.name}")
+    key, width = f"{PREFIX}.{option.name}", widths.get(option.name, 105)
+    value = address.value(key)
+    used = _slow_value(option.name, value) if slow else value
+    with st.container(width=width):
+        if used == value:
+            controls.control(option, key)
+            return
+        label, help = controls.label(option), controls.described(option)
+        st.text_input(label, controls.shown(used), key=f"slow.{key}", disabled=True, help=help)
 
 
-def _compared_at_first() -> list[str]:
-    return [name for name in COMPARED if name in ttr.catalog]
+def _slow_value(name: str, value: Any) -> Any:
+    if name == "constants":
+        return "fixed"
+    return min(value, SLOW_MOST[name]) if name in SLOW_MOST else value
 
 
 # --- the chart ---------------------------------------------------------------------------------
@@ -200,8 +224,8 @@ def _compared_at_first() -> list[str]:
 
 def _lines(picked: Picked, compared: list[str]) -> dict[str, str]:
     """Returns expanded spec -> label; layers with the same spec share a line and a label."""
-    names = [picked.layer] if picked.layer else ttr.catalog.of(picked.spec)
-    labels = {picked.spec.expanded: [called(names[0]) if names else picked.text]}
+    own = [called(picked.layer)] if picked.layer else [*asked.named(picked.text), picked.text]
+    labels = {picked.spec.expanded: own[:1]}
     for name in compared:
         spec = ttr.catalog[name].spec
         known = labels.setdefault(spec.expanded, [])

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages._explore import pickers, regression, training
-from pages._shared import snippets, ui
-from ttr_core import Option
+from pages._explore import asked, regression, training
+from pages._explore.asked import Picked
+from pages._shared import address, snippets, ui
 
 
-def address_options() -> dict[str, Option]:
-    """Returns every setting that the address of Explore may name."""
-    return {**regression.address_options(), **training.address_options()}
+def read_address() -> list[str]:
+    """Takes over what the address says; returns what is wrong with it."""
+    asked.take_over()
+    address.take(regression.address_params())
+    training.take_over()
+    return address.problems()
 
 
-def show(picked: pickers.Picked) -> None:
+def show(picked: Picked) -> None:
     """Shows links and code to take away; built only when opened, so that they are up to date."""
     with st.sidebar:
         box = st.popover(
@@ -29,7 +32,7 @@ def show(picked: pickers.Picked) -> None:
                 _contents(picked)
 
 
-def _contents(picked: pickers.Picked) -> None:
+def _contents(picked: Picked) -> None:
     st.caption("A link that names every value, also the defaults")
     st.code(ui.permalink(linked(picked)), language=None, wrap_lines=True, width=560, height=110)
     st.caption("The layer in Python")
@@ -38,11 +41,6 @@ def _contents(picked: pickers.Picked) -> None:
     st.code(snippets.solve_snippet(picked.text), width=560)
 
 
-def linked(picked: pickers.Picked) -> dict[str, object]:
+def linked(picked: Picked) -> dict[str, list[str]]:
     """Returns every value of the page by its name in the address."""
-    settings = {
-        key: snippets.written(st.session_state.get(key, option.default))
-        for key, option in address_options().items()
-    }
-    compared = st.session_state.get("compare")
-    return {"spec": picked.text, "layer": picked.layer, "compare": compared, **settings}
+    return {**address.every_value(), "frame": [asked.frame_of(picked)]}

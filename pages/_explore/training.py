@@ -15,10 +15,12 @@ from experiments_db.errors import StoreError
 from experiments_db.read import queries
 from experiments_db.run import request
 from experiments_db.run.jobs import Job, Snapshot
+from experiments_db.run.request import usual_frame
 from experiments_db.run.supervisor import Supervisor
 from experiments_db.store import Store
-from pages._explore.pickers import Picked
-from pages._shared import charts, controls, snippets, ui, units
+from pages._explore import asked
+from pages._explore.asked import Picked
+from pages._shared import address, charts, controls, params, snippets, ui, units
 from ttr_core import FRAMES, ModelConfig, Option, RequestError, constraints, options_of
 from ttr_core.lab import TASKS, Experiment, Metric, TrainConfig
 
@@ -32,15 +34,20 @@ ELSEWHERE = {"layers", "frame"}  # settings that have a control of their own
 FRAME = Option(
     "frame",
     constraints.Choice(tuple(FRAMES)),
-    "standard",
-    "What stands around the memory. standard: the controlled comparison. paper: the MQAR setting "
-    "of the test-time-regression paper. published: the layer's own",
+    None,
+    "What stands around the memory. standard: the controlled comparison, and what a free choice "
+    "gets unless you choose. paper: the MQAR setting of the test-time-regression paper. "
+    "published: a published layer's own, and what such a layer gets unless you choose",
+    optional=True,
 )
+FRAME_SHOWN = "pick.frame"
 SEED = Option(
     "seed", constraints.Whole(0, 2**31 - 1), 0, "Decides initial weights and training batches."
 )
 REDRAW_SECONDS = 0.7
 SHOWN_RUNS = 8
+RUN_CHARS = 80
+UNNAMED = "job.unnamed"  # whether the run of this session's job is not in the address yet
 
 
 def groups(task: str) -> dict[str, tuple[Option, ...]]:
@@ -54,17 +61,15 @@ def trained_tasks() -> list[str]:
     return [name for name, cls in TASKS.items() if cls.trained]
 
 
-def address_options() -> dict[str, Option]:
-    """Returns the settings that the address may name, by their names in it."""
-    task = st.query_params.get("task", "mqar")
-    known = groups(task if task in trained_tasks() else "mqar")
-    named = {f"{group}.{o.name}": o for group, options in known.items() for o in options}
-    return {**named, "seed": SEED, "frame": FRAME, "task": _task_option()}
-
-
-def _task_option() -> Option:
+def take_over() -> None:
+    """Takes the form over from the address: the task first, which decides what else it names."""
     names = tuple(trained_tasks())
-    return Option("task", constraints.Choice(names), names[0], "What is learned.")
+    address.take({"task": params.OneOf("task", names, names[0])})
+    known = groups(address.value("task"))
+    named = {f"{group}.{o.name}": o for group, options in known.items() for o in options}
+    frame = params.OneOf("frame", (None, *FRAMES))
+    address.take({**params.settings_of({**named, "seed": SEED}), "frame": frame})
+    address.take({"run": params.Words(RUN_CHARS)})
 
 
 @dataclass(frozen=True)
@@ -87,15 +92,15 @@ class Asked:
 def show(picked: Picked) -> None:
     """Shows the form, what the store knows already, and the job of this session."""
     st.subheader("Train it", anchor=False)
-    asked = _form(picked)
+    form = _form(picked)
     try:
         experiment = request.request(
             layer=picked.layer,
             spec=None if picked.layer else picked.text,
-            task=asked.task,
-            frame=asked.frame,
-            sets={key: snippets.written(value) for key, value in asked.sets.items()},
-            seed=asked.seed,
+            task=form.task,
+            frame=form.frame,
+            sets={key: snippets.written(value) for key, value in form.sets.items()},
+            seed=form.seed,
         )
     except RequestError as error:
         controls.refused(error)
@@ -109,7 +114,7 @@ def show(picked: Picked) -> None:
     else:
         _train(experiment, known)
     _already(known, experiment.task.main())
-    _as_text(picked, asked)
+    _as_text(picked, form)
 
 
 # --- the form ----------------------------------------------------------------------------------
@@ -122,12 +127,11 @@ def _form(picked: Picked) -> Asked:
             "Task",
             names,
             key="task",
-            bind="query-params",
             width=150,
             format_func=str.upper,
-            help=TASKS[st.session_state.get("task", names[0])].summary(),
+            help=TASKS[address.value("task")].summary(),
         )
-        frame = controls.control(FRAME, "frame")
+        frame = _frame(picked)
         known = groups(task)
         for group, wanted in MAIN.items():
             named = {option.name: option for option in known[group]}
@@ -143,7 +147,27 @@ def _form(picked: Picked) -> Asked:
         for group, options in known.items()
         for name, value in controls.values(options, group).items()
     }
-    return Asked(task, frame or "standard", sets, seed)
+    return Asked(task, frame, sets, seed)
+
+
+def _frame(picked: Picked) -> str:
+    """Shows the frames that the layer may have, at the one in use, and returns it."""
+    valid = [name for name in FRAMES if picked.layer or name != "published"]
+    st.session_state[FRAME_SHOWN] = frame = asked.frame_of(picked)
+
+    def choose() -> None:
+        chosen = st.session_state[FRAME_SHOWN]
+        address.put("frame", None if chosen == usual_frame(picked.layer) else chosen)
+
+    st.segmented_control(
+        "Frame",
+        valid,
+        key=FRAME_SHOWN,
+        required=True,
+        on_change=choose,
+        help=FRAME.help + ". On the command line: `--frame`.",
+    )
+    return frame
 
 
 def _width(option: Option) -> int:
@@ -181,16 +205,16 @@ def _train(experiment: Experiment, known: Any) -> None:
     active = job is not None and not job.ended
     again = known is not None and len(known) > 0
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        if st.button(
+        st.button(
             "Train again" if again else "Train",
             key="train",
             type="primary",
             icon=":material/play_arrow:",
             disabled=active,
+            on_click=_start,  # before the page is drawn again, which may take a second
+            args=(supervisor, experiment, again),
             help="Trains in a process of its own; the run is stored.",
-        ):
-            _start(supervisor, experiment, fresh=again)
-            st.rerun()
+        )
         st.button(
             "Stop",
             key="stop",
@@ -213,15 +237,19 @@ def _train(experiment: Experiment, known: Any) -> None:
 
 def _start(supervisor: Supervisor, experiment: Experiment, fresh: bool) -> None:
     job = supervisor.start(experiment, fresh=fresh, keep=st.session_state.get("keep", False))
-    st.session_state["job"] = job.id
+    st.session_state["job"], st.session_state[UNNAMED] = job.id, True
+    address.put("run", "")  # until it has a name in the store
+    st.toast(f"Training {', '.join(experiment.model.layers)}", icon=":material/play_circle:")
 
 
 def _job(supervisor: Supervisor) -> Job | None:
-    """Returns the job that this session, or the address it came from, watches."""
-    name = st.session_state.get("job") or st.query_params.get("run", "")
-    if not name:
-        return None
-    return supervisor.watch(name, ui.watch_until_left(supervisor))
+    """Returns the job that the address names, else the one that this session has at work."""
+    session = ui.watch_until_left(supervisor)
+    if name := address.value("run"):
+        return supervisor.watch(name, session)
+    job = supervisor.watch(st.session_state.get("job", ""), session)
+    over = job is None or (job.ended and not st.session_state.get(UNNAMED))
+    return None if over else job
 
 
 def _live(supervisor: Supervisor, job_id: str) -> None:
@@ -230,8 +258,9 @@ def _live(supervisor: Supervisor, job_id: str) -> None:
     if job is None:
         return
     now = job.snapshot()
-    if now.run_id and st.query_params.get("run") != now.run_id:
-        st.query_params["run"] = now.run_id
+    if now.run_id and st.session_state.pop(UNNAMED, False):
+        address.put("run", now.run_id)
+        address.tell()
     with st.container(border=True, key="live"):
         _headline(job, now)
         if now.losses or now.values:
@@ -264,7 +293,9 @@ def _headline(job: Job, now: Snapshot) -> None:
     if now.ended:
         return
     share = min(1.0, now.step / now.steps) if now.steps else 0.0
-    left = f"at most {ui.seconds(now.remaining)} to go" if now.remaining is not None else "starting"
+    left = "starting" if not now.step else "measuring its pace"
+    if now.remaining is not None:
+        left = f"at most {ui.seconds(now.remaining)} to go"
     st.progress(share, text=f"Step {now.step} of {now.steps or '…'} · {left}")
     if now.message:
         st.text(now.message)
@@ -278,7 +309,7 @@ def _ended(now: Snapshot) -> None:
         if said:
             st.text(said)
     facts = {
-        f"Test {now.metric.name}": now.metric.shown(now.metrics.get(now.metric.name, now.value)),
+        **_reached(now),
         "Steps": ui.count(now.step),
         "Time": ui.seconds(now.seconds),
         "Tokens per second": ui.count(now.tokens_per_second),
@@ -292,6 +323,16 @@ def _ended(now: Snapshot) -> None:
             icon=":material/table_rows:",
             query_params={"run": now.run_id},
         )
+
+
+def _reached(now: Snapshot) -> dict[str, str]:
+    """Returns the result by its name: of a run that was cut short what it was at, if anything."""
+    metric = now.metric
+    if (tested := now.metrics.get(metric.name)) is not None:
+        return {f"Test {metric.name}": metric.shown(tested)}
+    if now.value is not None:
+        return {f"Last {metric.name} on validation": metric.shown(now.value)}
+    return {}
 
 
 # --- what is known already ---------------------------------------------------------------------
@@ -318,8 +359,8 @@ def _already(known: Any, metric: Metric) -> None:
     )
 
 
-def _as_text(picked: Picked, asked: Asked) -> None:
+def _as_text(picked: Picked, form: Asked) -> None:
     with st.expander("The same on the command line and in Python", icon=":material/terminal:"):
-        call = (asked.task, picked.layer, picked.text, asked.sets, asked.frame, asked.seed)
+        call = (form.task, picked.layer, picked.text, form.sets, form.frame, form.seed)
         st.code(snippets.command(*call), language="bash", wrap_lines=True)
         st.code(snippets.run_snippet(*call), language="python")

@@ -20,7 +20,7 @@ NO_TEXT = "-webkit-user-select: none; user-select: none"  # or shift and a click
 FILLING, CELL_WIDTH = 6, 130
 """So many columns fill the page; fewer have this many pixels each, and maps stand in a row."""
 
-DRAWN = ["spec", "verdict", "strength", "about", "label", "more"]
+DRAWN = ["spec", "verdict", "strength", "about", "label", "more", "collected"]
 SHOWN = {"best_shown": "best", "mean_shown": "mean", "std_shown": "std"}
 """Column -> the column whose values it writes as people read them."""
 
@@ -31,9 +31,11 @@ def heed(table: pd.DataFrame, shown: Shown) -> None:
     """Does what a click has asked for before anything is drawn, so that it is drawn only once."""
     for choice in table[shown.facet].unique():
         chosen = st.session_state.get(_key(shown, choice))
-        if chosen:  # else it was not on the page until now
-            collected.collect(_name(shown, choice), _specs(chosen, "collect"))
+        if chosen:
+            collected.clicked(_name(shown, choice), _specs(chosen, "collect"))
             _open(chosen)
+        else:  # it was not on the page until now
+            collected.forget_clicks(_name(shown, choice))
 
 
 def show(table: pd.DataFrame, shown: Shown) -> None:
@@ -67,7 +69,8 @@ def _cells(table: pd.DataFrame, shown: Shown, look: Look) -> Iterator[tuple[str,
     """Yields each choice that has something to show, with its cells as they are drawn."""
     named = (table["standing"] + ": " + table["known_as"]).str.removesuffix(": ")
     about = table["reason"].where(table["reason"] != "", named).replace("", "–")
-    table = table.assign(strength=_strengths(table, shown.metric), about=about)
+    mine = table["spec"].isin(collected.collected())
+    table = table.assign(strength=_strengths(table, shown.metric), about=about, collected=mine)
     table = _written(table.join(_labels(table, shown.metric)), metrics().get(shown.metric))
     for choice, cells in table.groupby(shown.facet, sort=False):
         cells = _without_empty(cells, look.rows, look.columns) if shown.hide else cells
@@ -126,8 +129,6 @@ def _heat_map(cells: pd.DataFrame, choice: str, look: Look, shown: Shown) -> Non
         selection_mode=["open", "collect"],
         alt=f"{TITLES[look.rows]} by {TITLES[look.columns]} for {choice}: {_said(cells)}",
     )
-    if collected.collect(_name(shown, choice), _specs(event, "collect")):
-        st.rerun()  # a browser that comes back may know of more than its new session
     _open(event)
 
 

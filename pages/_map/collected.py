@@ -2,40 +2,83 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import pandas as pd
 import streamlit as st
 import yaml
 
+import ttr_core as ttr
 from experiments_db.installation import command
+from pages._map.space import Setting
+from pages._shared import address, params
+from ttr_core import constraints, options_of
+from ttr_core.lab import TASKS
 
-MAX_COLLECTED = 200
+MAX_COLLECTED = 100  # more make too long an address
 PLAN = "plan.yaml"
+CELLS, CHARTS = "map.cells", "map.charts"
+
+
+def take_over(table: pd.DataFrame) -> None:
+    """Takes the collected cells over from the address, those that are layers."""
+    layers = tuple(table["spec"][table["verdict"] != "undefined"])
+    address.take({CELLS: params.Several("cell that is a layer", layers, most=MAX_COLLECTED)})
 
 
 def open_cell(spec: str) -> None:
-    """Goes to Explore with a spec."""
-    st.switch_page("pages/explore.py", query_params={"spec": spec})
+    """Goes to Explore with a spec, everything else there as it is."""
+    rest = address.values_of("explore", without=("spec", "layer", "drawn", "run"))
+    st.switch_page("pages/explore.py", query_params={**rest, "spec": spec})
 
 
-def collect(chart: str, specs: Sequence[str]) -> bool:
-    """Notes which cells of one heat map are collected; returns whether that is news."""
-    charts: dict[str, list[str]] = st.session_state.setdefault("map.charts", {})
-    if charts.get(chart, []) == list(specs):
+def forget_clicks(chart: str | None = None) -> None:
+    """Forgets what was chosen on a heat map that is new on the page, or on all of them."""
+    known = st.session_state.setdefault(CHARTS, {})
+    for name in [chart] if chart else list(known):
+        known.pop(name, None)
+
+
+def clicked(chart: str, specs: Sequence[str]) -> bool:
+    """Takes a cell in or out when a heat map says that it was clicked; returns whether one was.
+
+    A heat map keeps a list of its own, which starts anew with every visit; the address has the
+    cells of all visits. A click changes the list by one cell, whichever way.
+    """
+    known: dict[str, list[str]] = st.session_state.setdefault(CHARTS, {})
+    before, known[chart] = known.get(chart, []), list(specs)
+    changed = set(before) ^ set(specs)
+    if len(changed) > 1:  # the list has started anew in between
+        changed = set(specs) if len(specs) == 1 else set()
+    for spec in changed:
+        toggle(spec)
+    return bool(changed)
+
+
+def toggle(spec: str) -> None:
+    """Takes a cell into the plan, or out of it; what is no layer cannot be in it."""
+    cells = collected()
+    kept = [one for one in cells if one != spec]
+    if len(kept) == len(cells) < MAX_COLLECTED and _is_layer(spec):
+        kept.append(spec)
+    address.put(CELLS, kept)
+
+
+def _is_layer(text: str) -> bool:
+    try:
+        return not ttr.Spec.parse(text).objections()
+    except ttr.RequestError:
         return False
-    charts[chart] = list(specs)
-    return True
 
 
 def collected() -> list[str]:
-    """Returns every collected spec, by mouse or by keyboard, in order."""
-    charts = st.session_state.get("map.charts", {}).values()
-    typed = st.session_state.get("map.typed", [])
-    return list(dict.fromkeys([*typed, *(spec for specs in charts for spec in specs)]))
+    """Returns every collected cell, in order."""
+    cells: list[str] = address.value(CELLS)
+    return cells
 
 
-def show(table: pd.DataFrame) -> None:
+def show(table: pd.DataFrame, setting: Setting | None) -> None:
     """Shows the picker of cells and, once some are collected, their plan."""
     layers = table[table["verdict"] != "undefined"]
     names = dict(zip(layers["spec"], layers["known_as"], strict=True))
@@ -54,35 +97,27 @@ def show(table: pd.DataFrame) -> None:
         opened = st.button(
             "Open in Explore", icon=":material/explore:", disabled=spec is None, key="map.open"
         )
+        known = spec in collected()
         st.button(
-            "Collect",
-            icon=":material/add:",
+            "Take out" if known else "Collect",
+            icon=":material/remove:" if known else ":material/add:",
             disabled=spec is None,
-            on_click=_type,
+            on_click=toggle,
             args=(spec,),
             key="map.add",
-            help="Adds the cell to the plan.",
+            help="Takes the cell out of the plan." if known else "Adds the cell to the plan.",
         )
     if opened and spec:
         open_cell(spec)
-    specs = collected()[:MAX_COLLECTED]
+    specs = collected()
     with st.container():  # also without a plan: what comes and goes would redraw all below it
         if specs:
-            _plan(specs)
+            _plan(specs, setting)
 
 
-def _type(spec: str | None) -> None:
-    if spec is not None:
-        st.session_state.setdefault("map.typed", []).append(spec)
-
-
-def _clear() -> None:
-    st.session_state["map.typed"] = []
-
-
-def _plan(specs: list[str]) -> None:
+def _plan(specs: list[str], setting: Setting | None) -> None:
     """Shows the plan of the collected cells, to save and run from a terminal."""
-    text = plan(specs)
+    text = plan(specs, setting)
     with st.container(border=True):
         title = "1 cell collected" if len(specs) == 1 else f"{len(specs)} cells collected"
         st.subheader(title, anchor=False)
@@ -98,16 +133,45 @@ def _plan(specs: list[str]) -> None:
                 key="map.save",
                 on_click="ignore",
             )
-            if st.session_state.get("map.typed"):
-                st.button("Drop those added by name", on_click=_clear, key="map.clear")
-        st.caption("Shift and a click on a collected cell drop it again.")
+            st.button(
+                "Take all out", icon=":material/delete_sweep:", on_click=_clear, key="map.clear"
+            )
+        full = len(specs) >= MAX_COLLECTED
+        st.caption(
+            "Shift and a click on a collected cell take it out again; × is no layer and stays out."
+            + (
+                f" A plan in an address holds {MAX_COLLECTED} cells: this one is full."
+                if full
+                else ""
+            )
+        )
 
 
-def plan(specs: Sequence[str]) -> str:
-    """Returns the plan that runs these specs on associative recall, as YAML."""
+def _clear() -> None:
+    address.reset(CELLS)
+
+
+def plan(specs: Sequence[str], setting: Setting | None = None) -> str:
+    """Returns the plan that runs these specs as YAML: on the task, sizes and frame on the Map.
+
+    Args:
+        specs: what to run.
+        setting: what the runs on the Map share; None while nothing has run, which makes it the
+            first task that trains, as it is.
+    """
+    if setting is None:
+        setting = Setting(next(name for name, cls in TASKS.items() if cls.trained), "{}", "", "")
+    said = json.loads(setting.options)
+    task = {
+        option.name: said.get(option.name, option.default)
+        for option in options_of(TASKS[setting.task])
+        if said.get(option.name, option.default) != option.default
+        or isinstance(option.constraint, constraints.Whole)  # sizes are written out
+    }
     wanted = {
         "specs": list(specs),
-        "tasks": [{"name": "mqar", "pairs": 8, "seq_len": 64}],
-        "seeds": [0],
+        "tasks": [{"name": setting.task, **task}],
+        **({"model": {"frame": setting.frame}} if setting.frame == "paper" else {}),
+        **({"protocol": setting.protocol} if setting.protocol == "standard" else {"seeds": [0]}),
     }
     return yaml.safe_dump(wanted, sort_keys=False, width=100)

@@ -137,8 +137,8 @@ def _judged(base: alt.Chart) -> alt.Chart:
             legend=None,
         ),
         fillOpacity=alt.FillOpacity("strength:Q", scale=None, legend=None),
-        stroke=alt.condition(collected, alt.value("#D55E00"), alt.value("#9AA5B1")),
-        strokeWidth=alt.condition(collected, alt.value(3), alt.value(0.6)),
+        stroke=alt.condition("datum.collected", alt.value("#D55E00"), alt.value("#9AA5B1")),
+        strokeWidth=alt.condition("datum.collected", alt.value(3), alt.value(0.6)),
     )
     return drawn.add_params(opened, collected)
 

@@ -13,7 +13,7 @@ import ttr_core as ttr
 from experiments_db.errors import StoreError
 from experiments_db.read import cells, queries
 from experiments_db.store import Store
-from pages._shared import ui
+from pages._shared import address, params, ui
 from ttr_core import AXES, options_of
 from ttr_core.lab import TASKS, Metric, metrics
 from ttr_core.words import STANDINGS, called, place
@@ -65,21 +65,19 @@ def sidebar(store: Store) -> Shown:
         found = []
     names = {_label(setting): setting for setting, _ in found}
     counts = {_label(setting): count for setting, count in found}
+    address.take(_params(list(names)))
     with st.sidebar:
         facet = st.radio(
             "A heat map per",
             AXES,
-            index=AXES.index("optimizer"),
             format_func=TITLES.get,
             key="map.facet",
-            bind="query-params",
             help="The other two axes are the rows and columns of each.",
         )
         color = st.selectbox(
             "Runs of",
             list(names),
             key="map.setting",
-            bind="query-params",
             format_func=lambda name: f"{name} ({counts[name]})",
             placeholder="no run has ended yet",
             disabled=not names,
@@ -91,23 +89,32 @@ def sidebar(store: Store) -> Shown:
         hide = st.toggle(
             "Hide rows and columns without a layer",
             key="map.hide",
-            bind="query-params",
             help="In each heat map, leave out what is undefined all along.",
         )
     return Shown(facet or "optimizer", metric, setting, hide)
+
+
+def _params(settings: list[str]) -> dict[str, params.Param]:
+    """Returns how what the Map shows is read from the address."""
+    labels = tuple((title, axis) for axis, title in TITLES.items())
+    return {
+        "map.facet": params.OneOf("axis", AXES, "optimizer", labels),
+        "map.setting": params.first_of("setting of runs", settings or [None]),
+        "map.hide": params.Switch(),
+    }
 
 
 def _metric(setting: Setting | None) -> str:
     if setting is None:
         return VERDICT
     own = TASKS[setting.task].main().name
+    colors = (*(metric.name for metric in TASKS[setting.task].metrics), VERDICT)
+    address.take({f"map.color.{own}": params.OneOf("color", colors, own)})
     chosen = st.segmented_control(
         "Color",
-        (*(metric.name for metric in TASKS[setting.task].metrics), VERDICT),
-        default=own,
+        colors,
         required=True,
         key=f"map.color.{own}",
-        bind="query-params",
         help="The best result of each cell, or whether it is a layer at all.",
     )
     return chosen or own

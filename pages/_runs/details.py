@@ -7,10 +7,11 @@ from typing import Any
 
 import streamlit as st
 
+import ttr_core as ttr
 from experiments_db.errors import StoreError
 from experiments_db.read import queries
 from experiments_db.store import Store
-from pages._shared import charts, controls, snippets, ui, units
+from pages._shared import charts, snippets, ui, units
 from ttr_core import RequestError, options_of
 from ttr_core.lab import TASKS, Experiment, Metric, metrics
 
@@ -139,17 +140,17 @@ def _tables(store: Store, run: dict[str, Any]) -> None:
 
 
 def _again(run: dict[str, Any]) -> None:
-    st.button(
-        "Open in Explore",
-        icon=":material/explore:",
-        key="open",
-        on_click=_carry,
-        args=(run,),
-        help="With this run's layer and settings.",
-    )
-    if st.session_state.pop("go_to_explore", False):
-        st.switch_page("pages/explore.py")
     try:
+        if len(_layers(run)) == 1:
+            st.page_link(
+                "pages/explore.py",
+                label="Open in Explore",
+                icon=":material/explore:",
+                query_params=link(run),
+                help="This very experiment: its layer, its settings, its seed.",
+            )
+        else:
+            st.caption("Several layers are stacked in it, and Explore trains one.")
         st.code(_command(run), language="bash", wrap_lines=True)
     except RequestError as error:  # a run of another version, whose settings are gone
         st.caption("This version cannot read the run's configuration any more.")
@@ -169,21 +170,28 @@ def _settings(run: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _layers(run: dict[str, Any]) -> list[str]:
+    """Returns the layers of the model, by name or by text."""
+    return list(run["config"]["model"]["layers"])
+
+
 def _command(run: dict[str, Any]) -> str:
-    return snippets.command(
-        run["task"], run["layer"], run["spec"], _settings(run), run["frame"], run["seed"]
-    )
+    layers, settings = _layers(run), _settings(run)
+    if len(layers) > 1:
+        settings["model.layers"] = layers
+    name = layers[0] if layers[0] in ttr.catalog else None
+    return snippets.command(run["task"], name, layers[0], settings, run["frame"], run["seed"])
 
 
-def _carry(run: dict[str, Any]) -> None:
-    """Puts the run's layer and settings where Explore finds them."""
-    controls.assign("spec", run["spec"])
-    controls.assign("layer", run["layer"] or "")
-    for key, value in (("task", run["task"]), ("frame", run["frame"]), ("seed", run["seed"])):
-        controls.assign(key, value)
-    for key, value in _settings(run).items():
-        controls.assign(key, value)
-    st.session_state["go_to_explore"] = True
+def link(run: dict[str, Any]) -> dict[str, str]:
+    """Returns the address of Explore for a run: all of its settings, whatever a session has."""
+    said = {"spec": run["spec"], **({"layer": run["layer"]} if run["layer"] else {})}
+    if TASKS[run["task"]].trained:
+        said |= {"task": run["task"], "frame": run["frame"], "seed": run["seed"], **_settings(run)}
+    else:  # a task without training has a part of the page of its own name
+        own = {key.removeprefix("task."): value for key, value in _settings(run).items()}
+        said |= {f"{run['task']}.{name}": v for name, v in {**own, "seed": run["seed"]}.items()}
+    return {key: snippets.written(value) for key, value in said.items()}
 
 
 # --- what people say of it ---------------------------------------------------------------------

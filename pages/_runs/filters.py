@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import streamlit as st
@@ -14,8 +13,8 @@ from experiments_db.read.sandbox import QueryError
 from experiments_db.run.settings import sought
 from experiments_db.store import Store
 from experiments_db.store.records import STATUSES
-from pages._shared import ui
-from ttr_core import RequestError, unknown
+from pages._shared import address, params, ui
+from ttr_core import RequestError
 from ttr_core.lab import TASKS, metrics
 
 LIMITS = (50, 200, 1000, 5000)
@@ -121,14 +120,8 @@ def sidebar(store: Store) -> Filters:
     except StoreError as error:
         ui.failed("The store could not be read", str(error))
         there = choices.Choices((), (), (), (), ())
-    valid = {
-        "view": VIEWS,
-        "status": STATUSES,
-        "task": tuple(TASKS),
-        "layer": there.layer,
-        "tags": there.tags,
-    }
-    wrong = [said for name, options in valid.items() for said in _unknown(name, options)]
+    address.take(_params(there))
+    wrong = address.problems()
     with st.sidebar:
         filters = _filters(there)
         if _active(filters):
@@ -138,6 +131,25 @@ def sidebar(store: Store) -> Filters:
         for sentence in wrong:
             st.text(sentence)
     return filters
+
+
+def _params(there: choices.Choices) -> dict[str, params.Param]:
+    """Returns how each filter is read from the address."""
+    listed = {"status": STATUSES, "task": tuple(TASKS), "layer": there.layer, "tags": there.tags,
+              "frame": there.frame, "protocol": there.protocol, "device": there.device}  # fmt: skip
+    kinds = {"tags": "tag"}
+    found: dict[str, params.Param] = {
+        "view": params.first_of("view", VIEWS),
+        "order": params.first_of("order", ORDERS),
+        "limit": params.first_of("number of rows", LIMITS, LIMITS[1]),
+        "text": params.Words(TEXT_CHARS),
+        "settings": params.Words(TEXT_CHARS),
+        "sql": params.Words(SQL_CHARS),
+        "starred": params.Switch(),
+        "archived": params.Switch(),
+    }
+    found |= {name: params.Several(kinds.get(name, name), tuple(v)) for name, v in listed.items()}
+    return {f"runs.{name}": param for name, param in found.items()}
 
 
 def _filters(there: choices.Choices) -> Filters:
@@ -166,20 +178,16 @@ def _arrangement() -> tuple[str, str, int]:
     view = st.segmented_control(
         "Show",
         VIEWS,
-        default="runs",
         required=True,
         key="runs.view",
-        bind="query-params",
         help="A configuration is everything but the seed: its row has means and deviations.",
     )
     with st.container(horizontal=True, gap="small"):
-        order = st.selectbox("First the", ORDERS, key="runs.order", bind="query-params")
+        order = st.selectbox("First the", ORDERS, key="runs.order")
         limit = st.selectbox(
             "Rows at most",
             LIMITS,
-            index=1,
             key="runs.limit",
-            bind="query-params",
             help="Exports and bulk actions reach beyond this, to all that match.",
         )
     return view or "runs", order, limit
@@ -190,7 +198,6 @@ def _text(name: str, label: str, help: str) -> str:
         label,
         key=f"runs.{name}",
         type="search" if name == "text" else "default",
-        bind="query-params",
         max_chars=TEXT_CHARS,
         icon=":material/search:" if name == "text" else None,
         placeholder="pairs=8 lr=0.01" if name == "settings" else None,
@@ -203,7 +210,6 @@ def _sql() -> str:
     said = st.text_area(
         "Condition in SQL",
         key="runs.sql",
-        bind="query-params",
         max_chars=SQL_CHARS,
         height=80,
         placeholder='accuracy > 0.9 AND "task.pairs" >= 8',
@@ -219,7 +225,6 @@ def _pills(name: str, options: tuple[str, ...]) -> tuple[str, ...]:
         options,
         selection_mode="multi",
         key=f"runs.{name}",
-        bind="query-params",
         help=f"None chosen: every {name}.",
     )
     return tuple(chosen)
@@ -230,7 +235,6 @@ def _several(name: str, options: tuple[str, ...], help: str) -> tuple[str, ...]:
         name.capitalize(),
         options,
         key=f"runs.{name}",
-        bind="query-params",
         placeholder="all" if options else "none yet",
         disabled=not options,
         help=help,
@@ -239,7 +243,7 @@ def _several(name: str, options: tuple[str, ...], help: str) -> tuple[str, ...]:
 
 
 def _toggle(name: str, label: str, help: str) -> bool:
-    return st.toggle(label, key=f"runs.{name}", bind="query-params", help=help)
+    return st.toggle(label, key=f"runs.{name}", help=help)
 
 
 def _active(filters: Filters) -> bool:
@@ -249,22 +253,12 @@ def _active(filters: Filters) -> bool:
 def _further() -> bool:
     """Whether a filter that is out of sight is set."""
     hidden = [f"runs.{name}" for name in ("frame", "protocol", "device", "sql")]
-    return any(st.session_state.get(key) or st.query_params.get(key) for key in hidden)
+    return any(address.value(key) for key in hidden)
 
 
 def _clear() -> None:
     for name in KEYS:
-        kept = st.session_state.get(f"runs.{name}")
-        empty = type(kept)() if isinstance(kept, (str, bool, int, float)) else None
-        st.session_state[f"runs.{name}"] = [] if isinstance(kept, (list, tuple)) else empty
-
-
-def _unknown(name: str, valid: Iterable[str]) -> list[str]:
-    """Returns what the address asks for that does not exist; the control drops it."""
-    key, options = f"runs.{name}", list(valid)
-    asked = [] if key in st.session_state else st.query_params.get_all(key)
-    kind = name.removesuffix("s") if name == "tags" else name
-    return [str(unknown(kind, said[:80], options)) for said in asked if said not in options]
+        address.reset(f"runs.{name}")
 
 
 WRONG = (RequestError, QueryError, StoreError)

@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import streamlit as st
 
+from pages._shared import address, params
+
 IN_ADDRESS = 50  # an address with more ids than that is too long to be shared
-PICKED, TURN = "picked", "picked.turn"
+PICKED, TURN, BEFORE = "run", "picked.turn", "picked.before"
+
+
+@dataclass(frozen=True)
+class Picks(params.Several):
+    """Ids of runs, of which an address holds the first ones."""
+
+    def write(self, value: Any) -> list[str]:
+        return super().write((value or ())[:IN_ADDRESS])
+
+
+def take_over() -> None:
+    """Takes the picked runs over from the address."""
+    address.take({PICKED: Picks("run")})
+    now = tuple(picked())
+    if st.session_state.setdefault(BEFORE, now) != now:  # by Back, say: the table is to follow
+        pick(now)
 
 
 def picked() -> list[str]:
-    """Returns the ids of the picked runs; the first time, those that the address names."""
-    if PICKED not in st.session_state:
-        st.session_state[PICKED] = st.query_params.get_all("run")[:IN_ADDRESS]
-    return st.session_state[PICKED]
+    """Returns the ids of the picked runs."""
+    ids: list[str] = address.value(PICKED)
+    return ids
 
 
 def turn() -> int:
@@ -32,16 +51,9 @@ def pick(ids: Sequence[str]) -> None:
 
 
 def _keep(ids: Sequence[str]) -> None:
-    """Notes the picked runs, here and in the address."""
-    chosen = list(dict.fromkeys(ids))
-    st.session_state[PICKED] = chosen
-    told = chosen[:IN_ADDRESS]
-    if st.query_params.get_all("run") == told:
-        return
-    if told:
-        st.query_params["run"] = told
-    else:
-        st.query_params.pop("run", None)
+    """Notes the picked runs."""
+    address.put(PICKED, list(dict.fromkeys(ids)))
+    st.session_state[BEFORE] = tuple(picked())
 
 
 def rows_of(members: Sequence[Sequence[str]]) -> list[int]:

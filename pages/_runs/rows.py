@@ -18,7 +18,6 @@ ROW_HEIGHT, MOST_HEIGHT = 35, 420  # pixels
 
 def show(store: Store, filters: Filters) -> int | None:
     """Shows the runs that pass the filters; returns how many do, or None if none can be shown."""
-    picks.picked()
     try:
         version = queries.data_version(store)
         table, numbers = _read(str(store.path), version, filters, store)

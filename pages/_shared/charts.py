@@ -6,6 +6,7 @@ color says, and every chart has a name for screen readers where it is shown.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import altair as alt
@@ -17,6 +18,7 @@ from ttr_core.lab import metrics
 DASHES = [[1, 0], [7, 3], [2, 2], [9, 3, 2, 3], [4, 4], [12, 4], [1, 3]]
 BASELINE = "#7F8A96"  # readable on both pages
 POSITIVE, NEGATIVE = "#0072B2", "#D55E00"
+DECADES = 6  # of a logarithmic axis at most
 SYMBOL, LETTER = 60, 7.0  # pixels of a line in a legend with its distances, and of a letter
 
 
@@ -40,6 +42,8 @@ def curves(
         mark_at: a step to mark with a vertical line.
         height: pixels.
     """
+    exact = data["value"]
+    data = (above_zero(data) if log else data).assign(exact=exact)
     layers = data[~data["baseline"]]
     scale = alt.Scale(type="log", nice=False) if log else alt.Scale(zero=False)
     axis = alt.Axis(tickCount=4, format="~g", gridOpacity=0.5)
@@ -59,7 +63,7 @@ def curves(
     tooltip = [
         alt.Tooltip("series:N", title="layer"),
         alt.Tooltip("step:Q", title=x),
-        alt.Tooltip("value:Q", title=y, format=".4g"),
+        alt.Tooltip("exact:Q", title=y, format=".4g"),
     ]
     band = base.mark_area(opacity=0.15).encode(
         y=alt.Y("low:Q", scale=scale, title=y, axis=axis),
@@ -76,6 +80,22 @@ def curves(
     if mark_at is not None:
         drawn.insert(0, _rule(mark_at))
     return alt.LayerChart(layer=drawn).properties(height=height)
+
+
+def above_zero(data: pd.DataFrame) -> pd.DataFrame:
+    """Returns curves that a logarithmic axis can show: zeros lie at its lower end.
+
+    That is half the least of what is within `DECADES` of the largest value; an error of 0, or of
+    1e-30, would leave everything else one line at the top.
+    """
+    columns = ["value", "low", "high"]
+    shown = data.assign(**{c: data[c].astype(float).where(data[c] < math.inf) for c in columns})
+    top = shown["high"].max()
+    if not top > 0:  # all zero, or nothing at all
+        return shown.assign(**{column: shown[column].clip(lower=1.0) for column in columns})
+    values = shown["value"]
+    floor = values[values > top / 10**DECADES].min() / 2
+    return shown.assign(**{column: shown[column].clip(lower=floor) for column in columns})
 
 
 def _beside(names: Sequence[str]) -> alt.ExprRef:
@@ -102,7 +122,9 @@ def _baselines(data: pd.DataFrame, x: str, scale: alt.Scale, y: str) -> list[alt
     if data.empty:
         return []
     ends = data.sort_values("step").groupby("series").tail(1)
-    tooltip = [alt.Tooltip("series:N", title="baseline"), alt.Tooltip("value:Q", format=".4g")]
+    below = ends["exact"] < ends["value"]  # at the end of the axis, not where it is
+    ends = ends.assign(name=ends["series"].where(~below, ends["series"] + " (below)"))
+    tooltip = [alt.Tooltip("series:N", title="baseline"), alt.Tooltip("exact:Q", format=".4g")]
     line = (
         alt.Chart(data)
         .mark_line(color=BASELINE, strokeWidth=1, opacity=0.8)
@@ -113,7 +135,7 @@ def _baselines(data: pd.DataFrame, x: str, scale: alt.Scale, y: str) -> list[alt
     text = (
         alt.Chart(ends)
         .mark_text(color=BASELINE, align="right", baseline="bottom", dy=-7, fontSize=11)
-        .encode(x="step:Q", y=alt.Y("value:Q", scale=scale), text="series:N")
+        .encode(x="step:Q", y=alt.Y("value:Q", scale=scale), text="name:N")
     )
     return [line, text]
 

@@ -1,7 +1,7 @@
 """Controls made from declared settings, so that a new setting shows up by itself.
 
 Every setting of an ingredient, a task or a configuration is an `Option`: a name, a constraint and
-a help text. This module turns one into a control, and checks what an address says against it.
+a help text. This module turns one into a control.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Any
 
 import streamlit as st
 
-from ttr_core import Ingredient, Option, RequestError, constraints, nearest, unknown
+from pages._shared import snippets
+from ttr_core import Option, RequestError, constraints
 
 LABELS = {
     "seq_len": "Length",
@@ -32,15 +33,12 @@ VISIBLE_CHOICES = 4
 """Up to this many choices all stand side by side; more go into a list."""
 
 
-def control(
-    option: Option, key: str, bound: bool = True, on_change: Callable[[], None] | None = None
-) -> Any:
-    """Shows the control of one setting and returns its value.
+def control(option: Option, key: str, on_change: Callable[[], None] | None = None) -> Any:
+    """Shows the control of one setting and returns its value, which the session has already.
 
     Args:
         option: the setting.
-        key: its name in the session, and in the address if ``bound``.
-        bound: whether the value stands in the address.
+        key: its name in the session.
         on_change: called when the user changes it, before the page is drawn again.
     """
     shared = {
@@ -48,7 +46,6 @@ def control(
         "key": key,
         "help": described(option),
         "on_change": on_change,
-        "bind": "query-params" if bound else None,
     }
     return _drawn(option.constraint, option, shared)
 
@@ -84,28 +81,13 @@ def shown(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def assign(key: str, value: Any) -> None:
-    """Gives a control its value from code, before it is shown.
-
-    Streamlit wants no default beside an assigned value, so it is noted which keys are assigned.
-    """
-    st.session_state[key] = value
-    st.session_state.setdefault("assigned", set()).add(key)
-
-
-def is_assigned(key: str) -> bool:
-    """Says whether a page has assigned the value of a control."""
-    return key in st.session_state.get("assigned", ())
-
-
 # --- one control for each kind of constraint ---------------------------------------------------
 
 
 @functools.singledispatch
 def _drawn(constraint: constraints.Constraint, option: Option, shared: Mapping[str, Any]) -> Any:
     """Draws the control of a setting; of what has none of its own, a line of text."""
-    default = "" if is_assigned(shared["key"]) else shown(option.default)
-    return st.text_input(**shared, value=default)
+    return st.text_input(**shared)
 
 
 @_drawn.register
@@ -131,12 +113,12 @@ def _spun(
 ) -> Any:
     """Draws a number with buttons; a step is about a tenth of the default, and round."""
     kind: Any = constraint.kind
-    default: Any = "min" if is_assigned(shared["key"]) else option.default
+    emptied: Any = None if option.optional or option.default is None else "min"
     return st.number_input(
         **shared,
         min_value=None if constraint.low is None else kind(constraint.low),
         max_value=None if constraint.high is None else kind(constraint.high),
-        value=default if default in ("min", None) else kind(default),
+        value=emptied,
         step=step,
         format=format,
         placeholder="none",
@@ -145,14 +127,12 @@ def _spun(
 
 @_drawn.register
 def _(constraint: constraints.Flag, option: Option, shared: Mapping[str, Any]) -> bool:
-    default = False if is_assigned(shared["key"]) else bool(option.default)
-    return st.toggle(**shared, value=default)
+    return st.toggle(**shared)
 
 
 @_drawn.register
 def _(constraint: constraints.Listed, option: Option, shared: Mapping[str, Any]) -> Any:
-    index = 0 if is_assigned(shared["key"]) else constraint.values.index(held(option.default))
-    return st.selectbox(**shared, options=constraint.values, index=index, format_func=shown)
+    return st.selectbox(**shared, options=constraint.values, format_func=shown)
 
 
 @_drawn.register
@@ -160,56 +140,7 @@ def _(constraint: constraints.Choice, option: Option, shared: Mapping[str, Any])
     values = constraint.values
     if len(values) > VISIBLE_CHOICES or any(len(str(value)) > 12 for value in values):
         return _drawn.dispatch(constraints.Listed)(constraint, option, shared)
-    chosen = None if is_assigned(shared["key"]) else option.default
-    return st.segmented_control(
-        **shared, options=values, default=chosen, required=True, format_func=shown
-    )
-
-
-def held(value: Any) -> Any:
-    """Returns a value as a control holds it: of an ingredient its name."""
-    return value.name if isinstance(value, Ingredient) else value
-
-
-# --- the address -------------------------------------------------------------------------------
-
-
-def read_address(options: Mapping[str, Option]) -> list[str]:
-    """Checks what the address says of some settings and puts the nearest valid values in place.
-
-    Args:
-        options: name in the address -> the setting it is of.
-
-    Returns:
-        one sentence for each value that was not valid.
-    """
-    groups = {key.partition(".")[0] for key in options}
-    problems = [
-        str(unknown("name in the address", key[:80], nearest(key, options) or options))
-        for key in st.query_params
-        if "." in key and key.partition(".")[0] in groups and key not in options
-    ]
-    for key, option in options.items():
-        if key in st.query_params and key not in st.session_state:
-            value, problem = checked(key, option, st.query_params[key])
-            if problem or value is None:
-                typed = isinstance(option.constraint, constraints.Either)  # into a line of text
-                assign(key, shown(value) if typed else value)
-            problems += [problem] if problem else []
-    return problems
-
-
-def checked(key: str, option: Option, raw: str) -> tuple[Any, str | None]:
-    """Returns the value that ``raw`` names, or the nearest valid one and a sentence about it."""
-    try:
-        return option.parse(key, raw), None
-    except RequestError:
-        closest = option.constraint.closest(raw)
-    asked = f"{key} is {raw[:80]!r} in the address"
-    if closest is None:
-        default = held(option.default)
-        return default, f"{asked}, not {option.constraint}; using {shown(default)}."
-    return closest, f"{asked}; using {shown(closest)}, the nearest valid value."
+    return st.segmented_control(**shared, options=values, required=True, format_func=shown)
 
 
 def values(options: Iterable[Option], prefix: str) -> dict[str, Any]:
@@ -221,7 +152,7 @@ def values(options: Iterable[Option], prefix: str) -> dict[str, Any]:
     return {
         option.name: found[option.name]
         for option in options
-        if found[option.name] != option.default
+        if snippets.written(found[option.name]) != snippets.written(option.default)
     }
 
 

@@ -16,6 +16,11 @@ APP = Path(__file__).resolve().parents[2] / "app.py"
 ENTERED = "entered"
 
 
+def explore() -> None:
+    """Shows Explore, which lives at the root, under the address of its name."""
+    runpy.run_path(str(APP.parent / "pages" / "explore.py"), run_name="__main__")
+
+
 def enter() -> None:
     """Goes on if app.py has led here, and through app.py otherwise; the first line of a page."""
     if ENTERED not in st.session_state:

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from experiments_db.installation import ABOVE, installed
 from experiments_db.installation import command as calling
+from experiments_db.run.request import usual_frame
 
 
 def command(
@@ -32,7 +34,7 @@ def command(
         device: the device.
     """
     words = [*_which(layer, spec), "--task", task]
-    if frame and frame != ("published" if layer else "standard"):
+    if frame and frame != usual_frame(layer):
         words += ["--frame", frame]
     for key, value in sets.items():
         words += ["--set", f"{key}={written(value)}"]
@@ -58,10 +60,17 @@ def written(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
 
 
+def found_from_anywhere() -> str:
+    """Returns what Python needs first to find the packages of a checkout that is not installed."""
+    if installed():
+        return ""
+    return f"import sys\n\nsys.path.insert(0, {str(ABOVE)!r})\n"
+
+
 def solve_snippet(spec: str) -> str:
     """Returns Python that computes the layer and its attention map on random inputs."""
     return f"""\
-import torch
+{found_from_anywhere()}import torch
 import ttr_core as ttr
 
 spec = ttr.Spec.parse({spec!r})
@@ -81,7 +90,7 @@ W = ttr.attention_map(spec, stream)
 def layer_snippet(layer: str) -> str:
     """Returns Python that builds a published layer as a module."""
     return f"""\
-import torch
+{found_from_anywhere()}import torch
 import ttr_core as ttr
 
 entry = ttr.catalog[{layer!r}]
@@ -102,7 +111,7 @@ def run_snippet(
     which = f"layer={layer!r}" if layer else f"spec={spec!r}"
     settings = {key: written(value) for key, value in sets.items()}
     return f"""\
-from experiments_db.run.request import request
+{found_from_anywhere()}from experiments_db.run.request import request
 
 experiment = request({which}, task={task!r}, frame={frame!r}, sets={settings!r}, seed={seed})
 for event in experiment.run(stop=lambda: False):

@@ -6,7 +6,7 @@ import os
 import re
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
@@ -117,12 +117,11 @@ def watch_until_left(supervisor: Supervisor) -> str:
     return session
 
 
-def permalink(values: Mapping[str, object]) -> str:
-    """Returns an address of the page on show that names every value, also the defaults."""
-    given = {key: value for key, value in values.items() if value not in (None, "", [])}
+def permalink(values: Mapping[str, Sequence[str]]) -> str:
+    """Returns an address of the page on show with the texts of some values."""
     address = urlsplit(st.context.url or "")
     return urlunsplit(
-        (address.scheme, address.netloc, address.path or "/", urlencode(given, doseq=True), "")
+        (address.scheme, address.netloc, address.path or "/", urlencode(values, doseq=True), "")
     )
 
 

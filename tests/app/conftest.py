@@ -8,14 +8,21 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlparse
 
 import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from streamlit.testing.v1 import AppTest
 
+from tests.app.browsing import Visit, settle
 from tests.servers import wait_until_healthy
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT = 60.0
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update",
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -29,15 +36,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def page(home: Path) -> Callable[..., AppTest]:
     """Opens a page of the app as an address would: ``page("runs", status="finished")``."""
 
-    def opened(name: str = "explore", **query: str) -> AppTest:
+    def opened(name: str = "explore", **query: str | list[str]) -> AppTest:
         app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=TIMEOUT)
-        if name == "explore":
-            app.query_params.update(query)
-            return app.run()
-        app.run()
-        app.query_params.clear()
+        if name != "explore":
+            app.switch_page(f"pages/{name}.py")
         app.query_params.update(query)
-        return app.switch_page(f"pages/{name}.py").run()
+        return app.run()
 
     return opened
 
@@ -72,3 +76,43 @@ def server(server_home: Path) -> Iterator[str]:
         process.wait(20)
     said = (home / "server.log").read_text()
     assert "Traceback" not in said and "warning" not in said.lower(), said
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def visit(browser: Browser, server: str) -> Iterator[Visit]:
+    """Opens pages; afterwards every request must have stayed here and no error box have shown."""
+    outside: list[str] = []
+    errors: list[str] = []
+    contexts: list[BrowserContext] = []
+
+    def opened(path: str = "", scheme: str = "light") -> Page:
+        context = browser.new_context(color_scheme=scheme, viewport={"width": 1440, "height": 1000})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        page.on("request", lambda r: outside.append(r.url) if _is_outside(r.url) else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(f"{server}/{path}")
+        settle(page)
+        return page
+
+    yield opened
+    for context in contexts:
+        for page in context.pages:
+            expect(page.get_by_test_id("stException")).to_have_count(0)
+        context.close()
+    assert outside == [] and errors == []
+
+
+def _is_outside(url: str) -> bool:
+    parts = urlparse(url)
+    inside = parts.hostname in ("127.0.0.1", "localhost")
+    return parts.scheme in ("http", "https", "ws", "wss") and not inside

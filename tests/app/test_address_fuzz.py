@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
-from pages._shared import controls
+from pages._shared import params
 from ttr_core.lab import TASKS, TrainConfig
 from ttr_core.layers.model import ModelConfig
 from ttr_core.space.constraints import Either, Flag, Listed, Names, Number, Numeric
@@ -57,7 +57,7 @@ def valid(option: Option, value: Any) -> bool:
 @settings(max_examples=500, deadline=None)
 @given(st.sampled_from(OPTIONS), RAW)
 def test_a_value_in_the_address(option: Option, raw: str) -> None:
-    value, problem = controls.checked(option.name, option, raw)
+    value, problem = params.checked(option.name, option, raw)
     assert valid(option, value), (option.name, option.constraint, value)
     assert problem is None or (option.name in problem and len(problem) < 10_000)
 
@@ -65,11 +65,13 @@ def test_a_value_in_the_address(option: Option, raw: str) -> None:
 def page() -> None:
     import streamlit as st
 
-    from pages._explore import pickers, share
-    from pages._shared import controls
+    from pages._explore import share
+    from pages._shared import address
 
-    for sentence in pickers.read_address() + controls.read_address(share.address_options()):
+    address.begin("explore")
+    for sentence in share.read_address():
         st.text(sentence)
+    address.tell()
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))

@@ -2,101 +2,34 @@
 
 from __future__ import annotations
 
-import os
+import re
 import urllib.request
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import urlparse
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 import ttr_core as ttr
 from experiments_db.run.request import config_hash, request
 from experiments_db.store import open_store
 from experiments_db.store.records import NewRun, Outcome
-
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update",
-]  # fmt: skip
-LONG = 60_000  # ms
-expect.set_options(timeout=20_000)  # a busy machine is slow and not wrong
-Visit = Callable[..., Page]
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield launched
-        launched.close()
+from tests.app.browsing import (
+    LONG,
+    Visit,
+    back,
+    chart,
+    choose,
+    click_cell,
+    menu,
+    settle,
+    shot,
+    spec_text,
+)
 
 
 @pytest.fixture(params=["light", "dark"])
 def scheme(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-@pytest.fixture
-def visit(browser: Browser, server: str) -> Iterator[Visit]:
-    """Opens pages; afterwards every request must have stayed here and no error box have shown."""
-    outside: list[str] = []
-    errors: list[str] = []
-    contexts: list[BrowserContext] = []
-
-    def opened(path: str = "", scheme: str = "light") -> Page:
-        context = browser.new_context(color_scheme=scheme, viewport={"width": 1440, "height": 1000})
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(20_000)
-        page.on("request", lambda r: outside.append(r.url) if _is_outside(r.url) else None)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(f"{server}/{path}")
-        settle(page)
-        return page
-
-    yield opened
-    for context in contexts:
-        for page in context.pages:
-            expect(page.get_by_test_id("stException")).to_have_count(0)
-        context.close()
-    assert outside == [] and errors == []
-
-
-def _is_outside(url: str) -> bool:
-    parts = urlparse(url)
-    inside = parts.hostname in ("127.0.0.1", "localhost")
-    return parts.scheme in ("http", "https", "ws", "wss") and not inside
-
-
-def settle(page: Page) -> None:
-    """Waits until the script has run and everything is drawn."""
-    page.wait_for_timeout(150)  # Streamlit marks the run a moment after the click
-    app = page.get_by_test_id("stApp")
-    expect(app).to_have_attribute("data-test-script-state", "notRunning", timeout=LONG)
-    expect(page.get_by_test_id("stSkeleton")).to_have_count(0, timeout=LONG)
-
-
-def choose(page: Page, label: str, value: str) -> None:
-    """Chooses from a list as a keyboard user does: type, then Enter."""
-    box = page.get_by_role("combobox", name=label, exact=True).first
-    box.click()
-    box.fill(value)
-    page.get_by_role("option", name=value, exact=True).first.click()
-    settle(page)
-
-
-def chart(page: Page, name: str) -> Locator:
-    """Returns the drawing whose name for screen readers begins with ``name``."""
-    return page.locator(f'[aria-label^="{name}"]').locator("svg, canvas").first
-
-
-def shot(page: Page, name: str) -> None:
-    """Keeps a picture of the page where SHOTS says so."""
-    folder = os.environ.get("SHOTS")
-    if folder:
-        page.screenshot(path=str(Path(folder) / f"{name}.png"))
 
 
 def test_first_visitor_of_a_server_may_come_by_the_address_of_a_page(visit: Visit) -> None:
@@ -138,38 +71,55 @@ def test_journey_from_three_ingredients_to_a_stored_run(visit: Visit) -> None:
 def test_pages_in_light_and_dark(visit: Visit, scheme: str) -> None:
     page = visit("", scheme)
     expect(page.get_by_role("heading", name="gated-deltanet")).to_be_visible()
-    page.wait_for_timeout(300)
     shot(page, f"explore-{scheme}")
-    page.get_by_role("link", name="Runs").first.click()
-    settle(page)
+    menu(page, "Runs")
     expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
     shot(page, f"runs-{scheme}")
 
 
-def test_address_survives_a_reload(visit: Visit) -> None:
-    page = visit()
+def test_back_forward_reload_and_menu_show_what_the_address_says(visit: Visit) -> None:
+    page = visit("?regression.seq_len=32&regression.sequences=2&regression.dim=4")
+    start = page.url
     choose(page, "Optimizer", "Hebbian")
-    assert "Hebbian" in page.url
-    page.reload()
+    expect(page).to_have_url(re.compile("spec=Gate.*Hebbian"))
+    page.get_by_label("Clear all").first.click()
+    expect(page).to_have_url(re.compile("spec=Gate.*Hebbian.*compare=$"))
     settle(page)
-    expect(page.get_by_role("textbox", name="The same as text")).to_have_value(
-        "Gate | Linear | Hebbian"
-    )
+    emptied = page.url
+    back(page)
+    back(page)
+    expect(spec_text(page)).to_have_value("Gate | Linear | SGD")
+    expect(page.get_by_role("heading", name="gated-deltanet")).to_be_visible()
+    expect(chart(page, "Squared error at each step of gated-deltanet, softmax")).to_be_visible()
+    expect(page).to_have_url(start)
+    page.go_forward()
+    settle(page)
+    page.go_forward()
+    settle(page)
+    for come in (page.reload, lambda: menu(page, "Runs") or menu(page, "Explore"), page.reload):
+        come()
+        settle(page)
+        expect(page).to_have_url(emptied)
+        expect(spec_text(page)).to_have_value("Gate | Linear | Hebbian")
+        expect(chart(page, "Squared error at each step of gated retention; mean")).to_be_visible()
+
+    text = spec_text(page)
+    text.fill("Gate | Linear | SDG")
+    text.press("Enter")
+    settle(page)
+    expect(page.get_by_role("heading", name="Not a layer")).to_be_visible()
+    expect(page.get_by_text("shown instead").first).to_be_visible()
+    expect(chart(page, "Squared error at each step of gated retention; mean")).to_be_visible()
+    shot(page, "explore-typo")
+    page.get_by_role("button", name="gated-deltanet Gate | Linear | SGD").click()
+    settle(page)
+    expect(page.get_by_role("heading", name="gated-deltanet")).to_be_visible()
 
 
-def click_cell(page: Page, spec: str, *keys: str) -> None:
-    """Clicks a cell of the Map, found by what its mark says to a screen reader."""
-    mark = page.locator(f'path[aria-label*="spec: {spec};"]').first
-    mark.scroll_into_view_if_needed()
-    page.wait_for_timeout(500)  # what is drawn above it may still push it down
-    box = mark.bounding_box()
-    assert box is not None
-    for key in keys:
-        page.keyboard.down(key)
-    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    for key in keys:
-        page.keyboard.up(key)
-    settle(page)
+def test_explore_has_an_address_of_its_name(visit: Visit) -> None:
+    page = visit("explore?layer=deltanet&regression.seq_len=32&regression.sequences=2")
+    expect(page.get_by_role("heading", name="deltanet", exact=True)).to_be_visible()
+    expect(page.get_by_text("Page not found")).to_have_count(0)
 
 
 def test_a_click_on_the_map_opens_a_cell_and_shift_collects_it(visit: Visit) -> None:
@@ -179,17 +129,25 @@ def test_a_click_on_the_map_opens_a_cell_and_shift_collects_it(visit: Visit) -> 
     click_cell(page, "Decay | Linear | SGD", "Shift")
     expect(page.get_by_text("2 cells collected")).to_be_visible()
     assert page.evaluate("String(getSelection())") == "", "shift and a click select text"
+    click_cell(page, "ExpKernel | Linear | SGD", "Shift")
+    expect(page.get_by_text("2 cells collected")).to_be_visible()
     page.get_by_text("Hide rows and columns without a layer").click()
     settle(page)
     expect(page.get_by_text("2 cells collected")).to_be_visible()
+    expect(page).to_have_url(re.compile("map.hide=true"))
+    collected = page.url
     click_cell(page, "Gate | Linear | SGD")
     page.wait_for_url("**/?spec=*")
     settle(page)
-    text = page.get_by_role("textbox", name="The same as text")
-    expect(text).to_have_value("Gate | Linear | SGD")
-    page.get_by_role("link", name="Map").first.click()
+    expect(spec_text(page)).to_have_value("Gate | Linear | SGD")
+    back(page)
+    expect(page).to_have_url(collected)  # and not the values of Explore under the Map's name
+    expect(page.get_by_text("2 cells collected")).to_be_visible()
+    page.reload()
     settle(page)
-    expect(page.get_by_role("heading", name="Map", exact=True)).to_be_visible()
+    expect(page.get_by_text("2 cells collected")).to_be_visible()
+    click_cell(page, "Gate | Linear | SGD", "Shift")
+    expect(page.get_by_text("1 cell collected")).to_be_visible()
 
 
 def test_the_names_of_the_map_fit_their_cells(visit: Visit, scheme: str) -> None:
@@ -233,7 +191,7 @@ def test_picks_on_runs_follow_the_runs(visit: Visit, server_home: Path) -> None:
     page = visit("runs?runs.layer=retnet", "dark")
     tick(page, 0)  # the newest first
     expect(page.get_by_text("1 picked", exact=True)).to_be_visible()
-    assert ids[-1] in page.url
+    expect(page).to_have_url(re.compile(ids[-1]))
     page.get_by_role("button", name="Star", exact=True).click()
     settle(page)
     expect(page.get_by_text("Starred 1 run.")).to_be_visible()
@@ -245,7 +203,7 @@ def test_picks_on_runs_follow_the_runs(visit: Visit, server_home: Path) -> None:
     expect(page.get_by_text("4 runs, newest first")).to_be_visible(timeout=LONG)
     settle(page)
     expect(page.get_by_text("1 picked", exact=True)).to_be_visible()
-    assert ids[-1] in page.url, "new rows above it have moved it"
+    expect(page).to_have_url(re.compile(ids[-1]))  # new rows above it have not moved it
     shot(page, "runs-picked")
 
     page.get_by_role("button", name="Archive", exact=True).click()

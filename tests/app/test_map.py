@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -17,6 +18,7 @@ import ttr_core as ttr
 from experiments_db.read.cells import task_settings
 from experiments_db.store import open_store
 from experiments_db.store.records import NewRun, Outcome
+from experiments_db.sweeps.plan import load
 from pages._map import chart as heat_maps
 from pages._map import collected, heat, space
 from tests.app.app_text import text_of
@@ -141,9 +143,12 @@ def test_a_cell_can_be_opened_and_collected_by_keyboard(page: Opener) -> None:
     assert app.text_input(key="spec").value == "Gate | Linear | SGD"
 
 
-def test_the_plan_is_yaml_that_names_the_cells() -> None:
+def test_the_plan_is_one_that_sweep_reads_and_names_the_cells(tmp_path: Path) -> None:
     specs = ["Gate | Linear | SGD", "Gate * ExpKernel | Constant | Exact"]
-    assert yaml.safe_load(collected.plan(specs))["specs"] == specs
+    path = tmp_path / "plan.yaml"
+    path.write_text(collected.plan(specs))
+    plan, _ = load(path)
+    assert [entry.spec for entry in plan.specs] == specs
 
 
 def test_heat_maps_share_one_specification_and_say_what_they_show(page: Opener) -> None:
@@ -190,19 +195,52 @@ def test_a_map_of_verdicts_knows_what_was_tried(page: Opener) -> None:
     assert cells["strength"].min() > 0 and "best" not in cells
 
 
+def cells(app: AppTest) -> list[str]:
+    """Returns the collected cells as the address has them."""
+    said = app.query_params.get("map.cells", [])
+    return [said] if isinstance(said, str) else list(said)
+
+
 def test_cells_are_collected_on_several_heat_maps_and_dropped(page: Opener) -> None:
     app = page("map")
+    choose(app, "optimizer.SGD", "collect", "Gate | Linear | SGD")
     choose(app, "optimizer.SGD", "collect", "Gate | Linear | SGD", "Decay | Linear | SGD")
     choose(app, "optimizer.Exact", "collect", "Gate | Linear | Exact")
     assert not app.exception and "3 cells collected" in text_of(app)
     choose(app, "optimizer.SGD", "collect", "Decay | Linear | SGD")
-    assert yaml.safe_load(app.code[0].value)["specs"] == [
-        "Decay | Linear | SGD",
-        "Gate | Linear | Exact",
-    ]
+    kept = ["Decay | Linear | SGD", "Gate | Linear | Exact"]
+    assert yaml.safe_load(app.code[0].value)["specs"] == cells(app) == kept
     choose(app, "optimizer.SGD", "collect")
     choose(app, "optimizer.Exact", "collect")
-    assert not app.exception and "collected" not in text_of(app)
+    assert not app.exception and "collected" not in text_of(app) and cells(app) == []
+
+
+def test_collected_cells_are_in_the_address_and_survive_visits_elsewhere(page: Opener) -> None:
+    kept = ["Gate | Linear | SGD", "Decay | Linear | SGD"]
+    app = page("map", **{"map.cells": kept})
+    assert "2 cells collected" in text_of(app)
+    app.switch_page("pages/runs.py").run()
+    app.query_params.clear()
+    app.switch_page("pages/map.py").run()
+    assert cells(app) == kept and "2 cells collected" in text_of(app)
+    choose(app, "optimizer.SGD", "collect", "Gate | Linear | SGD")
+    assert cells(app) == kept[1:], "a click on a cell that another visit has collected drops it"
+
+
+def test_what_is_no_layer_is_not_collected(page: Opener) -> None:
+    undefined = next(cell.spec for cell in ttr.grid() if cell.verdict == "undefined")
+    app = page("map", **{"map.cells": [undefined, "Gate | Linear | SGD"]})
+    assert cells(app) == ["Gate | Linear | SGD"] and "Unknown cell that is a layer" in text_of(app)
+    chart = f"optimizer.{undefined.split(' | ')[2]}"
+    choose(app, chart, "collect", undefined)
+    assert not app.exception and cells(app) == ["Gate | Linear | SGD"]
+
+
+def test_the_plan_is_for_the_task_and_sizes_on_the_map(page: Opener) -> None:
+    put("Gate | Linear | Exact", 0.25, pairs=5)
+    app = page("map", **{"map.cells": "Gate | Linear | SGD"})
+    (task,) = yaml.safe_load(app.code[0].value)["tasks"]
+    assert (task["name"], task["pairs"], task["seq_len"]) == ("mqar", 5, 64)
 
 
 def test_a_click_opens_a_cell_before_anything_is_drawn(

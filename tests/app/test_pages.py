@@ -48,9 +48,10 @@ SHOWN = [
 
 @pytest.mark.parametrize("layer", SHOWN)
 def test_every_published_layer_can_be_shown(page: Opener, layer: str) -> None:
-    app = page("explore", layer=layer, **{"regression.seq_len": "32", "regression.sequences": "2"})
+    small = {"regression.seq_len": "32", "regression.dim": "16", "regression.sequences": "2"}
+    app = page("explore", layer=layer, **small)
     assert not app.exception
-    assert app.header[0].value == called(layer, app.session_state["frame"])
+    assert app.header[0].value == called(layer, app.session_state["pick.frame"])
     assert app.selectbox(key="layer").value == layer
     assert app.text_input(key="spec").value == str(ttr.catalog[layer].spec)
 

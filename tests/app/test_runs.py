@@ -24,6 +24,7 @@ from experiments_db.store import Store, open_store
 from experiments_db.store.records import NewRun, Outcome
 from pages._runs import actions, columns, picks, rows
 from pages._runs.filters import ORDERS, VIEWS, WRONG, Filters
+from pages._shared import address
 from tests.app.app_text import text_of
 from ttr_core.lab import TASKS
 
@@ -166,9 +167,12 @@ def test_over_seeds(page: Opener, six: list[str]) -> None:
 @contextmanager
 def session(*ids: str) -> Iterator[None]:
     """A session in which these runs are picked."""
-    st.session_state[picks.PICKED] = list(ids)
+    st.session_state[address.HERE] = "runs"
+    picks.take_over()
+    address.put(picks.PICKED, list(ids))
     yield
-    del st.session_state[picks.PICKED]
+    for key in (address.HERE, address.KEPT, picks.PICKED, picks.BEFORE):
+        st.session_state.pop(key, None)
 
 
 def test_picks_follow_run_ids_and_not_rows() -> None:
@@ -195,7 +199,7 @@ def test_the_keyboard_path_picks_a_row(page: Opener, six: list[str]) -> None:
     app = page("runs")
     app.selectbox(key="look").set_value(six[1]).run()
     assert not app.exception
-    assert app.session_state["picked"] == [six[1]]
+    assert app.session_state[picks.PICKED] == [six[1]]
     assert six[1] in text_of(app)
 
 
@@ -210,11 +214,11 @@ def test_archive_all_that_match_and_undo(page: Opener, six: list[str]) -> None:
     assert queries.ids(open_store()) == six[:3:-1]
     said = text_of(app)
     assert "Archived 4 runs." in said and "No run passes these filters" in said
-    assert app.session_state["picked"] == [], "what is hidden is not acted upon"
+    assert app.session_state[picks.PICKED] == [], "what is hidden is not acted upon"
     app.button(key="undo").click().run()
     assert not app.exception
     assert len(queries.ids(open_store())) == 6
-    assert app.session_state["picked"] == [six[0]]
+    assert app.session_state[picks.PICKED] == [six[0]]
 
 
 def test_tags_and_stars_of_the_picked(page: Opener, six: list[str]) -> None:

@@ -99,6 +99,11 @@ def describe(spec: Spec | str) -> Description:
     )
 
 
+def formulas(spec: Spec) -> tuple[str, str, str]:
+    """Returns what is minimized, how the memory is found and how it is read, in LaTeX."""
+    return objective(spec), update(spec), read(spec)
+
+
 def same_as(spec: Spec) -> tuple[str, ...]:
     """Returns the listed points whose outputs and signals are those of ``spec``.
 

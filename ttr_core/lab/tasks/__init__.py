@@ -14,6 +14,7 @@ from .base import (
     metrics,
     task,
 )
+from .constants import Constants
 from .labeled import LabeledTask
 from .mqar import MQAR
 from .recall import Recall
@@ -25,6 +26,7 @@ __all__ = [
     "MQAR",
     "TASKS",
     "Batch",
+    "Constants",
     "EvaluatedTask",
     "Evaluation",
     "LabeledTask",

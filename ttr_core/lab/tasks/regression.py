@@ -136,6 +136,7 @@ class Regression(EvaluatedTask):
         seed: int = 0,
         device: str = "cpu",
         progress: Callable[[int, int], None] = quiet,
+        constants: Constants | None = None,
     ) -> Evaluation:
         """Evaluates a layer: its error at every step beside the baselines.
 
@@ -144,6 +145,7 @@ class Regression(EvaluatedTask):
             seed: decides the sequences, the tuning ones too.
             device: where the layer is solved.
             progress: called as ``progress(done, total)`` between tries of the tuning.
+            constants: those of `constants_of`, where they are known already.
 
         Returns:
             Metrics ``error`` (mean over steps and sequences), ``error_se``, ``error_before`` and
@@ -151,7 +153,7 @@ class Regression(EvaluatedTask):
             and the baselines; tables ``windows`` and ``constants``.
         """
         spec.check()
-        constants = self.constants_of(spec, seed, device, progress)
+        constants = constants or self.constants_of(spec, seed, device, progress)
         data = self.data(seed)
         curves = {"error": self.errors(constants, data, device), **self._baselines(data)}
         return Evaluation(

@@ -1,0 +1,114 @@
+"""Every page from a dozen addresses, gone from and come back to; long, so among the slow ones."""
+
+from __future__ import annotations
+
+import re
+import time
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import pytest
+from playwright.sync_api import Page, expect
+
+import ttr_core as ttr
+from tests.app.browsing import Visit, back, menu, settle, spec_text
+
+pytestmark = pytest.mark.slow
+
+SMALL = {"regression.seq_len": "32", "regression.dim": "4", "regression.sequences": "2"}
+EXPLORE: list[dict[str, str | list[str]]] = [
+    {},
+    {"layer": "mesa-layer"},
+    {"spec": "Uniform | Linear | RLS"},
+    {"spec": "Uniform | Linear | Exact(ridge=0.5)", "regression.constants": "fixed"},
+    {"compare": ""},
+    {"compare": ["gla", "deltanet"]},
+    {"task.pairs": "3", "task.variant": "overwrite", "model.d_model": "32"},
+    {"train.lr": "auto", "train.target": "none", "seed": "7"},
+    {"frame": "paper", "layer": "gla"},
+    {"regression.process": "switching", "regression.noise": "0", "regression.switch": "1"},
+    {"spec": "ExpKernel | Linear | SGD", "drawn": "Uniform | Linear | SGD"},
+    {"spec": "Gate | Lineer | SGD", "drawn": "Gate | Linear | SGD"},
+]
+MAP: list[dict[str, str | list[str]]] = [
+    {},
+    {"map.facet": "weights"},
+    {"map.facet": "function"},
+    {"map.hide": "true"},
+    {"map.facet": "function", "map.hide": "true"},
+    {"map.cells": "Gate | Linear | SGD"},
+    {"map.cells": ["Gate | Linear | SGD", "Uniform | Linear | RLS"]},
+    {"map.facet": "weights", "map.cells": "Uniform | Linear | RLS"},
+    {"map.hide": "true", "map.cells": "Uniform | Constant | Exact"},
+    {"map.facet": "weights", "map.hide": "true"},
+    {"map.cells": [str(ttr.catalog[name].spec) for name in ("gla", "retnet", "based")]},
+    {"map.facet": "function", "map.cells": "Gate | Linear | RLS"},
+]
+RUNS: list[dict[str, str | list[str]]] = [
+    {},
+    {"runs.view": "configurations"},
+    {"runs.order": "fastest"},
+    {"runs.limit": "50"},
+    {"runs.text": "a b"},
+    {"runs.status": ["finished", "failed"]},
+    {"runs.task": "mqar"},
+    {"runs.settings": "pairs=8 lr=0.01"},
+    {"runs.starred": "true"},
+    {"runs.archived": "true", "runs.view": "configurations"},
+    {"runs.sql": "accuracy > 0.5"},
+    {"runs.order": "fastest", "runs.limit": "1000", "runs.text": "gla"},
+]
+ADDRESSES = {"": EXPLORE, "map": MAP, "runs": RUNS}
+NAMES = {"": "Explore", "map": "Map", "runs": "Runs"}
+
+
+def said(page: Page) -> dict[str, list[str]]:
+    """Returns what the address in the browser says."""
+    return parse_qs(urlsplit(page.url).query, keep_blank_values=True)
+
+
+def seen(page: Page) -> list[str]:
+    """Returns what the controls and headings of a page show."""
+    boxes = page.locator("input:visible, textarea:visible")
+    values = [str(boxes.nth(i).evaluate("e => e.checked + e.value")) for i in range(boxes.count())]
+    return [h.inner_text() for h in page.get_by_role("heading").all()] + values
+
+
+def agrees(page: Page, wanted: dict[str, list[str]], first: list[str] | None = None) -> None:
+    """Waits until the address says what is wanted, and the page what it did at first."""
+    deadline = time.monotonic() + 30
+    while said(page) != wanted or (first is not None and seen(page) != first):
+        assert time.monotonic() < deadline, (said(page), wanted, seen(page), first)
+        page.wait_for_timeout(200)
+
+
+@pytest.mark.parametrize("place", ADDRESSES)
+def test_a_page_shows_its_address_wherever_one_has_been(visit: Visit, place: str) -> None:
+    elsewhere = next(name for name in NAMES if name != place)
+    for query in ADDRESSES[place]:
+        query = query if place else {**SMALL, **query}
+        wanted = {key: v if isinstance(v, list) else [v] for key, v in query.items()}
+        page = visit(f"{place}?{urlencode(query, doseq=True)}")
+        agrees(page, wanted)
+        first = seen(page)
+        menu(page, NAMES[elsewhere])
+        menu(page, NAMES[place])
+        agrees(page, wanted, first)  # by the menu
+        back(page)
+        back(page)
+        expect(page).to_have_url(re.compile(f"/{elsewhere}([?].*)?$"))
+        back(page)
+        agrees(page, wanted, first)  # by Back
+        page.reload()
+        settle(page)
+        agrees(page, wanted, first)  # by a reload
+        page.context.close()
+
+
+def test_two_browsers_at_one_address_show_the_same(visit: Visit) -> None:
+    one = visit(f"?{urlencode({**SMALL, 'layer': 'gla', 'compare': ''})}")
+    one.get_by_role("combobox", name="Optimizer", exact=True).first.click()
+    one.get_by_role("option", name="RLS", exact=True).first.click()
+    settle(one)
+    other = visit(one.url.partition("/?")[2].join(["?", ""]))
+    assert seen(other) == seen(one) and other.url == one.url
+    expect(spec_text(other)).to_have_value("ChannelGate | Linear | RLS")
