@@ -50,7 +50,17 @@ from .layers.frame import FRAMES, Frame
 from .layers.layer import SequenceLayer
 from .layers.model import ModelConfig, SequenceModel
 from .layers.published import Published, catalog
-from .solvers import SOLVERS, attention_map, caution, explain, prefill, resolve, solve, state_size
+from .solvers import (
+    SOLVERS,
+    attention_map,
+    caution,
+    explain,
+    packed_state_size,
+    prefill,
+    resolve,
+    solve,
+    state_size,
+)
 from .space import constraints
 from .space.ingredient import Ingredient, Paper, choices
 from .space.option import Option, from_settings, options_of
@@ -102,6 +112,7 @@ __all__ = [
     "grid",
     "nearest",
     "options_of",
+    "packed_state_size",
     "prefill",
     "resolve",
     "solve",

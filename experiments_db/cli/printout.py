@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from ttr_core.lab import PACKED
 from ttr_core.lab import metrics as declared
 
 from ..installation import command
@@ -140,12 +141,17 @@ def told(document: Mapping[str, Any], store: Path) -> str:
         + (f", target reached after {_seconds(target)}" if target is not None else "")
         + (f", learning rate {document['lr']:g}" if document["lr"] else ""),
         f"  size        {_count(document['parameters'])} parameters, "
-        f"{_count(document['state_size'])} floats of state",
+        f"{_count(document['state_size'])} floats of state"
+        + _packed(metrics.get(PACKED), document["state_size"]),
     ]
     if document["message"]:
         lines.append(f"  message     {document['message'].splitlines()[0]}")
     again = command("runs", "--db", str(store), "--where", f"run_id = '{document['run_id']}'")
     return "\n".join([*lines, f"Find it again: {again}"])
+
+
+def _packed(packed: float | None, full: int | None) -> str:
+    return "" if packed is None or packed == full else f" ({packed:,.0f} packed)"
 
 
 def _count(value: int | None) -> str:

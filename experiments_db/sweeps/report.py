@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from ttr_core.lab import TASKS, VALIDATION
+from ttr_core.lab import PACKED, TASKS, VALIDATION
 
 from ..read import measures
 from ..read.queries import flattened
@@ -36,14 +36,15 @@ COLUMNS = ("layer", "task", "setting", "seeds", "diverged", "lr", "window", "val
 
 FILE_COLUMNS = (
     "layer", "task", "setting", "runs", "seeds", "diverged", "lr", "lr_low", "lr_high",
-    "rates_good", "rates_tried", "lrs_tried", "validation", "*", "state_size", "parameters",
-    "steps", "seconds", "cpu_seconds",
+    "rates_good", "rates_tried", "lrs_tried", "validation", "*", "state_size", "packed_state_size",
+    "parameters", "steps", "seconds", "cpu_seconds",
 )  # fmt: skip
 """What a file holds, before one column per setting; the star stands for every metric of its tasks
 and their deviations."""
 
 WHOLE_NUMBERS = (
-    "runs", "seeds", "diverged", "rates_good", "rates_tried", "state_size", "parameters", "steps",
+    "runs", "seeds", "diverged", "rates_good", "rates_tried", "state_size",
+    "packed_state_size", "parameters", "steps",
 )  # fmt: skip
 READ_BY_PEOPLE = (".md", ".tex")
 """Formats without the settings: those that vary stand in ``task`` and ``setting``."""
@@ -184,6 +185,7 @@ def _cost(results: list[dict[str, Any]]) -> dict[str, Any]:
     steps = _mean(result["steps"] for result in results)
     return {
         **{name: results[0][name] for name in ("state_size", "parameters")},
+        PACKED: results[0]["metrics"].get(PACKED),
         "steps": None if steps is None else round(steps),
         "seconds": _mean(result["seconds"] for result in results),
         "cpu_seconds": _mean(result["metrics"].get("cpu_seconds") for result in results),

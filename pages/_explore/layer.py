@@ -191,15 +191,23 @@ def _looks_inside(picked: Picked) -> None:
 
 
 def _facts(picked: Picked, about: ttr.Description, found: Verdict) -> None:
-    floats = ttr.state_size(picked.spec, HEAD_SIZE, HEAD_SIZE, LENGTH)
+    sizes = (HEAD_SIZE, HEAD_SIZE, LENGTH)
+    floats = ttr.state_size(picked.spec, *sizes)
+    packed = ttr.packed_state_size(picked.spec, *sizes)
     st.metric(
         "State per head",
         f"{ui.count(floats)} floats",
-        help=f"Numbers kept between tokens by a head with K = V = {HEAD_SIZE}, after {LENGTH} "
-        f"tokens. Over all heads: {_raised(about.state_size)}.",
+        help=f"Numbers that a head with K = V = {HEAD_SIZE} must keep after {LENGTH} tokens, by "
+        "the layer's definition; never more than the pairs themselves, where the memory can be had "
+        f"from them. With one half of symmetric matrices {ui.count(packed)}. Over all heads: "
+        f"{_raised(about.state_size)}.",
     )
     rows = {
         "State": _raised(about.state_size),
+        "Packed": ""
+        if about.packed_state_size == about.state_size
+        else _raised(about.packed_state_size),
+        "Held by the solver": _raised(about.held),
         "Cost per head": _raised(about.cost),
         "Solver": found.solver,
         "Forgetting": about.forgets,

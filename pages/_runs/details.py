@@ -31,6 +31,7 @@ FACTS = (
     ("To target", "seconds_to_target", ui.seconds, "Training time until the target was reached."),
     ("Parameters", "parameters", ui.count, "Learned numbers in the model."),
     ("State", "state_size", ui.count, "Floats of memory at the run's own sizes, all layers."),
+    ("Packed", "packed_state_size", ui.count, "The same with one half of symmetric matrices."),
     ("Learning rate", "lr", lambda x: "–" if x is None else f"{x:.3g}", "Its peak."),
 )
 

@@ -110,7 +110,7 @@ def test_features_are_as_many_as_said(map_: FeatureMap, key_dim: int) -> None:
 def test_the_state_is_as_large_as_said(map_: FeatureMap) -> None:
     spec = ttr.Spec(Uniform(), Linear(map=map_), Hebbian())
     _, state = ttr.prefill(spec, stream(spec, heads=1, key_dim=4, value_dim=4))
-    assert ttr.state_size(spec, 4, 4, 7) == sum(z.numel() for z in state.values())
+    assert ttr.state_size(spec, 4, 4, 1000) == sum(z.numel() for z in state.values())
 
 
 @pytest.mark.parametrize("choice", ttr.choices("map"))

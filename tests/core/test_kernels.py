@@ -146,7 +146,7 @@ def test_a_kernel_is_described() -> None:
     words = ttr.describe(ttr.Spec.parse("Uniform | Kernel | Exact(ridge=0.5)"))
     assert r"\exp(-4 |a - b|^2 / 2)" in words.objective and "0.5 I" in words.update
     assert words.read == r"y_t = \sum_{i \le t} \alpha_i \kappa(k_i, q_t)"
-    assert words.state_size == "T^2 H + 2 T d + T H"
+    assert words.state_size == "2 T d" and words.held == "T^2 H + 2 T d + T H"
     local = ttr.describe(ttr.Spec.parse("ExpKernel | Quadratic | Exact"))
     assert r"a^\top b + (a^\top b)^2" in local.objective and r"\bar \psi_t" in local.update
 

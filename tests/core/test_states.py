@@ -12,8 +12,10 @@ from test_properties import close
 
 import ttr_core as ttr
 from ttr_core.limits import Shape
-from ttr_core.solvers import SOLVERS
+from ttr_core.solvers import SOLVERS, least
+from ttr_core.solvers.base import AnySolver
 from ttr_core.space.ingredient import choices
+from ttr_core.space.optimizers import ChunkStart, FadingRidge, Retrospective
 from ttr_core.space.weights import PositiveWeights
 
 LENGTH, HEADS, SIZE = 20, 2, 4  # longer than a window
@@ -51,6 +53,87 @@ def test_a_state_holds_as_many_numbers_as_it_says(spec: ttr.Spec, solver: str) -
     held = sum(z.numel() for z in kept.values())
     assert held == HEADS * by.state_size(spec, shape_of(spec))
     assert held == value(by.state_formula(spec), spec)
+
+
+# ---- what the definition of a layer needs, whatever runs it
+
+SIZES = [(3, 2), (20, 4), (20_000, 8)]
+"""Tokens and the size of keys: shorter than any memory, and longer."""
+FIXED = [
+    pytest.param(spec, solver, id=f"{spec} by {solver.name}")
+    for spec in TESTED
+    for solver in SOLVERS[:-1]
+    if solver.refusal(spec) is None
+    and solver.state_size(spec, Shape(1, 1, 10**6, SIZE, SIZE, spec.feature_size(SIZE)))
+    == solver.state_size(spec, Shape(1, 1, 10**7, SIZE, SIZE, spec.feature_size(SIZE)))
+    and spec.weights.reach is None
+]
+
+
+@pytest.mark.parametrize("spec", TESTED, ids=str)
+def test_no_solver_holds_less_than_the_definition_needs(spec: ttr.Spec) -> None:
+    for length, size in SIZES:
+        shape = Shape(1, 1, length, size, size, spec.feature_size(size))
+        needed = ttr.state_size(spec, size, size, length)
+        assert ttr.packed_state_size(spec, size, size, length) <= needed
+        for solver in SOLVERS:
+            # The definition of a network goes on from its weights; the oracle runs it once more.
+            again = solver is SOLVERS[-1] and not isinstance(spec.optimizer, Retrospective)
+            if solver.refusal(spec) is None and not again:
+                assert needed <= solver.state_size(spec, shape), solver.name
+
+
+@pytest.mark.parametrize(("spec", "solver"), FIXED)
+def test_a_memory_of_fixed_size_is_what_the_definition_needs(
+    spec: ttr.Spec, solver: AnySolver
+) -> None:
+    shape = Shape(1, 1, 10**6, SIZE, SIZE, spec.feature_size(SIZE))
+    needed, held = least(spec).size(shape), solver.state_size(spec, shape)
+    ridge = isinstance(spec.optimizer, FadingRidge)  # which has not faded under steady weights
+    if solver.name == "autograd_scan" and (ridge or isinstance(spec.optimizer, ChunkStart)):
+        assert held >= needed  # the optimizer's own code, with all that it finds handy
+    else:
+        assert held > needed if ridge and not spec.weights.fades else held == needed
+    fastest = ttr.resolve(spec)
+    assert bool(ttr.describe(spec).held) == (fastest.state_formula(spec) != least(spec).formula())
+
+
+@pytest.mark.parametrize("spec", TESTED[::3], ids=str)
+def test_what_is_needed_is_also_said_as_a_formula(spec: ttr.Spec) -> None:
+    said, state = ttr.describe(spec), least(spec)
+    first = state.states[0]
+    assert value(said.state_size, spec) == HEADS * first.size(shape_of(spec))
+    assert value(said.packed_state_size, spec) == HEADS * first.halved.size(shape_of(spec))
+
+
+@pytest.mark.parametrize(
+    ("text", "length", "needed", "packed"),
+    [
+        ("Uniform | Linear(map=rebased) | Exact", 128, 3 * 32 + 3 * 3, 3 * 32 + 6),
+        ("Uniform | Linear(map=rebased) | Exact", 2, 2 * (2 + 32), 2 * (2 + 32)),
+        ("Gate | Linear(map=rebased) | Exact", 2, 2 * (2 + 32 + 1), 2 * (2 + 32 + 1)),
+        ("Importance | Kernel | Exact", 128, 128 * (2 + 32 + 1), 128 * (2 + 32 + 1)),
+        ("Gate | Kernel | SGD", 128, 128 * (2 + 32), 128 * (2 + 32)),
+        ("Gate | Linear | SGD", 128, 2 * 32, 2 * 32),
+        ("Gate | Linear | Momentum", 128, 2 * 2 * 32, 2 * 2 * 32),
+        ("Gate | Linear | RLS", 128, 2 * 32 + 4 + 2 + 1, 2 * 32 + 3 + 2 + 1),
+        ("Gate * Importance * ExpKernel | Constant | Exact", 128, 128 * 35, 128 * 35),
+        ("Window(size=5) * ExpKernel | Constant | Exact", 128, 4 * 34, 4 * 34),
+        ("Cosine | Linear | OneStep | readout=Normalized", 128, 2 * 2 * 33, 2 * 2 * 33),
+    ],
+)
+def test_what_some_layers_need(text: str, length: int, needed: int, packed: int) -> None:
+    assert ttr.state_size(text, 2, 32, length) == needed
+    assert ttr.packed_state_size(text, 2, 32, length) == packed
+
+
+def test_layers_that_are_the_same_need_the_same() -> None:
+    for spec in TESTED[::9]:
+        # A pseudo-inverse reaches every value of a short sequence, whatever the weights.
+        for text in () if ttr.caution(spec) else ttr.describe(spec).same_as:
+            other = ttr.Spec.parse(text)
+            if spec.weights.per_feature == other.weights.per_feature:
+                assert least(spec).size(shape_of(spec)) == least(other).size(shape_of(other)), text
 
 
 @pytest.mark.parametrize(

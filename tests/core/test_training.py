@@ -66,6 +66,7 @@ def test_a_run_reports_what_it_cost(learned: list[Event]) -> None:
     assert isinstance(first, Started) and isinstance(last, Finished)
     assert first.parameters == last.parameters > 64 * 32
     assert first.state_size == last.state_size > 0 and first.flops_per_token > 0
+    assert 0 < (last.metrics["packed_state_size"] or 0) <= last.state_size
     assert last.metrics["tokens_per_second"] > 0 and last.metrics["cpu_seconds"] > 0
     assert last.lrs_tried == [0.01] and last.lr == 0.01
     assert 0 < last.seconds_to_target <= last.metrics["train_seconds"] <= last.seconds

@@ -11,6 +11,7 @@ from test_properties import close
 from test_steps import equals_the_definition
 
 import ttr_core as ttr
+from ttr_core.limits import Shape
 from ttr_core.solvers import chunked_rls, sliding
 from ttr_core.space.functions import Linear
 from ttr_core.space.optimizers.rls import RLS
@@ -228,7 +229,8 @@ def test_what_left_the_window_is_neither_read_nor_kept(text: str) -> None:
     assert not torch.allclose(ttr.solve(spec, x), ttr.solve(spec, other))
     y, state = ttr.prefill(spec, x.tokens(0, 11))
     assert state["k"].shape[2] == size - 1
-    assert ttr.state_size(spec, 3, 2, 11) == sum(z[0, 0].numel() for z in state.values())
+    held = ttr.resolve(spec).state_size(spec, Shape(1, 1, 11, 3, 2, spec.feature_size(3)))
+    assert ttr.state_size(spec, 3, 2, 11) <= held == sum(z[0, 0].numel() for z in state.values())
     rest, state = ttr.prefill(spec, x.tokens(11, 20), state=state)
     close(torch.cat([y, rest], 2), ttr.solve(spec, x))
 

@@ -4,7 +4,7 @@ from .curve import PACE, STILL_RISING
 from .events import Evaluated, Event, Finished, Progress, Started
 from .experiment import DEVICES, Experiment, resolve_device
 from .identity import RunIdentity, digest, fingerprint, identity, outdated
-from .metric import STATISTICS, VALIDATION, Metric
+from .metric import PACKED, STATISTICS, VALIDATION, Metric
 from .protocol import RATES, SEEDS, TrainConfig
 from .sizes import check_sizes
 from .tasks import (
@@ -30,6 +30,7 @@ __all__ = [
     "DEVICES",
     "MQAR",
     "PACE",
+    "PACKED",
     "RATES",
     "SEEDS",
     "STATISTICS",

@@ -14,11 +14,12 @@ import torch
 from ..errors import RequestError, unknown
 from ..layers.model import ModelConfig
 from ..layers.published import catalog
-from ..solvers import state_size
+from ..solvers import packed_state_size, state_size
 from ..space.option import from_settings
 from ..space.spec import Spec
 from .events import Event, Finished, Progress, Started
 from .identity import VERSION, fingerprint, revised
+from .metric import PACKED
 from .protocol import TrainConfig
 from .tasks import EvaluatedTask, Evaluation, Task, TrainedTask, task
 from .training import train
@@ -170,7 +171,8 @@ class Experiment:
                 f"{len(self.specs)}: give one."
             )
         spec = self.specs[0].check()
-        size = state_size(spec, asked.dim, asked.dim, asked.seq_len)
+        sizes = (asked.dim, asked.dim, asked.seq_len)
+        size, packed = state_size(spec, *sizes), packed_state_size(spec, *sizes)
         yield Started(0, size, 0.0, 1)
         yield Progress(0, 1, None, None, 0.0, 0.0)
 
@@ -189,7 +191,8 @@ class Experiment:
                 f"reports {', '.join(found.metrics) or 'nothing'}: report it, too."
             )
         yield Progress(1, 1, None, None, 0.0, time.perf_counter() - start)
-        found = dataclasses.replace(found, metrics=_numbers(asked.name, found.metrics))
+        told = {PACKED: packed, **found.metrics}
+        found = dataclasses.replace(found, metrics=_numbers(asked.name, told))
         finite = all(math.isfinite(x) for x in found.metrics.values())
         status, message = ("finished", "") if finite else ("diverged", "The output is not finite.")
         yield _end(status, found, size, start, cpu, message)

@@ -17,7 +17,7 @@ TAKEN = (
     "seeds", "run_ids", "config", "config_hash", "config_group", "series", "parts", "superseded",
     "tags", "note", "starred", "archived", "message", "started_at", "finished_at", "beat_at",
     "host", "pid", "driver", "versions", "environment", "cpu_seconds", "train_seconds",
-    "tokens_per_second", "still_rising",
+    "tokens_per_second", "still_rising", "packed_state_size",
 )  # fmt: skip
 """Names that a run has already."""
 
@@ -33,6 +33,9 @@ SQL = (
     "where", "window", "with",
 )  # fmt: skip
 """Words of the language in which runs are asked for: no column of theirs can be called so."""
+
+PACKED = "packed_state_size"
+"""The metric of a run that counts its state with one half of symmetric matrices."""
 
 VALIDATION = "validation_"
 """Before the name of a metric: its last value on the validation set."""

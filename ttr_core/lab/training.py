@@ -13,7 +13,7 @@ from .curve import STILL_RISING
 from .evaluate import generalization, tested
 from .events import Event, Finished, Progress, Started
 from .learner import Learner
-from .metric import VALIDATION
+from .metric import PACKED, VALIDATION
 from .protocol import REPORT_EVERY, TEST_SETS, TrainConfig
 from .tasks import TrainedTask
 
@@ -86,6 +86,7 @@ class _Run:
         built = self.learners[0].model
         self.parameters = int(built.parameter_count())
         self.state_size = int(built.state_size(task.seq_len))
+        self.packed_state_size = int(built.packed_state_size(task.seq_len))
         self.flops_per_token = float(built.flops_per_token(task.seq_len))
 
     @property
@@ -168,7 +169,12 @@ class _Run:
             tables["learning_rates"] = [self.row(learner) for learner in tried]
         return Finished(
             status=status,
-            metrics={**self.validated(best), **self.speed(best), **metrics},
+            metrics={
+                PACKED: float(self.packed_state_size),
+                **self.validated(best),
+                **self.speed(best),
+                **metrics,
+            },
             accuracy_by=accuracy_by,
             steps=best.step,
             seconds=self.seconds,

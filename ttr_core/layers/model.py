@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from ..errors import LimitExceeded, RequestError
 from ..limits import MAX_DIM, MAX_HEADS, Shape
 from ..named import Carried
-from ..solvers import state_size
+from ..solvers import packed_state_size, state_size
 from ..space.option import check_options, option
 from ..space.spec import Spec
 from .cross_entropy import cross_entropy
@@ -236,13 +237,16 @@ class SequenceModel(nn.Module):
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
     def state_size(self, length: int) -> int:
-        """Returns the numbers that all memories hold after ``length`` tokens."""
-        total = 0
-        for layer in self.layers():
-            sizes = layer.sizes
-            one = state_size(layer.spec, sizes.key_dim, sizes.value_dim, length)
-            total += sizes.heads * one
-        return total
+        """Returns the numbers that all memories must keep after ``length`` tokens."""
+        return self._over_heads(state_size, length)
+
+    def packed_state_size(self, length: int) -> int:
+        """Returns the same with one half of symmetric matrices."""
+        return self._over_heads(packed_state_size, length)
+
+    def _over_heads(self, size: Callable[[Spec, int, int, int], int], length: int) -> int:
+        every = [(layer.spec, layer.sizes) for layer in self.layers()]
+        return sum(s.heads * size(spec, s.key_dim, s.value_dim, length) for spec, s in every)
 
     def flops_per_token(self, length: int) -> float:
         """Returns the forward operations per token, logits included."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..space.spec import Spec
-from .api import attention_map, prefill, solve, state_size
+from .api import attention_map, packed_state_size, prefill, solve, state_size
 from .attention import Attention, ParallelOneStep
 from .base import Solver
 from .chunked_cosine import ChunkedCosine
@@ -15,6 +15,7 @@ from .dual import DualNormalEquations
 from .inner_loop import InnerLoop
 from .kernel_delta import KernelDelta
 from .kernel_ridge import KernelRidge
+from .least import least
 from .local_line import LocalLine
 from .local_polynomial import LocalPolynomial
 from .normal_equations import KernelNormalEquations, NormalEquations
@@ -49,6 +50,8 @@ __all__ = [
     "attention_map",
     "caution",
     "explain",
+    "least",
+    "packed_state_size",
     "prefill",
     "resolve",
     "solve",

@@ -16,6 +16,7 @@ from ..precision import full_precision, single
 from ..space.spec import Spec
 from ..stream import Stream
 from .base import AnySolver
+from .least import least
 from .oracle import Reference
 from .requests import Layout, check_ranges, check_state, validated
 from .soundness import marked, sound
@@ -234,7 +235,12 @@ def _average_map(spec: Spec, x: Stream, params: Params | None) -> Tensor:
 
 
 def state_size(spec: Spec | str, key_dim: int, value_dim: int, length: int) -> int:
-    """Returns how many numbers one head's memory holds after ``length`` tokens.
+    """Returns how many numbers one head must keep after ``length`` tokens, by its definition.
+
+    That is the memory of an incremental optimizer and what it carries beside it; of an exact fit
+    the sums that it is made from; under a kernel of the query all pairs; and never more than the
+    pairs themselves, where the memory can be had from them. The solver that runs the layer may hold
+    more.
 
     Args:
         spec: a layer, or its text.
@@ -249,9 +255,33 @@ def state_size(spec: Spec | str, key_dim: int, value_dim: int, length: int) -> i
         >>> ttr.state_size("ExpKernel | Constant | Exact", 64, 64, length=1000)
         128000
     """
-    spec = Spec.of(spec)
-    shape = Shape(1, 1, length, key_dim, value_dim, spec.feature_size(key_dim))
-    return resolve(spec).state_size(spec, shape)
+    spec = Spec.of(spec).check()
+    return least(spec).size(_one_head(spec, key_dim, value_dim, length))
+
+
+def packed_state_size(spec: Spec | str, key_dim: int, value_dim: int, length: int) -> int:
+    """Returns the same with symmetric matrices counted by one half, and their diagonal.
+
+    Args:
+        spec: a layer, or its text.
+        key_dim: K, entries of a key.
+        value_dim: V, entries of a value.
+        length: T, how many tokens have passed.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> spec = "Gate | Linear | Exact"
+        >>> ttr.state_size(spec, 64, 64, length=1000)
+        8192
+        >>> ttr.packed_state_size(spec, 64, 64, length=1000)
+        6176
+    """
+    spec = Spec.of(spec).check()
+    return least(spec).packed(_one_head(spec, key_dim, value_dim, length))
+
+
+def _one_head(spec: Spec, key_dim: int, value_dim: int, length: int) -> Shape:
+    return Shape(1, 1, length, key_dim, value_dim, spec.feature_size(key_dim))
 
 
 def shape_of(spec: Spec, x: Stream) -> Shape:

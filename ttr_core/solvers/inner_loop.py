@@ -17,8 +17,9 @@ from ..space.optimizers.chunked import Mix, Segment
 from ..space.weights import MemorylessWeights
 from ..stream import Stream
 from .base import Solver
+from .least import chunked
 from .problem import Problem
-from .state import Memories, State
+from .state import State
 
 
 class Gradients(NamedTuple):
@@ -69,13 +70,13 @@ class InnerLoop(Solver[_Asked]):
         return Estimate(each * heads * shape.length * memory, 4.0 * held * heads * memory)
 
     def state(self, p: _Asked) -> State:
-        return _state(p)
+        return chunked(p.function, p.optimizer)
 
     def solve(self, p: _Asked, kept: Carried | None) -> tuple[Tensor, Carried]:
         x, size = p.x, p.optimizer.size
         log_decay, importance = p.recency()
         if kept is None:
-            held = _begin(p, _state(p).begun(x, p.own("function")))
+            held = _begin(p, chunked(p.function, p.optimizer).begun(x, p.own("function")))
         else:
             held = _resumed(kept)
         outputs = []
@@ -83,11 +84,6 @@ class InnerLoop(Solver[_Asked]):
             y, held = _segment(p, tokens, held, decay, weight)
             outputs.append(y)
         return p.read(torch.cat(outputs, 2)), _kept(p, held)
-
-
-def _state(p: _Asked) -> Memories:
-    """The gradients' place, the memory, what drives it, and how many tokens the chunk has."""
-    return Memories(p.function, 3 if p.optimizer.moves else 2, numbers=1)
 
 
 def _parts(

@@ -17,6 +17,7 @@ from ..space.optimizers import Incremental, RankOneSteps
 from ..space.readouts import Direct, Divides, Readout, ReadsBefore
 from ..space.weights import MemorylessWeights
 from .base import Solver
+from .least import carried
 from .problem import TINY, Problem
 from .state import Matrix, Memories, State
 
@@ -90,15 +91,7 @@ class AutogradScan(Solver[_Any]):
         return Estimate(40.0 * rows * shape.features * shape.value_dim, 0.0)
 
     def state(self, p: _Any) -> State:
-        model, begun = p.function, _begun(p, 60, 7)
-        if not isinstance(model, LinearModel):
-            held = sum(z.numel() for z in begun.values())
-            copies, numbers = divmod(held, model.memory_size(60, 7))
-            return Memories(model, 1 + copies, numbers)
-        wide, shapes = model.width(60), [tuple(z.shape) for z in begun.values()]
-        matrices, grams, vectors = (shapes.count(s) for s in ((wide, 7), (wide, wide), (wide,)))
-        numbers = len(shapes) - matrices - grams - vectors
-        return Matrix(model, 1 + matrices, bool(grams), vectors, numbers)
+        return carried(p.spec)
 
     def solve(self, p: _Any, kept: Carried | None) -> tuple[Tensor, Carried]:
         x, (log_decay, importance) = p.x, p.recency()
@@ -119,12 +112,6 @@ class AutogradScan(Solver[_Any]):
             memory, inner, y = step(memory, inner, token, own)
             outputs.append(y)
         return p.read(torch.stack(outputs, 2)), whole(memory=memory, inner=inner)
-
-
-def _begun(p: _Any, key_dim: int, value_dim: int) -> Carried:
-    """Returns the optimizer's own state at the start, of one head."""
-    own = part(p.spec.parameters(key_dim, value_dim, 1), "function")
-    return p.optimizer.begin(p.function.init(key_dim, value_dim, torch.empty(0), own))
 
 
 def _start(p: _Any) -> tuple[Memory, Carried]:

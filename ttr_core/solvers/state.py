@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -29,6 +29,11 @@ class State(abc.ABC):
         F, the number of features, stands where it is neither fixed nor a multiple of the key size.
         """
 
+    @property
+    def halved(self) -> State:
+        """The same without what lies above the diagonals of symmetric matrices."""
+        return self
+
 
 @dataclass(frozen=True)
 class Matrix(State):
@@ -37,9 +42,10 @@ class Matrix(State):
     Args:
         model: whose coefficients they are.
         copies: how many there are.
-        gram: whether there is a matrix of all features by all features, too.
+        gram: whether there is a symmetric matrix of all features by all features, too.
         vectors: how many vectors of all features there are.
         numbers: how many numbers.
+        packed: whether of a symmetric matrix only one half is counted, with its diagonal.
     """
 
     model: MatrixModel
@@ -47,23 +53,32 @@ class Matrix(State):
     gram: bool = False
     vectors: int = 0
     numbers: int = 0
+    packed: bool = False
 
     def size(self, shape: Shape) -> int:
         f = shape.features
-        return f * (self.copies * shape.value_dim + self.gram * f + self.vectors) + self.numbers
+        square = self.gram * (f * (f + 1) // 2 if self.packed else f * f)
+        return f * (self.copies * shape.value_dim + self.vectors) + square + self.numbers
+
+    @property
+    def halved(self) -> Matrix:
+        return replace(self, packed=True)
 
     def formula(self) -> str:
         width = self.model.width
+        square, line = (0.5, 0.5) if self.packed else (1, 0)
+        square, line = self.gram * square, self.gram * line + self.vectors
         if width(2) == width(3) == width(60):
-            fixed = width(2)
-            beside = self.gram * fixed**2 + self.vectors * fixed + self.numbers
-            return _sum((self.copies * fixed, "d"), (beside, "H"))
+            f = width(2)
+            beside = square * f**2 + line * f + self.numbers
+            return _sum((self.copies * f, "d"), (beside, "H"))
         per_key, rest = divmod(width(60), 60)
         if rest or width(2) != 2 * per_key:
-            terms = ((self.copies, "F d"), (int(self.gram), "H F^2"), (self.vectors, "H F"))
+            terms: tuple[tuple[float, str], ...]
+            terms = ((self.copies, "F d"), (square, "H F^2"), (line, "H F"))
         else:
-            squares = self.copies * per_key + self.gram * per_key**2
-            terms = ((squares, "d^2 / H"), (self.vectors * per_key, "d"), (0, ""))
+            squares = self.copies * per_key + square * per_key**2
+            terms = ((squares, "d^2 / H"), (line * per_key, "d"))
         return _sum(*terms, (self.numbers, "H"))
 
     @staticmethod
@@ -75,6 +90,25 @@ class Matrix(State):
     def restored(kept: Params | None) -> Tensor | None:
         """Returns the matrix that was kept; None at the start."""
         return None if kept is None else kept["S"]
+
+
+@dataclass(frozen=True)
+class Vectors(State):
+    """Vectors of the size of a value.
+
+    Args:
+        count: how many there are.
+        numbers: how many numbers beside them.
+    """
+
+    count: int
+    numbers: int = 0
+
+    def size(self, shape: Shape) -> int:
+        return self.count * shape.value_dim + self.numbers
+
+    def formula(self) -> str:
+        return _sum((self.count, "d"), (self.numbers, "H"))
 
 
 @dataclass(frozen=True)
@@ -120,16 +154,21 @@ class Pairs(State):
     Args:
         numbers: how many for each pair.
         square: whether there is one for every two pairs.
+        reach: how many of the newest pairs may yet count, the next one among them; None for all.
     """
 
     numbers: int = 0
     square: bool = False
+    reach: int | None = None
 
     def size(self, shape: Shape) -> int:
-        t = shape.length
+        t = shape.length if self.reach is None else min(shape.length, self.reach - 1)
         return t * (shape.key_dim + shape.value_dim + self.numbers) + self.square * t * t
 
     def formula(self) -> str:
+        if self.reach is not None:
+            tokens = self.reach - 1
+            return _sum((2 * tokens, "d"), (tokens * self.numbers, "H"))
         return _sum((int(self.square), "T^2 H"), (2, "T d"), (self.numbers, "T H"))
 
 
@@ -186,11 +225,11 @@ class Past(State):
         return Stream(kept["k"][:, :, :0], kept["k"], kept["v"], part(kept, "signal")).then(x)
 
 
-def _sum(*terms: tuple[int, str]) -> str:
+def _sum(*terms: tuple[float, str]) -> str:
     """Returns a sum of so many of each, without those that are zero.
 
     Example:
         >>> _sum((2, "d"), (0, "H"), (1, "T"))
         '2 d + T'
     """
-    return " + ".join(f"{'' if n == 1 else f'{n} '}{what}" for n, what in terms if n) or "0"
+    return " + ".join(f"{'' if n == 1 else f'{n:g} '}{what}" for n, what in terms if n) or "0"

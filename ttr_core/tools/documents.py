@@ -52,12 +52,13 @@ SYMBOLS = (
 
 def catalog_page() -> str:
     """Returns docs/catalog.md: every published layer as a regression."""
-    head = ("layer", "spec", "state size", "evidence", "paper")
+    head = ("layer", "spec", "state size", "packed", "evidence", "paper")
     rows = [
         (
             md.link(name),
             md.code(str(entry.spec)),
             md.code(entry.state_size),
+            md.code(packed) if (packed := _packed(entry)) else "",
             entry.evidence,
             _cited(entry.paper),
         )
@@ -69,6 +70,7 @@ def catalog_page() -> str:
         "space. Their ingredients are described in [ingredients.md](ingredients.md).",
         md.table(head, rows),
         f"- *State size*: {_argument(Description, 'state_size')}\n"
+        f"- *Packed*: {_argument(Description, 'packed_state_size')}\n"
         f"- *Cost*: {_argument(Description, 'cost')}\n"
         f"- *Evidence*: {_argument(Published, 'evidence')}\n"
         f"- *Deviation*: {_argument(Published, 'deviation')}\n"
@@ -113,7 +115,9 @@ def _elsewhere() -> Iterable[str]:
 
 
 def _facts(entry: Published, about: Description) -> Iterable[tuple[str, str]]:
-    yield "State size", md.code(entry.state_size)
+    packed = f", packed {md.code(_packed(entry))}" if _packed(entry) else ""
+    yield "State size", md.code(entry.state_size) + packed
+    yield "Held by the solver", md.code(about.held) if about.held else ""
     yield "Cost", f"{md.plain(about.cost)} (solver {md.code(about.solver)})"
     yield "Slow", md.plain(caution(entry.spec) or "")
     yield "What it forgets", md.plain(about.forgets)
@@ -128,6 +132,12 @@ def _facts(entry: Published, about: Description) -> Iterable[tuple[str, str]]:
     yield "Deviation", md.plain(entry.deviations)
     yield "Evidence", entry.evidence
     yield "Paper", _cited(entry.paper)
+
+
+def _packed(entry: Published) -> str:
+    """Returns the size of its state with half of symmetric matrices, if it has any."""
+    packed = entry.packed_state_size
+    return packed if packed != entry.state_size else ""
 
 
 def _changed(frame: Frame) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ..layers.published import catalog
-from ..solvers import resolve, solve
+from ..solvers import least, resolve, solve
 from ..space.fates import Fate
 from ..space.spec import Spec, triples
 from ..stream import LINKS, Stream
@@ -34,7 +34,10 @@ class Description:
         read: how the output is read, in LaTeX.
         words: the same in sentences.
         forgets: what becomes of old pairs.
-        state_size: numbers held over all heads, a formula in T, d and H.
+        state_size: numbers that all heads must keep by the layer's definition, a formula in T, d
+            and H; never more than the pairs themselves, where the memory can be had from them.
+        packed_state_size: the same with one half of symmetric matrices.
+        held: what the solver keeps for all heads, where that is more; else empty.
         cost: operations per head, a formula.
         solver: the fastest solver's name.
         same_as: texts of listed points that are the same layer.
@@ -56,6 +59,8 @@ class Description:
     words: str
     forgets: str
     state_size: str
+    packed_state_size: str
+    held: str
     cost: str
     solver: str
     same_as: tuple[str, ...]
@@ -81,7 +86,8 @@ def describe(spec: Spec | str) -> Description:
         ('gated-deltanet',)
     """
     spec = Spec.of(spec)
-    solver, alike = resolve(spec), same_as(spec)
+    solver, alike, state = resolve(spec), same_as(spec), least(spec)
+    held = solver.state_formula(spec)
     return Description(
         text=str(spec),
         names=catalog.of(spec),
@@ -91,7 +97,9 @@ def describe(spec: Spec | str) -> Description:
         read=read(spec),
         words=_words(spec),
         forgets=_forgets(spec),
-        state_size=solver.state_formula(spec),
+        state_size=state.formula(),
+        packed_state_size=state.packed_formula(),
+        held="" if held == state.formula() else held,
         cost=solver.cost,
         solver=solver.name,
         same_as=alike,

@@ -61,6 +61,7 @@ def _layer(entry: Published) -> dict[str, Any]:
         "deviation": entry.deviations,
         "evidence": entry.evidence,
         "state_size": entry.state_size,
+        "packed_state_size": entry.packed_state_size,
         "solver": _solver(entry.spec),
     }
 

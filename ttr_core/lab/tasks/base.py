@@ -216,6 +216,7 @@ class EvaluatedTask(Task):
 
     trained: ClassVar[bool] = False
     decides: ClassVar[tuple[str, ...]] = ("layer",)
+    revision: ClassVar[int] = 2  # states were counted as the solver holds them
 
     @property
     @abc.abstractmethod

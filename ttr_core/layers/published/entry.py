@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from ...errors import unknown
-from ...solvers import resolve
+from ...solvers import least
 from ...space.functions import LinearModel
 from ...space.ingredient import Paper
 from ...space.spec import Spec
@@ -61,11 +61,19 @@ class Published:
 
     @property
     def state_size(self) -> str:
-        """The numbers held over all heads in its own frame, a formula in T, d and H."""
+        """The numbers that all heads must keep in its own frame, a formula in T, d and H."""
+        return self._in_its_frame() or least(self.spec).formula()
+
+    @property
+    def packed_state_size(self) -> str:
+        """The same with one half of symmetric matrices."""
+        return self._in_its_frame() or least(self.spec).packed_formula()
+
+    def _in_its_frame(self) -> str | None:
         spec, frame = self.spec, self.frame
         model = spec.function
         if not frame.key_dim or not isinstance(model, LinearModel):
-            return resolve(spec).state_formula(spec)
+            return None
         # Keys of one size at any d: F numbers for each value of all heads, and for each normalizer.
         wide = model.width(frame.key_dim)
         return f"{wide * frame.expand} d" + (f" + {wide} H" if spec.readout.divides else "")
