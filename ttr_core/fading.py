@@ -167,8 +167,8 @@ def halves(x: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """
     whole = x.shape[-2] // (2 * size) * 2 * size
     if whole:
-        early, late = x[..., :whole, :].unflatten(-2, (-1, 2, size)).unbind(-3)
-        yield early, late
+        pairs = x[..., :whole, :].unflatten(-2, (-1, 2, size))
+        yield pairs.select(-3, 0), pairs.select(-3, 1)  # which may be written to, when traced too
     if x.shape[-2] - whole > size:
         yield x[..., whole : whole + size, :], x[..., whole + size :, :]
 

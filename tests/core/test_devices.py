@@ -91,15 +91,18 @@ TRACED = [
     "softmax-attention",
     "mesa-layer",
     "kernel-regression",
+    "gla",
+    "forgetting-transformer",
 ]
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated")  # torch does so as it traces
 @pytest.mark.parametrize("name", TRACED)
 def test_a_layer_is_one_graph(name: str) -> None:
     import torch._dynamo
 
-    entry, x = ttr.catalog[name], torch.randn(2, 9, 16).double()
+    entry, x = ttr.catalog[name], torch.randn(2, 70, 16).double()
     layer = made(entry.spec, entry.frame)
     torch._dynamo.reset()
     explained = torch._dynamo.explain(layer)(x)

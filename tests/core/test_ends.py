@@ -249,3 +249,18 @@ def by_others(
     return y.detach(), list(
         torch.autograd.grad(told, leaves, allow_unused=True, materialize_grads=True)
     )
+
+
+FADING = [spec for spec in CHOSEN if any(signal.logarithmic for signal in spec.signals)]
+
+
+@pytest.mark.parametrize("spec", sorted(FADING, key=str), ids=str)
+def test_a_state_goes_on_over_resets(spec: ttr.Spec) -> None:
+    ends, x, _, _ = defined(spec)
+    params, state, parts = parameters(spec, x), None, []
+    for start, stop in ((0, 1), (1, 2), (2, 5), (5, LENGTH)):
+        y, state = ttr.prefill(spec, x.tokens(start, stop), params, state)
+        parts.append(y)
+    whole, found = ttr.solve(spec, x, params), torch.cat(parts, 2)
+    for case, where in enumerate(ends):
+        close(found[case], whole[case], where, 1e-8)

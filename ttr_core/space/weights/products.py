@@ -72,7 +72,9 @@ class Multiplied(PositiveWeights, abc.ABC):
 
     @property
     def reach(self) -> int | None:
-        return min((r for part in self.parts if (r := part.reach) is not None), default=None)
+        each = [part.reach for part in self.parts]
+        ends = [reach for reach in each if reach is not None]
+        return min(ends) if ends else None
 
     def parameters(self, key_dim: int, value_dim: int, heads: int) -> dict[str, Tensor]:
         each = [part.parameters(key_dim, value_dim, heads) for part in self.parts]
