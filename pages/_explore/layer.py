@@ -14,7 +14,7 @@ from pages._explore import asked, fresh
 from pages._explore.asked import Picked
 from pages._shared import ui
 from ttr_core import Ingredient
-from ttr_core.words import called, formulas
+from ttr_core.words import called, formulas, unread
 
 HEAD_SIZE, LENGTH = 64, 1024  # the sizes at which the state is counted
 POWERS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
@@ -22,7 +22,7 @@ SHOWN_NAMES, SHOWN_NEIGHBORS = 4, 5
 WHERE = r",\qquad "  # what parts a formula from the definition of a symbol in it: wraps there
 
 INSTEAD = "What is asked for is no layer: this is the one shown last, or the nearest."
-LAYER, SLOW = "layer", "slow"
+LAYER, SLOW, UNREAD = "layer", "slow", "unread"
 BADGES = {
     LAYER: ("layer", ":material/check_circle:", "green", "Well defined, with a fast exact solver."),
     SLOW: (
@@ -30,6 +30,12 @@ BADGES = {
         ":material/hourglass_bottom:",
         "orange",
         "Well defined, but not for training.",
+    ),
+    UNREAD: (
+        "reads back nothing",
+        ":material/hearing_disabled:",
+        "orange",
+        "Well defined, but it does not tell the pairs it has just seen from one another.",
     ),
 }
 
@@ -39,9 +45,10 @@ class Verdict:
     """What kind of layer a spec is.
 
     Args:
-        kind: ``layer`` or ``slow`` (defined, not for training).
+        kind: ``layer``, ``slow`` (defined, not for training) or ``unread`` (it runs, and does not
+            read back pairs).
         solver: the solver that runs it.
-        reasons: why it is slow.
+        reasons: why it is no other kind.
     """
 
     kind: str
@@ -66,8 +73,11 @@ class Upper:
 def judged(text: str) -> Verdict:
     """Returns the verdict on a layer."""
     spec = ttr.Spec.parse(text)
-    slow = ttr.caution(spec)
-    return Verdict(SLOW if slow else LAYER, ttr.resolve(spec).name, (slow,) if slow else ())
+    solver = ttr.resolve(spec).name
+    if slow := ttr.caution(spec):
+        return Verdict(SLOW, solver, (slow,))
+    mute = unread(spec)
+    return Verdict(UNREAD, solver, (mute,)) if mute else Verdict(LAYER, solver, ())
 
 
 def show(picked: Picked) -> Upper:
@@ -91,7 +101,7 @@ def show(picked: Picked) -> Upper:
             st.caption(ui.escaped(f"{paper.authors}, {paper.year}"), width="content")
     with more.container(horizontal=True, horizontal_alignment="right", gap="xsmall"):
         _looks_inside(picked)
-        if found.kind == LAYER:
+        if found.kind in (LAYER, UNREAD):
             fresh.show(picked)
     return Upper(found, _what_it_is(picked, found))
 
@@ -170,7 +180,7 @@ def _what_it_is(picked: Picked, found: Verdict) -> DeltaGenerator:
     """Shows words, facts and neighbors; returns the place of the equations."""
     about = _described(picked.text)
     for reason in found.reasons:
-        st.caption(f":orange[Slow:] {ui.escaped(reason)}.")
+        st.caption(f":orange[{'Slow' if found.kind == SLOW else 'Note'}:] {ui.escaped(reason)}.")
     st.caption(ui.escaped(about.words))
     equations, facts = st.columns([3, 2], gap="medium")
     place = equations.container(border=True, height="stretch", gap="xsmall")

@@ -1,5 +1,6 @@
 """The lab: tasks, their metrics, training and experiments, as events and data."""
 
+from .clean_pairs import ReadBack, reads_back
 from .curve import PACE, STILL_RISING
 from .events import Evaluated, Event, Finished, Progress, Started
 from .experiment import DEVICES, Experiment, resolve_device
@@ -49,6 +50,7 @@ __all__ = [
     "LabeledTask",
     "Metric",
     "Progress",
+    "ReadBack",
     "Recall",
     "Regression",
     "RunIdentity",
@@ -64,6 +66,7 @@ __all__ = [
     "identity",
     "metrics",
     "outdated",
+    "reads_back",
     "resolve_device",
     "task",
     "train",

@@ -1,9 +1,10 @@
 """Words: what is said of a spec, in LaTeX, sentences and tables."""
 
 from .describe import formulas
-from .grid import place, verdict
+from .grid import place
 from .names import STANDINGS, called, standing
 from .tables import GRID_COLUMNS, LAYER_COLUMNS, cited, grid_rows, layer_rows
+from .verdicts import unread, verdict
 
 __all__ = [
     "GRID_COLUMNS",
@@ -16,5 +17,6 @@ __all__ = [
     "layer_rows",
     "place",
     "standing",
+    "unread",
     "verdict",
 ]

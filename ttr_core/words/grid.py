@@ -7,13 +7,12 @@ from functools import lru_cache
 from typing import Any
 
 from ..layers.published import Elsewhere, catalog
-from ..solvers import caution, resolve
+from ..solvers import resolve
 from ..space.spec import Spec, triples
 from .describe import same_as
 from .names import standing
 from .neighbors import worded
-
-VERDICTS = ("layer", "slow", "undefined")
+from .verdicts import verdict
 
 
 @dataclass(frozen=True)
@@ -25,8 +24,9 @@ class Cell:
         weights: text of its weights.
         function: text of its function class.
         optimizer: text of its optimizer.
-        verdict: ``layer``, ``slow`` (defined, not for training) or ``undefined``.
-        reason: why it is not a layer, or why it is slow; empty for a layer.
+        verdict: ``layer``, which reads back pairs; ``slow``, defined and not for training: too slow
+            or reading none; or ``undefined``.
+        reason: why it is not a layer; empty for one.
         solver: the fastest solver's name, or None.
         same_as: other cells that are the same layer.
         linear_in_v: whether its attention map is exact.
@@ -63,23 +63,6 @@ class Cell:
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as plain values."""
         return asdict(self)
-
-
-def verdict(spec: Spec) -> tuple[str, str]:
-    """Returns ``layer``, ``slow`` or ``undefined``, and why it is not the first.
-
-    Args:
-        spec: any spec.
-
-    Example:
-        >>> import ttr_core as ttr
-        >>> verdict(ttr.Spec.parse("Gate | Linear | SGD"))
-        ('layer', '')
-    """
-    if reasons := spec.objections():
-        return "undefined", " ".join(reasons)
-    slow = caution(spec)
-    return ("slow", slow) if slow else ("layer", "")
 
 
 def place(spec: Spec) -> tuple[str, str, str]:
