@@ -126,7 +126,7 @@ class SiLU(FeatureMap, Comparison):
         return 1.0 if self.scale is None else self.scale
 
     def scale_start(self, spec: Spec) -> float:
-        return 64.0
+        return 8.0
 
     def __call__(self, x: Tensor, params: Mapping[str, Tensor]) -> Tensor:
         return F.silu(self.sharpened(x, params))
