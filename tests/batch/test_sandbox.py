@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import resource
 import threading
 import time
@@ -149,6 +150,36 @@ def test_the_five_hungriest_queries_stay_below_the_limit_and_small_ones_live(
     used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     print(f"\nthe largest child used {used:.0f} MB, of {sandbox.PROCESS_MB}")
     assert used < sandbox.PROCESS_MB
+
+
+@pytest.mark.slow
+def test_four_who_ask_at_once_stay_below_two_gigabytes(frame: pd.DataFrame) -> None:
+    """Children and the server together, as the system counts what they have in memory."""
+    page = resource.getpagesize()
+
+    def resident(pid: str) -> int:
+        try:
+            return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * page
+        except (OSError, IndexError):
+            return 0
+
+    def family() -> int:
+        own = Path(f"/proc/{os.getpid()}/task").iterdir()
+        children = [pid for task in own for pid in (task / "children").read_text().split()]
+        return sum(map(resident, [str(os.getpid()), *children]))
+
+    def ask(statement: str) -> None:
+        with pytest.raises(QueryError):
+            query({"runs": frame}, statement)
+
+    most, askers = 0, [threading.Thread(target=ask, args=(sql,)) for sql in [*HUNGRY.values()][:4]]
+    for asker in askers:
+        asker.start()
+    while any(asker.is_alive() for asker in askers):
+        most = max(most, family())
+        time.sleep(0.02)
+    print(f"\nfour queries at once and who asks: {most / 2**20:.0f} MB at most")
+    assert most < 2 * 2**30
 
 
 def test_a_query_that_fills_its_own_memory_fits_into_the_process(frame: pd.DataFrame) -> None:
