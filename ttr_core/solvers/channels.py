@@ -61,6 +61,8 @@ def channel_scores(a: Tensor, b: Tensor, log_decay: Tensor) -> Tensor:
         b: columns, [..., C, F].
         log_decay: l, at most 0, -inf for a reset, [..., C, F].
     """
+    if a.shape[-2] == 1:  # decoding
+        return a @ b.mT
     run: Callable[..., Tensor] = ChannelScores.apply
     return run(a, b, log_decay)
 

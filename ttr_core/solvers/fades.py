@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -49,8 +50,9 @@ class FeatureFade(Fade):
 
     def __init__(self, log_decay: Tensor) -> None:
         self.log_decay = log_decay
-        self.since = log_decay.cumsum(-2).exp()
-        self.until = from_each(one_up(log_decay)).exp()
+        alone = log_decay.shape[-2] == 1  # decoding
+        self.since = (log_decay if alone else log_decay.cumsum(-2)).exp()
+        self.until = torch.ones_like(log_decay) if alone else from_each(one_up(log_decay)).exp()
 
     def scores(self, a: Tensor, b: Tensor) -> Tensor:
         every = b.shape[-2] // a.shape[-2]
