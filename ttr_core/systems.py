@@ -19,9 +19,10 @@ def solve_positive(matrix: Tensor, right: Tensor) -> tuple[Tensor, bool]:
     """Solves A x = b by a Cholesky factor, [..., N, N] and [..., N, 1] -> [..., N, 1].
 
     Returns:
-        x, and whether every A could be factored, as `factored` says: x is NaN otherwise.
+        x, and whether every A could be factored, as `factor_in_place` says: x is NaN otherwise.
     """
-    factor, found = factored(matrix.detach())
+    factor = matrix.detach().clone()
+    found = factor_in_place(factor)
     run: Callable[..., Tensor] = Substitution.apply
     return run(matrix, right, factor), found
 

@@ -78,7 +78,11 @@ WORK: tuple[tuple[Size, tuple[str, ...], str], ...] = (
     ),
     (
         (1, 4, 1024, 64),
-        ("Uniform | Linear | SGD", f"Uniform | Linear | SGD by {LOOP}"),
+        (
+            "Uniform | Linear | SGD",
+            f"Uniform | Linear | SGD by {LOOP}",
+            "Gate | Linear | Exact(ridge=0.1)",
+        ),
         "forward+backward",
     ),
     *(
@@ -88,6 +92,20 @@ WORK: tuple[tuple[Size, tuple[str, ...], str], ...] = (
             "forward",
         )
         for length in (1024, 4096)
+    ),
+    (
+        (1, 1, 256, 64),
+        (
+            "Uniform | Linear | Hebbian",
+            "ExpKernel | Affine | Exact",
+            "ExpKernel(scale=2.0) | Quadratic | Exact",
+        ),
+        "forward+backward",
+    ),
+    (
+        (1, 1, 2048, 64),
+        ("Uniform | Linear | Hebbian", "ExpKernel | Affine | Exact"),
+        "forward+backward",
     ),
     (
         (1, 1, 16384, 64),
