@@ -15,7 +15,7 @@ import typer
 
 from .door import Exit, complain, door, stoppable, terminated
 from .screen import print_json, print_table, say, show_run, tell
-from .sweep import checking, show_plan, show_sweep, watch
+from .sweep import checking, foreseen, show_plan, show_sweep, watch
 from .waiting import made_elsewhere, obtained
 
 app = typer.Typer(
@@ -158,6 +158,12 @@ def sweep(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Run also what the store holds already.")
     ] = False,
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Start at most so many runs now.")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0, metavar="M", help="Start no run after so many minutes.")
+    ] = None,
     output: Output = None,
     db: Db = None,
     json: Json = False,
@@ -175,13 +181,15 @@ def sweep(
         kept = sweeps.evidence.files(plan, file)
         for said in [] if dry_run else sweeps.evidence.bring_in(opened, kept):
             say(said)
-        ahead = sweeps.preview(opened, work, jobs, fresh, kept if dry_run else ())
+        work = sweeps.with_followers(opened, work)
+        ahead = foreseen(opened, work, jobs, fresh, kept, dry_run)
         if dry_run:
             show_plan(ahead, json)
             if target is not None:
                 say(f"A dry run writes nothing: {target} is as it was.")
             return
-        starting = sweeps.started(opened, ahead, plan.tags, fresh)
+        budget = sweeps.Budget(limit, None if minutes is None else 60 * minutes)
+        starting = sweeps.started(opened, ahead, plan.tags, fresh, budget)
         with starting as (swept, kill), stoppable(kill) as stop:
             troubled = watch(swept, stop.is_set, json)
         show_sweep(opened, swept, work, troubled, json, target)

@@ -148,7 +148,28 @@ def watch(sweep: Sweep, stop: Callable[[], bool], quiet: bool) -> list[Ended]:
     return troubled
 
 
-def checking() -> Callable[[int, int], None]:
+def foreseen(
+    store: Store, work: Work, jobs: int | None, fresh: bool, kept: Sequence[Path], dry_run: bool
+) -> Preview:
+    """Returns what a sweep will do, and tells it; `sweeps.preview` has the arguments.
+
+    Where a plan keeps evidence, runs that nothing is known of are tried for a few steps, so that
+    their cost is told before any of them begins.
+    """
+    from .. import sweeps
+
+    held = kept if dry_run else ()
+    ahead = sweeps.preview(store, work, jobs, fresh, held)
+    if kept and ahead.unknown:
+        say(f"trying {ahead.unknown:,} runs for a few steps, to tell what they cost")
+        pace = sweeps.tried((*ahead.open, *ahead.later), checking("trying kind"))
+        ahead = sweeps.preview(store, work, jobs, fresh, held, pace)
+    for text in ahead.lines() if kept and not dry_run else ():
+        say(text)
+    return ahead
+
+
+def checking(what: str = "checking configuration") -> Callable[[int, int], None]:
     """Returns what tells how far the check of a plan is, if it takes long."""
     told = time.monotonic()
 
@@ -156,7 +177,7 @@ def checking() -> Callable[[int, int], None]:
         nonlocal told
         if time.monotonic() - told > TOLD_SECONDS:
             told = time.monotonic()
-            say(f"checking configuration {done:,} of {total:,}")
+            say(f"{what} {done:,} of {total:,}")
 
     return tell
 
@@ -188,7 +209,7 @@ def show_sweep(
     for ended in troubled:  # before the store is asked, which may still be held
         if ended.unstored is not None:
             say(f"{ended.run}: {without_row(ended.status, ended.message)}")
-    found = sweeps.report.rows(store, work.runs)
+    found = sweeps.report.rows(store, sweep.runs)
     if json:
         print_json(sweeps.document(sweep, work, troubled, found))
     elif found and target is None:

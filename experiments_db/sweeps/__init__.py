@@ -2,14 +2,17 @@
 
 from . import evidence, report
 from .account import document, summary
-from .drive import Sweep, started
+from .drive import Budget, Sweep, started
 from .estimate import Pace, in_words
 from .expansion import Planned, Work, expanded
 from .outcome import Ended
 from .plan import Plan, load
 from .preview import Preview, check_executor, preview
+from .trial import tried
+from .tuned import with_followers
 
 __all__ = [
+    "Budget",
     "Ended",
     "Pace",
     "Plan",
@@ -27,4 +30,6 @@ __all__ = [
     "report",
     "started",
     "summary",
+    "tried",
+    "with_followers",
 ]

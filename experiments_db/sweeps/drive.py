@@ -11,8 +11,10 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 from ..run.jobs import RUNNING, Job
 from ..run.supervisor import Supervisor
@@ -23,12 +25,26 @@ from .estimate import Pace
 from .expansion import Planned
 from .outcome import OUTCOMES, Ended
 from .preview import Preview
+from .tuned import followers
 
 LOOK_SECONDS = 10.0
 """Seconds between two looks at what other drivers have done."""
 
 REFUSALS = 3
 """Runs in a row that get no row in the store, after which the sweep gives up."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much of a plan is to be run now; the same command goes on with the rest.
+
+    Args:
+        runs: runs at most, or None.
+        seconds: no run starts after so many, or None.
+    """
+
+    runs: int | None = None
+    seconds: float | None = None
 
 
 class Sweep:
@@ -42,6 +58,8 @@ class Sweep:
         tags: labels of every run.
         fresh: run what the store holds already.
         pace: how long runs take.
+        seeds_later: seeds that a run which tries several rates is followed by, at the best rate.
+        budget: how much is to be run now.
     """
 
     def __init__(
@@ -53,17 +71,22 @@ class Sweep:
         tags: Iterable[str] = (),
         fresh: bool = False,
         pace: Pace | None = None,
+        seeds_later: Sequence[int] = (),
+        budget: Budget = Budget(),
     ) -> None:
         self._store, self._supervisor, self._workers = store, supervisor, workers
         self._tags, self._fresh, self.pace = tuple(tags), fresh, pace or Pace()
-        self._pending = collections.deque(runs)
+        self.runs = list(runs)
+        self._pending = collections.deque(self.runs)
+        self._seeds_later, self._budget, self._begun = tuple(seeds_later), budget, 0
+        self._known = {run.config_hash for run in self.runs}
         self._active: list[tuple[Planned, Job]] = []
         self._slots: list[tuple[Planned, Job] | None] = [None] * workers
         self._started, self._looked = time.monotonic(), float("-inf")
         self._refused = 0
         self.planned, self.skipped, self.elsewhere = len(self._pending), 0, 0
         self.counts = dict.fromkeys(OUTCOMES, 0)
-        self.stopped = False
+        self.stopped = self.paused = False
 
     @property
     def done(self) -> bool:
@@ -114,11 +137,31 @@ class Sweep:
         if room <= 0 or not self._pending:
             return
         self._look()
-        while room > 0 and self._pending:
+        while room > 0 and self._pending and not self._used_up():
             run = self._pending.popleft()
+            self._begun += 1
             job = self._supervisor.start(run.experiment, tags=self._tags, fresh=self._fresh)
             self._active.append((run, job))
             room -= 1
+
+    def _used_up(self) -> bool:
+        """Whether the budget is used up, after which nothing more starts."""
+        most, seconds = self._budget.runs, self._budget.seconds
+        late = seconds is not None and self.seconds >= seconds
+        if late or (most is not None and self._begun >= most):
+            self.paused = True
+            self._pending.clear()
+        return self.paused
+
+    def _follow(self, run: Planned, result: Mapping[str, Any]) -> None:
+        """Adds the runs that waited for the rate which a run has chosen."""
+        for one in followers(run, result.get("lr"), self._seeds_later):
+            if one.config_hash not in self._known:
+                self._known.add(one.config_hash)
+                self.runs.append(one)
+                self.planned += 1
+                if not (self.stopped or self.paused):
+                    self._pending.append(one)
 
     def _look(self) -> None:
         """Drops pending runs that the store holds by now."""
@@ -137,6 +180,7 @@ class Sweep:
                 active.append((run, job))
             elif job.existing is not None:
                 self.skipped += 1
+                self._begun -= 1
             elif job.run_id is not None or job.status == "failed":
                 ended.append(self._ended(run, job))
         self._active = active
@@ -148,6 +192,7 @@ class Sweep:
         self.counts[job.status] += 1
         if job.status == "finished":
             self.pace.add(run.kind, seconds)
+            self._follow(run, result)
         self._refused = self._refused + 1 if job.run_id is None else 0
         if self._refused >= REFUSALS:
             self.stop()
@@ -169,7 +214,11 @@ class Sweep:
 
 @contextmanager
 def started(
-    store: Store, ahead: Preview, tags: Iterable[str], fresh: bool
+    store: Store,
+    ahead: Preview,
+    tags: Iterable[str],
+    fresh: bool,
+    budget: Budget = Budget(),
 ) -> Iterator[tuple[Sweep, Callable[[], None]]]:
     """Starts the workers of a sweep for the duration of the block.
 
@@ -178,6 +227,7 @@ def started(
         ahead: what is to be done.
         tags: labels of every run.
         fresh: run what the store holds already.
+        budget: how much is to be run now.
 
     Yields:
         The sweep, and what kills this process and its workers at once: their runs stay behind as
@@ -197,4 +247,8 @@ def started(
                     os.kill(pid, signal.SIGKILL)
             os._exit(130)
 
-        yield Sweep(store, supervisor, ahead.work.runs, jobs, labels, fresh, ahead.pace), kill
+        work = ahead.work
+        sweep = Sweep(
+            store, supervisor, work.runs, jobs, labels, fresh, ahead.pace, work.seeds_later, budget
+        )
+        yield sweep, kill

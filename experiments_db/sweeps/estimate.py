@@ -32,10 +32,12 @@ class Kind:
     Args:
         names: the kinds of runs that it is compared with, the closest first.
         work: how much it has to do.
+        steps: steps of training in it, of all the rates that it tries.
     """
 
     names: tuple[str, ...]
     work: float
+    steps: float = 1.0
 
 
 class Pace:
@@ -48,7 +50,7 @@ class Pace:
 
     def __init__(self, past: Iterable[tuple[Mapping[str, Any], float]] = ()) -> None:
         self._known: dict[str, collections.deque[float]] = {}
-        self.runs = 0
+        self.runs, self.learned_from = 0, "past runs"
         for config, seconds in reversed(list(past)):
             self.add(kind(config), seconds)
 
@@ -87,21 +89,22 @@ def kind(config: Mapping[str, Any]) -> Kind:
         f"{config['spec']} on {task} by {device}",
         f"{task} by {device}",
     )
-    return Kind(names, _work(config))
+    steps, each = _work(config)
+    return Kind(names, steps * each, steps)
 
 
-def _work(config: Mapping[str, Any]) -> float:
-    """Returns how much a run has to do, in tokens of a small model, to compare runs by."""
+def _work(config: Mapping[str, Any]) -> tuple[float, float]:
+    """Returns the steps of a run, and what each has to do in tokens of a small model."""
     task, train, model = config["task"], config["train"], config["model"]
     tokens = float(task.get("seq_len") or 1)
     known = TASKS.get(task["name"])
     if "sequences" in task or (known is not None and not known.trained):
-        return float(tokens * task.get("sequences", 1) + PER_STEP)
+        return 1.0, float(tokens * task.get("sequences", 1) + PER_STEP)
     rates = 1.0
     if train["lr"] == "auto":
         rates = len(RATES) if train["protocol"] == "standard" else HALVED
     each = tokens * train["batch_size"] * model["depth"] * model["d_model"] / 64
-    return float(train["steps"] * rates * (each + PER_STEP))
+    return float(train["steps"] * rates), float(each + PER_STEP)
 
 
 def in_words(seconds: float) -> str:

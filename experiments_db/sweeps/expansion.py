@@ -28,6 +28,14 @@ SHOWN = 5
 """Reasons for refusing that are printed."""
 
 
+PROTOCOLS: dict[str, dict[str, str]] = {
+    "quick": {},
+    "standard": {"train.lr": "auto", "train.protocol": "standard"},
+    "tuned": {"train.lr": "auto"},
+}
+"""Protocol of a plan -> what it sets of each training."""
+
+
 @dataclass(frozen=True)
 class Planned:
     """One run of a plan.
@@ -38,6 +46,7 @@ class Planned:
         config_hash: its fingerprint.
         task: the task's name with the settings that vary in the plan.
         setting: settings of model and training that vary in the plan.
+        leader: of protocol tuned, the fingerprint of the run that chose its rate; else None.
     """
 
     experiment: Experiment
@@ -45,6 +54,7 @@ class Planned:
     config_hash: str
     task: str
     setting: str
+    leader: str | None = None
 
     @property
     def layer(self) -> str:
@@ -74,12 +84,14 @@ class Work:
         repeated: runs that the plan asks for more than once.
         left_out: of ``layers: all``, the layers that a task cannot take: layer on task, reason.
         axes: how many layers, tasks, settings and seeds there are, in words.
+        seeds_later: of protocol tuned, the seeds that wait for the rate the first one chooses.
     """
 
     runs: tuple[Planned, ...]
     repeated: int = 0
     left_out: tuple[tuple[str, str], ...] = ()
     axes: str = ""
+    seeds_later: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -195,8 +207,7 @@ def expanded(
     for done, index in enumerate(indices):
         told(done, len(indices))
         cell = grid.cell(index)
-        if plan.protocol == "standard" and TASKS[cell.what.name].trained:
-            cell.sets.update({"train.lr": "auto", "train.protocol": "standard"})
+        _follow(plan.protocol, cell)
         try:
             made.append((cell, cell.experiment(plan)))
         except (NoFastSolver, LimitExceeded) as error:
@@ -208,9 +219,24 @@ def expanded(
             problems.setdefault(str(error), []).append(cell)
     if problems:
         raise _refusal(plan, problems, len(indices), source)
-    runs = {run.config_hash: run for run in _planned(made, seeds)}
-    repeated = len(made) * len(seeds) - len(runs)
-    return Work(tuple(runs.values()), repeated, tuple(left_out.items()), grid.axes)
+    later = tuple(seeds[1:]) if plan.protocol == "tuned" else ()
+    asked = [run for run in _planned(made, seeds) if not _waits(run, later)]
+    runs = {run.config_hash: run for run in asked}
+    left = tuple(left_out.items())
+    return Work(tuple(runs.values()), len(asked) - len(runs), left, grid.axes, later)
+
+
+def _follow(protocol: str, cell: _Cell) -> None:
+    """Sets what the protocol of a plan says of a training."""
+    if TASKS[cell.what.name].trained:
+        cell.sets.update(PROTOCOLS[protocol])
+        if protocol == "tuned":  # all the same, unless the plan wants to end at a target
+            cell.sets.setdefault("train.target", "none")
+
+
+def _waits(run: Planned, later: Sequence[int]) -> bool:
+    """Whether a run waits for the rate that the first seed of its configuration chooses."""
+    return run.experiment.task.trained and run.experiment.seed in later
 
 
 def _of_layer(entry: LayerEntry | SpecEntry) -> _Part:

@@ -20,7 +20,7 @@ from .values import Range, Values, size, texts
 
 MAX_SAMPLE = 10_000
 STANDARD_SEEDS = tuple(map(str, range(SEEDS)))
-"""Seeds of the standard protocol where a plan names none; it demands as many."""
+"""Seeds of the protocols of comparison where a plan names none; they demand as many."""
 
 Settings = dict[Short, Values]
 
@@ -98,11 +98,11 @@ class Plan(pydantic.BaseModel):
         tasks: what they have to do.
         model: settings of the model, for tasks that train.
         train: settings of the training, for tasks that train.
-        seeds: by default 0, and 0, 1, 2 for the standard protocol.
+        seeds: by default 0; 0, 1, 2 for the protocols standard and tuned.
         device: ``auto``, ``cpu`` or ``cuda``.
         tags: labels of every run.
         sample: draw some configurations instead of taking all.
-        protocol: ``standard`` for results that are to be compared.
+        protocol: ``standard`` or ``tuned`` for results that are to be compared.
         evidence: files of runs that the store takes in first, from the folder of the plan.
     """
 
@@ -117,7 +117,7 @@ class Plan(pydantic.BaseModel):
     device: Short = "auto"
     tags: tuple[Short, ...] = ()
     sample: Sample | None = None
-    protocol: Literal["quick", "standard"] = "quick"
+    protocol: Literal["quick", "standard", "tuned"] = "quick"
     evidence: tuple[Short, ...] = ()
 
     @pydantic.field_validator("layers", mode="before")
@@ -137,7 +137,7 @@ class Plan(pydantic.BaseModel):
         """The seeds."""
         if self.seeds is not None:
             return texts(self.seeds)
-        return STANDARD_SEEDS if self.protocol == "standard" else ("0",)
+        return ("0",) if self.protocol == "quick" else STANDARD_SEEDS
 
 
 TOP = tuple(Plan.model_fields)
@@ -283,22 +283,23 @@ def _check_keys(
 
 
 def _check_protocol(plan: Plan, source: Source) -> None:
-    if plan.protocol != "standard":
+    if plan.protocol == "quick":
         return
+    name = plan.protocol
     lr = plan.train.get("lr")
     if lr is not None and texts(lr) != ("auto",):
         raise source.error(
-            ("train", "lr"), "protocol standard trains every learning rate of its own grid and "
+            ("train", "lr"), f"protocol {name} tries the learning rates of its own grid and "
             "chooses on the validation set: remove train.lr, or write `protocol: quick`."
         )  # fmt: skip
     if "seconds" in plan.train:
         raise source.error(
-            ("train", "seconds"), "protocol standard gives every learning rate the same steps, so "
+            ("train", "seconds"), f"protocol {name} gives every learning rate the same steps, so "
             "that it has no time limit: remove train.seconds and lower train.steps."
         )  # fmt: skip
     if plan.seeds is not None and size(plan.seeds) < len(STANDARD_SEEDS):
         raise source.error(
-            ("seeds",), f"protocol standard needs at least {len(STANDARD_SEEDS)} seeds, and this "
+            ("seeds",), f"protocol {name} needs at least {len(STANDARD_SEEDS)} seeds, and this "
             f"plan has {size(plan.seeds)}: write `seeds: [0, 1, 2]`."
         )  # fmt: skip
 

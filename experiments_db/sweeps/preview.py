@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ttr_core import RequestError, unknown
+from ttr_core.lab import TrainConfig
 
 from ..installation import command
 from ..store import Store
@@ -16,6 +17,7 @@ from . import evidence, questions
 from .estimate import Pace, in_words
 from .expansion import Planned, Work
 from .outcome import OUTCOMES
+from .tuned import followers
 
 EXECUTORS = ("local", "ray")
 MOST_JOBS = 8
@@ -69,6 +71,21 @@ class Preview:
         """The runs that are to be run."""
         return [run for run in self.work.runs if run.config_hash not in self.known]
 
+    @property
+    def unknown(self) -> int:
+        """How many of them nothing is known of."""
+        return sum(self.pace.seconds(run.kind) is None for run in (*self.open, *self.later))
+
+    @property
+    def later(self) -> list[Planned]:
+        """The runs that will follow at a rate which is not known yet: how long, not which."""
+        left = [run for run in self.open if run.experiment.train.lr == "auto"]
+        return [
+            one
+            for run in left
+            for one in followers(run, float(TrainConfig().lr), self.work.seeds_later)
+        ]
+
     def lines(self) -> list[str]:
         """Returns the plan in sentences."""
         work, left = self.work, len(self.open)
@@ -76,6 +93,8 @@ class Preview:
         if work.repeated:
             lines.append(f"{work.repeated:,} more are asked for twice and run once.")
         lines += [f"Left out: {what}. {why.splitlines()[0]}" for what, why in work.left_out]
+        if later := len(self.later):
+            lines.append(f"{later:,} more follow, at the rates that these choose.")
         running = sum(state == "running" for state in self.known.values())
         lines.append(
             f"{len(self.known) - running:,} are in the store, {running:,} are running elsewhere, "
@@ -84,11 +103,16 @@ class Preview:
         return [*lines, self._estimate()] if left else lines
 
     def _estimate(self) -> str:
-        seconds, missing = self.pace.total((run.kind for run in self.open), self.jobs)
+        asked = [run.kind for run in (*self.open, *self.later)]
+        seconds, missing = self.pace.total(asked, self.jobs)
         jobs = f"{self.jobs} job" if self.jobs == 1 else f"{self.jobs} jobs"
-        if missing == len(self.open):
+        if missing == len(asked):
             return f"No estimate: the store has no run of these tasks yet. ({jobs})"
-        said = f"Estimate: {in_words(seconds)} with {jobs}, by {self.pace.runs:,} past runs"
+        hours = self.pace.total(asked, 1)[0] / 3600
+        said = (
+            f"Estimate: {in_words(seconds)} with {jobs}, {hours:.1f} processor hours in all, by "
+            f"{self.pace.runs:,} {self.pace.learned_from}"
+        )
         return f"{said}; {missing:,} are like none of them." if missing else f"{said}."
 
     def rows(self) -> list[dict[str, Any]]:
@@ -109,10 +133,12 @@ class Preview:
     def document(self) -> dict[str, Any]:
         """Returns what ``--dry-run --json`` prints."""
         counts = dict.fromkeys(OUTCOMES, 0)
-        seconds = self.pace.total((run.kind for run in self.open), self.jobs)[0]
+        asked = [run.kind for run in (*self.open, *self.later)]
+        seconds = self.pace.total(asked, self.jobs)[0]
         return {
             "planned": len(self.work.runs),
             "skipped": len(self.known),
+            "following": len(self.later),
             **counts,
             "seconds": 0.0,
             "estimated_seconds": seconds or None,
@@ -127,6 +153,7 @@ def preview(
     jobs: int | None,
     fresh: bool = False,
     ahead: Iterable[Path] = (),
+    pace: Pace | None = None,
 ) -> Preview:
     """Looks up what a plan needs to be previewed; creates nothing.
 
@@ -136,8 +163,10 @@ def preview(
         jobs: how many go side by side, or None for the usual number.
         fresh: whether runs that the store holds are run again.
         ahead: files of runs that the store would take in first.
+        pace: how long runs take, or None to ask the store.
     """
     hashes = [run.config_hash for run in work.runs]
     known = {} if fresh else {**evidence.answered(ahead, hashes), **questions.held(store, hashes)}
-    pace = Pace(questions.past(store, {run.experiment.task.name for run in work.runs}))
+    if pace is None:
+        pace = Pace(questions.past(store, {run.experiment.task.name for run in work.runs}))
     return Preview(work, known, pace, jobs or usual_jobs(work.runs))

@@ -7,13 +7,14 @@ the test set. Rates are compared only where each had the same training.
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from ttr_core.lab import PACKED, TASKS, VALIDATION
+from ttr_core.lab import AFTER_FIRST_ROUND, PACE, PACKED, STILL_RISING, TASKS, VALIDATION
 
 from ..read import measures
 from ..read.queries import flattened
@@ -31,23 +32,30 @@ accuracy is the accuracy.
 LEARNS = 0.1
 """No rate works where even the best stays below this: the best of failures tells nothing."""
 
-COLUMNS = ("layer", "task", "setting", "seeds", "diverged", "lr", "window", "validation", "*")
+COLUMNS = (
+    "layer", "task", "setting", "seeds", "diverged", "still_rising", "lr", "window", "validation",
+    "*", "steps_to_90",
+)  # fmt: skip
 """What a terminal shows; the star stands for the main metrics and their deviations."""
 
 FILE_COLUMNS = (
     "layer", "task", "setting", "runs", "seeds", "diverged", "lr", "lr_low", "lr_high",
     "rates_good", "rates_tried", "lrs_tried", "validation", "*", "state_size", "packed_state_size",
-    "parameters", "steps", "seconds", "cpu_seconds",
+    "parameters", "steps", "seconds", "cpu_seconds", "still_rising", *(one.name for one in PACE),
 )  # fmt: skip
 """What a file holds, before one column per setting; the star stands for every metric of its tasks
 and their deviations."""
 
 WHOLE_NUMBERS = (
     "runs", "seeds", "diverged", "rates_good", "rates_tried", "state_size",
-    "packed_state_size", "parameters", "steps",
+    "packed_state_size", "parameters", "steps", STILL_RISING,
 )  # fmt: skip
 READ_BY_PEOPLE = (".md", ".tex")
 """Formats without the settings: those that vary stand in ``task`` and ``setting``."""
+
+SHOWN = ("std",)
+SPREAD = ("std", "median", "min", "max")
+"""What is told of a metric over seeds beside its mean: in a terminal, in a file."""
 
 Rates = dict[float, list[float]]
 Member = tuple[Planned, dict[str, Any]]
@@ -104,7 +112,7 @@ def _readable(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def terminal_columns(found: Sequence[Mapping[str, Any]]) -> list[str]:
     """Returns the columns of `table` that hold anything, in order."""
-    names = _with_metrics(COLUMNS, measures.mains())
+    names = _with_metrics(COLUMNS, measures.mains(), SHOWN)
     return [name for name in names if any(row.get(name) not in (None, "") for row in found)]
 
 
@@ -112,11 +120,14 @@ def file_columns(found: Sequence[Mapping[str, Any]]) -> list[str]:
     """Returns the columns of `frame`, before those of the settings."""
     tasks = {row["config"]["task"]["name"] for row in found}
     declared = {one.name for name in tasks for one in TASKS[name].metrics}
-    return _with_metrics(FILE_COLUMNS, measures.present(declared))
+    return _with_metrics(FILE_COLUMNS, measures.present(declared), SPREAD)
 
 
-def _with_metrics(asked: Sequence[str], metrics: Iterable[str]) -> list[str]:
-    starred = [name for metric in metrics for name in (metric, f"{metric}_std")]
+def _with_metrics(
+    asked: Sequence[str], metrics: Iterable[str], statistics: Sequence[str]
+) -> list[str]:
+    ends = ("", *(f"_{name}" for name in statistics))
+    starred = [f"{metric}{end}" for metric in metrics for end in ends]
     return [name for one in asked for name in (starred if one == "*" else [one])]
 
 
@@ -151,7 +162,7 @@ def _shared(run: Planned) -> dict[str, Any]:
 
 
 def _alike(run: Planned) -> str:
-    return json.dumps([_shared(run), _chose(run)], sort_keys=True)
+    return json.dumps([_shared(run), _chose(run) or run.leader is not None], sort_keys=True)
 
 
 def _chose(run: Planned) -> bool:
@@ -169,15 +180,18 @@ def _row(members: list[Member]) -> dict[str, Any]:
     row["runs"] = len(members)
     row["seeds"] = len({run.experiment.seed for run, _ in counted})
     row["diverged"] = sum(result["status"] == "diverged" for _, result in counted)
-    row["lr"] = spread["best"] if spread else counted[0][1]["lr"]
+    tuned = any(_is_halved(run) for run, _ in members)
+    row["lr"] = spread["best"] if spread and not tuned else counted[0][1]["lr"]
     row["window"] = spread
     row["lrs_tried"] = sorted({rate for _, result in members for rate in result["lrs_tried"]})
     task = first.experiment.task
     row["validation"] = _mean(_validated(run, result) for run, result in counted)
     for name in (metric.name for metric in task.metrics):
         values = [result["metrics"].get(name) for _, result in counted]
-        row[name], row[f"{name}_std"] = _mean(values), _std(values)
-    return {**row, **_cost([result for _, result in counted]), "config": _shared(first)}
+        row[name] = _mean(values)
+        row |= {f"{name}_{what}": STATISTIC[what](values) for what in SPREAD}
+    results = [result for _, result in counted]
+    return {**row, **_cost(results), **_way(results), "config": _shared(first)}
 
 
 def _cost(results: list[dict[str, Any]]) -> dict[str, Any]:
@@ -192,10 +206,32 @@ def _cost(results: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def _way(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """Returns how many still rose, and the medians of the pace: none where half never arrived."""
+    known = [result["metrics"].get(STILL_RISING) for result in results]
+    rose = [bool(one) for one in known if one is not None]
+    told: dict[str, Any] = {STILL_RISING: sum(rose) if rose else None}
+    for one in PACE:
+        values = [result["metrics"].get(one.name) for result in results]
+        middle = statistics.median(math.inf if value is None else value for value in values)
+        told[one.name] = middle if math.isfinite(middle) else None
+    return told
+
+
 def _rates(members: list[Member]) -> Rates:
-    """Returns the scores on validation by learning rate; a diverged training counts as 0."""
+    """Returns the scores on validation by learning rate; a diverged training counts as 0.
+
+    Where successive halving has tried them, they are those at the end of its first round, up to
+    which all rates had the same training.
+    """
     rates: Rates = {}
-    for run, result in members:
+    halved = [pair for pair in members if _is_halved(pair[0])]
+    for run, result in halved:
+        metric = run.experiment.task.main()
+        for tried in result["rates"] or []:
+            score = metric.score(tried.get(AFTER_FIRST_ROUND))
+            rates.setdefault(float(tried["lr"]), []).append(score or 0.0)
+    for run, result in [] if halved else members:
         train, metric = run.experiment.train, run.experiment.task.main()
         if not run.experiment.task.trained:
             continue
@@ -209,6 +245,12 @@ def _rates(members: list[Member]) -> Rates:
     return rates
 
 
+def _is_halved(run: Planned) -> bool:
+    """Whether a run finds its rate by successive halving."""
+    train = run.experiment.train
+    return run.experiment.task.trained and train.lr == "auto" and train.protocol == "quick"
+
+
 def _validated(run: Planned, result: Mapping[str, Any]) -> float | None:
     """Returns the last value of the main metric on the validation set."""
     value = result["metrics"].get(VALIDATION + run.experiment.task.main().name)
@@ -217,7 +259,11 @@ def _validated(run: Planned, result: Mapping[str, Any]) -> float | None:
 
 def _chosen(members: list[Member], best: float | None) -> list[Member]:
     """Returns, of runs at fixed rates, those at the best one; a run that chose its own counts."""
-    if best is None or _chose(members[0][0]):
+    fixed = [pair for pair in members if pair[0].experiment.train.lr != "auto"]
+    tuned = [result["lr"] for run, result in members if run.experiment.train.lr == "auto"]
+    if tuned and fixed:  # the first seed chose among rates, the others follow it
+        return [pair for pair in members if pair not in fixed or pair[1]["lr"] in tuned]
+    if best is None or tuned or _chose(members[0][0]):
         return members
     return [pair for pair in members if float(pair[0].experiment.train.lr) == best]
 
@@ -235,6 +281,22 @@ def _mean(values: Iterable[float | None]) -> float | None:
 def _std(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return statistics.stdev(known) if len(known) > 1 else None
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.median(known) if known else None
+
+
+def _least(values: Iterable[float | None]) -> float | None:
+    return min((value for value in values if value is not None), default=None)
+
+
+def _most(values: Iterable[float | None]) -> float | None:
+    return max((value for value in values if value is not None), default=None)
+
+
+STATISTIC = {"std": _std, "median": _median, "min": _least, "max": _most}
 
 
 def _in_words(found: Mapping[str, Any] | None) -> str:

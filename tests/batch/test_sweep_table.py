@@ -77,7 +77,11 @@ def test_every_format_is_written_and_known_runs_are_not_run_again(
     assert "validation" not in first.stdout, "the file stands for the table"
     rows = read(tmp_path / "found.csv")
     asked = [name for name in report.FILE_COLUMNS if name != "*"]
-    declared = [f"{one.name}{end}" for one in MQAR.metrics for end in ("", "_std")]
+    declared = [
+        f"{one.name}{end}"
+        for one in MQAR.metrics
+        for end in ("", *(f"_{name}" for name in report.SPREAD))
+    ]
     assert [name for name in rows[0] if name in asked] == asked
     assert [name for name in rows[0] if name in declared] == declared
     assert "train.lr" not in rows[0] and "model.seed" not in rows[0]

@@ -6,7 +6,7 @@ from .events import Evaluated, Event, Finished, Progress, Started
 from .experiment import DEVICES, Experiment, resolve_device
 from .identity import RunIdentity, digest, fingerprint, identity, outdated
 from .metric import PACKED, STATISTICS, VALIDATION, Metric
-from .protocol import RATES, SEEDS, TrainConfig
+from .protocol import AFTER_FIRST_ROUND, RATES, SEEDS, TrainConfig
 from .sizes import check_sizes
 from .tasks import (
     MQAR,
@@ -28,6 +28,7 @@ from .vitals import LENGTHS as VITAL_LENGTHS
 from .vitals import VitalSigns, all_vital_signs, vital_signs
 
 __all__ = [
+    "AFTER_FIRST_ROUND",
     "DEVICES",
     "MQAR",
     "PACE",

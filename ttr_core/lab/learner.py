@@ -49,6 +49,7 @@ class Learner:
         self.generator = generator(seed, "train", device)
         self.step, self.loss, self.seconds, self.cpu_seconds = 0, math.nan, 0.0, 0.0
         self.value: float | None = None
+        self.early: float | None = None  # its value after the first round of halving
         self.seconds_to_target: float | None = None
         self.steps_to_target: int | None = None
         self.looks_at_target = 0

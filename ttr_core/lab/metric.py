@@ -40,7 +40,7 @@ PACKED = "packed_state_size"
 VALIDATION = "validation_"
 """Before the name of a metric: its last value on the validation set."""
 
-STATISTICS = ("mean", "std", "min", "max", "n")
+STATISTICS = ("mean", "std", "min", "max", "n", "median")
 """What is made of a metric over several runs; ``NAME_STATISTIC`` is no name of a metric."""
 
 

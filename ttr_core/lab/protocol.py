@@ -23,6 +23,9 @@ FIRST_ROUND = 4
 """Successive halving begins with this part of all steps: earlier, rates that are merely slow to
 start would be dropped (docs/sweeps.md has the figures)."""
 
+AFTER_FIRST_ROUND = "after_first_round"
+"""Column of the table of learning rates: the main metric when all had the same training."""
+
 COOLDOWN = 0.2
 """The steps in which the rate falls to zero, over those before them."""
 

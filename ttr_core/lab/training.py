@@ -14,7 +14,7 @@ from .evaluate import generalization, tested
 from .events import Event, Finished, Progress, Started
 from .learner import Learner
 from .metric import PACKED, VALIDATION
-from .protocol import REPORT_EVERY, TEST_SETS, TrainConfig
+from .protocol import AFTER_FIRST_ROUND, REPORT_EVERY, TEST_SETS, TrainConfig
 from .tasks import TrainedTask
 
 Tested = tuple[
@@ -143,6 +143,8 @@ class _Run:
                     return
             if self.interrupted():
                 return
+            for learner in rivals if number == 0 else ():
+                learner.early = learner.value
             ranked = sorted(rivals, key=lambda one: one.merit, reverse=True)
             rivals = ranked[: len(rivals) // 2]
 
@@ -228,5 +230,6 @@ class _Run:
             "steps": learner.step,
             self.task.main().name: learner.value,
             "loss": learner.loss if math.isfinite(learner.loss) else None,
+            AFTER_FIRST_ROUND: learner.early,
             "diverged": learner.diverged,
         }

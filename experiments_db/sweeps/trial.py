@@ -1,0 +1,60 @@
+"""How long runs will take where nothing like them was run: a few steps of each are timed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Iterable
+
+from ttr_core.lab import Experiment, Progress, Started
+
+from .estimate import Pace
+from .expansion import Planned
+
+UP_TO = 5
+"""Steps of a trial, the first of which warms up."""
+
+
+def tried(
+    runs: Iterable[Planned], told: Callable[[int, int], None] = lambda done, total: None
+) -> Pace:
+    """Returns the pace of runs by a few steps of each kind; what is not trained is left out.
+
+    The runs count as if all of their steps were taken, so that the estimate is one of the most that
+    they can take: many end earlier, when their curve is flat.
+
+    Args:
+        runs: the runs.
+        told: hears how many kinds are done.
+    """
+    kinds: dict[str, list[Planned]] = {}
+    for run in runs:
+        if run.experiment.task.trained:
+            kinds.setdefault(_alike(run), []).append(run)
+    pace = Pace()
+    pace.learned_from = "trials of a few steps (at most: many end earlier, when they are flat)"
+    for done, members in enumerate(kinds.values()):
+        told(done, len(kinds))
+        seconds = _step_seconds(members[0].experiment)
+        for run in members:
+            pace.add(run.kind, seconds * run.kind.steps)
+    return pace
+
+
+def _alike(run: Planned) -> str:
+    """Returns what decides how long a step takes: all but the seed and the rate."""
+    config = run.config
+    train = {name: value for name, value in config["train"].items() if name != "lr"}
+    return json.dumps({**config, "seed": 0, "train": train}, sort_keys=True)
+
+
+def _step_seconds(experiment: Experiment) -> float:
+    """Returns the processor seconds of a step, by those after the first."""
+    steps = max(UP_TO, experiment.train.steps)
+    train = dataclasses.replace(experiment.train, lr=0.01, target=None, steps=steps)
+    times: list[float] = []
+    for event in dataclasses.replace(experiment, train=train).run(stop=lambda: len(times) > 1):
+        if isinstance(event, (Started, Progress)):
+            times.append(time.process_time())
+    return (times[1] - times[0]) / UP_TO if len(times) > 1 else 0.0
