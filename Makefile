@@ -1,5 +1,6 @@
 # make app       installs what is missing into .venv and opens the explorer in the browser
-# make test      the tests, some minutes; make test-all adds the full grid
+# make test      the tests, some minutes; make test-all adds the full grid; make test-learning trains
+#                every layer, in half an hour
 #
 # PYTHON=python3.12      which Python makes .venv (3.11 to 3.13)
 # PORT=8501              the first port to try
@@ -18,12 +19,13 @@ PARALLEL := -n $(WORKERS) --dist loadfile
 SOURCES := app.py batch.py pages ttr_core experiments_db tests
 
 .DEFAULT_GOAL := help
-.PHONY: help app install test test-all test-grid check format docs clean
+.PHONY: help app install test test-all test-grid test-learning check format docs clean
 
 help:
 	@echo "make app       open the explorer in the browser (installs into .venv the first time)"
 	@echo "make install   only install into .venv, so that .venv/bin/ttr runs"
 	@echo "make test      the tests (make test-all adds the full grid, make test-grid is only that)"
+	@echo "make test-learning  train every layer on 8 pairs, half an hour, and print what they learn"
 	@echo "make check     format, lint and types, changing nothing; make format changes"
 	@echo "make docs      writes the pages of docs/ that are made from the code"
 	@echo "make clean     removes .venv and caches; your runs in var/ stay"
@@ -75,6 +77,9 @@ test-all: $(VENV)/.tests
 
 test-grid: $(VENV)/.tests
 	@$(BIN)/python -m pytest -q $(PARALLEL) --full-grid -m "slow or full_grid"
+
+test-learning: $(VENV)/.tests
+	@$(BIN)/python -m pytest -q -n 2 --dist load --learning -m learning tests/learning
 
 check: $(VENV)/.tests
 	@$(BIN)/ruff format --check $(SOURCES)

@@ -27,6 +27,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="also run what is marked slow or full_grid: every cell of the finite grid",
     )
+    parser.addoption(
+        "--learning", action="store_true", help="also train every layer of the catalog"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -40,9 +43,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--full-grid"):
-        return
-    extra = [i for i in items if i.get_closest_marker("slow") or i.get_closest_marker("full_grid")]
+    left = [] if config.getoption("--full-grid") else ["slow", "full_grid"]
+    left += [] if config.getoption("--learning") else ["learning"]
+    extra = [item for item in items if any(map(item.get_closest_marker, left))]
     if extra:
         config.hook.pytest_deselected(items=extra)
         left_out = set(map(id, extra))

@@ -18,7 +18,10 @@ FIRST, SECOND, THIRD, *OTHERS = ttr.catalog
 ROW = {
     "layer": FIRST, "task": "mqar", "seeds": "1", "diverged": "0", "lr": "0.01", "lr_low": "0.003",
     "lr_high": "0.03", "rates_good": "3", "rates_tried": "3", "lrs_tried": "[0.003, 0.01, 0.03]",
-    "accuracy": "0.98765", "state_size": "16384", "cpu_seconds": "1234.56", "task.pairs": "32",
+    "accuracy": "0.9", "accuracy_median": "0.98765", "accuracy_min": "0.5", "accuracy_max": "0.99",
+    "still_rising": "1", "steps_to_90": "140.0", "cpu_seconds_to_90": "12.4",
+    "packed_state_size": "8256",
+    "state_size": "16384", "cpu_seconds": "1234.56", "task.pairs": "32",
     "task.seq_len": "128", "task.vocab_size": "4096", "task.power": "0.5", "model.frame": "paper",
     "model.d_model": "48", "model.kv_heads": "", "train.steps": "400", "train.batch_size": "16",
     "train.eval_examples": "64", "train.target": "", "train.protocol": "quick",
@@ -47,7 +50,8 @@ def table(text: str) -> list[list[str]]:
 def test_every_cell_shows_as_its_column_says(tmp_path: Path) -> None:
     (row,) = table(section(written(tmp_path, {})))
     assert row == [
-        f"[{FIRST}](#{FIRST})", "98.77", "0.01", "0.003 to 0.03 (3 of 3)", "16,384", "1,235",
+        f"[{FIRST}](#{FIRST})", "98.77", "50 to 99", "1", "140", "12", "0.01",
+        "0.003 to 0.03 (3 of 3)", "16,384", "8,256", "1,235",
     ]  # fmt: skip
     assert len(row) == len(learning.head(MQAR.main()))
 
@@ -55,15 +59,20 @@ def test_every_cell_shows_as_its_column_says(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "shown"),
     [
-        ({"lr_low": "0.01", "lr_high": "0.01", "rates_good": "1"}, (2, "0.01", "0.01 (1 of 3)")),
-        ({"lr_low": "", "lr_high": "", "rates_good": "0"}, (2, "–", "–")),
-        ({"rates_good": "", "rates_tried": ""}, (2, "0.01", "–")),
-        ({"accuracy": "", "diverged": "1"}, (1, "diverged")),
-        ({"accuracy": ""}, (1, "–")),
-        ({"accuracy": "1.5"}, (1, "–")),
-        ({"accuracy": "0"}, (1, "0")),
-        ({"lr": "nan"}, (2, "–")),
-        ({"state_size": "inf", "cpu_seconds": "-3"}, (4, "–", "–")),
+        ({"lr_low": "0.01", "lr_high": "0.01", "rates_good": "1"}, (6, "0.01", "0.01 (1 of 3)")),
+        ({"lr_low": "", "lr_high": "", "rates_good": "0"}, (6, "–", "–")),
+        ({"rates_good": "", "rates_tried": ""}, (6, "0.01", "–")),
+        ({"accuracy": "", "accuracy_median": "", "diverged": "1"}, (1, "diverged")),
+        ({"accuracy": "", "accuracy_median": ""}, (1, "–")),
+        ({"accuracy_median": ""}, (1, "90")),
+        ({"accuracy_median": "1.5"}, (1, "–")),
+        ({"accuracy_median": "0"}, (1, "0")),
+        ({"accuracy_min": ""}, (2, "–")),
+        ({"accuracy_max": "1.5"}, (2, "–")),
+        ({"still_rising": ""}, (3, "–")),
+        ({"steps_to_90": "", "cpu_seconds_to_90": "nan"}, (4, "–", "–")),
+        ({"lr": "nan"}, (6, "–")),
+        ({"state_size": "inf", "cpu_seconds": "-3"}, (8, "–", "8,256", "–")),
     ],
 )
 def test_what_is_missing_or_no_number_is_a_dash(
@@ -77,7 +86,10 @@ def test_what_is_missing_or_no_number_is_a_dash(
 def test_the_best_stand_first_then_the_names(tmp_path: Path) -> None:
     names = sorted(OTHERS[:3])
     reached = {names[2]: "0.5", names[0]: "", FIRST: "1.0", names[1]: "0.5", SECOND: "0.75"}
-    rows = [{"layer": name, "accuracy": accuracy} for name, accuracy in reached.items()]
+    rows = [
+        {"layer": name, "accuracy": accuracy, "accuracy_median": ""}
+        for name, accuracy in reached.items()
+    ]
     shown = [
         re.findall(r"\[(.+?)\]", row[0])[0] for row in table(section(written(tmp_path, *rows)))
     ]
@@ -120,15 +132,25 @@ def test_the_setting_is_that_of_the_file(tmp_path: Path) -> None:
     assert "rebound" not in text, "what is as always is not told"
 
 
-def test_rows_of_another_setting_are_not_compared(tmp_path: Path) -> None:
+def test_rows_of_another_setting_are_a_table_of_their_own(tmp_path: Path) -> None:
     rows = (
-        {"layer": SECOND, "accuracy": "0.5"},
+        {"layer": SECOND, "accuracy_median": "0.5"},
         {"layer": FIRST, "task.pairs": "4"},
         {"layer": THIRD, "task": "mqra"},
-        {"layer": SECOND, "accuracy": "0.9"},
+        {"layer": SECOND, "accuracy_median": "0.9"},
+        {"layer": THIRD, "model.frame": "standard"},
     )
-    ((name, accuracy, *_),) = table(section(written(tmp_path, *rows)))
-    assert (name, accuracy) == (f"[{SECOND}](#{SECOND})", "50")
+    text = section(written(tmp_path, *rows))
+    parts = text.split("### ")
+    assert len(parts) == 4 and text.count("- **Task**") == 3
+    shown = [table(part) for part in parts[1:]]
+    assert [[row[0] for row in part] for part in shown] == [
+        [f"[{name}](#{name})"] for name in (SECOND, FIRST, THIRD)
+    ]
+    assert shown[0][0][1] == "50", "of two rows of a layer the first counts"
+    assert (
+        "`pairs=4`" in parts[2].splitlines()[0] and "`standard` frame" in parts[3].splitlines()[0]
+    )
 
 
 def test_what_is_reduced_is_told_and_nothing_else(tmp_path: Path) -> None:

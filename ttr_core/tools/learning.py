@@ -1,7 +1,8 @@
 """What the layers of the catalog learn: docs/learning.csv as a section of docs/catalog.md.
 
-The file is the table of a sweep, kept in the repository because its runs take long. No text of it
-reaches the page: a row counts if its layer is in the catalog and its setting is valid, and a
+The file is the table of a sweep, kept in the repository because its runs take long; the runs
+themselves lie in docs/evidence, and the same command makes the file from them. No text of
+it reaches the page: a row counts if its layer is in the catalog and its setting is valid, and a
 cell if it is a number.
 """
 
@@ -24,8 +25,10 @@ from ..words import markdown as md
 
 FILE = "learning.csv"
 
+TAGGED = "list_contains(tags, 'learning-table')"
 COMMANDS = f"""\
-    python batch.py sweep examples/learning_table.yaml --jobs 2 --output docs/{FILE}
+    python batch.py sweep examples/learning_table.yaml --output docs/{FILE}
+    python batch.py runs --where "{TAGGED}" --output docs/evidence/learning.parquet
     make docs"""
 NONE = "–"
 CHECKED = (Numeric, Flag, Choice)
@@ -56,7 +59,13 @@ class Learned:
     Args:
         layer: its name in the catalog.
         setting: under what conditions.
-        value: of the task's main metric, on the test set.
+        value: of the task's main metric, on the test set: the median over seeds, or the mean in a
+            file that has none.
+        least: its least over the seeds.
+        most: its largest.
+        rising: runs whose curve still rose when they ended.
+        steps_to_90: steps to 90 % of the way, median over seeds.
+        seconds_to_90: processor seconds until then.
         diverged: runs that diverged at the rate that counts.
         seeds: runs that count.
         rate: the learning rate that counts.
@@ -66,12 +75,18 @@ class Learned:
         tried: how many rates were compared.
         rates: the rates tried.
         state_size: floats of state.
+        packed_size: the same where symmetric matrices are stored once.
         seconds: processor seconds of training.
     """
 
     layer: str
     setting: TrainingSetup
     value: float | None
+    least: float | None
+    most: float | None
+    rising: float | None
+    steps_to_90: float | None
+    seconds_to_90: float | None
     diverged: float | None
     seeds: float | None
     rate: float | None
@@ -81,24 +96,34 @@ class Learned:
     tried: float | None
     rates: tuple[float, ...]
     state_size: float | None
+    packed_size: float | None
     seconds: float | None
 
 
 def section(file: Path) -> Iterable[str]:
     """Yields the blocks of the section; without results it says how to get them."""
     yield "## What they learn"
-    found = results(file)
-    if not found:
+    tables = results(file)
+    if not tables:
         yield "No results are kept here yet. A sweep makes them, and this page is written anew:"
         yield COMMANDS
         return
-    yield "How well each layer learns one task, all else being equal."
-    yield md.bullets(_conditions(found))
-    yield "To make it again:"
+    yield "How well each layer learns one task, all else being equal. To make it again:"
     yield COMMANDS
+    for setting, found in tables.items():
+        if len(tables) > 1:
+            yield f"### {_named(setting)}"
+        yield from _one(found)
+
+
+def _one(found: Sequence[Learned]) -> Iterable[str]:
+    """Yields the blocks of the layers that share a setting."""
     metric = found[0].setting.task.main()
+    yield md.bullets(_conditions(found))
     yield md.table(head(metric), map(_cells, found))
     yield (
+        f"The {metric.name} is the median over seeds with its least and its largest; *rising* says "
+        "in how many runs the curve still rose at the end: their number is one of the budget. "
         f"Rates that work are those whose validation {metric.name} is close to the best one's "
         "([sweeps.md](sweeps.md) says how close), and how many of those tried; "
         f"{NONE} if none does. Seconds compare layers; another computer takes more or less."
@@ -108,20 +133,19 @@ def section(file: Path) -> Iterable[str]:
         yield f"Without a result: {md.listing(missing)}."
 
 
-def results(file: Path) -> list[Learned]:
-    """Returns what a file has of the catalog's layers, the best first; nothing without a file.
+def results(file: Path) -> dict[TrainingSetup, list[Learned]]:
+    """Returns what a file has of the catalog's layers, setting by setting, the best first.
 
-    Rows that cannot be compared are left out: the setting of the first row counts, and in it the
-    first row of each layer.
+    Only rows of one setting are compared; of a layer's rows in it the first counts. Without a file
+    there is nothing.
     """
     if not file.exists():
-        return []
-    found: dict[str, Learned] = {}
+        return {}
+    found: dict[TrainingSetup, dict[str, Learned]] = {}
     with file.open(encoding="utf-8", errors="replace", newline="") as lines:
         for one in filter(None, map(_learned, csv.DictReader(lines))):
-            if all(one.setting == other.setting for other in found.values()):
-                found.setdefault(one.layer, one)
-    return sorted(found.values(), key=_place)
+            found.setdefault(one.setting, {}).setdefault(one.layer, one)
+    return {setting: sorted(of.values(), key=_place) for setting, of in found.items()}
 
 
 def _place(one: Learned) -> tuple[float, str]:
@@ -137,13 +161,26 @@ def _learned(row: Cells) -> Learned | None:
     if layer not in catalog or setting is None:
         return None
     metric = setting.task.main()
-    value = _number(row.get(metric.name))
-    above = value is not None and metric.high is not None and value > metric.high
+    name, numbers = metric.name, {column: _number(row.get(column)) for column in row}
+    middle = numbers.get(f"{name}_median")
+    value, least, most = (
+        _below(metric, one)
+        for one in (
+            numbers.get(name) if middle is None else middle,
+            numbers.get(f"{name}_min"),
+            numbers.get(f"{name}_max"),
+        )
+    )
     tried = (_number(text) for text in (row.get("lrs_tried") or "").strip("[]").split(","))
     return Learned(
         layer=layer,
         setting=setting,
-        value=None if above else value,
+        value=value,
+        least=least,
+        most=most,
+        rising=numbers.get("still_rising"),
+        steps_to_90=numbers.get("steps_to_90"),
+        seconds_to_90=numbers.get("cpu_seconds_to_90"),
         diverged=_number(row.get("diverged")),
         seeds=_number(row.get("seeds")),
         rate=_number(row.get("lr")),
@@ -153,6 +190,7 @@ def _learned(row: Cells) -> Learned | None:
         tried=_number(row.get("rates_tried")),
         rates=tuple(rate for rate in tried if rate is not None),
         state_size=_number(row.get("state_size")),
+        packed_size=numbers.get("packed_state_size"),
         seconds=_number(row.get("cpu_seconds")),
     )
 
@@ -164,6 +202,12 @@ def _number(text: str | None) -> float | None:
     except ValueError:
         return None
     return number if math.isfinite(number) and number >= 0 else None
+
+
+def _below(metric: Metric, value: float | None) -> float | None:
+    """Returns a value of a metric, or None where there can be no such value."""
+    above = value is not None and metric.high is not None and value > metric.high
+    return None if above else value
 
 
 def _setting(row: Cells) -> TrainingSetup | None:
@@ -189,6 +233,13 @@ def _given(row: Cells, group: str, cls: type) -> dict[str, str]:
 
 
 # ---- writing
+
+
+def _named(setting: TrainingSetup) -> str:
+    """Returns what tells a table from the others."""
+    return (
+        f"{md.code(setting.task.name)}, {_told(setting.task)}, {md.code(setting.model.frame)} frame"
+    )
 
 
 def _conditions(found: Sequence[Learned]) -> Iterable[tuple[str, str]]:
@@ -237,7 +288,8 @@ def head(metric: Metric) -> tuple[str, ...]:
     """Returns the heads of the table, the metric with its unit."""
     unit = f" ({'%' if metric.share else metric.unit})" if metric.unit else ""
     return (
-        "layer", f"test {metric.name}{unit}", "best rate", "rates that work", "state (floats)",
+        "layer", f"test {metric.name}{unit}", "least to largest", "rising", "steps to 90 %",
+        "processor s to 90 %", "best rate", "rates that work", "state (floats)", "packed",
         "training (processor s)",
     )  # fmt: skip
 
@@ -259,11 +311,27 @@ def _cells(one: Learned) -> tuple[str, ...]:
     return (
         f"[{named}](#{one.layer})",
         unknown if one.value is None else one.setting.task.main().number(one.value),
+        _spread(one),
+        _count(one.rising),
+        _count(one.steps_to_90),
+        _count(one.seconds_to_90),
         NONE if one.rate is None or one.good == 0 else f"{one.rate:g}",
         _window(one),
-        NONE if one.state_size is None else f"{one.state_size:,.0f}",
-        NONE if one.seconds is None else f"{one.seconds:,.0f}",
+        _count(one.state_size),
+        _count(one.packed_size),
+        _count(one.seconds),
     )
+
+
+def _count(number: float | None) -> str:
+    return NONE if number is None else f"{number:,.0f}"
+
+
+def _spread(one: Learned) -> str:
+    if one.least is None or one.most is None:
+        return NONE
+    number = one.setting.task.main().number
+    return f"{number(one.least)} to {number(one.most)}"
 
 
 def _window(one: Learned) -> str:
