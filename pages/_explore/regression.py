@@ -9,6 +9,7 @@ beside the controls all take it from there.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -247,6 +248,9 @@ def _curves(picked: Picked, task: Regression, seed: int, compared: list[str]) ->
         with st.spinner(f"Computing {label}, {i} of {len(lines)} curves", show_time=True):
             found[label] = _curve(text, settings, seed)
     own = found[lines[picked.spec.expanded]]
+    if not any(math.isfinite(e) for curve in found.values() for e in curve.error):
+        ui.failed("Nothing to draw", "No error is a number: the sequences themselves hold none.")
+        return
     data = _frame(found, own.baselines, task.seq_len)
     st.altair_chart(
         charts.curves(data, list(found), "step t", "squared error", True, task.switch_step),
@@ -307,6 +311,9 @@ def _attention(picked: Picked, task: Regression, seed: int, found: Verdict) -> N
     exact = picked.spec.linear_in_v
     tokens = tokens if exact else min(tokens, SLOW_MAP_TOKENS)
     data = _map(picked.spec.expanded, tuple(task.settings().items()), seed, tokens)
+    if data.empty:
+        ui.failed("Nothing to draw", f"No weight of these {tokens} tokens is a number.")
+        return
     signed = bool((data["weight"] < -1e-6).any())
     st.altair_chart(
         charts.heatmap(data, signed, NOTHING[st.context.theme.type or "light"]),

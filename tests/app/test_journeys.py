@@ -93,8 +93,8 @@ def test_a_page_shows_its_address_wherever_one_has_been(visit: Visit, place: str
         menu(page, NAMES[elsewhere])
         menu(page, NAMES[place])
         agrees(page, wanted, first)  # by the menu
-        back(page)
-        back(page)
+        while place == urlsplit(page.url).path.strip("/"):
+            back(page)  # once, and once more where the menu's bare address lies in between
         expect(page).to_have_url(re.compile(f"/{elsewhere}([?].*)?$"))
         back(page)
         agrees(page, wanted, first)  # by Back

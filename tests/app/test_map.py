@@ -228,11 +228,11 @@ def test_collected_cells_are_in_the_address_and_survive_visits_elsewhere(page: O
 
 
 def test_what_is_no_layer_is_not_collected(page: Opener) -> None:
-    undefined = next(cell.spec for cell in ttr.grid() if cell.verdict == "undefined")
+    row = next(row for row in space._rows().itertuples() if row.verdict == "undefined")
+    undefined = row.spec
     app = page("map", **{"map.cells": [undefined, "Gate | Linear | SGD"]})
     assert cells(app) == ["Gate | Linear | SGD"] and "Unknown cell that is a layer" in text_of(app)
-    chart = f"optimizer.{undefined.split(' | ')[2]}"
-    choose(app, chart, "collect", undefined)
+    choose(app, f"optimizer.{row.optimizer}", "collect", undefined)
     assert not app.exception and cells(app) == ["Gate | Linear | SGD"]
 
 
