@@ -87,10 +87,11 @@ def _one(store: Store, run: dict[str, Any]) -> None:
 
 def _facts(run: dict[str, Any]) -> None:
     measured = [(one.title, one.name, one.shown, one.help) for one in _metrics(run)]
-    given = [fact for fact in (*measured, *FACTS) if run.get(fact[1]) is not None]
+    known = (run.get("metrics") or {}) | {key: x for key, x in run.items() if x is not None}
+    given = [fact for fact in (*measured, *FACTS) if known.get(fact[1]) is not None]
     with st.grid("auto", min_column_width=120):
         for name, key, read, help in given:
-            st.metric(name, read(run[key]), help=help)
+            st.metric(name, read(known[key]), help=help)
 
 
 def _metrics(run: dict[str, Any]) -> tuple[Metric, ...]:

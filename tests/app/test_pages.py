@@ -194,11 +194,12 @@ def _new_run(seed: int) -> NewRun:
 def _outcome(status: str) -> Outcome:
     return Outcome(
         status,
-        metrics={"accuracy": 0.9, "loss": 0.4},
+        metrics={"accuracy": 0.9, "loss": 0.4, "packed_state_size": 6176.0},
         accuracy_by={"gap": {"2-3": 1.0, "4-7": 0.8}},
         curves={"train_loss": [[1, 4.0], [10, 0.4]], "accuracy": [[1, 0.0], [10, 0.9]]},
         steps=10,
         seconds=1.5,
+        state_size=8192,
         error="it *broke*" if status == "failed" else None,
     )
 
@@ -226,6 +227,8 @@ def test_a_run_of_the_address_is_shown_in_full(page: Opener, three_runs: list[st
     said = text_of(app)
     assert three_runs[2] in said and "it *broke*" in said
     assert command("run", "--layer", "deltanet") in said
+    shown = {metric.label: metric.value for metric in app.metric}
+    assert shown["State"] == "8\u2009192" and shown["Packed"] == "6\u2009176"
 
 
 def test_a_run_that_does_not_exist_is_no_crash(page: Opener, three_runs: list[str]) -> None:
