@@ -108,7 +108,16 @@ def describe(spec: Spec | str) -> Description:
 
 
 def formulas(spec: Spec) -> tuple[str, str, str]:
-    """Returns what is minimized, how the memory is found and how it is read, in LaTeX."""
+    r"""Returns what is minimized, how the memory is found and how it is read, in LaTeX.
+
+    Args:
+        spec: a layer.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> formulas(ttr.Spec.parse("Uniform | Linear | Hebbian"))[1]
+        'S_t = S_{t-1} + k_t v_t^\\top'
+    """
     return objective(spec), update(spec), read(spec)
 
 

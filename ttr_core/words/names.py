@@ -77,6 +77,11 @@ def standing(spec: Spec, same_as: tuple[str, ...]) -> Standing:
     Args:
         spec: a layer.
         same_as: texts of the cells that are the same layer.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> str(standing(ttr.Spec.parse("Decay * ExpKernel | Constant | Exact"), ()))
+        'published elsewhere: ALiBi'
     """
     alike = [Spec.parse(text) for text in same_as]
     twins = tuple(entry for other in alike for entry in _at(other))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...named import Carried, Signals
-from ..functions import LinearModel, Memory
+from ..functions import KernelModel, LinearModel, Memory
 from ..ingredient import Ingredient
 from ..letters import Letters
 from ..losses import QuadraticLoss
@@ -75,19 +75,24 @@ class RLS(FadingRidge):
     discounts: ClassVar[bool] = True
 
     def objection(self, spec: Spec) -> str | None:
+        if isinstance(spec.function, KernelModel):
+            return (
+                f"{self.name} keeps a matrix of all features by all, and those of {spec.function} "
+                "grow with every pair: take Exact, whose fit it is where nothing fades."
+            )
         if reason := super().objection(spec):
             return reason
-        if spec.weights.per_feature:
-            return (
-                f"{self.name} discounts its sums by one number per token; under {spec.weights} the "
-                "ridge would fade at a rate of its own in every pair of features: take Exact, or "
-                "one decay per token."
-            )
         assert isinstance(spec.function, LinearModel)
         if spec.function.intercepts:
             return (
                 f"{self.name} carries a ridge along, and none shrinks the intercept of "
                 f"{spec.function}: take Exact, which needs none there."
+            )
+        if spec.weights.per_feature:
+            return (
+                f"{self.name} discounts its sums by one number per token; under {spec.weights} the "
+                "ridge would fade at a rate of its own in every pair of features: take Exact, or "
+                "one decay per token."
             )
         if not isinstance(spec.loss, QuadraticLoss):
             return f"{self.name} carries the sums of the squared loss; {spec.loss} has none."

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from torch import Tensor
 
 from ...named import Carried, Params, Signals
 from ...stream import Stream
 from ..fates import Fate
-from ..functions import LinearModel, Memory
+from ..functions import KernelModel, LinearModel, Memory
 from ..ingredient import Ingredient
 from ..letters import Letters
 from ..story import Reading, Story
 from ..terms import Term
 from ..weights import RunningWeights
 from .base import Incremental, Optimizer, Retrospective, faded, in_a_fit
+
+if TYPE_CHECKING:
+    from ..spec import Spec
 
 Features = Callable[[Tensor], Tensor]
 """phi of a linear model, [..., K] -> [..., F]."""
@@ -237,6 +240,14 @@ class DiagonalStep(Incremental):
 
     phrase: ClassVar[str] = "an optimizer whose update shrinks each feature of the memory by itself"
     needs: ClassVar[tuple[type[Ingredient], ...]] = (RunningWeights, LinearModel)
+
+    def objection(self, spec: Spec) -> str | None:
+        if isinstance(spec.function, KernelModel):
+            return (
+                f"{self.name} shrinks each feature by itself; those of {spec.function} are "
+                "determined up to a rotation only."
+            )
+        return super().objection(spec)
 
     def forgetting(self, on: Letters) -> tuple[Fate, ...]:
         return (Fate.SHRINKS,) * on.weights.fades + (Fate.EACH_FEATURE,)
