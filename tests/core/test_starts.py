@@ -40,13 +40,20 @@ def test_a_convolution_starts_by_passing_on_and_gives_keys_the_token_before(
         assert 0 < apart < NOISE if name in on else apart == 0
 
 
+def test_values_that_keys_are_projected_from_hold_the_token_before() -> None:
+    conv = ShortConv(ttr.Frame(conv=4, conv_on=("v",), source="values"), (0, 0, 8), source())
+    x = torch.randn(2, 9, 8)
+    wanted = (x + F.pad(x, (0, 0, 1, 0))[:, :-1]) / math.sqrt(2)
+    assert 0 < (conv(x, None)[0] - wanted).square().mean().sqrt() < NOISE
+
+
 def test_every_tap_has_some_noise_and_random_ones_have_nothing_else() -> None:
     frame = ttr.Frame(conv=4)
     blend, drawn = (
         ShortConv(replace(frame, conv_start=how), SIZES, source()).taps.detach()
         for how in ("blend", "random")
     )
-    torch.testing.assert_close(blend - blended(4, SIZES), NOISE * drawn)
+    torch.testing.assert_close(blend - blended(frame, SIZES), NOISE * drawn)
     assert 0.4 < drawn.abs().max() <= 0.5 and drawn.abs().min() > 0
 
 

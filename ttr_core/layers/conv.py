@@ -30,7 +30,7 @@ class ShortConv(nn.Module):
         bound = frame.conv**-0.5
         taps = (torch.rand(frame.conv, last - first, generator=generator) * 2 - 1) * bound
         if frame.conv_start == "blend":
-            taps = NOISE * taps + blended(frame.conv, sizes)[:, first:last]
+            taps = NOISE * taps + blended(frame, sizes)[:, first:last]
         self.taps = nn.Parameter(taps)
         self.bias = None
         if frame.conv_bias:
@@ -62,15 +62,18 @@ class ShortConv(nn.Module):
         return torch.cat([x[..., : self.start], y, x[..., self.stop :]], -1), after
 
 
-def blended(width: int, sizes: tuple[int, ...]) -> Tensor:
+def blended(frame: Frame, sizes: tuple[int, ...]) -> Tensor:
     """Returns taps that pass q and v on, and give k its token and the one before in equal parts.
+
+    Where q and k are projected from the values, these are mixed.
 
     A key that holds its predecessor is what recall needs of the convolution; which of the two
     counts is left to training. Associative recall is at 90 % after 50 steps, after 150 to 250
     from random taps, in eight layers of eight.
     """
-    taps = torch.zeros(width, sum(sizes))
+    taps = torch.zeros(frame.conv, sum(sizes))
     taps[0] = 1.0
-    if width > 1:
-        taps[:2, sizes[0] : sizes[0] + sizes[1]] = 0.5**0.5
+    keys = slice(sizes[0], sizes[0] + sizes[1]) if frame.source == "input" else slice(None)
+    if frame.conv > 1:
+        taps[:2, keys] = 0.5**0.5
     return taps

@@ -37,9 +37,9 @@ class Frame:
         conv_on: which of q, k, v it is applied to.
         conv_activation: what follows it.
         conv_bias: whether it adds a learned bias.
-        conv_start: where its taps start: ``blend`` passes q and v on and gives k its token and the
-            one before in equal parts, with a tenth of noise; ``random`` draws every tap, as public
-            code does.
+        conv_start: where its taps start: ``blend`` passes q and v on and gives k (and values that
+            q and k are projected from) its token and the one before in equal parts, with a tenth of
+            noise; ``random`` draws every tap, as public code does.
         q_activation: what is applied to the queries.
         qk_norm: normalization of queries and keys, per head.
         key_scale: what multiplies the keys: ``root`` is 1 / sqrt(K).
