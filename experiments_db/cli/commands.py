@@ -110,6 +110,8 @@ def run(
 ) -> None:
     """Run one layer on one task and keep the run in the store."""
     with door(), terminated():
+        from ttr_core.lab import too_long
+
         from .. import store
         from ..run.request import check_labels, request
         from ..run.supervisor import Supervisor
@@ -119,6 +121,8 @@ def run(
         with Supervisor(opened) as supervisor:
             supervisor.warm()
             experiment = request(layer, spec, task, frame, set_ or (), seed, device)
+            for sentence in too_long(experiment):
+                say(sentence)
             job, stopped = obtained(
                 opened, lambda: supervisor.start(experiment, tags=tag or (), fresh=fresh), wait
             )

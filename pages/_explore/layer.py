@@ -181,6 +181,8 @@ def _what_it_is(picked: Picked, found: Verdict) -> DeltaGenerator:
     about = _described(picked.text)
     for reason in found.reasons:
         st.caption(f":orange[{'Slow' if found.kind == SLOW else 'Note'}:] {ui.escaped(reason)}.")
+    if about.caution:
+        st.caption(f":orange[Caution:] {ui.escaped(about.caution)}")
     st.caption(ui.escaped(about.words))
     equations, facts = st.columns([3, 2], gap="medium")
     place = equations.container(border=True, height="stretch", gap="xsmall")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import replace
 
@@ -9,7 +10,16 @@ import pytest
 import torch
 
 import ttr_core as ttr
-from ttr_core.lab import VITAL_LENGTHS, VitalSigns, all_vital_signs, vital_signs, vitals
+from ttr_core.lab import (
+    VITAL_LENGTHS,
+    Experiment,
+    VitalSigns,
+    all_vital_signs,
+    too_long,
+    vital_signs,
+    vitals,
+)
+from ttr_core.solvers import horizon
 
 ENTRIES = [(name, frame) for name in ttr.catalog for frame in ttr.FRAMES]
 OWN = [(name, "published") for name in ttr.catalog]
@@ -129,3 +139,39 @@ def test_a_fault_is_seen() -> None:
         replace(well, parameter_gradient={64: 1e-5}),
     ):  # fmt: skip
         assert faults(sick)
+
+
+# ---- who amplifies rounding
+
+
+def test_what_amplifies_rounding_says_so_with_the_bound() -> None:
+    for entry in ttr.catalog.values():
+        tokens, told = horizon(entry.spec), ttr.describe(entry.spec).caution
+        assert (tokens is None) == (told == "") and (tokens is None or f"{tokens} tokens" in told)
+    steady = (horizon("Gate | Linear | ChunkSGD"), horizon("Uniform | MLP | MiniBatch"))
+    assert steady == (None, None)
+    assert horizon(ttr.catalog["titans"].spec) is not None
+
+
+def test_a_layer_asked_for_more_tokens_than_its_bound_is_told() -> None:
+    def said(layer: str, seq_len: int) -> tuple[str, ...]:
+        task = ttr.task("mqar", {"seq_len": seq_len, "pairs": 8})
+        return too_long(Experiment(task, ttr.ModelConfig(layers=(layer,), depth=2)))
+
+    bound = horizon(ttr.catalog["titans"].spec)
+    assert bound is not None and said("titans", bound // 2 * 2) == ()
+    (sentence,) = said("titans", 1024)
+    assert "1024 tokens" in sentence and f"task.seq_len={bound}" in sentence
+    assert said("deltanet", 4096) == ()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", [n for n, e in ttr.catalog.items() if horizon(e.spec)])
+def test_within_its_bound_a_layer_computes_alike(name: str, seed: int) -> None:
+    source, entry = torch.Generator().manual_seed(seed), ttr.catalog[name]
+    layer = entry.layer(256, 4, length=4096, generator=source)
+    x = torch.randn(1, horizon(entry.spec) or 0, 256, generator=source)
+    with torch.no_grad():
+        narrow, wide = layer(x).double(), copy.deepcopy(layer).double()(x.double())
+    assert vitals._parting(narrow, wide) is None

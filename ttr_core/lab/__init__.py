@@ -7,7 +7,7 @@ from .experiment import DEVICES, Experiment, resolve_device
 from .identity import RunIdentity, digest, fingerprint, identity, outdated
 from .metric import PACKED, STATISTICS, VALIDATION, Metric
 from .protocol import AFTER_FIRST_ROUND, RATES, SEEDS, TrainConfig
-from .sizes import check_sizes
+from .sizes import check_sizes, too_long
 from .tasks import (
     MQAR,
     TASKS,
@@ -70,6 +70,7 @@ __all__ = [
     "reads_back",
     "resolve_device",
     "task",
+    "too_long",
     "train",
     "vital_signs",
 ]

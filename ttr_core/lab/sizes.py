@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..errors import LimitExceeded
 from ..layers.model import MAX_PARAMETERS, about
 from ..limits import MAX_FLOPS, REFERENCE_FLOPS, Estimate, Shape, check
-from ..solvers import resolve
+from ..solvers import horizon, resolve
 from .experiment import Experiment
 from .tasks import EvaluatedTask, TrainedTask, generator
 
@@ -33,6 +33,30 @@ def check_sizes(experiment: Experiment) -> None:
         check("This training", _training(experiment, experiment.task))
     elif isinstance(experiment.task, EvaluatedTask):
         _check_evaluation(experiment, experiment.task)
+
+
+def too_long(experiment: Experiment) -> tuple[str, ...]:
+    """Returns what to say of layers that are asked for more tokens than they compute alike.
+
+    Args:
+        experiment: what is to be run.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> from ttr_core.lab import Experiment
+        >>> too_long(Experiment(ttr.task("mqar"), ttr.ModelConfig()))
+        ()
+    """
+    task = experiment.task
+    if not isinstance(task, TrainedTask):
+        return ()
+    bounds = {spec: horizon(spec) for spec, _ in experiment.model.regressions()}
+    return tuple(
+        f"{spec} is asked for {task.seq_len} tokens, and may amplify rounding to 1 % after {most}: "
+        f"take task.seq_len={most} or less, or lower its rate and see `vitals`."
+        for spec, most in bounds.items()
+        if most is not None and task.seq_len > most
+    )
 
 
 def _training(experiment: Experiment, task: TrainedTask) -> Estimate:

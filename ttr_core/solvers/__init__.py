@@ -22,7 +22,7 @@ from .normal_equations import KernelNormalEquations, NormalEquations
 from .oracle import Reference
 from .prefix_cholesky import PrefixCholesky
 from .scans import AutogradScan, RankOneScan
-from .table import SOLVERS, caution, explain, resolve
+from .table import SOLVERS, caution, explain, horizon, resolve
 
 __all__ = [
     "SOLVERS",
@@ -50,6 +50,7 @@ __all__ = [
     "attention_map",
     "caution",
     "explain",
+    "horizon",
     "least",
     "packed_state_size",
     "prefill",

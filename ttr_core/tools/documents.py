@@ -120,6 +120,7 @@ def _facts(entry: Published, about: Description) -> Iterable[tuple[str, str]]:
     yield "Held by the solver", md.code(about.held) if about.held else ""
     yield "Cost", f"{md.plain(about.cost)} (solver {md.code(about.solver)})"
     yield "Slow", md.plain(caution(entry.spec) or "")
+    yield "Caution", md.plain(about.caution)
     yield "What it forgets", md.plain(about.forgets)
     yield "Same point", md.listing(md.link(name) for name in about.names if name != entry.name)
     yield "In another frame", called(entry.name) if entry.tied else ""
