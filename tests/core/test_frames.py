@@ -225,6 +225,12 @@ def test_fresh_selective_gates_are_mambas() -> None:
     assert 1 <= rates.min() < 2 and 15 < rates.max() <= 16
 
 
+def test_fresh_rates_per_feature_are_mambas_over_their_number() -> None:
+    module = ttr.catalog["mamba"].layer(8, generator=torch.Generator().manual_seed(0))
+    rates = module.signals.A_log.detach().exp()
+    torch.testing.assert_close(rates, (torch.arange(1.0, 17) / 16).expand(16, 16))
+
+
 @pytest.mark.parametrize(
     ("gates", "spec", "match"),
     [

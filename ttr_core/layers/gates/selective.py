@@ -25,18 +25,20 @@ class Selective(Gates):
     \Delta_t = \mathrm{softplus}(W x_t + \beta)$$
 
     Under a scalar gate A is one number per head and $e^A$ starts within [1, 16] (Mamba-2); under a
-    gate per feature it is one per head and feature and $e^A$ starts at $1, \dots, F$ (Mamba). Steps
-    start within [0.001, 0.1].
+    gate per feature it is one per head and feature and $e^A$ starts at $1/F, \dots, 1$ (Mamba).
+    Steps start within [0.001, 0.1].
 
     Reference: Mamba: Linear-Time Sequence Modeling with Selective State Spaces (Gu and Dao, 2023)
     https://arxiv.org/abs/2312.00752
 
-    Deviation: fresh rates and steps are spread evenly over these ranges, the steps in their
+    Deviation: rates per feature start F times as slow as Mamba's, whose fastest forget half in .4
+    tokens; fresh rates and steps are spread evenly over these ranges, the steps in their
     logarithm and in random order, where public code draws them: the one draw of a single head
     may forget within two tokens.
     """
 
     name: ClassVar[str] = "selective"
+    revision: ClassVar[int] = 2
     ties: ClassVar[tuple[str, ...]] = ("decay", "importance")
 
     def __init__(self, site: Site) -> None:
@@ -46,7 +48,7 @@ class Selective(Gates):
         if width == 1:
             rates = 1 + (MOST - 1) * even[:, None]
         else:
-            rates = torch.arange(1.0, width + 1).expand(heads, width)
+            rates = (torch.arange(1.0, width + 1) / width).expand(heads, width)
         self.A_log = nn.Parameter(rates.log())
         shuffled = even[torch.randperm(heads, generator=site.generator)]
         start = SHORTEST * torch.exp(shuffled * math.log(LONGEST / SHORTEST))

@@ -56,9 +56,9 @@ ENTRIES = (
         ),
         summary="A memory per channel, whose step size both weighs a pair and fades the past.",
         deviation=(
-            "None in the recurrence. The skip starts at 0 (public code: 1), steps are spread "
-            "over the channels (public code: drawn), and keys start from the projection of the "
-            "queries."
+            "None in the recurrence. The skip starts at 0 (public code: 1), decay rates at "
+            "1/16 to 1 (public code: 1 to 16), steps are spread over the channels (public code: "
+            "drawn), and keys start from the projection of the queries."
         ),
         evidence="code",
     ),
