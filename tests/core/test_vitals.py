@@ -43,7 +43,7 @@ def test_a_fresh_layer_is_well(name: str, frame: str) -> None:
     assert faults(vital_signs(name, frame, lengths=(32,))) == []
 
 
-GROWING = ("cosformer", "moneta", "memora")  # whose gradients grow with the length
+GROWING = ("cosformer", "published")  # a divisor clamped at 1e-6: gradients of 3e8
 
 
 @pytest.mark.slow
@@ -51,7 +51,7 @@ GROWING = ("cosformer", "moneta", "memora")  # whose gradients grow with the len
 def test_a_fresh_layer_is_well_at_every_length(
     name: str, frame: str, request: pytest.FixtureRequest
 ) -> None:
-    if name in GROWING:
+    if (name, frame) == GROWING:
         request.applymarker(pytest.mark.xfail(reason="its gradients grow with the length"))
     assert faults(vital_signs(name, frame)) == []
 
