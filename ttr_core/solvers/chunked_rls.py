@@ -8,11 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import Singular
 from ..limits import Estimate, Shape
 from ..named import Carried
 from ..space.functions import LinearModel
 from ..space.optimizers import FadingRidge
 from ..space.weights import MemorylessWeights
+from ..systems import factored
 from .base import Solver
 from .chunks import CHUNK, carry, join, lower, split
 from .problem import TINY, Problem, rooted
@@ -154,15 +156,30 @@ def _prefixes(
     grams, gram = carry(x_out.mT @ x_out, keep, start[0])
     moments, moment = carry(x_out.mT @ v_out, keep, start[1])
     # Both sides of the inverse of each A by the root of A: what follows has no large numbers.
-    root = torch.linalg.cholesky(grams)
+    root = _root(grams)
     sides = torch.cat([x_in.mT, q.mT, moments], -1)
     sides = torch.linalg.solve_triangular(root, sides, upper=False)
     xs, qs, rs = sides.split([size, size // every, v.shape[-1]], -1)
     eye = torch.eye(size, dtype=x.dtype, device=x.device)
-    factor = torch.linalg.cholesky(xs.mT @ xs + eye)
+    factor = _root(xs.mT @ xs + eye)
     both = torch.cat([xs.mT @ qs, v_in - xs.mT @ rs], -1)
     both = torch.linalg.solve_triangular(factor, both, upper=False)
     w, u = both.split([size // every, v.shape[-1]], -1)
     seen = lower(size, 0, x, every)
     y = qs.mT @ rs + w.mT.masked_fill(~seen, 0.0) @ u
     return join(y, length), gram, moment
+
+
+def _root(matrix: Tensor) -> Tensor:
+    """Returns the Cholesky factor of a matrix, NaN where a state is.
+
+    Raises:
+        Singular: it cannot be factored.
+    """
+    factor, found = factored(matrix)
+    if not found:
+        raise Singular(
+            f"A sum over the pairs is singular in {matrix.dtype}: the share that is left of the "
+            "ridge is too small beside the keys. Raise the ridge, or scale the keys down."
+        )
+    return factor
