@@ -20,9 +20,7 @@ st.navigation(
             default=True,
             help="Pick three ingredients and see the layer they make.",
         ),
-        st.Page(
-            front_door.explore, title="Explore", url_path="explore", visibility="hidden"
-        ),  # the same under its name
+        st.Page(front_door.explore, title="Explore", url_path="explore", visibility="hidden"),
         st.Page(
             "pages/map.py",
             title="Map",

@@ -29,6 +29,7 @@ class UnknownName(RequestError):
         kind: what the name is for, such as ``"layer"``.
         asked: the name as it was given.
         valid: every valid name.
+        meant: the valid names that this one stands for elsewhere; else those that look like it.
 
     Example:
         >>> import ttr_core as ttr
@@ -36,9 +37,11 @@ class UnknownName(RequestError):
         ('deltanet',)
     """
 
-    def __init__(self, kind: str, asked: str, valid: Iterable[str]) -> None:
+    def __init__(
+        self, kind: str, asked: str, valid: Iterable[str], meant: tuple[str, ...] = ()
+    ) -> None:
         self.kind, self.asked, self.valid = kind, asked, tuple(valid)
-        self.nearest = nearest(asked, self.valid)
+        self.nearest = meant or nearest(asked, self.valid)
         hint = f"Did you mean {_either(self.nearest)}?" if self.nearest else ""
         listed = ", ".join(self.valid[:60]) or "none"
         super().__init__(f"Unknown {kind} {asked!r}. {hint} Valid: {listed}.".replace("  ", " "))

@@ -25,7 +25,7 @@ GROUP_COLUMNS = (
 """Columns in order; the star stands for what differs: settings, frame, protocol, device; ``main``
 for the metrics that tasks are judged by, ``other`` for what else they and their seeds have."""
 
-SPREAD = ("std", "min", "max")
+SPREAD = ("std", "median", "min", "max")
 ALSO = ("frame", "protocol", "device")
 MOST_SETTINGS = 8
 ELSEWHERE = ("model.layers", "model.frame", "train.protocol")  # settings with columns of their own

@@ -18,10 +18,11 @@ def column(metric: Metric, kind: str = "value") -> Any:
 
     Args:
         metric: what the column holds.
-        kind: ``value``, ``mean``, ``std``, ``min`` or ``max``.
+        kind: ``value``, ``mean``, ``std``, ``median``, ``min`` or ``max``.
     """
     labels = {
         "std": f"± {metric.name}",
+        "median": f"Median {metric.name}",
         "min": f"Least {metric.name}",
         "max": f"Most {metric.name}",
     }

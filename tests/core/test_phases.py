@@ -43,7 +43,7 @@ def gateloop(p: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
         beta = p["signals.angle.up.weight"] @ u + p["signals.angle.up.bias"]
         a = torch.sigmoid(alpha) * torch.exp(1j * beta)
         h, before = a * h + k * v, raw
-        y = rms((q * h).real, p["norm"]) * silu(p["gate.weight"] @ u)
+        y = rms((q * h).real, p["norm"]) * silu(p["gate.weight"] @ u + p["gate.bias"])
         out.append(p["out.weight"] @ y)
     return torch.stack(out)
 
@@ -82,7 +82,7 @@ def rwkv6(p: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
             y = r[at] @ (S[h] + torch.diag(p["own.readout/u"][h]) @ kv)
             heads.append((y - y.mean()) / torch.sqrt(y.var(correction=0) + 1e-6))
             S[h] = torch.diag(w[at]) @ S[h] + kv
-        y = torch.cat(heads) * p["norm"] * silu(p["gate.weight"] @ xg)
+        y = torch.cat(heads) * p["norm"] * silu(p["gate.weight"] @ xg + p["gate.bias"])
         out.append(p["out.weight"] @ y)
         last = u
     return torch.stack(out)

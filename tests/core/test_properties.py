@@ -53,7 +53,8 @@ def test_prefill_goes_on_where_it_left_off(spec: ttr.Spec, single: bool) -> None
     for start, stop in zip((0, *cuts), (*cuts, length), strict=True):
         y, state = ttr.prefill(spec, x.tokens(start, stop), state=state)
         parts.append(y)
-    close(torch.cat(parts, 2), ttr.solve(spec, x), 1e-8)
+    # A fit of least norm is ill-conditioned by nature.
+    close(torch.cat(parts, 2), ttr.solve(spec, x), 1e-6 if ttr.caution(spec) else 1e-8)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +182,7 @@ def test_nlms_takes_an_importance_as_its_step() -> None:
         ttr.solve(half, x),
     )
     nothing = ttr.solve(weighed, replace(x, signals={"importance": 0 * b}), solver="reference")
-    assert (nothing == 0).all()
+    assert (nothing.abs() < 1e-25).all()  # the oracle takes the limit of a weight that vanishes
 
 
 def test_decay_to_nothing_keeps_the_last_pair_only() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ..errors import RequestError, unknown
+from ..errors import RequestError, UnknownName, unknown
 from ..layers.model import ModelConfig
 from ..layers.published import catalog
 from ..solvers import packed_state_size, state_size
@@ -55,12 +55,9 @@ def resolve_device(device: str) -> str:
     return "cuda" if present and device == "auto" else "cpu" if device == "auto" else device
 
 
-def _unknown_device(device: str) -> RequestError:
-    if device.lower().startswith(GPU):
-        return RequestError(
-            f"Unknown device {device!r}. Did you mean 'cuda'? Valid: {', '.join(DEVICES)}."
-        )
-    return unknown("device", device, DEVICES)
+def _unknown_device(device: str) -> UnknownName:
+    meant = ("cuda",) if device.lower().startswith(GPU) else ()
+    return UnknownName("device", device, DEVICES, meant)
 
 
 @dataclass(frozen=True)

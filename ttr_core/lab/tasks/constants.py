@@ -36,6 +36,12 @@ class Constants:
     Args:
         spec: the spec, its options set.
         signals: (name, value after the link) of each signal.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> from ttr_core.lab import Constants
+        >>> Constants.fresh(ttr.Spec.parse("Uniform | Linear | SGD")).signals
+        (('step', 0.5),)
     """
 
     spec: Spec
