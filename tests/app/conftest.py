@@ -78,7 +78,7 @@ def server(server_home: Path) -> Iterator[str]:
     assert "Traceback" not in said and "warning" not in said.lower(), said
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # two sessions of Playwright exclude each other
 def browser(chromium: str) -> Iterator[Browser]:
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=chromium, args=FLAGS)

@@ -56,7 +56,10 @@ def test_the_command_it_prints_runs_as_it_stands(
 
 
 @pytest.mark.parametrize("kind", ["layer", "solve", "run"])
-def test_copied_python_runs_as_it_stands(installed: Environment, kind: str) -> None:
+def test_copied_python_runs_as_it_stands(
+    installed: Environment, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snippets, "installed", lambda: True)
     text = {
         "layer": snippets.layer_snippet("deltanet"),
         "solve": snippets.solve_snippet("Gate | Linear | SGD"),
