@@ -48,7 +48,9 @@ def table(text: str) -> list[list[str]]:
 
 
 def test_every_cell_shows_as_its_column_says(tmp_path: Path) -> None:
-    (row,) = table(section(written(tmp_path, {})))
+    page = section(written(tmp_path, {}))
+    (row,) = table(page)
+    assert learning.SUPERSEDED not in page
     assert row == [
         f"[{FIRST}](#{FIRST})", "98.77", "50 to 99", "1", "140", "12", "0.01",
         "0.003 to 0.03 (3 of 3)", "16,384", "8,256", "1,235",
