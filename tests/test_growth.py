@@ -112,7 +112,7 @@ def test_a_revision_makes_new_runs(before: dict[str, Any], tmp_path: Path, what:
     file, touched = CHANGES[what]
     folder, store = copied(tmp_path / "revised"), store_of(before, tmp_path)
     if what in OWN:
-        changed(folder, file, OWN[what], r"\g<0>    revision: ClassVar[int] = 2\n")
+        changed(folder, file, OWN[what], r"\g<0>    revision: ClassVar[int] = 99\n")
     else:
         changed(folder, file, r"revision: ClassVar\[int\] = \d+", "revision: ClassVar[int] = 99")
     for task, asked in ASKED.items():
@@ -147,7 +147,7 @@ print(json.dumps([
 def test_the_map_pools_no_superseded_run(before: dict[str, Any], tmp_path: Path) -> None:
     folder, store = copied(tmp_path / "revised"), store_of(before, tmp_path)
     file, _ = CHANGES["ingredient"]
-    changed(folder, file, OWN["ingredient"], r"\g<0>    revision: ClassVar[int] = 2\n")
+    changed(folder, file, OWN["ingredient"], r"\g<0>    revision: ClassVar[int] = 99\n")
     batch(folder, store, "run", *ASKED["regression"])
     batch(folder, store, "run", *ASKED["regression"], "--seed", "1")
     environment = {**os.environ, "TTR_DB": str(store), "PYTHONPATH": str(folder)}
