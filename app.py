@@ -4,12 +4,13 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages._shared import front_door
+from pages._shared import front_door, history
 
 ICON = Path(__file__).resolve().parent / "docs" / "images" / "icon.png"
 st.set_page_config(page_title="Test-time regression explorer", page_icon=ICON, layout="wide")
 
 st.session_state[front_door.ENTERED] = True
+history.keep()
 st.navigation(
     [
         st.Page(

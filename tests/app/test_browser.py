@@ -116,6 +116,24 @@ def test_back_forward_reload_and_menu_show_what_the_address_says(visit: Visit) -
     expect(page.get_by_role("heading", name="gated-deltanet")).to_be_visible()
 
 
+def test_each_visit_is_one_entry_of_the_history(visit: Visit) -> None:
+    """Back leaves the page that the menu has led to, though the page completes its address."""
+    page = visit("map?map.facet=weights&map.cells=nothing")
+    expect(page).to_have_url(re.compile("/map[?]map.facet=weights$"))  # corrected
+    before = page.evaluate("history.length")
+    for name in ("Runs", "Map"):
+        menu(page, name)
+    expect(page).to_have_url(re.compile("/map[?]map.facet=weights$"))
+    assert page.evaluate("history.length") == before + 2
+    page.get_by_text("Hide rows and columns without a layer").click()
+    expect(page).to_have_url(re.compile("map.hide=true"))
+    settle(page)
+    for address in ("/map[?]map.facet=weights$", "/runs$", "/map[?]map.facet=weights$"):
+        back(page)
+        expect(page).to_have_url(re.compile(address))
+    assert page.evaluate("history.length") == before + 3
+
+
 def test_explore_has_an_address_of_its_name(visit: Visit) -> None:
     page = visit("explore?layer=deltanet&regression.seq_len=32&regression.sequences=2")
     expect(page.get_by_role("heading", name="deltanet", exact=True)).to_be_visible()
