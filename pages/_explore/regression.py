@@ -135,7 +135,11 @@ def _map(text: str, settings: tuple[tuple[str, Any], ...], seed: int, tokens: in
 def show(picked: Picked, found: Verdict) -> Constants:
     """Shows the section; returns what the pictures are drawn with."""
     st.subheader("Online regression, nothing trained", anchor=False)
-    task, seed, compared = _knobs(picked, found)
+    try:
+        task, seed, compared = _knobs(picked, found)
+    except RequestError as error:  # two knobs that exclude one another
+        controls.refused(error)
+        return Constants.fresh(picked.spec)
     chart, attention = st.columns([3, 2], gap="medium")
     with chart, _said_in_words():
         _curves(picked, task, seed, compared)

@@ -20,6 +20,7 @@ from ttr_core import Option, RequestError, constraints
 from ttr_core.lab import TASKS, Event, Regression
 
 Opener = Callable[..., AppTest]
+PROCESSES = next(o for o in Regression.options() if o.name == "process").constraint.values
 SMALL = {"seq_len": 16, "dim": 4, "sequences": 2, "pairs": 2, "vocab_size": 32}
 LONG = 20_000  # tokens: after a step of so many the run is stopped
 REFUSALS = ("could not be computed", "Not possible as asked", "Nothing to draw")
@@ -67,7 +68,12 @@ def test_every_setting_has_ends() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("task", "option", "end"), cases())
 def test_a_run_at_an_end_of_a_setting_ends_cleanly(task: str, option: Option, end: Any) -> None:
-    sets = {**small(task, option.name), option.name: end}
+    kinds = [{}] if task != Regression.name else [{"process": name} for name in PROCESSES]
+    for kind in kinds:
+        _ends_cleanly(task, {**small(task, option.name), **kind, option.name: end})
+
+
+def _ends_cleanly(task: str, sets: dict[str, Any]) -> None:
     if TASKS[task].trained:
         sets |= {"train.steps": 2, "train.eval_examples": 2, "train.batch_size": 2, "d_model": 8}
     written = {key: snippets.written(value) for key, value in sets.items()}

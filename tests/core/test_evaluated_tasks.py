@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -31,6 +33,16 @@ SPECS = (
     "Uniform | Linear | Exact(ridge=0.1)",
     "Gate * ExpKernel | Constant | Exact",
 )
+
+
+def test_keys_that_are_made_of_noise_need_some() -> None:
+    for noise in (0.0, 1e-30):
+        with pytest.raises(RequestError, match="the keys are made of noise: use 1e-06 or more"):
+            Regression(process="switching", noise=noise)
+    least = Regression(process="switching", noise=1e-6, seq_len=16, dim=4, sequences=2)
+    found = least.evaluate(Spec.parse("Uniform | Linear | SGD"))
+    assert all(math.isfinite(value) for value in found.metrics.values())
+    Regression(process="linear", noise=0.0)
 
 
 @pytest.mark.parametrize("process", PROCESSES)

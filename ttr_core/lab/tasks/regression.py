@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ...errors import RequestError
 from ...solvers import solve
 from ...space.optimizers import Sum
 from ...space.option import option
@@ -23,6 +24,7 @@ from .processes import PROCESSES, SPEEDS, Draw, World, draw
 
 TUNING_SEQUENCES = 8
 FITTING_COPIES = 4  # held-out runs of each sequence that the best fixed map is fitted to
+LEAST_NOISE = 1e-6  # of keys that are made of noise: the square of less is lost in float32
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,10 @@ class Regression(EvaluatedTask):
         None, "Share of the length after which the process changes; 1 never; none: 0.25 for "
         "switching (the paper's), 0.5 otherwise.", low=0.0, high=1.0,
     )  # fmt: skip
-    noise: float = option(0.02, "Standard deviation of each coordinate.", low=0.0, high=10.0)
+    noise: float = option(
+        0.02, "Standard deviation of each coordinate; above 0 for switching, whose keys are made "
+        "of it.", low=0.0, high=10.0,
+    )  # fmt: skip
     correlation: float = option(
         0.5, "Correlation of the noise between coordinates.", low=0.0, high=1.0
     )
@@ -108,7 +113,12 @@ class Regression(EvaluatedTask):
     )
 
     def check(self) -> None:
-        """Every combination of valid settings is valid."""
+        """Checks that there are keys: under ``switching`` they are made of noise."""
+        if self.process == "switching" and self.noise < LEAST_NOISE:
+            raise RequestError(
+                f"regression.noise is {self.noise:g}; under process=switching the keys are made "
+                f"of noise: use {LEAST_NOISE:g} or more, or another process."
+            )
 
     @property
     def world(self) -> World:
