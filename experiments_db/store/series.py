@@ -1,4 +1,8 @@
-"""Series: the runs that differ in nothing that decides them but the seed."""
+"""Series: the runs that differ in nothing that decides them but the seed.
+
+What decides a run is asked of the program that runs it, which is imported only then: PyTorch takes
+a second, and most processes that use a store start no run.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import duckdb
-
-from ttr_core.lab import digest, identity
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Series:
 
     def hash(self, seed: int) -> str:
         """Returns the hash of the run with a seed."""
+        from ttr_core.lab import digest
+
         return digest({**self.decides, "seed": seed})
 
     @property
@@ -41,6 +45,8 @@ def series_of(config: str) -> tuple[Series, bool]:
 
     A config that it cannot read decides its runs as a whole.
     """
+    from ttr_core.lab import digest, identity
+
     known = json.loads(config)
     found = identity(known)
     decides = known if found is None else found.fingerprint

@@ -25,6 +25,7 @@ from .lock import TIMEOUT, FileLock
 from .log import logger_of
 from .migrations import SCHEMA, create, is_current, migrate, version
 from .records import Claim, Live, NewRun, Outcome, storable
+from .series import series_of
 from .swap import alone, finish, note_of, unused
 
 __all__ = ["Claim", "Driver", "Live", "NewRun", "Outcome", "Store", "StoreError", "open_store"]
@@ -151,13 +152,14 @@ class Store:
             StoreError: the store cannot be written.
         """
         row, tags = writes.run_row(run), writes.clean_tags(run.tags)
+        series, _ = series_of(row["config"])  # outside the lock: it may have to import PyTorch
 
         def work(connection: duckdb.DuckDBPyConnection) -> Claim:
             living = alive(connection, self.path)
             found = None if fresh else writes.holder(connection, run.config_hash, living)
             if found is not None:
                 return Claim(None, found[0], found[1])
-            return writes.insert_run(connection, row, tags, driver.owner)
+            return writes.insert_run(connection, row, series, tags, driver.owner)
 
         claim = self.write(work)
         said = f"{claim.run_id} claimed" if claim.run_id else f"{claim.existing} {claim.status}"

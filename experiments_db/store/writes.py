@@ -16,7 +16,6 @@ from typing import Any
 import duckdb
 
 from ..errors import StoreError
-from . import series
 from .records import (
     COMPLETE,
     ENDED,
@@ -35,6 +34,7 @@ from .records import (
     thinned,
     utc_now,
 )
+from .series import Series, add_series
 
 Connection = duckdb.DuckDBPyConnection
 
@@ -105,13 +105,12 @@ def holder(
 
 
 def insert_run(
-    connection: Connection, row: dict[str, Any], tags: Sequence[str], owner: Owner
+    connection: Connection, row: dict[str, Any], found: Series, tags: Sequence[str], owner: Owner
 ) -> Claim:
-    """Inserts a run as running."""
+    """Inserts a run of a series as running."""
     now = utc_now()
     run_id = new_run_id(now)
-    found, _ = series.series_of(row["config"])
-    series.add_series(connection, [found])
+    add_series(connection, [found])
     row = {**row, "config_group": _group_of(connection, row["config"]), "series": found.name}
     mine = {"driver": owner.driver, "host": owner.host, "pid": os.getpid(), "started_at": now}
     _insert(connection, "runs", {"run_id": run_id, **row, **mine})

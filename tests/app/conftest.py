@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from streamlit.testing.v1 import AppTest
 
 from tests.app.browsing import Visit, settle
+from tests.ready import copied_stores
 from tests.servers import wait_until_healthy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,6 +24,13 @@ FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update",
 ]  # fmt: skip
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ready_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A new store is a copy of one that was made before."""
+    with copied_stores(tmp_path_factory.mktemp("ready")):
+        yield
 
 
 @pytest.fixture

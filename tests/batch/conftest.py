@@ -13,6 +13,7 @@ import pytest
 
 from experiments_db.run.supervisor import Supervisor
 from experiments_db.store import Outcome, Store, open_store
+from tests.ready import copied_stores
 from ttr_core.lab import MQAR
 
 if TYPE_CHECKING:
@@ -55,6 +56,13 @@ class FakeExperiment:
             "behave": self.behave,
             "steps": self.steps,
         }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ready_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A new store is a copy of one that was made before."""
+    with copied_stores(tmp_path_factory.mktemp("ready")):
+        yield
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from experiments_db.store import NewRun, Store, open_store
+from tests.ready import copied_stores
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -18,6 +19,9 @@ PRELUDE = """
 import sys, time
 from pathlib import Path
 from experiments_db.store import *
+from experiments_db.store import series, store as stores
+every = series.Series("every", {}, ()), False
+stores.series_of = lambda config: every  # what it is asked of, PyTorch, takes a second to import
 store = open_store(sys.argv[1])
 def new_run(config_hash="h", **changes):
     fields = dict(config={"task": {"name": "mqar"}}, config_hash=config_hash, layer="gla",
@@ -48,6 +52,13 @@ def run_like(config_hash: str = "h", **changes: object) -> NewRun:
         "environment": {"torch": "2.13.0", "cores": "2"},
     }
     return NewRun(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ready_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A new store is a copy of one that was made before."""
+    with copied_stores(tmp_path_factory.mktemp("ready")):
+        yield
 
 
 @pytest.fixture(autouse=True)

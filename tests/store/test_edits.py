@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from pathlib import Path
 
 import pytest
@@ -21,10 +22,11 @@ from ttr_core.errors import RequestError
 EVERY = Conditions(archived=True)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with six complete runs: three configurations, some starred, tagged, archived."""
-    made = open_store(tmp_path / "runs.duckdb")
+    made = open_store(tmp_path_factory.mktemp("edits") / "runs.duckdb")
+    made._group._interval = 0.0
     with made.driver() as driver:
         for number, (run, _) in enumerate(itertools.islice(experiments(), 6)):
             claimed = made.claim(driver, run)
@@ -33,7 +35,12 @@ def store(tmp_path: Path) -> Store:
     made.star(ids[:2])
     made.tag(ids[1:3], ["old"])
     made.archive(ids[3:4])
-    return made
+    return made.path
+
+
+@pytest.fixture
+def store(made_once: Path, tmp_path: Path) -> Store:
+    return open_store(shutil.copy(made_once, tmp_path / "runs.duckdb"))
 
 
 def said(store: Store) -> list[tuple[object, ...]]:

@@ -15,7 +15,8 @@ import duckdb
 import pytest
 
 from experiments_db.read import queries
-from experiments_db.store import NewRun, Outcome, Store, StoreError, open_store, writes
+from experiments_db.store import NewRun, Outcome, Store, StoreError, migrations, open_store, writes
+from experiments_db.store.series import series_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -28,9 +29,12 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     curve = [[i, (i * 7919) % 1009 / 3] for i in range(500)]
     outcome = Outcome("finished", curves={f"c{j}": curve for j in range(4)})
 
+    row = writes.run_row(run)
+    series, _ = series_of(row["config"])
+
     def work(connection: duckdb.DuckDBPyConnection) -> None:
         for _ in range(60):
-            claim = writes.insert_run(connection, writes.run_row(run), run.tags, driver.owner)
+            claim = writes.insert_run(connection, row, series, run.tags, driver.owner)
             writes.insert_result(connection, *writes.result_rows(claim.run_id, outcome))
 
     with store.driver() as driver:
@@ -253,6 +257,7 @@ def test_an_interrupted_creation_leaves_nothing(store: Store, monkeypatch) -> No
         raise KeyboardInterrupt
 
     with monkeypatch.context() as broken:
+        broken.setattr("experiments_db.store.store.create", migrations.create)
         broken.setattr("experiments_db.store.migrations.publish", killed)
         with pytest.raises(KeyboardInterrupt):
             store.driver()

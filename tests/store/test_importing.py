@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from experiments_db.read import queries
 from experiments_db.store import Outcome, Store, importing, open_store
 from experiments_db.store.backup import import_runs
 from tests.store import many_runs
+from tests.store.conftest import run_like
 
 RUNS = 9
 
@@ -39,16 +41,22 @@ importing.import_runs(store, sys.argv[2])
 """
 
 
-@pytest.fixture
-def source(tmp_path: Path, new_run: Any) -> Store:
-    (tmp_path / "far").mkdir()
-    made = open_store(tmp_path / "far" / "source.duckdb")
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = open_store(tmp_path_factory.mktemp("importing") / "source.duckdb")
+    made._group._interval = 0.0
     with made.driver() as driver:
         for number in range(RUNS):
-            run_id = str(made.claim(driver, new_run(f"h{number}", tags=["t"])).run_id)
+            run_id = str(made.claim(driver, run_like(f"h{number}", tags=["t"])).run_id)
             made.finish(run_id, Outcome("finished", curves={"c": [[1, 1.0], [2, 2.0]]}))
             made.set_note([run_id], "a note")
-    return made
+    return made.path
+
+
+@pytest.fixture
+def source(made_once: Path, tmp_path: Path) -> Store:
+    (tmp_path / "far").mkdir()
+    return open_store(shutil.copy(made_once, tmp_path / "far" / "source.duckdb"))
 
 
 def check_whole(store: Store, number: int) -> None:

@@ -7,7 +7,9 @@ import json
 import math
 import re
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -77,19 +79,24 @@ def test_what_is_computed_for_old_runs_is_what_new_runs_get(released: Path) -> N
     table = queries.runs(old, Conditions(archived=True), limit=1000)
     points = queries.curves(old, list(table.run_id))
     new = open_store(released.with_name("new.duckdb"))
-    with new.driver() as driver:
-        for row in table.astype(object).where(table.notna(), None).to_dict("records"):
-            run = NewRun(
-                json.loads(row["config"]), row["config_hash"], row["layer"], row["spec"],
-                row["frame"], row["task"], row["seed"], row["device"], row["protocol"],
-            )  # fmt: skip
-            curves = {
-                name: part[["step", "value"]].values.tolist()
-                for name, part in points[points.run_id == row["run_id"]].groupby("name")
-            }
-            metric = TASKS[row["task"]].main()
-            claim = new.claim(driver, run, fresh=True)
-            new.finish(str(claim.run_id), Outcome("finished", curves=curves, metric=metric))
+
+    def ran_again(row: dict[str, Any]) -> None:
+        run = NewRun(
+            json.loads(row["config"]), row["config_hash"], row["layer"], row["spec"],
+            row["frame"], row["task"], row["seed"], row["device"], row["protocol"],
+        )  # fmt: skip
+        curves = {
+            name: part[["step", "value"]].values.tolist()
+            for name, part in points[points.run_id == row["run_id"]].groupby("name")
+        }
+        metric = TASKS[row["task"]].main()
+        claim = new.claim(driver, run, fresh=True)
+        new.finish(str(claim.run_id), Outcome("finished", curves=curves, metric=metric))
+
+    with new.driver() as driver, ThreadPoolExecutor(len(table)) as pool:  # committed together
+        list(
+            pool.map(ran_again, table.astype(object).where(table.notna(), None).to_dict("records"))
+        )
     again = queries.runs(new, limit=1000)
     columns = ["last", "best", "best_step", "config_group", "series"]
     assert facts(again, columns) == facts(table[table.status.notna()], columns)

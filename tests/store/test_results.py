@@ -335,9 +335,11 @@ def test_every_finished_run_is_in_the_store_at_the_end(
     missing = [name for name, _ in lines if rows.status.get(name) != "finished"]
     wrong = [name for name, number in lines if rows.steps.get(name) != int(number)]
     spilled = Path(f"{store.path}.log").read_text().count(" is kept in ")
+    kept = sum(rows.status[name] == "finished" for name, _ in lines)
     print(
-        f"\n{len(lines)} runs ended, {spilled} results lay beside the store first, {kills} drivers "
-        f"killed; {beside} files waited at the end; missing {len(missing)}, wrong {len(wrong)}"
+        f"\n{len(lines)} runs ended, {kept} of them in the store; {spilled} results lay beside it "
+        f"first, {kills} drivers killed; {beside} files waited at the end; "
+        f"missing {len(missing)}, wrong {len(wrong)}"
     )
     assert len(lines) > 20 and spilled > 0 and kills > 0
     assert (missing, wrong, spill.waiting(store.path), spill.refused(store.path)) == (
