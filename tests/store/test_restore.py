@@ -27,10 +27,11 @@ POINTS = """
 import json, os, shutil, signal
 from pathlib import Path
 from experiments_db.read import listing, queries
-from experiments_db.store import backup, files
+from experiments_db.store import backup, files, importing
 
 place, other, what = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
-backup.sound_copy = lambda file, folder: Path(shutil.copy(file, folder / "fresh.duckdb"))
+for module in (backup, importing):
+    module.sound_copy = lambda file, folder: Path(shutil.copy(file, folder / "fresh.duckdb"))
 beside = place.with_name("begin")
 
 def forked(work):
@@ -60,13 +61,15 @@ def act(count):
     killing(count)
     if what == "restore":
         backup.restore(other, open_store(place), overwrite=True)
+    elif what == "import":
+        backup.import_runs(open_store(place), other)
     else:
         backup.backup(open_store(other), place, overwrite=True)
 
 def notes(path):
     opened = open_store(path)
     health = listing.health(path)
-    return [queries.runs(opened).note.tolist(), health.get("notice"), health["problem"]]
+    return [sorted(queries.runs(opened).note), health.get("notice"), health["problem"]]
 
 def look(count):
     found, notice, problem = notes(place)
@@ -119,7 +122,7 @@ def other(tmp_path: Path, new_run: Any) -> Store:
     return made
 
 
-@pytest.mark.parametrize("what", ["restore", "backup"])
+@pytest.mark.parametrize("what", ["restore", "backup", "import"])
 def test_whoever_is_killed_between_two_steps_loses_nothing(
     logged: Store, other: Store, child: Any, what: str
 ) -> None:
@@ -129,10 +132,12 @@ def test_whoever_is_killed_between_two_steps_loses_nothing(
         shutil.copy(file, begin / file.name)
     out = child(POINTS, str(other.path), what).communicate()[0]
     points = [json.loads(line) for line in out.splitlines()]
-    assert len(points) > 10
+    assert len(points) > 5
     assert all("error" not in point for point in points), points
-    old, new = ["only in the log"], ["new"]
+    old, new = ["only in the log"], ["new", "only in the log"] if what == "import" else ["new"]
     for point in points:
+        said = point["problem"] or point["notice"] or "no problem"
+        print(f"{what} killed before operation {point['point'] + 1}: {point['found']}; {said}")
         assert point["found"] in (old, new), point
         assert point["problem"] is None, point
         assert point["left"] == [], point
@@ -141,7 +146,8 @@ def test_whoever_is_killed_between_two_steps_loses_nothing(
     found = [point["found"] for point in points]
     assert found == sorted(found, key=lambda notes: notes == new), "never there and back"
     finished = [point for point in points if point["notice"]]
-    assert finished and all(point["found"] == new for point in finished)
+    assert all(point["found"] == new for point in finished)
+    assert bool(finished) == (what != "import"), "doctor says what it has finished"
 
 
 def test_two_restores_within_a_second(
