@@ -19,13 +19,14 @@ PARALLEL := -n $(WORKERS) --dist loadfile --max-worker-restart 0
 SOURCES := app.py batch.py pages ttr_core experiments_db tests
 
 .DEFAULT_GOAL := help
-.PHONY: help app install test test-all test-grid test-learning check format docs clean
+.PHONY: help app install test test-all test-grid test-learning measure check format docs clean
 
 help:
 	@echo "make app       open the explorer in the browser (installs into .venv the first time)"
 	@echo "make install   only install into .venv, so that .venv/bin/ttr runs"
 	@echo "make test      the tests (make test-all adds the full grid, make test-grid is only that)"
 	@echo "make test-learning  train every layer on 8 pairs, half an hour, and print what they learn"
+	@echo "make measure   what the pages cost in a browser: time, payloads, memory; some minutes"
 	@echo "make check     format, lint and types, changing nothing; make format changes"
 	@echo "make docs      writes the pages of docs/ that are made from the code"
 	@echo "make clean     removes .venv and caches; your runs in var/ stay"
@@ -80,6 +81,9 @@ test-grid: $(VENV)/.tests
 
 test-learning: $(VENV)/.tests
 	@$(BIN)/python -m pytest -q -n 2 --dist load --learning -m learning tests/learning
+
+measure: $(VENV)/.tests
+	@$(BIN)/python -m tests.app.measure
 
 check: $(VENV)/.tests
 	@$(BIN)/ruff format --check $(SOURCES)

@@ -9,6 +9,10 @@ from pathlib import Path
 from playwright.sync_api import Locator, Page, expect
 
 LONG = 60_000  # ms
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update",
+]  # fmt: skip
 Visit = Callable[..., Page]
 expect.set_options(timeout=20_000)  # a busy machine is slow and not wrong
 

@@ -14,16 +14,12 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from streamlit.testing.v1 import AppTest
 
-from tests.app.browsing import Visit, settle
+from tests.app.browsing import FLAGS, Visit, settle
 from tests.ready import copied_stores
 from tests.servers import wait_until_healthy
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT = 60.0
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update",
-]  # fmt: skip
 
 
 @pytest.fixture(scope="session", autouse=True)
