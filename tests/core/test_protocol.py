@@ -34,7 +34,10 @@ CONFIG = TrainConfig(
     steps=600, batch_size=1, warmup=0, eval_every=10, eval_examples=1, target=None, lr=0.01
 )
 
+HALVED = dataclasses.replace(CONFIG, lr="auto")
+
 Curve = Callable[[int], float]
+ByRate = Callable[[int, float], float]
 
 
 def learned(step: int, at: int = 150) -> float:
@@ -44,6 +47,10 @@ def learned(step: int, at: int = 150) -> float:
 
 def run(monkeypatch: pytest.MonkeyPatch, curve: Curve, config: TrainConfig = CONFIG) -> Finished:
     """Runs the protocol over a given curve: nothing is trained."""
+    return run_by_rate(monkeypatch, lambda step, rate: curve(step), config)
+
+
+def run_by_rate(monkeypatch: pytest.MonkeyPatch, curve: ByRate, config: TrainConfig) -> Finished:
     peaks: dict[int, list[float]] = {}
 
     def advance(self: Learner) -> None:
@@ -52,16 +59,11 @@ def run(monkeypatch: pytest.MonkeyPatch, curve: Curve, config: TrainConfig = CON
         self.cpu_seconds += 0.5
 
     def look(self: Learner, batch: Batch) -> Evaluated:
-        self.value = curve(self.step) if config.lr != "auto" else _slower(self)
+        self.value = curve(self.step, self.lr)
         self.values.append([self.step, self.value])
         self.scores.append((self.step, self.value))
         self.spent.append(self.cpu_seconds)
         return Evaluated(self.step, {"accuracy": self.value})
-
-    def _slower(learner: Learner) -> float:
-        return learned(learner.step, 130 if learner.lr < 0.02 else 30) * (
-            1.0 if learner.lr < 0.02 else 0.6
-        )
 
     monkeypatch.setattr(Learner, "advance", advance)
     monkeypatch.setattr(Learner, "look", look)
@@ -101,11 +103,33 @@ def test_too_few_looks_tell_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_halving_keeps_a_rate_that_is_slow_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """The largest rate is ahead early and ends lower; the others cross later and higher."""
-    last = run(monkeypatch, learned, dataclasses.replace(CONFIG, lr="auto"))
+
+    def curve(step: int, rate: float) -> float:
+        return learned(step, 130) if rate < 0.02 else 0.6 * learned(step, 30)
+
+    last = run_by_rate(monkeypatch, curve, HALVED)
     assert last.lr < 0.02, "the one that was ahead early was chosen"
     rows = {row["lr"]: row["steps"] for row in last.tables["learning_rates"]}
     assert list(rows) == list(RATES)
-    assert sorted(rows.values())[:5] == [150, 150, 150, 300, 300]
+    flat_at = rows.pop(RATES[-1])
+    assert flat_at < 150, "it had come to rest before the others crossed"
+    assert sorted(rows.values())[:4] == [150, 150, 300, 300]
+
+
+def test_a_rate_of_halving_is_trained_as_it_would_be_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It waits for slower ones where it is flat, and rests from there."""
+
+    def curve(step: int, rate: float) -> float:
+        return learned(step, 30) * (1 - rate) if rate > 0.005 else 0.0
+
+    last = run_by_rate(monkeypatch, curve, HALVED)
+    alone = run(monkeypatch, lambda step: curve(step, last.lr), CONFIG)
+    rows = {row["lr"]: row["steps"] for row in last.tables["learning_rates"]}
+    assert last.steps == alone.steps == rows[last.lr] and last.curves == alone.curves
+    assert alone.steps < HALVED.round_ends(0, len(RATES)), "it never waited"
+    assert sorted(rows.values())[2:] == [150, 150, 150, 300]
 
 
 @given(steps=st.integers(1, 5000), fall=st.integers(0, 5000), warmup=st.integers(0, 200))

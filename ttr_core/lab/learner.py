@@ -142,9 +142,13 @@ class Learner:
 
     def rest(self) -> None:
         """Lets the rate fall from here on, once the curve is flat or the steps run out."""
-        late = self.step >= self.config.latest_fall
-        if self.fall is None and (late or flat(self.scores, self.step)):
+        if self.fall is None and (self.step >= self.config.latest_fall or self.is_flat):
             self.fall = self.step
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether its curve is up and rises no more."""
+        return flat(self.scores, self.step)
 
     @property
     def ends(self) -> int:

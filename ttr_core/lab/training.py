@@ -105,8 +105,10 @@ class _Run:
         return learner.diverged or (self.config.stops_at_target and learner.settled)
 
     def fit(self, learner: Learner, until: int) -> Iterator[Event]:
-        """Trains a learner at its peak rate up to a step."""
+        """Trains a learner at its peak rate up to a step, or until its curve is flat."""
         while learner.step < until and not self.done(learner) and not self.interrupted():
+            if learner.is_flat:  # more steps would not change its place among the rates
+                return
             yield from self.advance(learner, until)
 
     def finish(self, learner: Learner) -> Iterator[Event]:
@@ -129,7 +131,8 @@ class _Run:
     def halve(self) -> Iterator[Event]:
         """Successive halving: all rates for a while, then the better half for twice as long.
 
-        Only the last one is trained to rest.
+        One whose curve is flat waits where it is, as it would alone. Only the last one is trained
+        to rest, from there: its training is step by step the one at this rate alone.
         """
         rivals = list(self.learners)
         for number in itertools.count():
