@@ -17,13 +17,14 @@ from ...stream import Stream
 from .base import Gates, SignalMap, Site, TurnedGates
 
 TURN = 2 * math.pi
+SLOWLY = 0.03  # of a projection is the phase: a sum over all tokens, it would soon be at random
 
 
 class Phases(Gates):
     r"""A complex decay that each token chooses, one per channel: GateLoop.
 
     $$a_t = \sigma(\alpha_t)\, e^{i \beta_t}, \qquad \alpha_t = W_\alpha x_t + c_\alpha, \quad
-    \beta_t = W_\beta x_t + c_\beta$$
+    \beta_t = 0.03\, (W_\beta x_t + c_\beta)$$
 
     The modulus is the weight. The phase turns queries and keys, which are one number per head, by
     its running sum $\Theta_t = \sum_{j \le t} \beta_j$, a rotary position that the data choose:
@@ -33,9 +34,15 @@ class Phases(Gates):
 
     Reference: GateLoop: Fully Data-Controlled Linear Recurrence for Sequence Modeling (Katsch,
     2023) https://arxiv.org/abs/2311.01927
+
+    Deviation: the factor 0.03 (reproductions of the paper learn state transitions at half the
+    rate of the rest, or less). An optimizer that rescales its steps turns phases by a radian per
+    token within a hundred steps; after 400 of them associative recall of 8 pairs, 64 channels, is
+    at .01 with a factor of 1, and at .35 with one of .03 or without phases.
     """
 
     name: ClassVar[str] = "phases"
+    revision: ClassVar[int] = 2
     ties: ClassVar[tuple[str, ...]] = ("decay",)
 
     def __init__(self, site: Site) -> None:
@@ -56,7 +63,7 @@ class Phases(Gates):
 
     def tie(self, source: Tensor, stream: Stream, state: Carried) -> tuple[Stream, Carried]:
         # In float64: what counts is the difference of two sums as long as the sequence.
-        total = self["angle"](source).double().cumsum(2)
+        total = SLOWLY * self["angle"](source).double().cumsum(2)
         if "angle" in state:
             total = total + state["angle"]
         total = total.remainder(TURN)
