@@ -60,7 +60,7 @@ class ChunkedMomentum(Solver[_Asked]):
         log_decay, importance = p.recency()
         square, length = k.square().sum(-1, keepdim=True), p.x.length
         gain = p.optimizer.gain(square, importance, p.signals)
-        size = chunk_size(length)
+        size = chunk_size(length, self.name, k.device.type)
         q, w, k, v = (split(z, size) for z in (q, k * gain, k, p.x.v))
         decays = None if log_decay is None else split(log_decay, size)
         after = _reach(split(p.optimizer.share(p.signals), size), decays)

@@ -9,9 +9,24 @@ from torch import Tensor
 CHUNK = 64
 
 
-def chunk_size(length: int) -> int:
-    """Returns C: 64 tokens, fewer for shorter sequences."""
-    return max(1, min(CHUNK, length))
+SHORTER: dict[tuple[str, str], int] = {
+    ("chunked_delta", "cpu"): 32,
+    ("chunked_momentum", "cpu"): 32,
+    ("prefix_cholesky", "cpu"): 32,
+}
+"""Tokens of a chunk, by solver and device, where fewer were measured to be faster at every length:
+docs/benchmarks.md has the figures."""
+
+
+def chunk_size(length: int, solver: str = "", device: str = "cpu") -> int:
+    """Returns C: 64 tokens, or those of `SHORTER`, and fewer for shorter sequences.
+
+    Args:
+        length: T.
+        solver: whose chunks they are.
+        device: the type of the device.
+    """
+    return max(1, min(CHUNK, SHORTER.get((solver, device), CHUNK), length))
 
 
 def split(x: Tensor, size: int) -> Tensor:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from ..limits import Estimate, Shape
 from ..named import Carried
@@ -14,7 +16,7 @@ from ..space.optimizers import FixedRidge
 from ..space.weights import MemorylessWeights
 from ..systems import factored
 from .base import Solver
-from .chunks import CHUNK, join, split
+from .chunks import CHUNK, chunk_size, join, split
 from .problem import Problem, rooted
 from .ridges import precise
 from .state import Matrix, State
@@ -65,37 +67,91 @@ class PrefixCholesky(Solver[_Asked]):
         if importance is not None:
             root = rooted(importance)
             k, v = k * root, v * root
-        size = max(1, min(CHUNK, x.length))
-        start = None if kept is None else (kept["P"], kept["S"])
-        y, (inverse, fitted) = _chunks(split(q, size), split(k, size), split(v, size), ridge, start)
+        size = chunk_size(x.length, self.name, k.device.type)
+        if kept is None:  # nothing is fitted yet: P is a multiple of the identity, S is zero
+            eye = torch.eye(k.shape[-1], dtype=k.dtype, device=k.device)
+            inverse = (eye / ridge).expand(*k.shape[:2], -1, -1)
+            fitted = v.new_zeros(*v.shape[:2], k.shape[-1], v.shape[-1])
+        else:
+            inverse, fitted = kept["P"], kept["S"]
+        run: Callable[..., tuple[Tensor, ...]] = Prefixes.apply
+        y, inverse, fitted, *_ = run(*(split(z, size) for z in (q, k, v)), inverse, fitted)
         return p.read(join(y, x.length).to(x.v.dtype)), {"P": inverse, "S": fitted}
 
 
-def _chunks(
-    q: Tensor, k: Tensor, v: Tensor, ridge: float, start: tuple[Tensor, Tensor] | None
-) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """Runs chunk after chunk; returns the outputs [B, H, N, C, V] and the last (P, S)."""
-    chunks = list(zip(q.unbind(2), k.unbind(2), v.unbind(2), strict=True))
-    outputs = []
-    if start is None:  # nothing is fitted yet: P is a multiple of the identity, S is zero
-        qc, kc, vc = chunks.pop(0)
-        w, u = _fit(kc / ridge, kc, vc)
-        outputs.append((qc @ w.mT).tril() @ u)
-        eye = torch.eye(k.shape[-1], dtype=k.dtype, device=k.device)
-        start = (eye / ridge - w.mT @ w, w.mT @ u)
-    inverse, fitted = start
-    for qc, kc, vc in chunks:
-        w, u = _fit(kc @ inverse, kc, vc - kc @ fitted)
-        outputs.append(qc @ fitted + (qc @ w.mT).tril() @ u)
-        inverse, fitted = inverse - w.mT @ w, fitted + w.mT @ u
-    return torch.stack(outputs, 2), (inverse, fitted)
+class Prefixes(torch.autograd.Function):
+    r"""Chunk after chunk, with a gradient by hand.
+
+    With $L^{-1}$ at hand all of it are products: that of the factor is
+    $-L^{-\top} \Phi(W'^\top{}^\top W^\top + U' U^\top) L^{-1}$ from those of W and U, where
+    $\Phi$ takes the lower triangle and half of the diagonal. An automatic one solves four systems
+    for it.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(
+        q: Tensor, k: Tensor, v: Tensor, inverse: Tensor, fitted: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Returns the outputs, the last P and S, and what the gradient needs.
+
+        Args:
+            q: [B, H, N, C, F].
+            k: [B, H, N, C, F].
+            v: [B, H, N, C, V].
+            inverse: P before the first chunk, [B, H, F, F].
+            fitted: S before it, [B, H, F, V].
+        """
+        kept: list[tuple[Tensor, ...]] = []
+        for qn, kn, vn in zip(q.unbind(2), k.unbind(2), v.unbind(2), strict=True):
+            gains = kn @ inverse
+            half = _half(gains @ kn.mT)
+            w, u = half @ gains, half @ (vn - kn @ fitted)
+            y = qn @ fitted + (qn @ w.mT).tril() @ u
+            kept.append((y, inverse, fitted, half, gains, w, u))
+            inverse, fitted = inverse - w.mT @ w, fitted + w.mT @ u
+        y, *saved = (torch.stack(each, 2) for each in zip(*kept, strict=True))
+        return y, inverse, fitted, *saved
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> None:
+        """Keeps what the gradient needs."""
+        ctx.mark_non_differentiable(*output[3:])
+        ctx.save_for_backward(*inputs[:2], *output[3:])
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+        ctx: Any, grad: Tensor, of_inverse: Tensor, of_fitted: Tensor, *_: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Returns the gradients of all arguments."""
+        parts = zip(grad.unbind(2), *(z.unbind(2) for z in ctx.saved_tensors), strict=True)
+        found: list[tuple[Tensor, ...]] = []
+        for dy, q, k, inverse, fitted, half, gains, w, u in reversed([*parts]):
+            of_seen, seen = (dy @ u.mT).tril(), (q @ w.mT).tril()
+            dw = of_seen.mT @ q + u @ of_fitted.mT - w @ (of_inverse + of_inverse.mT)
+            du = seen.mT @ dy + w @ of_fitted
+            of_half = (dw @ w.mT + du @ u.mT).tril()
+            of_half.diagonal(dim1=-2, dim2=-1).mul_(0.5)
+            of_gram = half.mT @ of_half @ half
+            of_gram = -0.5 * (of_gram + of_gram.mT)
+            dv, of_gains = half.mT @ du, half.mT @ dw + of_gram @ k
+            dk = of_gram @ gains - dv @ fitted.mT + of_gains @ inverse.mT
+            found.append((dy @ fitted.mT + of_seen @ w, dk, dv))
+            of_fitted = of_fitted + q.mT @ dy - k.mT @ dv
+            of_inverse = of_inverse + k.mT @ of_gains
+        dq, dk, dv = (torch.stack(each[::-1], 2) for each in zip(*found, strict=True))
+        return dq, dk, dv, of_inverse, of_fitted
 
 
-def _fit(gains: Tensor, k: Tensor, residual: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns W and U of a chunk from K P, K and V - K S."""
-    eye = torch.eye(k.shape[-2], dtype=k.dtype, device=k.device)
-    factor, _ = factored(gains @ k.mT + eye)  # no eigenvalue is below 1
-    # The factor's inverse, because products with it are several times faster than solves; its
-    # smallest singular value is at least 1.
-    solve = torch.linalg.solve_triangular(factor, eye.expand_as(factor), upper=False)
-    return solve @ gains, solve @ residual
+def _half(gram: Tensor) -> Tensor:
+    r"""Returns $L^{-1}$ for $L L^\top = G + I$, [..., C, C].
+
+    The factor's inverse, because products with it are several times faster than solves; its
+    smallest singular value is at least 1.
+    """
+    eye = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
+    factor, _ = factored(gram + eye)  # no eigenvalue is below 1
+    half: Tensor = torch.linalg.solve_triangular(factor, eye.expand_as(factor), upper=False)
+    return half
