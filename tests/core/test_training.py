@@ -237,6 +237,9 @@ def test_rates_are_those_of_the_protocol() -> None:
     assert len(RATES) == 6 and RATES[0] == 1e-4 and RATES[-1] == pytest.approx(3e-2)
     assert TrainConfig(lr="0.01") == TrainConfig(lr=0.01)
     assert TrainConfig(lr="auto").rates == RATES
+    assert TrainConfig(lr="auto", least_rate=RATES[2]).rates == RATES[2:]
+    assert TrainConfig(lr="auto", least_rate=RATES[-1]).rates == RATES[-1:]
+    assert TrainConfig(lr=0.5, least_rate=RATES[-1]).rates == (0.5,)
 
 
 def test_groups_are_binned_by_powers_of_two() -> None:

@@ -47,6 +47,8 @@ class TrainConfig:
             an accuracy the accuracy itself, of a distance from 0 to 2 the distance 2 (1 - target).
         protocol: ``quick`` stops at the target; ``standard`` never does, chooses the rate on the
             validation set and reports on the test set, for comparisons.
+        least_rate: of `RATES`, those below are not tried, so that a comparison within few steps
+            spends none on rates that cannot arrive in them.
 
     Example:
         >>> import ttr_core as ttr
@@ -73,6 +75,9 @@ class TrainConfig:
     eval_every: int = option(20, "Steps between looks at the validation set.", low=1)
     eval_examples: int = option(128, "Sequences in the validation set.", low=1, high=65536)
     protocol: str = option("quick", "Rules of the run.", choices=("quick", "standard"))
+    least_rate: float = option(
+        RATES[0], "Smallest learning rate that auto tries.", low=RATES[0], high=RATES[-1], since=2,
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -80,7 +85,9 @@ class TrainConfig:
     @property
     def rates(self) -> tuple[float, ...]:
         """The learning rates to try."""
-        return RATES if self.lr == "auto" else (float(self.lr),)
+        if self.lr != "auto":
+            return (float(self.lr),)
+        return tuple(rate for rate in RATES if rate >= self.least_rate)
 
     @property
     def stops_at_target(self) -> bool:
