@@ -4,11 +4,12 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages._shared import front_door, history
+from pages._shared import front_door, history, ready
 
 ICON = Path(__file__).resolve().parent / "docs" / "images" / "icon.png"
 st.set_page_config(page_title="Test-time regression explorer", page_icon=ICON, layout="wide")
 
+ready.load()
 st.session_state[front_door.ENTERED] = True
 history.keep()
 st.navigation(

@@ -6,8 +6,18 @@ Run as a script, with Streamlit's options: ``python pages/_shared/server.py --se
 from __future__ import annotations
 
 import sys
+import threading
 import tomllib
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterator,
+    Mapping,
+    MutableMapping,
+    Sequence,
+)
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +57,15 @@ class Explorer(st.App):
         await super().__call__(scope, receive, answer)
 
 
+@asynccontextmanager
+async def getting_ready(app: st.App) -> AsyncIterator[None]:
+    """Loads the libraries while the first browser is on its way; ``app`` answers meanwhile."""
+    from pages._shared import ready  # found where `main` has put the folder of app.py
+
+    threading.Thread(target=ready.prepare, name="ready", daemon=True).start()
+    yield
+
+
 def settings(folder: Path, words: Sequence[str]) -> dict[str, Any]:
     """Returns the settings of the app, whatever the user's own say, and those of its command.
 
@@ -71,7 +90,8 @@ def _flat(parts: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any
 
 def main() -> None:
     """Serves until it is stopped."""
-    Explorer(APP).run(config=settings(APP.parent, sys.argv[1:]))
+    sys.path.insert(0, str(APP.parent))
+    Explorer(APP, lifespan=getting_ready).run(config=settings(APP.parent, sys.argv[1:]))
 
 
 if __name__ == "__main__":

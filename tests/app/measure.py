@@ -57,6 +57,13 @@ class Server:
         stat = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(stat[11]) + int(stat[12])) / TICKS
 
+    def rest(self) -> None:
+        """Waits until it has loaded what it loads by itself."""
+        before = -1.0
+        while self.cpu() > before:
+            before = self.cpu()
+            time.sleep(1.0)
+
     def memory(self) -> dict[str, float]:
         """Returns its resident megabytes, and those of its child processes, by kind."""
         mine = str(self.process.pid)
@@ -192,8 +199,8 @@ class Visit:
     def to(self, **values: str) -> Cost:
         """Goes to another state of Explore within the session, as Back would."""
         there = "/?" + urlencode(values)
-        script = "there => { history.pushState({}, '', there); history.pushState({}, '', '/');"
-        return self._cost(lambda: self.page.evaluate(script + " history.back(); }", there))
+        script = "there => { history.pushState({}, '', there); dispatchEvent(new PopStateEvent("
+        return self._cost(lambda: self.page.evaluate(script + "'popstate')); }", there))
 
     def _cost(self, act: Callable[[], object]) -> Cost:
         self.wire.clear()
@@ -212,6 +219,8 @@ def openings(browser: Browser) -> None:
     with served() as server:
         wall = time.monotonic() - began
         print(f"server answers after {wall:.2f} s, {server.cpu():.2f} s of processor")
+        server.rest()
+        print(f"libraries and all else loaded: {server.cpu():.2f} s of processor")
         for name in ("first", "second"):
             visit, cost = Visit.opened(browser, server)
             print(f"{name} opening: {cost}")
