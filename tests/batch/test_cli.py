@@ -126,19 +126,19 @@ def test_grid(cli: Cli) -> None:
 
 
 def test_the_grid_says_how_a_cell_stands_in_every_format(cli: Cli, tmp_path: Path) -> None:
-    kda = {"standing": "published elsewhere", "known_as": "Kimi Delta Attention"}
+    other = {"standing": "published elsewhere", "known_as": "minGRU"}
     for suffix in (".csv", ".json", ".parquet", ".md", ".tex"):
         target = tmp_path / f"grid{suffix}"
         cli("grid", "--output", str(target))
         assert target.stat().st_size
     text = (tmp_path / "grid.csv").read_text()
-    assert all(word in text for word in kda.values()) and "not in this catalog as of 20" in text
+    assert all(word in text for word in other.values()) and "not in this catalog as of 20" in text
     rows = {row["spec"]: row for row in json.loads((tmp_path / "grid.json").read_text())}
-    row = rows["ChannelGate | Linear | SGD"]
-    assert row["known_as"] == [kda["known_as"]] and row["standing"] == kda["standing"]
-    assert row["elsewhere"][0]["paper"]["url"] == "https://arxiv.org/abs/2510.26692"
+    row = rows["Uniform | Constant | SGD"]
+    assert row["known_as"] == [other["known_as"]] and row["standing"] == other["standing"]
+    assert row["elsewhere"][0]["paper"]["url"] == "https://arxiv.org/abs/2410.01201"
     printed = cli("grid").stdout
-    assert "standing" in printed and "Kimi" in printed
+    assert "standing" in printed and other["known_as"] in printed
 
 
 def test_bench_prints_what_the_core_measured(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

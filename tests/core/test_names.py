@@ -72,10 +72,10 @@ def test_a_layer_that_got_an_entry_is_elsewhere_no_more() -> None:
 @pytest.mark.parametrize(
     ("cell", "name"),
     [
-        ("ChannelGate | Linear | SGD", "Kimi Delta Attention"),
+        ("ChannelGate | Linear | SGD", "kda"),
         ("Gate * Importance | Linear | Exact", "MesaNet"),
         ("Gate | Linear | NLMS", "Kaczmarz Linear Attention"),
-        ("Gate | Linear | MultiStep(n=3)", "Gated DeltaProduct"),
+        ("Gate | Linear | MultiStep(n=3)", "gated-deltaproduct"),
         ("Gate | Linear | Momentum", "Momentum DeltaNet"),
         ("Uniform | Kernel | SGD", "the memory of LUCID"),
         ("Decay * ExpKernel(scale=2) | Constant | Exact", "ALiBi"),

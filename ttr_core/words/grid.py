@@ -43,7 +43,7 @@ class Cell:
         >>> found.verdict, found.solver, found.published
         ('layer', 'chunked_delta', ('gated-deltanet',))
         >>> ttr.cell("ChannelGate | Linear | SGD").known_as
-        ('Kimi Delta Attention',)
+        ('kda',)
     """
 
     spec: str

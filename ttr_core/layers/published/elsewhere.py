@@ -27,7 +27,7 @@ class Elsewhere:
 
     Example:
         >>> ELSEWHERE[0].name, ELSEWHERE[0].cell
-        ('Kimi Delta Attention', 'ChannelGate | Linear | SGD')
+        ('MesaNet', 'Gate * Importance | Linear | Exact')
     """
 
     name: str
@@ -37,17 +37,6 @@ class Elsewhere:
 
 
 ELSEWHERE = (
-    Elsewhere(
-        "Kimi Delta Attention",
-        "ChannelGate | Linear | SGD",
-        Paper(
-            "Kimi Linear: An Expressive, Efficient Attention Architecture",
-            "Kimi Team",
-            2025,
-            "https://arxiv.org/abs/2510.26692",
-        ),
-        "Its frame: decays of low rank through softplus, a gated output norm.",
-    ),
     Elsewhere(
         "MesaNet",
         "Gate * Importance | Linear | Exact",
@@ -81,17 +70,6 @@ ELSEWHERE = (
             "https://arxiv.org/abs/2605.08587",
         ),
         "A share of the way that each token chooses, where this cell has one for all.",
-    ),
-    Elsewhere(
-        "Gated DeltaProduct",
-        "Gate | Linear | MultiStep",
-        Paper(
-            "DeltaProduct: Improving State-Tracking in Linear RNNs via Householder Products",
-            "Siems et al.",
-            2025,
-            "https://arxiv.org/abs/2502.10297",
-        ),
-        "Its frame alone.",
     ),
     Elsewhere(
         "Momentum DeltaNet",

@@ -16,11 +16,10 @@ from ..newton import PairLoss
 from ..option import option
 from ..story import Criterion, Story, signal
 from ..terms import Letter, Repeat, Slope, outer
-from .rank_one import STEP
+from .rank_one import LARGEST, STEP, bounded
 from .structure import Features, RankOneSteps, Steps
 
 FURTHER = 0.02  # where the further steps start: on keys of which nothing is known yet
-LARGEST = {"twice_sigmoid": 2.0, "sigmoid": 1.0}
 EXTRA_KEYS = Signal("extra_keys", "key", "identity", 0.0, -1.0, 1.0, "keys of the further steps")
 EXTRA_VALUES = Signal(
     "extra_values", "value", "identity", 0.0, -1.0, 1.0, "values of the further steps"
@@ -56,7 +55,7 @@ class MultiStep(RankOneSteps):
 
     @property
     def signals(self) -> tuple[Signal, ...]:
-        step = replace(STEP, link=self.link, high=LARGEST[self.link])
+        step = bounded(STEP, self.link)
         if self.n == 1:
             return (step,)
         steps = replace(step, width=f"{self.n}*scalar", further=FURTHER)

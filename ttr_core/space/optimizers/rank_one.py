@@ -38,6 +38,14 @@ PROXIMAL_STEP = replace(
 )
 
 
+LARGEST = {"twice_sigmoid": 2.0, "sigmoid": 1.0}
+
+
+def bounded(step: Signal, link: str) -> Signal:
+    """Returns a step behind a link that bounds it, by 1 or by 2."""
+    return replace(step, link=link, high=LARGEST[link])
+
+
 @dataclass(frozen=True)
 class Hebbian(Sum, KeyStep):
     r"""Write the pair, whatever is there already.
@@ -84,11 +92,14 @@ class SGD(KeyStep):
 
     $$S_t = a_t S_{t-1} + \beta_t b_t\, \phi(k_t) \big(v_t - \hat S^\top \phi(k_t)\big)^\top$$
 
-    Stable on unit keys for steps up to 2. Signal ``step``: $\beta_t$.
+    Stable on unit keys for steps up to 2. A step beyond 1 overshoots: along a unit key the memory
+    is multiplied by $1 - \beta_t$, which is then negative, and that is what tracking a state takes
+    (parity: Grazzi et al., 2024, https://arxiv.org/abs/2411.12537). Signal ``step``: $\beta_t$.
 
     Args:
         residual: whether $\hat S$ is the memory after forgetting (``decayed``: Gated DeltaNet,
             KDA) or before it (``undecayed``: Titans, RWKV-7).
+        link: what bounds the step: ``sigmoid`` by 1, ``twice_sigmoid`` by 2.
 
     Reference: Parallelizing Linear Transformers with the Delta Rule over Sequence Length (Yang
     et al., 2024) https://arxiv.org/abs/2406.06484
@@ -97,12 +108,18 @@ class SGD(KeyStep):
     residual: str = option(
         "decayed", "memory whose error is corrected", choices=("decayed", "undecayed")
     )
+    link: str = option(
+        "sigmoid",
+        "what bounds the step, of which one beyond 1 reflects",
+        choices=("sigmoid", "twice_sigmoid"),
+        since=2,
+    )
     examples: ClassVar[tuple[dict[str, object], ...]] = ({}, {"residual": "undecayed"})
     by_gradients: ClassVar[bool] = True
 
     @property
     def signals(self) -> tuple[Signal, ...]:
-        return (STEP,)
+        return (bounded(STEP, self.link),)
 
     @property
     def reads_undecayed(self) -> bool:
