@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -44,22 +47,53 @@ class ShortConv(nn.Module):
 
     def forward(self, x: Tensor, tail: Tensor | None) -> tuple[Tensor, Tensor]:
         """Convolves [B, T, D]; ``tail`` holds the tokens before it, and is returned anew."""
-        own = x[..., self.start : self.stop]
-        if tail is None:
-            padded = F.pad(own, (0, 0, self.width - 1, 0))
-        else:
-            padded = torch.cat([tail, own], 1)
-        length, taps = own.shape[1], single(self.taps)
-        y = padded[:, self.width - 1 :] * taps[0]
-        for j in range(1, self.width):
-            start = self.width - 1 - j
-            y = torch.addcmul(y, padded[:, start : start + length], taps[j])
+        cuts = (self.start, self.stop - self.start, x.shape[-1] - self.stop)
+        before, own, behind = x.split(cuts, -1)
+        known = own if tail is None else torch.cat([tail, own], 1)
+        run: Callable[..., Tensor] = Taps.apply
+        y = run(known, single(self.taps))[:, known.shape[1] - own.shape[1] :]
         if self.bias is not None:
             y = y + self.bias
         if self.silu:
             y = F.silu(y)
-        after = padded[:, length:]
-        return torch.cat([x[..., : self.start], y, x[..., self.stop :]], -1), after
+        missing = max(0, self.width - 1 - known.shape[1])
+        after = F.pad(known[:, max(0, known.shape[1] - self.width + 1) :], (0, 0, missing, 0))
+        return (y if cuts[1] == x.shape[-1] else torch.cat([before, y, behind], -1)), after
+
+
+class Taps(torch.autograd.Function):
+    """A causal convolution along time with zeros before it, with its gradient by hand.
+
+    The automatic one fills, copies and adds a whole sequence for each tap, and takes twice as long
+    as linear attention of 64 tokens does.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, taps: Tensor) -> Tensor:
+        """Returns the sum of each token and those before it, by their taps: [B, T, D]."""
+        y = x * taps[0]
+        for back in range(1, min(len(taps), x.shape[1])):
+            y[:, back:].addcmul_(x[:, :-back], taps[back])
+        return y
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        """Keeps the tokens and the taps."""
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the gradients of the tokens and of the taps."""
+        x, taps = ctx.saved_tensors
+        of_x = grad * taps[0]
+        of_taps = [(grad * x).sum((0, 1))]
+        for back in range(1, len(taps)):
+            later, earlier = grad[:, back:], x[:, : max(0, x.shape[1] - back)]
+            of_x[:, : earlier.shape[1]].addcmul_(later, taps[back])
+            of_taps.append((later * earlier).sum((0, 1)))
+        return of_x, torch.stack(of_taps)
 
 
 def blended(frame: Frame, sizes: tuple[int, ...]) -> Tensor:

@@ -21,6 +21,7 @@ from .conv import ShortConv
 from .frame import FRAMES, Frame, named_frame
 from .gates import GATES, Site, TurnedGates
 from .init import gate, linear, normal, through
+from .norms import unit
 from .rotary import rotated, with_extra_keys
 from .shift import TokenShift
 
@@ -278,7 +279,7 @@ class SequenceLayer(nn.Module):
         if frame.q_activation != "none":
             q = ACTIVATIONS[frame.q_activation](q)
         if frame.qk_norm == "l2":
-            q, k = F.normalize(q, dim=-1), F.normalize(k, dim=-1)
+            q, k = unit(q), unit(k)
         elif frame.qk_norm == "rms":
             q, k = F.rms_norm(q, q.shape[-1:]), F.rms_norm(k, k.shape[-1:])
         if frame.rope:

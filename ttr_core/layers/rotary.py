@@ -12,6 +12,7 @@ from torch import Tensor
 from ..precision import accumulated
 from ..stream import Stream
 from .frame import Frame
+from .norms import unit
 
 TURN = 2 * math.pi
 
@@ -29,7 +30,7 @@ def with_extra_keys(frame: Frame, x: Stream, offset: int) -> Stream:
     keys = x.signals["extra_keys"]
     keys = keys.unflatten(-1, (keys.shape[-1] // x.key_dim, x.key_dim)).transpose(2, 3)
     if frame.qk_norm == "l2":
-        keys = F.normalize(keys, dim=-1)
+        keys = unit(keys)
     elif frame.qk_norm == "rms":
         keys = F.rms_norm(keys, keys.shape[-1:])
     if frame.rope:
