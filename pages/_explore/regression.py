@@ -1,4 +1,4 @@
-"""The middle of Explore: online regression and the attention map, redrawn with every knob.
+"""The middle of Explore: online regression and attention maps, computed anew with every knob.
 
 Nothing is trained and nothing is stored. Results are cached by the spec and the settings;
 every computation goes through the server's one door and is clamped to sizes that answer at once.
@@ -15,14 +15,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
 import streamlit as st
 
 import ttr_core as ttr
 from pages._explore import asked
 from pages._explore.asked import Picked
 from pages._explore.layer import SLOW, Verdict, judged
-from pages._shared import address, charts, controls, params, ui
+from pages._explore.play import film, player
+from pages._shared import address, controls, params, ui
 from ttr_core import Option, RequestError, constraints
 from ttr_core.lab import Constants, Regression
 from ttr_core.words import called
@@ -32,13 +32,13 @@ MOST = {"seq_len": 1024, "dim": 128, "sequences": 64}
 """The largest sizes that the page computes at once; the command line takes larger ones."""
 SLOW_MOST = {"seq_len": 32, "dim": 8, "sequences": 4}
 """The largest for a layer that is defined but slow, which is not tuned either."""
-MAP_TOKENS, SLOW_MAP_TOKENS = 64, 24
+SLOW_MAP_TOKENS = 24
+"""Of the map of a layer that is slow, or whose outputs are not linear in the values."""
 COMPARED = ("softmax-attention", "linear-attention")  # beside the layer, until people choose
 MOST_COMPARED = 6
 MAIN = ("process", "seq_len", "dim", "noise", "constants")
 FIXED = ("decay", "step")  # signals that are knobs when constants are fixed
 OF_THE_SPEC = ("scale", "ridge")  # the sidebar has them: a second knob would contradict the first
-NOTHING = {"light": "#F4F6F8", "dark": "#1F2730"}  # the color of a weight of zero
 BASELINES = {
     "repeat_last": "repeat the last value",
     "fixed_linear": "best fixed linear map",
@@ -62,9 +62,11 @@ def address_params() -> dict[str, params.Param]:
     """Returns the settings by their names in the address."""
     named = {f"{PREFIX}.{option.name}": option for option in (*options(), SEED)}
     compared = params.Several("layer", tuple(ttr.catalog), COMPARED, MOST_COMPARED)
-    return {**params.settings_of(named), "compare": compared}
+    return {**params.settings_of({**named, "t": STEP}), "compare": compared}
 
 
+STEP = Option("t", constraints.Whole(0, 16383), None, "The step on show; none: the last.", True)
+VISITS, STARTED = "play.visits", "play.started"
 SEED = Option("seed", constraints.Whole(0, 2**31 - 1), 0, "Decides the sequences.")
 
 
@@ -112,24 +114,18 @@ def _curve(text: str, settings: tuple[tuple[str, Any], ...], seed: int) -> Line:
 
 
 @st.cache_data(max_entries=200, show_spinner=False)
-def _map(text: str, settings: tuple[tuple[str, Any], ...], seed: int, tokens: int) -> pd.DataFrame:
-    """Computes the attention map of the first tokens of one sequence of the process."""
+def _map(
+    text: str, settings: tuple[tuple[str, Any], ...], seed: int, tokens: int
+) -> dict[str, Any]:
+    """Computes the attention map of the first tokens of the first sequence, packed."""
     task = Regression(**dict(settings))
-    short = dataclasses.replace(task, seq_len=tokens, sequences=2)
     constants = _constants(text, settings, seed)
     with ui.computing():
-        data = short.data(seed)
-        q, k, v = (part[:1, :1] for part in (data.q, data.k, data.v))
+        data = task.data(seed)
+        q, k, v = (part[:1, :1, :tokens] for part in (data.q, data.k, data.v))
         if task.keys == "l2":
             q, k = (part / part.norm(dim=-1, keepdim=True) for part in (q, k))
-        weights = ttr.attention_map(constants.spec, constants.stream(q, k, v))[0, 0]
-    rows, columns = weights.tril().isfinite().nonzero(as_tuple=True)
-    past = columns <= rows
-    rows, columns = rows[past], columns[past]
-    values = weights[rows, columns].detach()
-    return pd.DataFrame(
-        {"query": rows.tolist(), "token": columns.tolist(), "weight": values.tolist()}
-    )
+        return film.packed(ttr.attention_map(constants.spec, constants.stream(q, k, v))[0, 0])
 
 
 def show(picked: Picked, found: Verdict) -> Constants:
@@ -140,11 +136,8 @@ def show(picked: Picked, found: Verdict) -> Constants:
     except RequestError as error:  # two knobs that exclude one another
         controls.refused(error)
         return Constants.fresh(picked.spec)
-    chart, attention = st.columns([3, 2], gap="medium")
-    with chart, _said_in_words():
-        _curves(picked, task, seed, compared)
-    with attention, _said_in_words():
-        _attention(picked, task, seed, found)
+    with _said_in_words():
+        _play(picked, task, seed, compared)
     try:
         return _constants(picked.spec.expanded, tuple(task.settings().items()), seed)
     except (RequestError, RuntimeError, ArithmeticError):  # said above, where the pictures were
@@ -239,7 +232,7 @@ def _lines(picked: Picked, compared: list[str]) -> dict[str, str]:
     return {text: " = ".join(names) for text, names in labels.items()}
 
 
-def _curves(picked: Picked, task: Regression, seed: int, compared: list[str]) -> None:
+def _play(picked: Picked, task: Regression, seed: int, compared: list[str]) -> None:
     settings = tuple(task.settings().items())
     lines = {
         text: label
@@ -255,35 +248,38 @@ def _curves(picked: Picked, task: Regression, seed: int, compared: list[str]) ->
     if not any(math.isfinite(e) for curve in found.values() for e in curve.error):
         ui.failed("Nothing to draw", "No error is a number: the sequences themselves hold none.")
         return
-    data = _frame(found, own.baselines, task.seq_len)
-    st.altair_chart(
-        charts.curves(data, list(found), "step t", "squared error", True, task.switch_step),
-        key="regression-curves",
-        alt=f"Squared error at each step of {', '.join(found)}; mean {_mean(own)}",
-    )
-    _below(found, own, task)
+    layers = [
+        film.Layer(label, found[label].error, found[label].spread, _map_of(text, task, seed, not i))
+        for i, (text, label) in enumerate(lines.items())
+    ]
+    baselines = {BASELINES[name]: values for name, values in own.baselines.items()}
+    alt = {
+        "curves": f"Squared error at each step of {', '.join(found)}; mean {_mean(own)}",
+        "map": "How much of each past value is in each output",
+    }
+    player.show(film.Film(tuple(layers), baselines, task.switch_step, alt), _start())
+    _below(picked, found, own, task)
 
 
-def _frame(
-    found: Mapping[str, Line], baselines: Mapping[str, tuple[float, ...]], steps: int
-) -> pd.DataFrame:
-    parts = [
-        pd.DataFrame({
-            "series": label,
-            "step": range(steps),
-            "value": curve.error,
-            "low": [max(e - s, e / 10) for e, s in zip(curve.error, curve.spread, strict=True)],
-            "high": [e + s for e, s in zip(curve.error, curve.spread, strict=True)],
-            "baseline": False,
-        })
-        for label, curve in found.items()
-    ]  # fmt: skip
-    parts += [
-        pd.DataFrame({"series": BASELINES[name], "step": range(steps), "value": values,
-                      "low": values, "high": values, "baseline": True})
-        for name, values in baselines.items()
-    ]  # fmt: skip
-    return pd.concat(parts, ignore_index=True)
+def _start() -> player.Start:
+    """Returns the step that the address asks for; while somebody plays, the browser decides."""
+    if address.reads():
+        visit = st.session_state.get(VISITS, 0) + 1
+        st.session_state[VISITS] = visit
+        st.session_state[STARTED] = player.Start(address.value("t"), visit)
+    else:
+        address.take_from_browser("t")
+    start: player.Start = st.session_state.setdefault(STARTED, player.Start(None, 0))
+    return start
+
+
+def _map_of(text: str, task: Regression, seed: int, own: bool) -> dict[str, Any] | None:
+    """Returns a layer's map; of one that is beside it only where it costs next to nothing."""
+    exact, slow = ttr.Spec.parse(text).linear_in_v, judged(text).kind == SLOW
+    if not exact and not own:
+        return None
+    tokens = min(task.seq_len, film.MOST_TOKENS if exact and not slow else SLOW_MAP_TOKENS)
+    return _map(text, tuple(task.settings().items()), seed, tokens)
 
 
 def _mean(line: Line) -> str:
@@ -291,39 +287,27 @@ def _mean(line: Line) -> str:
     return metric.shown(line.metrics[metric.name])
 
 
-def _below(found: Mapping[str, Line], own: Line, task: Regression) -> None:
+def _below(picked: Picked, found: Mapping[str, Line], own: Line, task: Regression) -> None:
     means = " · ".join(f"{ui.escaped(label)} **{_mean(c)}**" for label, c in found.items())
-    st.caption(f"Mean squared error: {means}")
     tuned = ", ".join(f"{row['name']} = {controls.shown(row['value'])}" for row in own.facts)
-    if tuned:
-        st.caption(f"{task.constants.capitalize()}: {tuned} (a decay is the log of what is kept)")
+    tuned = (
+        tuned and f"  \n{task.constants.capitalize()}: {tuned}; a decay is the log of what is kept"
+    )
+    st.caption(f"Mean squared error: {means}{tuned}")
     with st.popover("What am I looking at?", icon=":material/help:", type="tertiary"):
         st.markdown(
             "At step t the memory holds the pairs seen so far, is asked about the next key and "
             "should answer with the next value; no step sees its own answer. Error 1 is what "
-            "predicting zero costs. At the dashed line the process changes: a good memory forgets "
-            "what no longer holds. Bands are standard errors over sequences. The gray lines need "
-            "no memory: the newest value again, the best fixed map, and the noise nobody can beat."
+            "predicting zero costs. At the dashed line the rule changes: a good memory forgets "
+            "what no longer holds. The band is a standard error over sequences. The gray lines "
+            "need no memory: the newest value again, the best fixed map, and the noise nobody can "
+            "beat. A triangle is an error above the axis."
         )
-
-
-# --- the map -----------------------------------------------------------------------------------
-
-
-def _attention(picked: Picked, task: Regression, seed: int, found: Verdict) -> None:
-    tokens = min(task.seq_len, SLOW_MAP_TOKENS if found.kind == SLOW else MAP_TOKENS)
-    exact = picked.spec.linear_in_v
-    tokens = tokens if exact else min(tokens, SLOW_MAP_TOKENS)
-    data = _map(picked.spec.expanded, tuple(task.settings().items()), seed, tokens)
-    if data.empty:
-        ui.failed("Nothing to draw", f"No weight of these {tokens} tokens is a number.")
-        return
-    signed = bool((data["weight"] < -1e-6).any())
-    st.altair_chart(
-        charts.heatmap(data, signed, NOTHING[st.context.theme.type or "light"]),
-        key="regression-map",
-        alt=f"How much of each past value is in each output, over {tokens} tokens",
-    )
-    kind = "Effective attention" if exact else "Average attention (this layer is not linear in v)"
-    st.caption(f"{kind}: how much of value i is in output t, over {tokens} tokens of one sequence"
-               + (", orange where negative" if signed else ""))  # fmt: skip
+        st.markdown(
+            "The maps are those of the first sequence: row t says how much of each past value is "
+            "in output t, blue where it is added, orange where it is taken away, strongest at the "
+            "same weight in both."
+            + ("" if picked.spec.linear_in_v else
+               " This layer is not linear in the values: its map is an average over channels, of "
+               f"the first {SLOW_MAP_TOKENS} tokens.")
+        )  # fmt: skip

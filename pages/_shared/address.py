@@ -104,6 +104,19 @@ def take(params: Mapping[str, Param]) -> None:
         kept.values[key] = state[key]
 
 
+def reads() -> bool:
+    """Says whether it is the address that decides in this run, and not the session."""
+    return _page().asked is not None
+
+
+def take_from_browser(key: str) -> None:
+    """Takes over a value that the browser writes into the address by itself, where it has."""
+    kept = _page()
+    if kept.asked is None and not kept.by_menu:
+        param, said = kept.params[key], st.query_params.get_all(key)
+        put(key, param.read(key, said)[0] if said else param.default)
+
+
 def value(key: str) -> Any:
     """Returns the value of a name that was taken."""
     kept = _page()

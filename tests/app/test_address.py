@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -17,7 +16,7 @@ from experiments_db.store import open_store
 from experiments_db.store.records import NewRun, Outcome
 from pages._explore import asked
 from pages._runs import details
-from pages._shared import address, charts, params, snippets
+from pages._shared import address, params, snippets
 from tests.app.app_text import text_of
 from ttr_core.lab import TASKS, Regression
 
@@ -221,7 +220,7 @@ def test_what_is_no_layer_leaves_the_picture_and_says_so(page: Opener, text: str
     app.text_input(key="spec").set_value(text).run()
     assert not app.exception and app.header[0].value == "Not a layer"
     assert app.subheader[0].value == "gla" and "shown instead" in text_of(app)
-    assert app.get("vega_lite_chart") and "train" not in [b.key for b in app.button]
+    assert app.get("bidi_component") and "train" not in [b.key for b in app.button]
     drawn = str(ttr.catalog["gla"].spec)
     assert app.query_params == {"spec": text, "drawn": drawn, **SMALL}
     again = page("explore", **app.query_params)
@@ -291,21 +290,7 @@ def test_a_slow_layer_shows_the_sizes_that_are_drawn(page: Opener) -> None:
     assert "regression.seq_len" not in app.query_params, "what was asked for stays"
 
 
-# --- zeros, estimates, what was cut short --------------------------------------------------------
-
-
-def test_a_zero_does_not_flatten_a_logarithmic_axis() -> None:
-    data = pd.DataFrame({
-        "series": ["a", "a", "floor", "floor", "bad"], "step": [0, 1, 0, 1, 0],
-        "value": [1.0, 0.01, 0.0, 1e-31, float("inf")], "low": [0.9, 0.009, 0.0, 0.0, 1.0],
-        "high": [1.1, 0.011, 0.0, 1e-31, float("inf")],
-        "baseline": [False, False, True, True, False],
-    })  # fmt: skip
-    drawn = charts.above_zero(data)
-    assert drawn["value"].tolist()[:4] == [1.0, 0.01, 0.005, 0.005] and drawn["value"].isna()[4]
-    assert (drawn[["low", "value", "high"]].fillna(1) > 0).all(axis=None)
-    nothing = charts.above_zero(data.assign(value=0.0, low=0.0, high=0.0))
-    assert (nothing["value"] > 0).all()
+# --- estimates, what was cut short --------------------------------------------------------
 
 
 def test_no_time_is_promised_before_a_pace_is_measured() -> None:

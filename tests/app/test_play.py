@@ -1,0 +1,222 @@
+"""What is played: one bounded message, true to what was computed; every step in a browser."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import re
+from array import array
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from playwright.sync_api import Page, expect
+from streamlit.testing.v1 import AppTest
+
+from pages._explore.play import film
+from tests.app.app_text import text_of
+from tests.app.browsing import Visit, chart, choose, settle, shot
+
+Opener = Callable[..., AppTest]
+SMALL = {"regression.seq_len": "16", "regression.dim": "4", "regression.sequences": "2"}
+QUERY = "?regression.seq_len=64&regression.dim=8&regression.sequences=2"
+
+
+def played(app: AppTest) -> dict[str, Any]:
+    """Returns the message that the page sends."""
+    (one,) = app.get("bidi_component")
+    said: dict[str, Any] = json.loads(one.proto.json)
+    return said
+
+
+def unpacked(packed: dict[str, Any]) -> list[list[float]]:
+    """Returns the rows of a map as the browser reads them."""
+    weights, scale = array("b"), array("f")
+    weights.frombytes(base64.b64decode(packed["weights"]))
+    scale.frombytes(base64.b64decode(packed["scale"]))
+    assert len(scale) == packed["tokens"]
+    rows, at = [], 0
+    for t, most in enumerate(scale):
+        row = weights[at : at + t + 1]
+        rows.append([math.nan if w == -128 else w / 127 * most for w in row])
+        at += t + 1
+    assert at == len(weights)
+    return rows
+
+
+# --- the message -------------------------------------------------------------------------------
+
+
+def test_a_map_comes_back_within_a_byte_of_each_row() -> None:
+    weights = torch.randn(40, 40, generator=torch.Generator().manual_seed(0)).tril()
+    weights[3:] *= torch.logspace(0, -6, 37)[:, None]  # late rows are faint, and stay true
+    for t, row in enumerate(unpacked(film.packed(weights))):
+        true = weights[t, : t + 1]
+        assert (torch.tensor(row) - true).abs().max() <= 0.004 * true.abs().max()
+
+
+def test_what_is_no_number_is_marked_and_spoils_nothing() -> None:
+    weights = torch.ones(3, 3).tril()
+    weights[1, 0], weights[2, 1] = math.nan, math.inf
+    rows = unpacked(film.packed(weights))
+    assert [[math.isnan(w) for w in row] for row in rows] == [
+        [False], [True, False], [False, True, False]]  # fmt: skip
+    assert rows[2][2] == pytest.approx(1.0)
+
+
+def made(layers: int, steps: int, tokens: int) -> film.Film:
+    """Returns a film of a size."""
+    error, weights = [0.123456789] * steps, film.packed(torch.rand(tokens, tokens))
+    made = tuple(film.Layer(f"layer {i}", error, error, weights) for i in range(layers))
+    return film.Film(made, {"floor": error}, None, {"curves": "", "map": ""})
+
+
+def test_a_film_is_bounded_whatever_is_asked() -> None:
+    said = made(2 * film.MOST_LAYERS, 256, 4 * film.MOST_TOKENS).to_dict()
+    assert len(said["layers"]) == film.MOST_LAYERS
+    assert all(one["map"]["tokens"] == film.MOST_TOKENS for one in said["layers"])
+    assert len(json.dumps(said)) < 450_000
+    assert len(json.dumps(made(6, 256, 256).to_dict())) < 340_000
+
+
+def test_json_holds_null_for_what_is_no_number() -> None:
+    error = [1.0, math.nan, math.inf, 0.5]
+    one = film.Film((film.Layer("a", error, error, None),), {}, 2, {"curves": "", "map": ""})
+    said = json.loads(json.dumps(one.to_dict(), allow_nan=False))
+    assert said["layers"][0]["values"] == [1.0, None, None, 0.5]
+    assert (said["low"], said["high"]) == (0.5, 1.0)
+
+
+def test_neither_a_zero_nor_an_outlier_stretches_the_axis() -> None:
+    assert film.ends_of_axis([1.0, 0.5, 0.02, 0.0, 1e-30, 1e9, math.inf, math.nan]) == (0.02, 1.0)
+    for nothing in ([], [0.0, 0.0], [math.nan]):
+        low, high = film.ends_of_axis(nothing)
+        assert 0 < low < high
+    low, high = film.ends_of_axis([0.3, 0.3])
+    assert low < 0.3 < high
+
+
+# --- the page ----------------------------------------------------------------------------------
+
+
+def test_the_page_plays_the_layer_and_what_is_pinned(page: Opener) -> None:
+    app = page("explore", layer="deltanet", compare=["gla", "retnet"], t="7", **SMALL)
+    said = played(app)
+    assert [one["name"] for one in said["layers"]] == ["deltanet", "gla", "retnet"]
+    assert said["steps"] == 16 and said["switch"] == 7 and said["start"]["step"] == 7
+    assert all(one["map"]["tokens"] == 16 for one in said["layers"])
+    assert "gla" in said["alt"]["curves"] and app.query_params["t"] == "7"
+
+
+def test_where_people_stop_stays_in_the_address_and_moves_nothing(page: Opener) -> None:
+    app = page("explore", layer="deltanet", **SMALL)
+    first = played(app)["start"]
+    app.query_params["t"] = "5"  # as the browser writes it
+    app.number_input(key="task.pairs").set_value(2).run()
+    assert app.query_params["t"] == "5" and played(app)["start"] == first
+    del app.query_params["t"]
+    app.number_input(key="task.pairs").set_value(3).run()
+    assert "t" not in app.query_params
+
+
+def test_a_step_that_is_none_is_answered_in_words(page: Opener) -> None:
+    app = page("explore", t="soon", **SMALL)
+    assert not app.exception and "t is 'soon'" in text_of(app)
+    assert played(app)["start"]["step"] is None
+
+
+def test_a_map_that_costs_much_is_small_or_left_out(page: Opener) -> None:
+    far = {**SMALL, "regression.seq_len": "40"}
+    own, *pinned = played(page("explore", layer="titans", compare="titans", **far))["layers"]
+    assert own["map"]["tokens"] == 24 and not pinned
+    own, beside = played(page("explore", layer="gla", compare="titans", **far))["layers"]
+    assert own["map"]["tokens"] == 40 and beside["map"] is None
+
+
+# --- the browser -------------------------------------------------------------------------------
+
+
+def step(page: Page) -> int:
+    """Returns the step on show."""
+    return int(page.locator(".play").get_attribute("data-t") or -1)
+
+
+def test_plays_stops_and_scrubs_without_asking_the_server(visit: Visit) -> None:
+    page = visit(QUERY)
+    player, said = page.locator(".play"), page.locator(".play output")
+    sent: list[object] = []
+    page.on("websocket", lambda socket: socket.on("framesent", lambda f: sent.append(f)))
+    page.reload()
+    settle(page)
+    expect(player).to_have_attribute("data-t", "63")
+    assert sent, "nobody listens"
+    sent.clear()
+    entries = page.evaluate("history.length")
+    page.get_by_role("button", name="Play", exact=True).click()
+    expect(player).to_have_attribute("data-moving", "true")
+    page.wait_for_timeout(700)
+    page.get_by_role("button", name="Pause", exact=True).click()
+    assert 0 < step(page) < 63
+    slider = page.get_by_role("slider", name="Step t")
+    slider.focus()
+    page.keyboard.press("Home")
+    expect(said).to_contain_text("At step 0 the squared error of gated-deltanet")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Shift+ArrowRight")
+    expect(player).to_have_attribute("data-t", "11")
+    expect(page).to_have_url(re.compile("t=11"))
+    page.keyboard.press(" ")
+    expect(player).to_have_attribute("data-moving", "true")
+    page.keyboard.press(" ")
+    page.keyboard.press("End")
+    expect(player).to_have_attribute("data-t", "63")
+    expect(page).not_to_have_url(re.compile("[?&]t="))
+    assert page.evaluate("history.length") == entries and not sent
+    picture = chart(page, "Squared error at each step")
+    picture.scroll_into_view_if_needed()
+    box = picture.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 3, box["y"] + 90)
+    page.mouse.down()
+    page.mouse.up()
+    expect(player).to_have_attribute("data-t", re.compile("^[123][0-9]$"))
+
+
+@pytest.mark.slow
+def test_a_link_opens_at_its_step_and_a_change_keeps_playing(visit: Visit) -> None:
+    page = visit(f"{QUERY}&t=20")
+    player = page.locator(".play")
+    expect(player).to_have_attribute("data-t", "20")
+    page.get_by_role("button", name="Play", exact=True).click()
+    choose(page, "Optimizer", "Hebbian")
+    expect(chart(page, "Squared error at each step of gated retention")).to_be_visible()
+    assert step(page) != 20
+    shot(page, "explore-playing")
+
+
+@pytest.mark.slow
+def test_who_wishes_for_no_motion_gets_a_still_picture(visit: Visit) -> None:
+    page = visit(QUERY)
+    page.emulate_media(reduced_motion="reduce")
+    page.reload()
+    settle(page)
+    player = page.locator(".play")
+    expect(player).to_have_attribute("data-t", "63")
+    page.get_by_role("slider", name="Step t").focus()
+    page.keyboard.press("Home")
+    page.get_by_role("button", name="Step", exact=True).click()
+    expect(player).to_have_attribute("data-t", "1")
+    expect(player).to_have_attribute("data-moving", "false")
+
+
+@pytest.mark.slow
+def test_without_a_canvas_the_lines_are_drawn_all_the_same(visit: Visit) -> None:
+    page = visit("runs")
+    page.add_init_script("HTMLCanvasElement.prototype.getContext = () => null")
+    page.goto(page.url.replace("/runs", f"/{QUERY}"))
+    settle(page)
+    expect(chart(page, "Squared error at each step of gated-deltanet")).to_be_visible()
+    expect(page.locator(".play .curves polyline")).to_have_count(3)
+    expect(page.locator(".play output")).to_contain_text("squared error of gated-deltanet")
