@@ -58,6 +58,7 @@ from .solvers import (
     packed_state_size,
     prefill,
     resolve,
+    sampled_map,
     solve,
     state_size,
 )
@@ -115,6 +116,7 @@ __all__ = [
     "packed_state_size",
     "prefill",
     "resolve",
+    "sampled_map",
     "solve",
     "state_size",
     "task",

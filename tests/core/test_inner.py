@@ -169,6 +169,34 @@ def test_the_average_attention_is_the_trace_of_the_jacobian() -> None:
     close(ttr.attention_map(spec, x)[0, 0], wanted)
 
 
+NETWORK = "Gate | MLP(expansion=1) | ChunkSGD(size=4)"
+
+
+def test_more_channels_than_gradients_at_a_time_have_the_same_map(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    x = stream(ttr.Spec.parse(NETWORK), 6, key_dim=5)
+    whole = ttr.attention_map(NETWORK, x)
+    monkeypatch.setattr("ttr_core.solvers.maps.BESIDE", 2)
+    close(ttr.attention_map(NETWORK, x), whole)
+
+
+def test_random_signs_find_the_average_attention_within_their_error() -> None:
+    x = stream(ttr.Spec.parse(NETWORK), 6, key_dim=5)
+    exact = ttr.attention_map(NETWORK, x)
+    found = ttr.sampled_map(NETWORK, x, signs=400)
+    missed = (found.weights - exact).square().mean().sqrt() / found.error.square().mean().sqrt()
+    assert 0.5 < missed < 2  # 42 errors, alike where they come from the same signs
+    coarse = ttr.sampled_map(NETWORK, x, signs=100)
+    assert 1.6 < coarse.relative_error / found.relative_error < 2.4
+    assert torch.equal(coarse.weights, ttr.sampled_map(NETWORK, x, signs=100).weights)
+
+
+def test_one_sign_has_no_error_and_is_refused() -> None:
+    with pytest.raises(ttr.RequestError, match="signs is 1"):
+        ttr.sampled_map(NETWORK, stream(ttr.Spec.parse(NETWORK), 6), signs=1)
+
+
 def test_values_of_another_size_are_refused() -> None:
     spec = ttr.Spec.parse("Uniform | NormLinear | MiniBatch")
     with pytest.raises(ttr.RequestError, match="k has size 3 and v size 2"):

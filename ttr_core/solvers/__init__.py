@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..space.spec import Spec
-from .api import attention_map, packed_state_size, prefill, solve, state_size
+from .api import packed_state_size, prefill, solve, state_size
 from .attention import Attention, ParallelOneStep
 from .base import Solver
 from .chunked_cosine import ChunkedCosine
@@ -18,6 +18,7 @@ from .kernel_ridge import KernelRidge
 from .least import least
 from .local_line import LocalLine
 from .local_polynomial import LocalPolynomial
+from .maps import SampledMap, attention_map, sampled_map
 from .normal_equations import KernelNormalEquations, NormalEquations
 from .oracle import Reference
 from .prefix_cholesky import PrefixCholesky
@@ -45,6 +46,7 @@ __all__ = [
     "PrefixCholesky",
     "RankOneScan",
     "Reference",
+    "SampledMap",
     "Solver",
     "Spec",
     "attention_map",
@@ -55,6 +57,7 @@ __all__ = [
     "packed_state_size",
     "prefill",
     "resolve",
+    "sampled_map",
     "solve",
     "state_size",
 ]

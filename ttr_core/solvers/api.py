@@ -1,4 +1,4 @@
-"""solve, prefill, attention_map: what everything else calls."""
+"""solve, prefill, state_size: what everything else calls."""
 
 from __future__ import annotations
 
@@ -172,66 +172,6 @@ def _with_all_queries(x: Stream) -> Stream:
     """Returns the stream with a query for every key; the given ones belong to the last tokens."""
     missing = x.length - x.q.shape[2]
     return replace(x, q=F.pad(x.q, (0, 0, missing, 0))) if missing else x
-
-
-def attention_map(spec: Spec | str, stream: Stream, params: Params | None = None) -> Tensor:
-    r"""Returns the effective attention: how much of each value is in each output.
-
-    Exact where the output is linear in the values, $y_t = \sum_i W_{ti} v_i$: solved once with
-    the identity for values. Otherwise the average over channels of $\partial y_t / \partial v_i$.
-    Further values of a token, which signals bring along, are left out.
-
-    Args:
-        spec: a layer, or its text.
-        stream: the sequences.
-        params: as for `solve`.
-
-    Returns:
-        W, [B, H, T, T].
-
-    Example:
-        >>> import torch, ttr_core as ttr
-        >>> q, k, v = torch.randn(3, 1, 1, 5, 4).unbind(0)
-        >>> x, spec = ttr.Stream(q, k, v), "Uniform | Linear | Hebbian"
-        >>> torch.allclose(ttr.attention_map(spec, x) @ v, ttr.solve(spec, x), atol=1e-5)
-        True
-    """
-    spec = Spec.of(spec)
-    x = validated(spec, stream)
-    if not x.k.numel():
-        return x.k.new_zeros(*x.k.shape[:3], x.length)
-    if not spec.linear_in_v:
-        return _average_map(spec, x, params)
-    shape = (*x.k.shape[:3], x.length)
-    values = torch.eye(x.length, dtype=x.k.dtype, device=x.k.device).expand(shape)
-    zeros = torch.zeros_like(x.v[..., :1])
-    return solve(spec, _alone(spec, x, values), params) - solve(
-        spec, _alone(spec, x, zeros), params
-    )
-
-
-def _alone(spec: Spec, x: Stream, v: Tensor) -> Stream:
-    """Returns the stream with other values, and none beside them."""
-    signals = dict(x.signals)
-    for signal in spec.signals:
-        if signal.free and signal.unit == "value":
-            width = signal.count * v.shape[-1]
-            signals[signal.name] = v.new_zeros(()).expand(*v.shape[:3], width)
-    return Stream(x.q, x.k, v, signals)
-
-
-def _average_map(spec: Spec, x: Stream, params: Params | None) -> Tensor:
-    """Returns trace(dy_t / dv_i) / V, a backward pass per token and channel."""
-    v = x.v.detach().requires_grad_()
-    y = solve(spec, Stream(x.q, x.k, v, x.signals), params)
-    rows = []
-    for t in range(x.length):
-        total = torch.zeros_like(v[..., 0])
-        for channel in range(x.value_dim):
-            (grad,) = torch.autograd.grad(y[:, :, t, channel].sum(), v, retain_graph=True)
-            total = total + grad[..., channel]
-        rows.append(total / x.value_dim)
-    return torch.stack(rows, 2)
 
 
 def state_size(spec: Spec | str, key_dim: int, value_dim: int, length: int) -> int:
