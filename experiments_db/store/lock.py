@@ -77,7 +77,8 @@ class FileLock:
     def holder(self) -> dict[str, str]:
         """Returns what the holder wrote about itself: pid, host, command, since.
 
-        Who was killed has left its note behind; it is none of a holder.
+        Who was killed has left its note behind; it is none of a holder. Of a process on another
+        host nobody here knows whether it lives: its note stands.
         """
         if not is_held(self.path):
             return {}
@@ -122,6 +123,8 @@ class FileLock:
         if note:
             who = f"process {note.get('pid')} on {note.get('host')} ({note.get('command')})"
             who += f" since {note.get('since')}"
+            if note.get("host") != socket.gethostname():
+                who += ", as far as can be told from here"
         store = str(self.path).removesuffix(".lock")
         return (
             f"{store} is in use by {who}; gave up after {self.timeout:g} s. "

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -341,3 +344,19 @@ def test_copied_python_finds_a_checkout_that_is_not_installed(
     for text in away:
         assert text.startswith("import sys\n\nsys.path.insert(0, '/some/where')\n")
     assert len(texts) == len(away)
+
+
+def test_copied_python_runs_in_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a checkout that is not installed: isolated, Python looks nowhere but in its packages."""
+    monkeypatch.setattr(snippets, "installed", lambda: False)
+    small = {"task.seq_len": 16, "task.dim": 4, "task.sequences": 2}
+    texts = [
+        snippets.solve_snippet("Gate | Linear | SGD"),
+        snippets.layer_snippet("gla"),
+        snippets.run_snippet("regression", "deltanet", "", small),
+        "print(ttr.__file__)\n",
+    ]
+    command = [sys.executable, "-I", "-c", "\n".join(texts)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == str(Path(ttr.__file__))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fcntl
+import json
+import os
 import threading
 import time
 from pathlib import Path
@@ -76,6 +78,32 @@ def test_a_killed_holder_holds_nothing(store: Store, child) -> None:
         assert store.lock.holder() == {}
     with FileLock(store.lock.path, 0.5).held():
         pass
+
+
+def test_a_dead_holder_on_another_host_is_named_with_a_doubt_and_stops_nobody(
+    store: Store, child
+) -> None:
+    note = {"pid": 2**31 - 1, "host": "elsewhere", "command": "ttr app", "since": "2026-01-01"}
+    store.lock.path.write_text(json.dumps(note))
+    assert store.lock.holder() == {}, "nobody holds the lock, whatever its note says"
+    with store.lock.path.open() as file:  # somebody who cannot write a note
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert store.lock.holder() == note
+        with pytest.raises(StoreError) as refusal, FileLock(store.lock.path, 0.05).held():
+            pass
+    said = "process 2147483647 on elsewhere (ttr app) since 2026-01-01, as far as can be told from"
+    assert said in str(refusal.value)
+    with FileLock(store.lock.path, 0.5).held():
+        assert store.lock.holder()["pid"] == os.getpid()
+    for spoilt in ('{"pid": "x"}', "[1]", "null", '{"pid": 1e999, "host": "\\ud800"}', "\x1b[31m"):
+        store.lock.path.write_text(spoilt)
+        with store.lock.path.open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            with (
+                pytest.raises(StoreError, match="in use by"),
+                FileLock(store.lock.path, 0.01).held(),
+            ):
+                pass
 
 
 def test_a_waiter_gets_the_lock_at_once(store: Store, child) -> None:
