@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import StoreError
 from . import spill
 from .driver import folder_of, held_in
-from .files import absolute, copy_database, make_folder, raw_copy, workplace
+from .files import absolute, copy_database, make_folder, raw_copy, same, workplace
 from .foreign import sound_copy
 from .importing import import_runs, other
 from .lock import FileLock
@@ -31,7 +31,7 @@ def backup(store: Store, dest: Path | str, overwrite: bool = False) -> Path:
         StoreError: there is no store, or ``dest`` exists or cannot be written.
     """
     place = absolute(dest)
-    if place == store.path:
+    if same(place, store.path):
         raise StoreError(f"{place} is the store itself: name another file for the backup.")
     if place.exists() and not overwrite:
         raise StoreError(f"{place} exists already: name another file or allow to overwrite it.")

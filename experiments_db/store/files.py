@@ -40,10 +40,19 @@ def absolute(path: Path | str) -> Path:
         StoreError: no file can have that name.
     """
     try:
-        return Path(path).expanduser().resolve()
+        place = Path(path).expanduser().resolve()
+        str(place).encode()
+    except UnicodeEncodeError:  # any bytes name a file, but DuckDB takes text
+        raise StoreError(f"{str(path)!a} names no file: it is no text in UTF-8.") from None
     except (RuntimeError, OSError, ValueError) as error:  # links in a circle, ~nobody, a zero byte
         said = error.strerror if isinstance(error, OSError) else str(error)
-        raise StoreError(f"{str(path)!a} names no file: {said}.") from None
+        raise StoreError(f"{str(path)!a} names no file: {(said or '').rstrip('.')}.") from None
+    return place
+
+
+def same(one: Path, other: Path) -> bool:
+    """Says whether two names are of one file, as a link to it is."""
+    return one == other or (one.exists() and other.exists() and one.samefile(other))
 
 
 def temporary(path: Path) -> Path:
@@ -176,6 +185,8 @@ def make_folder(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"Cannot create the folder {path.parent}: {error.strerror}.") from error
+    except RecursionError:
+        raise StoreError(f"Cannot create the folder {path.parent}: it lies too deep.") from None
 
 
 def no_place(path: Path) -> str | None:

@@ -17,7 +17,7 @@ import duckdb
 from ..errors import StoreError
 from . import spill
 from .connection import connected
-from .files import absolute, workplace
+from .files import absolute, same, workplace
 from .foreign import sound_copy
 from .records import COMPLETE
 from .store import Store
@@ -96,10 +96,10 @@ def other(file: Path | str, store: Store) -> Path:
         StoreError: it is that store.
     """
     place = absolute(file)
-    if place == store.path:
-        raise StoreError(f"{place} is the store itself.")
     if not place.exists():
         raise StoreError(f"There is no file {place} to take runs from.")
+    if same(place, store.path):
+        raise StoreError(f"{place} is the store itself.")
     return place
 
 

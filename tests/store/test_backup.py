@@ -62,8 +62,11 @@ with store.open(write=True) as connection:
 
 
 def test_backup_refuses(filled: Store, tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="is the store itself"):
-        backup(filled, filled.path)
+    alias = tmp_path / "alias.duckdb"
+    alias.hardlink_to(filled.path)
+    for own in (filled.path, alias):
+        with pytest.raises(StoreError, match="is the store itself"):
+            backup(filled, own, overwrite=True)
     place = backup(filled, tmp_path / "copy.duckdb")
     with pytest.raises(StoreError, match="exists already"):
         backup(filled, place)
@@ -96,8 +99,13 @@ def test_restore_replaces_a_damaged_store(filled: Store, tmp_path: Path) -> None
 
 
 def test_restore_refuses(filled: Store, tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="is the store itself"):
-        restore(filled.path, filled, overwrite=True)
+    alias = tmp_path / "alias.duckdb"
+    alias.hardlink_to(filled.path)
+    for own in (filled.path, alias):
+        with pytest.raises(StoreError, match="is the store itself"):
+            restore(own, filled, overwrite=True)
+        with pytest.raises(StoreError, match="is the store itself"):
+            import_runs(filled, own)
     place = backup(filled, tmp_path / "copy.duckdb")
     with filled.driver() as driver, pytest.raises(StoreError, match=f"{driver.id} drives the runs"):
         restore(place, filled, overwrite=True)
