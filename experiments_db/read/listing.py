@@ -18,7 +18,7 @@ from ..installation import command
 from ..store import Store, open_store, spill
 from ..store.files import absolute, no_place, temporary
 from ..store.migrations import version
-from ..store.records import storable
+from ..store.records import RELEASED, storable
 from ..store.swap import note_of
 from . import measures, queries
 from .export import WRITERS
@@ -85,7 +85,8 @@ def in_terminal(table: pd.DataFrame) -> list[str]:
     """Returns the columns of a table of runs or of groups that a terminal shows, in order."""
     asked = GROUP_COLUMNS if "run_ids" in table else RUN_COLUMNS
     several = [f"{name}_{what}" for name in metrics() for what in _told(name)]
-    named = several if "run_ids" in table else list(metrics())
+    compared = [name for name in metrics() if name in (*measures.mains(), *RELEASED)]
+    named = several if "run_ids" in table else compared  # the others are in --json and --output
     known = [name for name in named if name in table and table[name].notna().any()]
     told = [one for one in asked if one not in WHERE_TOLD or table[one].any()]
     return [name for one in told for name in (known if one == "*" else [one]) if name in table]

@@ -34,7 +34,9 @@ def backup(store: Store, dest: Path | str, overwrite: bool = False) -> Path:
     if same(place, store.path):
         raise StoreError(f"{place} is the store itself: name another file for the backup.")
     if place.exists() and not overwrite:
-        raise StoreError(f"{place} exists already: name another file or allow to overwrite it.")
+        raise StoreError(
+            f"{place} exists already: name another file, or allow to overwrite it (--overwrite)."
+        )
     if not store.path.exists():
         raise StoreError(f"There is no store at {store.path}.")
     make_folder(place)
@@ -87,7 +89,9 @@ def restore(source: Path | str, dest: Store, overwrite: bool = False) -> Path | 
 
 def _check_replaceable(dest: Store, overwrite: bool) -> None:
     if dest.path.exists() and not overwrite:
-        raise StoreError(f"{dest.path} exists already: allow to overwrite it, or import.")
+        raise StoreError(
+            f"{dest.path} exists already: allow to overwrite it (--overwrite), or import."
+        )
     driving = held_in(folder_of(dest.path))
     if dest.path.exists() and driving:
         raise StoreError(f"{driving[0]} drives the runs of {dest.path}: end it first.")

@@ -12,6 +12,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import secrets
 import time
 from collections.abc import Mapping, Sequence
@@ -36,6 +37,9 @@ STALE_SECONDS = 3600.0
 """Age of an unfinished file beyond which its writer is gone."""
 
 MOST_BYTES = 256 * 2**20
+
+HALF = re.compile(r"[\ud800-\udfff]")
+"""Half of a character, which no file can hold."""
 
 WRONG = (
     ValueError, TypeError, RuntimeError, duckdb.DataError, duckdb.IntegrityError,
@@ -162,7 +166,7 @@ def _read(connection: duckdb.DuckDBPyConnection, file: Path) -> Rows:
 
 
 def _check(connection: duckdb.DuckDBPyConnection, table: str, row: Any, file: Path) -> None:
-    """Refuses rows with unknown columns, or of another run than the file is named after."""
+    """Refuses rows with unknown columns or values, or of another run than the file's name."""
     known = {name for name, *_ in connection.execute(f"DESCRIBE {table}").fetchall()}
     if not isinstance(row, dict) or not row.keys() <= known:
         raise ValueError(f"it has what {table} has no column for")
@@ -170,6 +174,26 @@ def _check(connection: duckdb.DuckDBPyConnection, table: str, row: Any, file: Pa
         raise ValueError(f"a row of {table} names no run")
     if quote(row["run_id"], safe="") + WAITING != file.name:
         raise ValueError(f"a row of {table} belongs to run {row['run_id']}")
+    strange = [name for name, value in row.items() if not _is_plain(value)]
+    if strange:
+        raise ValueError(f"{table} cannot hold its {', '.join(strange)}")
+
+
+def _is_plain(value: Any) -> bool:
+    """Says whether a value is a text, a number or nothing, or a list of numbers.
+
+    Nothing else is handed to DuckDB, whose C++ takes apart whatever it is given.
+    """
+    if isinstance(value, str):
+        return not HALF.search(value)
+    if isinstance(value, list):
+        return all(isinstance(one, (int, float)) and _is_plain(one) for one in value)
+    return value is None or isinstance(value, float) or (isinstance(value, int) and _fits(value))
+
+
+def _fits(number: int) -> bool:
+    """Says whether a whole number has room in eight bytes."""
+    return -(2**63) <= number < 2**63
 
 
 def _stored(

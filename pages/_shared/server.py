@@ -34,6 +34,9 @@ HEADERS = {
 """What a page of this server may not be used for: no frame of another site shows it, and no other
 site hears its address, which holds the whole state."""
 
+STOPPED = 130
+"""How a process ends that Ctrl-C has stopped."""
+
 Message = MutableMapping[str, Any]
 
 
@@ -89,9 +92,12 @@ def _flat(parts: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any
 
 
 def main() -> None:
-    """Serves until it is stopped."""
+    """Serves until it is stopped, which Ctrl-C does without a word."""
     sys.path.insert(0, str(APP.parent))
-    Explorer(APP, lifespan=getting_ready).run(config=settings(APP.parent, sys.argv[1:]))
+    try:
+        Explorer(APP, lifespan=getting_ready).run(config=settings(APP.parent, sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(STOPPED)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -76,8 +77,9 @@ def server(server_home: Path) -> Iterator[str]:
         wait_until_healthy(f"http://127.0.0.1:{port}/_stcore/health", process)
         yield f"http://127.0.0.1:{port}"
     finally:
-        process.terminate()
-        process.wait(20)
+        process.send_signal(signal.SIGINT)  # as Ctrl-C does
+        code = process.wait(20)
+    assert code == 130
     said = (home / "server.log").read_text()
     assert "Traceback" not in said and "warning" not in said.lower(), said
 
@@ -90,17 +92,23 @@ def browser(chromium: str) -> Iterator[Browser]:
         launched.close()
 
 
+@pytest.fixture(scope="module")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """What keeps the scripts of the app between two visits; every page is a session of its own."""
+    made = browser.new_context(viewport={"width": 1440, "height": 1000})
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def visit(browser: Browser, server: str) -> Iterator[Visit]:
+def visit(context: BrowserContext, server: str) -> Iterator[Visit]:
     """Opens pages; afterwards every request must have stayed here and no error box have shown."""
     outside: list[str] = []
     errors: list[str] = []
-    contexts: list[BrowserContext] = []
 
     def opened(path: str = "", scheme: str = "light") -> Page:
-        context = browser.new_context(color_scheme=scheme, viewport={"width": 1440, "height": 1000})
-        contexts.append(context)
         page = context.new_page()
+        page.emulate_media(color_scheme=scheme)
         page.set_default_timeout(20_000)
         page.on("request", lambda r: outside.append(r.url) if _is_outside(r.url) else None)
         page.on("pageerror", lambda error: errors.append(str(error)))
@@ -109,10 +117,10 @@ def visit(browser: Browser, server: str) -> Iterator[Visit]:
         return page
 
     yield opened
-    for context in contexts:
-        for page in context.pages:
-            expect(page.get_by_test_id("stException")).to_have_count(0)
-        context.close()
+    for page in context.pages:
+        expect(page.get_by_test_id("stException")).to_have_count(0)
+        page.evaluate("localStorage.clear()")
+        page.close()
     assert outside == [] and errors == []
 
 

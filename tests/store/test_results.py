@@ -15,7 +15,7 @@ import duckdb
 import pytest
 
 from experiments_db.read import listing, queries
-from experiments_db.store import Outcome, Store, keeping, open_store, spill
+from experiments_db.store import Outcome, Store, keeping, open_store, spill, writes
 from experiments_db.store.backup import backup, import_runs
 from experiments_db.store.records import utc_now
 
@@ -217,12 +217,20 @@ def spoiled(document: dict, name: str) -> None:
     elif name == "nested":
         document["result"]["message"] = {"a": [1]}
         document["result"]["steps"] = [1]
+    elif name == "a number too large":
+        document["result"]["steps"] = 10**400
+    elif name == "a list of lists":
+        document["curves"][0]["values"] = [[1.0], 2.0, 3.0]
     elif name == "half a character":
         document["result"]["message"] = "\udce9"
     elif name == "newer":
         document["format"] = 2
     elif name == "no status":
         del document["result"]["status"]
+
+
+REACHES_DUCKDB = ("a wrong type", "no status")
+"""What only its column can refuse; nothing else is handed to C++ that takes it apart."""
 
 
 @pytest.mark.parametrize(
@@ -232,6 +240,8 @@ def spoiled(document: dict, name: str) -> None:
         "a column too many",
         "a wrong type",
         "nested",
+        "a number too large",
+        "a list of lists",
         "half a character",
         "newer",
         "no status",
@@ -240,7 +250,7 @@ def spoiled(document: dict, name: str) -> None:
     ],
 )
 def test_a_file_that_is_no_result_stays_and_stops_nothing(
-    store: Store, run_id: str, new_run, name: str
+    store: Store, run_id: str, new_run, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Holder(store.path):
         kept(store, run_id, closing=True)
@@ -250,7 +260,12 @@ def test_a_file_that_is_no_result_stays_and_stops_nothing(
     spoiled(document, name)
     text = {"no JSON": good[:-9], "too deep": "[" * 100_000}.get(name, json.dumps(document))
     place.write_text(text)
-    assert queries.run(store, run_id)["status"] == "interrupted"
+    handed: list[object] = []
+    with monkeypatch.context() as watched:
+        real = writes.insert_result
+        watched.setattr(writes, "insert_result", lambda *row: handed.append(row) or real(*row))
+        assert queries.run(store, run_id)["status"] == "interrupted"
+    assert bool(handed) == (name in REACHES_DUCKDB)
     aside = Path(f"{place}.refused")
     assert (aside.read_text(), place.exists()) == (text, False)
     assert "does not take" in listing.health(store.path)["problem"]
