@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import FloatRect, Locator, Page, expect
 
 LONG = 60_000  # ms
 FLAGS = [
@@ -56,13 +56,20 @@ def chart(page: Page, name: str) -> Locator:
     return page.locator(f'[aria-label^="{name}"]').locator("svg, canvas").first
 
 
+def still(drawn: Locator) -> FloatRect:
+    """Returns where something stands once it does not move: what is above may push it down."""
+    before = None
+    while (box := drawn.bounding_box()) is None or box != before:
+        before = box
+        drawn.page.wait_for_timeout(250)
+    return box
+
+
 def click_cell(page: Page, spec: str, *keys: str) -> None:
     """Clicks a cell of the Map, found by what its mark says to a screen reader."""
     mark = page.locator(f'path[aria-label*="spec: {spec};"]').first
     mark.scroll_into_view_if_needed()
-    page.wait_for_timeout(500)  # what is drawn above it may still push it down
-    box = mark.bounding_box()
-    assert box is not None
+    box = still(mark)
     for key in keys:
         page.keyboard.down(key)
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)

@@ -24,6 +24,7 @@ from tests.app.browsing import (
     settle,
     shot,
     spec_text,
+    still,
 )
 
 
@@ -198,8 +199,9 @@ def put(home: Path, layer: str, seeds: range) -> list[str]:
 
 def tick(page: Page, row: int) -> None:
     """Ticks a row of the table of Runs, which is drawn on a canvas."""
-    box = page.get_by_test_id("stDataFrame").first.bounding_box()
-    assert box is not None
+    table = page.get_by_test_id("stDataFrame").first
+    expect(table.locator("canvas").first).to_be_visible()
+    box = still(table)
     page.mouse.click(box["x"] + 18, box["y"] + 35 * (row + 1) + 17)
     settle(page)
 

@@ -60,6 +60,7 @@ RUNS: list[dict[str, str | list[str]]] = [
 ]
 ADDRESSES = {"": EXPLORE, "map": MAP, "runs": RUNS}
 NAMES = {"": "Explore", "map": "Map", "runs": "Runs"}
+HEADINGS = {"": "Online regression, nothing trained", "map": "Map", "runs": "Runs"}
 
 
 def said(page: Page) -> dict[str, list[str]]:
@@ -97,6 +98,8 @@ def test_a_page_shows_its_address_wherever_one_has_been(visit: Visit, place: str
         agrees(page, wanted, first)  # by the menu
         back(page)
         expect(page).to_have_url(re.compile(f"/{elsewhere}([?].*)?$"))
+        expect(page.get_by_role("heading", name=HEADINGS[elsewhere], exact=True)).to_be_visible()
+        settle(page)
         back(page)
         agrees(page, wanted, first)  # by Back
         page.reload()
