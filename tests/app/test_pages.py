@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -169,10 +170,11 @@ def test_text_from_people_is_no_markdown(page: Opener) -> None:
 # --- runs --------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def three_runs(home: Path) -> list[str]:
-    """A store with a finished, a diverged and a failed run."""
-    store = open_store()
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A store with a finished, a diverged and a failed run; ids in order."""
+    store = open_store(tmp_path_factory.mktemp("three") / "runs.duckdb")
+    store._group._interval = 0.0
     found = []
     with store.driver() as driver:
         for seed, status in enumerate(("finished", "diverged", "failed")):
@@ -180,7 +182,14 @@ def three_runs(home: Path) -> list[str]:
             assert claim.run_id is not None
             store.finish(claim.run_id, _outcome(status))
             found.append(claim.run_id)
-    return found
+    return store.path, found
+
+
+@pytest.fixture
+def three_runs(home: Path, made: tuple[Path, list[str]]) -> list[str]:
+    """The ids of the runs of `made`, in a store of this test's own."""
+    shutil.copy(made[0], open_store().path)
+    return made[1]
 
 
 def _new_run(seed: int) -> NewRun:
