@@ -17,7 +17,7 @@ from collections.abc import (
     MutableMapping,
     Sequence,
 )
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,6 @@ HEADERS = {
 }
 """What a page of this server may not be used for: no frame of another site shows it, and no other
 site hears its address, which holds the whole state."""
-
-STOPPED = 130
-"""How a process ends that Ctrl-C has stopped."""
 
 Message = MutableMapping[str, Any]
 
@@ -92,12 +89,10 @@ def _flat(parts: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any
 
 
 def main() -> None:
-    """Serves until it is stopped, which Ctrl-C does without a word."""
+    """Serves until it is stopped; Ctrl-C is how it is meant to end, and no error."""
     sys.path.insert(0, str(APP.parent))
-    try:
+    with suppress(KeyboardInterrupt):
         Explorer(APP, lifespan=getting_ready).run(config=settings(APP.parent, sys.argv[1:]))
-    except KeyboardInterrupt:
-        sys.exit(STOPPED)
 
 
 if __name__ == "__main__":
