@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from experiments_db.run import request
-from experiments_db.run.process import WorkerProcess
+from experiments_db.run.process import WorkerProcess, child_environment
 from experiments_db.run.worker import Wire, Worker
 
 WAIT = 60
@@ -100,3 +100,12 @@ def test_the_end_of_its_input_ends_a_worker_in_the_middle_of_a_job(worker: Worke
     assert not worker.alive
     with pytest.raises(ProcessLookupError):
         os.kill(worker.pid, 0)
+
+
+def test_a_worker_keeps_freed_memory_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The names are glibc's; its own figure is how much of the heap's end it keeps."""
+    told, other = "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"
+    monkeypatch.setenv(told, "12345")
+    monkeypatch.delenv(other, raising=False)
+    found = child_environment()
+    assert found[told] == "12345" and int(found[other]) == 2**25
