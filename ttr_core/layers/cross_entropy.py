@@ -69,13 +69,20 @@ def _dtype(rows: Tensor) -> torch.dtype:
 
 
 def _tiles(rows: Tensor, table: Tensor, labels: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """Yields which answers, the logs of their probabilities, and the sum of their losses."""
+    """Yields which answers, the probabilities of all words, and the sum of their losses.
+
+    The largest probability is at least 1 over the vocabulary, so that its log is precise where
+    that of the label's own would not be, and one exponential of each logit is enough.
+    """
     size = max(1, TILE // len(table))
     for start in range(0, len(rows), size):
         part = slice(start, start + size)
         logits = rows[part] @ table.mT
-        logs = torch.log_softmax(logits, -1, dtype=accumulated(logits.dtype))
-        yield part, logs, -logs.gather(1, labels[part, None].long()).sum()
+        wide = accumulated(logits.dtype)
+        own = logits.gather(1, labels[part, None].long()).to(wide)
+        below = logits.amax(-1, keepdim=True).to(wide) - own
+        shares = torch.softmax(logits, -1, dtype=wide)
+        yield part, shares, (below - shares.amax(-1, keepdim=True).log()).sum()
 
 
 class _Fused(torch.autograd.Function):
@@ -90,9 +97,8 @@ class _Fused(torch.autograd.Function):
         wide = accumulated(dtype)
         of_rows, losses = torch.empty_like(low), []
         of_table = torch.zeros_like(table, dtype=wide)
-        for part, logs, loss in _tiles(low, table, labels):
+        for part, excess, loss in _tiles(low, table, labels):
             losses.append(loss)
-            excess = logs.exp_()
             place = labels[part, None].long()
             excess.scatter_add_(1, place, excess.new_full(place.shape, -1.0))
             excess = excess.to(dtype)
