@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from .errors import LimitExceeded
@@ -38,24 +39,62 @@ class Estimate:
     bytes: float
 
 
-def check(what: object, estimate: Estimate, flops: float = MAX_FLOPS) -> None:
+Smaller = Mapping[str, tuple[int, Callable[[int], Estimate]]]
+"""A size that could be lowered -> what was asked for, and what another number of it would cost."""
+
+NO_OTHER: Smaller = {}
+
+
+def check(
+    what: object, estimate: Estimate, flops: float = MAX_FLOPS, smaller: Smaller = NO_OTHER
+) -> None:
     """Refuses a computation that is too large.
 
     Args:
         what: what is computed; its text begins the refusal.
         estimate: what it costs.
         flops: the most operations that it may take.
+        smaller: the sizes of which the refusal names the largest that would do.
 
     Raises:
-        LimitExceeded: with the estimate and the limit.
+        LimitExceeded: with the estimate, the limit and the nearest sizes within it.
     """
+    if _within(estimate, flops):
+        return
     if estimate.bytes > MAX_BYTES:
-        raise LimitExceeded(
-            f"{what} needs about {estimate.bytes / 2**30:.1f} GiB; the limit is "
-            f"{MAX_BYTES / 2**30:.0f} GiB. Shorten the sequences or lower the batch."
-        )
-    if estimate.flops > flops:
-        raise LimitExceeded(
-            f"{what} needs about {estimate.flops:.1e} operations; the limit is {flops:.0e}. "
+        needs = f"{estimate.bytes / 2**30:.1f} GiB; the limit is {MAX_BYTES / 2**30:.0f} GiB"
+        lower = "Shorten the sequences or lower the batch."
+    else:
+        needs = f"{estimate.flops:.1e} operations; the limit is {flops:.0e}"
+        lower = (
             "Shorten the sequences, lower the dimensions, or choose ingredients with a fast solver."
         )
+    nearest = [
+        f"{name}={most}"
+        for name, (asked, cost) in smaller.items()
+        if (most := _largest_within(asked, cost, flops))
+    ]
+    would = f" {' or '.join(nearest)} would do." if nearest else ""
+    raise LimitExceeded(f"{what} needs about {needs}. {lower}{would}")
+
+
+def _largest_within(asked: int, cost: Callable[[int], Estimate], flops: float) -> int:
+    return largest(asked, lambda n: _within(cost(n), flops))
+
+
+def _within(estimate: Estimate, flops: float) -> bool:
+    return estimate.bytes <= MAX_BYTES and estimate.flops <= flops
+
+
+def largest(asked: int, fits: Callable[[int], bool]) -> int:
+    """Returns the largest number below ``asked`` that fits, where all below it do; 0 for none.
+
+    Example:
+        >>> largest(1000, lambda n: n * n <= 5000)
+        70
+    """
+    low, high = 0, asked
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low

@@ -8,9 +8,11 @@ import pickle
 
 import pytest
 import torch
+from streams import TESTED, stream
 
 import ttr_core as ttr
 from ttr_core.precision import readable
+from ttr_core.solvers.api import run
 
 CASES = [
     pytest.param(entry.spec, frame, id=f"{name} {where}")
@@ -38,6 +40,24 @@ def test_a_layer_reads_no_number_back(spec: ttr.Spec, frame: ttr.Frame) -> None:
     assert all(z.grad is not None and z.grad.shape == z.shape for z in tensors)
     _, state = layer.advance(x[:, :5], None)
     assert layer.step(x[:, 5], state)[0].shape == (2, 16)
+
+
+COVERED = {(ttr.resolve(s).name, s.weights.name): s for s in TESTED}
+"""A cell for every fast path and every choice of weights that it runs under."""
+
+
+@pytest.mark.parametrize("spec", COVERED.values(), ids=str)
+def test_a_solve_reads_no_number_back(spec: ttr.Spec) -> None:
+    """Its values have no memory behind them, nor have its parameters."""
+    solver = ttr.resolve(spec)
+    x = stream(spec, 9).map(lambda z: z.to("meta").requires_grad_())
+    params = {
+        name: p.detach().to("meta").requires_grad_(p.requires_grad)
+        for name, p in spec.parameters(x.key_dim, x.value_dim, x.heads).items()
+    }
+    y, _ = run(solver, spec, x, params, None)
+    y.sum().backward()
+    assert y.device.type == "meta" and x.v.grad is not None and x.v.grad.shape == x.v.shape
 
 
 @pytest.mark.filterwarnings("ignore:There is a performance drop")  # torch maps SDPA by a loop

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from stories import formula
 from streams import TESTED, stream
 
 import ttr_core as ttr
+from ttr_core.solvers.api import _admitted
 from ttr_core.stream import LINKS, RANGES
 
 SPEC = ttr.Spec.parse("Gate | Linear | SGD")
@@ -90,6 +92,26 @@ def test_the_reference_is_for_small_inputs_only() -> None:
     x = torch.zeros(1, 1, 64, 64)
     with pytest.raises(ttr.LimitExceeded):
         ttr.solve(spec, ttr.Stream(x, x, x), solver="reference")
+
+
+def test_the_nearest_size_named_is_the_largest_that_is_not_refused() -> None:
+    spec = ttr.Spec.parse("ExpKernel | Constant | Exact")
+    none = torch.empty(1, 1, 1, 1)  # no memory behind what is expanded
+
+    def stream(batch: int, length: int) -> ttr.Stream:
+        return ttr.Stream(*[none.expand(batch, 4, length, 64)] * 3)
+
+    solver = ttr.resolve("Gate * ExpKernel | Constant | Exact")
+    with pytest.raises(ttr.LimitExceeded) as refused:
+        _admitted(solver, spec, stream(512, 1 << 18), None)
+    length, batch = (int(n) for n in re.findall(r"[TB]=(\d+)", str(refused.value).split(". ")[-1]))
+    for fits, larger in (
+        (stream(512, length), stream(512, length + 1)),
+        (stream(batch, 1 << 18), stream(batch + 1, 1 << 18)),
+    ):
+        _admitted(solver, spec, fits, None)
+        with pytest.raises(ttr.LimitExceeded):
+            _admitted(solver, spec, larger, None)
 
 
 def test_an_unknown_solver_and_one_that_refuses() -> None:

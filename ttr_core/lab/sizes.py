@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..errors import LimitExceeded
 from ..layers.model import MAX_PARAMETERS, about
 from ..limits import MAX_FLOPS, REFERENCE_FLOPS, Estimate, Shape, check
@@ -30,7 +32,13 @@ def check_sizes(experiment: Experiment) -> None:
         >>> check_sizes(Experiment(ttr.task("mqar"), ttr.ModelConfig()))
     """
     if isinstance(experiment.task, TrainedTask):
-        check("This training", _training(experiment, experiment.task))
+        task, size = experiment.task, experiment.train.batch_size
+
+        def cost(batch_size: int) -> Estimate:
+            train = replace(experiment.train, batch_size=batch_size)
+            return _training(replace(experiment, train=train), task)
+
+        check("This training", cost(size), smaller={"train.batch_size": (size, cost)})
     elif isinstance(experiment.task, EvaluatedTask):
         _check_evaluation(experiment, experiment.task)
 
@@ -99,4 +107,5 @@ def _check_evaluation(experiment: Experiment, task: EvaluatedTask) -> None:
         shape = Shape(task.sequences, 1, task.seq_len, dim, dim, features)
         solver = resolve(spec)
         most = REFERENCE_FLOPS if solver.name == "reference" else MAX_FLOPS
-        check(f"{spec} on {task.name}", solver.estimate(spec, shape), most)
+        smaller = solver.smaller(spec, shape, "task.seq_len", "task.sequences")
+        check(f"{spec} on {task.name}", solver.estimate(spec, shape), most, smaller)

@@ -126,7 +126,9 @@ def _admitted(solver: AnySolver, spec: Spec, stream: Stream, state: Carried | No
         check_state(solver, spec, x, state, layout(solver, spec, x.key_dim, x.value_dim))
     shape = shape_of(spec, x)
     most = REFERENCE_FLOPS if isinstance(solver, Reference) else MAX_FLOPS
-    check(_Asked(spec, shape), solver.estimate(spec, shape), most)
+
+    smaller = solver.smaller(spec, shape, "T", "B")
+    check(_Asked(spec, shape), solver.estimate(spec, shape), most, smaller)
     return x
 
 

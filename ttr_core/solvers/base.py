@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import abc
 import types
+from dataclasses import replace
 from typing import Any, ClassVar, Generic, TypeVar, cast, get_args, get_origin
 
 from torch import Tensor
 
-from ..limits import Estimate, Shape
+from ..limits import Estimate, Shape, Smaller
 from ..named import Carried, Params
 from ..space.ingredient import Ingredient
 from ..space.losses import Loss, QuadraticLoss
@@ -69,6 +70,17 @@ class Solver(abc.ABC, Generic[P]):
     def estimate(self, spec: Spec, shape: Shape) -> Estimate:
         """Returns what a solve of this shape costs."""
         return self.work(self.narrowed(spec), shape)
+
+    def smaller(self, spec: Spec, shape: Shape, length: str, batch: str) -> Smaller:
+        """Returns what fewer tokens or sequences cost, under what each is called."""
+
+        def cost(shape: Shape) -> Estimate:
+            return self.estimate(spec, shape)
+
+        return {
+            length: (shape.length, lambda n: cost(replace(shape, length=n))),
+            batch: (shape.batch, lambda n: cost(replace(shape, batch=n))),
+        }
 
     def state_size(self, spec: Spec, shape: Shape) -> int:
         """Returns how many numbers a head's state holds after ``shape.length`` tokens."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..errors import Singular
 from ..limits import Estimate, Shape
 from ..named import Carried
+from ..precision import readable
 from ..space.functions import LinearModel
 from ..space.optimizers import FadingRidge
 from ..space.weights import MemorylessWeights
@@ -102,7 +103,7 @@ def _lost(log_decay: Tensor, shares: Tensor, age: Tensor) -> tuple[Tensor, Tenso
         shares: logs of what is left of the ridge on each axis, [B, H, F].
         age: tokens seen so far, [B, H, 1], the same in all.
     """
-    length, width, first = log_decay.shape[2], shares.shape[-1], int(age.flatten()[0])
+    length, width, first = log_decay.shape[2], shares.shape[-1], _first(age)
     c = log_decay.double().cumsum(2)
     times = torch.arange(length, device=c.device)
     at_first = shares.double()[..., (first + times) % width, None] + c
@@ -116,17 +117,24 @@ def _lost(log_decay: Tensor, shares: Tensor, age: Tensor) -> tuple[Tensor, Tenso
     return -torch.expm1(left), after
 
 
+def _first(age: Tensor) -> Tensor:
+    """Returns the tokens seen so far as a whole number, which is not read back."""
+    return age.flatten()[0].long()
+
+
 def _axes(age: Tensor, k: Tensor) -> Tensor:
     """Returns the unit vector of each token's axis, [T, F]."""
     width = k.shape[-1]
-    turn = torch.arange(k.shape[2], device=k.device) + int(age.flatten()[0])
-    return F.one_hot(turn % width, width)
+    turn = torch.arange(k.shape[2], device=k.device) + _first(age)
+    return turn[:, None] % width == torch.arange(width, device=k.device)
 
 
 def _precise(optimizer: FadingRidge, lost: Tensor | None, *tensors: Tensor) -> list[Tensor]:
     """Returns the tensors in the precision that the smallest share of the ridge asks for."""
-    left = 1.0 if lost is None else float(1 - lost.detach().amax())
-    safe = optimizer.ridge * left >= SAFE_RIDGE
+    if lost is None:
+        safe = optimizer.ridge >= SAFE_RIDGE
+    else:  # where to ask would be to wait for an accelerator, it counts as small
+        safe = readable(lost) and optimizer.ridge * float(1 - lost.detach().amax()) >= SAFE_RIDGE
     return [z.to(tensors[0].dtype) if safe else z.double() for z in tensors]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -15,6 +16,7 @@ from ..space.optimizers import FixedRidge
 from ..space.weights import MemorylessWeights
 from ..systems import factored
 from .base import Solver
+from .nested import Factor, NestedFits
 from .problem import Problem, rooted
 from .ridges import no_dual, precise
 from .state import Pairs, State
@@ -60,18 +62,28 @@ class KernelRidge(Solver[_Asked]):
         root = torch.ones_like(k[..., :1]) if importance is None else rooted(importance.to(k.dtype))
         old = _nothing(k, v) if kept is None else kept
         half = _substitute(old["L"], old["root"] * gram(old["k"], k) * root.mT)  # (B H T' T)
-        factor = _factor(p, root * gram(k, k) * root.mT - half.mT @ half)
-        fitted = _substitute(factor, root * v - half.mT @ old["U"])
         before = _substitute(old["L"], old["root"] * gram(old["k"], q))
-        own = _substitute(factor, root * gram(k, q) - half.mT @ before)
-        y = before.mT @ old["U"] + own.mT.tril() @ fitted
+        eye = torch.eye(k.shape[2], dtype=k.dtype, device=k.device)
+        matrix = _less(root * gram(k, k) * root.mT, half, half) + p.optimizer.ridge * eye
+        values = _less(root * v, half, old["U"])
+        factor = _factor(p, matrix.detach())
+        run: Callable[..., tuple[Tensor, ...]] = NestedFits.apply
+        y, *_ = run(matrix, _less(gram(q, k) * root.mT, before, half), values, factor)
+        y = _less(y, -before, old["U"])
+        keep: Callable[..., Tensor] = Factor.apply
+        factor = keep(matrix, factor)
         after = {
             "k": torch.cat([old["k"], k], 2),
             "root": torch.cat([old["root"], root], 2),
-            "U": torch.cat([old["U"], fitted], 2),
+            "U": torch.cat([old["U"], _substitute(factor, values)], 2),
             "L": _bordered(old["L"], half, factor),
         }
         return p.read(y.to(x.v.dtype)), after
+
+
+def _less(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Returns x - A^T B, of what stands for the earlier tokens, if there are any."""
+    return x - a.mT @ b if a.shape[-2] else x
 
 
 def _nothing(k: Tensor, v: Tensor) -> Carried:
@@ -85,17 +97,16 @@ def _substitute(factor: Tensor, right: Tensor) -> Tensor:
     return solved
 
 
-def _factor(p: _Asked, gram: Tensor) -> Tensor:
+def _factor(p: _Asked, matrix: Tensor) -> Tensor:
     """Returns the Cholesky factor of a Gram matrix with the ridge on its diagonal.
 
     Raises:
         Singular: it cannot be factored.
     """
-    eye = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
-    factor, found = factored(gram + p.optimizer.ridge * eye)
+    factor, found = factored(matrix)
     if not found:
         raise Singular(
-            f"{p}: the Gram matrix is singular in {gram.dtype}: the ridge is too small beside "
+            f"{p}: the Gram matrix is singular in {matrix.dtype}: the ridge is too small beside "
             "the kernel. Raise the ridge."
         )
     return factor
