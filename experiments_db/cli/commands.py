@@ -186,13 +186,13 @@ def sweep(
         for said in [] if dry_run else sweeps.evidence.bring_in(opened, kept):
             say(said)
         work = sweeps.with_followers(opened, work)
-        ahead = foreseen(opened, work, jobs, fresh, kept, dry_run)
+        budget = sweeps.Budget(limit, None if minutes is None else 60 * minutes)
+        ahead = foreseen(opened, work, jobs, fresh, kept, dry_run, budget)
         if dry_run:
             show_plan(ahead, json)
             if target is not None:
                 say(f"A dry run writes nothing: {target} is as it was.")
             return
-        budget = sweeps.Budget(limit, None if minutes is None else 60 * minutes)
         starting = sweeps.started(opened, ahead, plan.tags, fresh, budget)
         with starting as (swept, kill), stoppable(kill) as stop:
             troubled = watch(swept, stop.is_set, json)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..store import Store
-    from ..sweeps import Ended, Preview, Sweep, Work
+    from ..sweeps import Budget, Ended, Preview, Sweep, Work
 
 POLL_SECONDS = 0.1
 TOLD_SECONDS = 2.0
@@ -149,20 +149,26 @@ def watch(sweep: Sweep, stop: Callable[[], bool], quiet: bool) -> list[Ended]:
 
 
 def foreseen(
-    store: Store, work: Work, jobs: int | None, fresh: bool, kept: Sequence[Path], dry_run: bool
+    store: Store,
+    work: Work,
+    jobs: int | None,
+    fresh: bool,
+    kept: Sequence[Path],
+    dry_run: bool,
+    budget: Budget,
 ) -> Preview:
     """Returns what a sweep will do, and tells it; `sweeps.preview` has the arguments.
 
-    Where a plan keeps evidence, runs that nothing is known of are tried for a few steps, so that
-    their cost is told before any of them begins.
+    Where a plan keeps evidence or orders by cost, runs that nothing is known of are tried for a
+    few steps, so that their cost is told before any of them begins; not for a budget of nothing.
     """
     from .. import sweeps
 
     held = kept if dry_run else ()
     ahead = sweeps.preview(store, work, jobs, fresh, held)
-    if kept and ahead.unknown:
-        say(f"trying {ahead.unknown:,} runs for a few steps, to tell what they cost")
-        pace = sweeps.tried((*ahead.open, *ahead.later), checking("trying kind"))
+    if (kept or sweeps.COST in work.order) and ahead.unknown and not budget.idle:
+        say(f"trying {len(ahead.unknown):,} runs for a few steps, to tell what they cost")
+        pace = sweeps.tried(ahead.unknown, checking("trying kind"), ahead.pace)
         ahead = sweeps.preview(store, work, jobs, fresh, held, pace)
     for text in ahead.lines() if kept and not dry_run else ():
         say(text)

@@ -5,6 +5,7 @@ from .account import document, summary
 from .drive import Budget, Sweep, started
 from .estimate import Pace, in_words
 from .expansion import Planned, Work, expanded
+from .order import COST
 from .outcome import Ended
 from .plan import Plan, load
 from .preview import Preview, check_executor, preview
@@ -12,6 +13,7 @@ from .trial import tried
 from .tuned import with_followers
 
 __all__ = [
+    "COST",
     "Budget",
     "Ended",
     "Pace",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import itertools
 import os
 import signal
 import time
@@ -45,6 +46,11 @@ class Budget:
 
     runs: int | None = None
     seconds: float | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is to be run now, so that only what there is gets written down."""
+        return self.seconds == 0
 
 
 class Sweep:
@@ -154,14 +160,18 @@ class Sweep:
         return self.paused
 
     def _follow(self, run: Planned, result: Mapping[str, Any]) -> None:
-        """Adds the runs that waited for the rate which a run has chosen."""
-        for one in followers(run, result.get("lr"), self._seeds_later):
+        """Adds the runs that waited for the rate which a run has chosen; they are next.
+
+        Those of an earlier run come before them, so that its row is whole first.
+        """
+        place = sum(1 for _ in itertools.takewhile(lambda one: one.leader, self._pending))
+        for one in reversed(followers(run, result.get("lr"), self._seeds_later)):
             if one.config_hash not in self._known:
                 self._known.add(one.config_hash)
                 self.runs.append(one)
                 self.planned += 1
                 if not (self.stopped or self.paused):
-                    self._pending.append(one)
+                    self._pending.insert(place, one)
 
     def _look(self) -> None:
         """Drops pending runs that the store holds by now."""

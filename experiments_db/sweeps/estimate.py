@@ -68,6 +68,10 @@ class Pace:
                 return statistics.median(self._known[name]) * run.work
         return None
 
+    def knows(self, run: Kind) -> bool:
+        """Whether a run of the same layer on the same task was seen: others say little of it."""
+        return any(name in self._known for name in run.names[:-1])
+
     def total(self, runs: Iterable[Kind], workers: int) -> tuple[float, int]:
         """Returns the seconds that runs take side by side, and how many of them are unknown.
 

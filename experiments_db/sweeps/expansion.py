@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ttr_core import LimitExceeded, NoFastSolver, RequestError
+from ttr_core import FRAMES, LimitExceeded, NoFastSolver, RequestError
 from ttr_core.lab import TASKS, Experiment
+from ttr_core.words import defining
 
 from ..run.request import MAX_SEED, config_hash, request
 from . import holes
 from .estimate import Kind, kind
+from .order import ranks
 from .plan import LayerEntry, Plan, SpecEntry, TaskEntry
 from .plan_file import Source
 from .values import size, texts
@@ -47,6 +49,7 @@ class Planned:
         task: the task's name with the settings that vary in the plan.
         setting: settings of model and training that vary in the plan.
         leader: of protocol tuned, the fingerprint of the run that chose its rate; else None.
+        rank: its place by the settings of the plan's order.
     """
 
     experiment: Experiment
@@ -55,6 +58,7 @@ class Planned:
     task: str
     setting: str
     leader: str | None = None
+    rank: tuple[int, ...] = ()
 
     @property
     def layer(self) -> str:
@@ -82,9 +86,11 @@ class Work:
     Args:
         runs: its runs, seed by seed.
         repeated: runs that the plan asks for more than once.
-        left_out: of ``layers: all``, the layers that a task cannot take: layer on task, reason.
+        left_out: of ``layers: all``, the layers that a task cannot take: layer on task, reason;
+            of ``alike: first``, those that are the function of another.
         axes: how many layers, tasks, settings and seeds there are, in words.
         seeds_later: of protocol tuned, the seeds that wait for the rate the first one chooses.
+        order: that of the plan: names of settings, and ``cost``.
     """
 
     runs: tuple[Planned, ...]
@@ -92,6 +98,7 @@ class Work:
     left_out: tuple[tuple[str, str], ...] = ()
     axes: str = ""
     seeds_later: tuple[int, ...] = ()
+    order: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -136,6 +143,12 @@ class _Cell:
             sets=self.sets,
             device=plan.device,
         )
+
+    @property
+    def shares(self) -> bool:
+        """Whether it is a published layer as it is, in a frame that it shares with others."""
+        named = isinstance(self.who, LayerEntry) and not self.who.settings
+        return named and FRAMES.get(self.sets.get("model.frame", "published")) is not None
 
     def __str__(self) -> str:
         given = ", ".join(f"{key}={value}" for key, value in self.sets.items())
@@ -219,11 +232,29 @@ def expanded(
             problems.setdefault(str(error), []).append(cell)
     if problems:
         raise _refusal(plan, problems, len(indices), source)
+    if plan.alike == "first":
+        made = _without_twins(made, left_out)
     later = tuple(seeds[1:]) if plan.protocol == "tuned" else ()
-    asked = [run for run in _planned(made, seeds) if not _waits(run, later)]
+    asked = [run for run in _planned(made, seeds, plan.order) if not _waits(run, later)]
     runs = {run.config_hash: run for run in asked}
     left = tuple(left_out.items())
-    return Work(tuple(runs.values()), len(asked) - len(runs), left, grid.axes, later)
+    return Work(tuple(runs.values()), len(asked) - len(runs), left, grid.axes, later, plan.order)
+
+
+def _without_twins(
+    made: Sequence[tuple[_Cell, Experiment]], left_out: dict[str, str]
+) -> list[tuple[_Cell, Experiment]]:
+    """Returns what is left without layers that are, in the frame they share, an earlier one."""
+    first = defining(dict.fromkeys(run.layer for cell, run in made if run.layer and cell.shares))
+    kept = []
+    for cell, run in made:
+        name = run.layer or ""
+        if cell.shares and first.get(name, name) != name:
+            said = f"It is the same function as {first[name]}."
+            left_out[f"{name} in the {run.model.frame} frame"] = said
+        else:
+            kept.append((cell, run))
+    return kept
 
 
 def _follow(protocol: str, cell: _Cell) -> None:
@@ -305,11 +336,14 @@ def _where(plan: Plan, cell: _Cell, source: Source) -> str:
     return " and ".join(f"line {line}" for line in lines)
 
 
-def _planned(made: Sequence[tuple[_Cell, Experiment]], seeds: Sequence[int]) -> Iterator[Planned]:
+def _planned(
+    made: Sequence[tuple[_Cell, Experiment]], seeds: Sequence[int], order: Sequence[str]
+) -> Iterator[Planned]:
     varied = _varied([cell for cell, _ in made])
     known = [(cell, experiment, experiment.config()) for cell, experiment in made]
+    placed = ranks([cell.sets for cell, _ in made], order)
     for seed in seeds:
-        for cell, experiment, config in known:
+        for (cell, experiment, config), rank in zip(known, placed, strict=True):
             own = {**config, "seed": seed}
             yield Planned(
                 dataclasses.replace(experiment, seed=seed),
@@ -317,6 +351,7 @@ def _planned(made: Sequence[tuple[_Cell, Experiment]], seeds: Sequence[int]) -> 
                 config_hash(own),
                 _shown(cell.what.name, ("task",), cell, varied),
                 _shown("", ("model", "train"), cell, varied),
+                rank=rank,
             )
 
 

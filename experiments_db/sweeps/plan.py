@@ -15,6 +15,7 @@ from ttr_core.lab import SEEDS, TASKS, TrainConfig
 from ..run.request import MAX_SEED, Short
 from ..run.settings import dials, placed, split_names
 from . import holes
+from .order import COST
 from .plan_file import Source, read
 from .values import Range, Values, size, texts
 
@@ -103,6 +104,9 @@ class Plan(pydantic.BaseModel):
         tags: labels of every run.
         sample: draw some configurations instead of taking all.
         protocol: ``standard`` or ``tuned`` for results that are to be compared.
+        alike: ``first`` leaves out, in a frame that all share, the published layers that are the
+            same function as an earlier one.
+        order: what is run first: settings, each in the order of its values, and last ``cost``.
         evidence: files of runs that the store takes in first, from the folder of the plan.
     """
 
@@ -118,6 +122,8 @@ class Plan(pydantic.BaseModel):
     tags: tuple[Short, ...] = ()
     sample: Sample | None = None
     protocol: Literal["quick", "standard", "tuned"] = "quick"
+    alike: Literal["all", "first"] = "all"
+    order: tuple[Short, ...] = ()
     evidence: tuple[Short, ...] = ()
 
     @pydantic.field_validator("layers", mode="before")
@@ -127,7 +133,9 @@ class Plan(pydantic.BaseModel):
             return raw
         return tuple(Offered.model_validate({"name": name}) for name in ttr.catalog)
 
-    @pydantic.field_validator("layers", "specs", "tasks", "tags", "evidence", mode="before")
+    @pydantic.field_validator(
+        "layers", "specs", "tasks", "tags", "order", "evidence", mode="before"
+    )
     @classmethod
     def _several(cls, raw: Any) -> Any:
         return [raw] if isinstance(raw, (str, dict)) else raw
@@ -141,8 +149,8 @@ class Plan(pydantic.BaseModel):
 
 
 TOP = tuple(Plan.model_fields)
-LISTS = ("layers", "specs", "tasks", "seeds", "tags", "evidence")
-WORDS = ("device", "protocol")
+LISTS = ("layers", "specs", "tasks", "seeds", "tags", "order", "evidence")
+WORDS = ("device", "protocol", "alike")
 GROUPS = {"model": ModelConfig, "train": TrainConfig}
 
 
@@ -258,6 +266,7 @@ def _check(plan: Plan, source: Source) -> None:
         _check_elsewhere(getattr(plan, group), group, source)
         _check_keys(getattr(plan, group), known, group, (group,), source)
     _check_protocol(plan, source)
+    _check_order(plan, source)
 
 
 ELSEWHERE = {
@@ -302,6 +311,27 @@ def _check_protocol(plan: Plan, source: Source) -> None:
             ("seeds",), f"protocol {name} needs at least {len(STANDARD_SEEDS)} seeds, and this "
             f"plan has {size(plan.seeds)}: write `seeds: [0, 1, 2]`."
         )  # fmt: skip
+
+
+def _check_order(plan: Plan, source: Source) -> None:
+    """Refuses an order by what the plan does not set, or by anything after the cost."""
+    entries = (*plan.layers, *plan.specs, *plan.tasks)
+    given = [
+        key for group in (*(e.settings for e in entries), plan.model, plan.train) for key in group
+    ]
+    for place, key in enumerate(plan.order, 1):
+        if key != COST and key not in given:
+            known = [*dict.fromkeys(given), COST]
+            raise source.error(("order",), str(unknown("setting to order by", key, known)))
+        if key == COST and place < len(plan.order):
+            raise source.error(
+                ("order",), "cost comes last: it tells all runs apart, so that nothing after it "
+                f"orders anything; write `order: [{', '.join(_cost_last(plan.order))}]`."
+            )  # fmt: skip
+
+
+def _cost_last(order: Sequence[str]) -> list[str]:
+    return [*(key for key in order if key != COST), COST]
 
 
 def _said(error: pydantic.ValidationError, source: Source) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from ..store import Store
 from . import evidence, questions
 from .estimate import Pace, in_words
 from .expansion import Planned, Work
+from .order import COST
 from .outcome import OUTCOMES
 from .tuned import followers
 
@@ -72,9 +75,9 @@ class Preview:
         return [run for run in self.work.runs if run.config_hash not in self.known]
 
     @property
-    def unknown(self) -> int:
-        """How many of them nothing is known of."""
-        return sum(self.pace.seconds(run.kind) is None for run in (*self.open, *self.later))
+    def unknown(self) -> list[Planned]:
+        """Those of them, and of what follows, of whose layer on the task nothing is known."""
+        return [run for run in (*self.open, *self.later) if not self.pace.knows(run.kind)]
 
     @property
     def later(self) -> list[Planned]:
@@ -147,6 +150,28 @@ class Preview:
         }
 
 
+def in_order(work: Work, pace: Pace) -> Work:
+    """Returns the work with its runs in the order that its plan asks for.
+
+    What follows from another run has its place.
+
+    Args:
+        work: what a plan amounts to.
+        pace: how long runs take; those that nothing is known of come last.
+    """
+    if not work.order:
+        return work
+
+    leaders = {run.config_hash: run for run in work.runs}
+
+    def place(run: Planned) -> tuple[tuple[int, ...], float]:
+        first = leaders.get(run.leader or "", run)
+        seconds = pace.seconds(first.kind) if COST in work.order else 0.0
+        return first.rank, math.inf if seconds is None else seconds
+
+    return dataclasses.replace(work, runs=tuple(sorted(work.runs, key=place)))
+
+
 def preview(
     store: Store,
     work: Work,
@@ -169,4 +194,4 @@ def preview(
     known = {} if fresh else {**evidence.answered(ahead, hashes), **questions.held(store, hashes)}
     if pace is None:
         pace = Pace(questions.past(store, {run.experiment.task.name for run in work.runs}))
-    return Preview(work, known, pace, jobs or usual_jobs(work.runs))
+    return Preview(in_order(work, pace), known, pace, jobs or usual_jobs(work.runs))

@@ -17,7 +17,9 @@ UP_TO = 5
 
 
 def tried(
-    runs: Iterable[Planned], told: Callable[[int, int], None] = lambda done, total: None
+    runs: Iterable[Planned],
+    told: Callable[[int, int], None] = lambda done, total: None,
+    pace: Pace | None = None,
 ) -> Pace:
     """Returns the pace of runs by a few steps of each kind; what is not trained is left out.
 
@@ -27,13 +29,17 @@ def tried(
     Args:
         runs: the runs.
         told: hears how many kinds are done.
+        pace: what is known already, to which it is added.
     """
     kinds: dict[str, list[Planned]] = {}
     for run in runs:
         if run.experiment.task.trained:
             kinds.setdefault(_alike(run), []).append(run)
-    pace = Pace()
-    pace.learned_from = "trials of a few steps (at most: many end earlier, when they are flat)"
+    pace = pace or Pace()
+    before = f"{pace.learned_from} and " if pace.runs else ""
+    pace.learned_from = (
+        f"{before}trials of a few steps (at most: many end earlier, when they are flat)"
+    )
     for done, members in enumerate(kinds.values()):
         told(done, len(kinds))
         seconds = _step_seconds(members[0].experiment)

@@ -32,12 +32,16 @@ def followers(run: Planned, rate: float | None, seeds: Sequence[int]) -> list[Pl
         experiment = dataclasses.replace(own, train=train, seed=seed)
         config = experiment.config()
         name = config_hash(config)
-        found.append(Planned(experiment, config, name, run.task, run.setting, run.config_hash))
+        own_place = (run.task, run.setting, run.config_hash, run.rank)
+        found.append(Planned(experiment, config, name, *own_place))
     return found
 
 
 def with_followers(store: Store, work: Work) -> Work:
-    """Returns the work with the runs that follow from what the store has of it."""
+    """Returns the work with the runs that follow from what the store has of it, each in its place.
+
+    They come right after the run that chose their rate: where a batch ends, its rows are whole.
+    """
     if not work.seeds_later:
         return work
     found = questions.results(store, [run.config_hash for run in work.runs])
@@ -45,6 +49,6 @@ def with_followers(store: Store, work: Work) -> Work:
     further = [
         one
         for run in work.runs
-        for one in followers(run, rates.get(run.config_hash), work.seeds_later)
+        for one in (run, *followers(run, rates.get(run.config_hash), work.seeds_later))
     ]
-    return dataclasses.replace(work, runs=(*work.runs, *further))
+    return dataclasses.replace(work, runs=tuple(further))

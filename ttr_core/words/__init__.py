@@ -1,5 +1,6 @@
 """Words: what is said of a spec, in LaTeX, sentences and tables."""
 
+from .defining import defining
 from .describe import formulas
 from .grid import place
 from .names import STANDINGS, called, standing
@@ -12,6 +13,7 @@ __all__ = [
     "STANDINGS",
     "called",
     "cited",
+    "defining",
     "formulas",
     "grid_rows",
     "layer_rows",

@@ -1,0 +1,114 @@
+"""In what order a plan runs, and what it runs once: settings, cost, layers that are alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import ttr_core as ttr
+from experiments_db.cli import app
+from experiments_db.read import queries
+from experiments_db.read.filters import Conditions
+from experiments_db.store import open_store
+from experiments_db.sweeps import Pace, Work, expanded
+from experiments_db.sweeps.estimate import Kind
+from experiments_db.sweeps.plan import checked
+from experiments_db.sweeps.plan_file import plan_of
+from experiments_db.sweeps.preview import in_order
+from ttr_core import RequestError
+from ttr_core.words import defining
+
+SPECS = ("Uniform | Linear | SGD", "Uniform | Linear | Hebbian")
+PLAN = f"""
+specs: ["{SPECS[0]}", "{SPECS[1]}"]
+tasks: {{name: mqar, pairs: [4, 2], seq_len: 16, vocab_size: 64}}
+model: {{d_model: [16, 8]}}
+train: {{steps: 3}}
+"""
+LAYERS = """
+layers: [{layers}]
+tasks: {{name: mqar, pairs: 2, seq_len: 16, vocab_size: 64}}
+model: {{frame: [published, standard], d_model: 16}}
+alike: first
+"""
+
+
+class Costs(Pace):
+    """A pace at which one layer takes longer than another."""
+
+    def seconds(self, run: Kind) -> float | None:
+        return 2.0 if "SGD" in run.names[1] else 1.0
+
+
+def work_of(plan: str) -> Work:
+    return expanded(*checked(*plan_of(plan)))
+
+
+def places(work: Work) -> list[tuple[int, int, str]]:
+    return [
+        (run.experiment.task.settings()["pairs"], run.experiment.model.d_model, run.layer)
+        for run in work.runs
+    ]
+
+
+def test_settings_come_in_the_order_of_their_values_and_the_cheapest_first() -> None:
+    plain = places(in_order(work_of(PLAN), Costs()))
+    assert plain == places(work_of(PLAN)), "without an order the plan's stays"
+    found = places(in_order(work_of(f"{PLAN}order: [d_model, pairs, cost]\n"), Costs()))
+    named = [(d, pairs) for pairs, d, _ in found]
+    assert named == [(d, pairs) for d in (16, 8) for pairs in (4, 2) for _ in SPECS]
+    assert ["SGD" in layer for *_, layer in found] == [False, True] * 4
+
+
+@pytest.mark.parametrize(
+    ("order", "said"),
+    [("[pears]", "Did you mean 'pairs'"), ("[cost, pairs]", "write `order: \\[pairs, cost\\]`")],
+)
+def test_an_order_by_nothing_is_refused(order: str, said: str) -> None:
+    with pytest.raises(RequestError, match=said):
+        checked(*plan_of(f"{PLAN}order: {order}\n"))
+
+
+def test_layers_that_are_alike_are_run_once_in_a_frame_that_they_share() -> None:
+    names = "qknorm-attention, softmax-attention, gla"
+    work = work_of(LAYERS.format(layers=names))
+    found = {(run.experiment.layer, run.experiment.model.frame) for run in work.runs}
+    own = {(name, "published") for name in names.split(", ")}
+    assert found == own | {("softmax-attention", "standard"), ("gla", "standard")}
+    assert work.left_out == (
+        ("qknorm-attention in the standard frame", "It is the same function as softmax-attention."),
+    )
+    changed = "{name: gla}, {name: hgrn2}, {name: mesa-layer, ridge: 2}, {name: intention}"
+    kept = work_of(LAYERS.format(layers=changed)).left_out
+    assert [what for what, _ in kept] == ["hgrn2 in the standard frame"]
+
+
+def test_the_earliest_of_those_that_are_alike_defines_the_cell() -> None:
+    first = defining(ttr.catalog)
+    assert [*sorted(first)] == sorted(ttr.catalog)
+    for name, of in first.items():
+        assert first[of] == of
+        assert ttr.catalog[of].paper.year <= ttr.catalog[name].paper.year
+    pairs = {(name, of) for name, of in first.items() if name != of}
+    assert pairs >= {("hgrn2", "gla"), ("qknorm-attention", "softmax-attention")}
+    assert ("intention", "mesa-layer") in pairs
+
+
+def test_what_follows_comes_next(
+    tmp_path: Path, fake_command: Any, monkeypatch: pytest.MonkeyPatch, prompt: Callable[..., Any]
+) -> None:
+    """A batch that ends early leaves whole rows, not many with one seed each."""
+    monkeypatch.setenv("TTR_DB", str(tmp_path / "runs.duckdb"))
+    monkeypatch.setattr("experiments_db.run.supervisor.COMMAND", fake_command)
+    (tmp_path / "plan.yaml").write_text(f"{PLAN}protocol: tuned\n")
+    sweep = ["sweep", str(tmp_path / "plan.yaml"), "--jobs", "1", "--limit"]
+    for limit, whole in (("4", 1), ("3", 2)):  # one run is asked for ahead of the one that runs
+        result = CliRunner().invoke(app, [*sweep, limit])
+        assert result.exit_code == 0, result.stderr
+        rows = queries.runs(open_store(tmp_path / "runs.duckdb"), Conditions(), flat=True)
+        seeds = rows.groupby(["spec", "task.pairs", "model.d_model"])["seed"].nunique()
+        assert (seeds == 3).sum() == whole, seeds

@@ -1,0 +1,38 @@
+"""Which published layers define a cell: in a frame that all share, some are the same function."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..layers.published import catalog
+from .describe import same_as
+
+
+def defining(names: Iterable[str]) -> dict[str, str]:
+    """Returns which layers define a cell: in a frame that all share, some are the same function.
+
+    Args:
+        names: of published layers.
+
+    Returns:
+        Each name -> the earliest published of those that are the same function, itself included.
+
+    Example:
+        >>> defining(["qknorm-attention", "softmax-attention"])["qknorm-attention"]
+        'softmax-attention'
+    """
+    order = {name: (catalog[name].paper.year, place) for place, name in enumerate(catalog)}
+    firsts: list[str] = []
+    found: dict[str, str] = {}
+    for name in sorted((catalog[name].name for name in names), key=order.__getitem__):
+        first = next((one for one in firsts if _same(one, name)), name)
+        if first == name:
+            firsts.append(name)
+        found[name] = first
+    return found
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two published layers are the same function of the same signals."""
+    first, second = catalog[one].spec, catalog[other].spec
+    return first == second or str(second) in same_as(first)
