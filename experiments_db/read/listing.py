@@ -134,7 +134,7 @@ def _in_words(error: str, store: Store) -> str:
             f"{found[1]!a} is compared with a column of numbers; the words of a setting stand "
             f"beside it, as in \"train.lr{WORD}\" = 'auto'."
         )
-    return error
+    return error.partition("\n\nLINE ")[0].replace("\n)", "")  # its lines are of our SELECT
 
 
 def _hint(condition: str) -> str:

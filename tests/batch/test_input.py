@@ -154,6 +154,14 @@ def test_a_wrong_request_ends_in_a_sentence(name: str) -> None:
     assert len(said(2, *REQUESTS[name])) < 4000
 
 
+@pytest.mark.parametrize("condition", ['accuracy > 1 "', "accuracy >", "(", "1; SELECT 2"])
+def test_what_is_wrong_with_a_condition_is_said_without_the_select_around_it(
+    condition: str,
+) -> None:
+    (line,) = [x for x in said(2, "runs", "--where", condition).splitlines() if "--where" in x]
+    assert "cannot be used. " in line and "LINE" not in line and "SELECT run_id" not in line
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_no_file_of_ours_ends_in_a_sentence(name: str) -> None:
     text = said(1, *REFUSED[name])
