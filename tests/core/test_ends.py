@@ -19,7 +19,7 @@ from ttr_core import solvers
 from ttr_core.solvers import SOLVERS
 from ttr_core.solvers.chunks import chunk_size
 from ttr_core.space.functions import LayeredModel
-from ttr_core.space.optimizers import DiagonalStep, RankOneSteps, Retrospective
+from ttr_core.space.optimizers import DiagonalStep, HistorySteps, RankOneSteps, Retrospective
 from ttr_core.space.weights import SteadyWeights
 from ttr_core.stream import Signal
 
@@ -185,9 +185,13 @@ ABSENT = [0, 3, 4]
 
 
 def by_weight_alone(spec: ttr.Spec) -> bool:
-    """Whether a token without a weight leaves nothing: no momentum, turn or chunk goes on by it."""
+    """Whether a token without a weight leaves nothing: no momentum, turn or chunk goes on by it.
+
+    Nor what an optimizer knows of the pairs beside the memory, which grows unsure with time.
+    """
     weighed = any(signal.name == "importance" for signal in spec.signals)
     timeless = isinstance(spec.optimizer, Retrospective | RankOneSteps | DiagonalStep)
+    timeless = timeless and not isinstance(spec.optimizer, HistorySteps)
     steady = any(isinstance(part, SteadyWeights) for part in spec.weights.factors())
     return weighed and timeless and not steady
 

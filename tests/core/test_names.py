@@ -74,9 +74,9 @@ def test_a_layer_that_got_an_entry_is_elsewhere_no_more() -> None:
     [
         ("ChannelGate | Linear | SGD", "kda"),
         ("Gate * Importance | Linear | Exact", "MesaNet"),
-        ("Gate | Linear | NLMS", "Kaczmarz Linear Attention"),
+        ("Gate | Linear | NLMS(share=token)", "kaczmarz-linear-attention"),
         ("Gate | Linear | MultiStep(n=3)", "gated-deltaproduct"),
-        ("Gate | Linear | Momentum", "Momentum DeltaNet"),
+        ("Gate | Linear | Momentum(push_by=token, link=twice_sigmoid)", "momentum-deltanet"),
         ("Uniform | Kernel | SGD", "the memory of LUCID"),
         ("Decay * ExpKernel(scale=2) | Constant | Exact", "ALiBi"),
         ("Window(size=64) * ExpKernel | Constant | Exact", "sliding-window attention"),

@@ -11,13 +11,14 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..limits import Estimate, Shape
-from ..named import Carried
+from ..named import Carried, part, whole
 from ..space.functions import LinearModel
 from ..space.optimizers import RankOneSteps, Steps
 from ..space.weights import MemorylessWeights
 from .base import Solver
 from .chunks import CHUNK, chunk_size, join, one_down, one_up, split
 from .fades import fade_of, met
+from .least import carried
 from .problem import Problem
 from .state import Matrix, State
 
@@ -58,17 +59,19 @@ class ChunkedDelta(Solver[_Asked]):
         return Estimate(rows * (per_step + 4 * state), 4.0 * rows * (state / 16 + 8 * CHUNK))
 
     def state(self, p: _Asked) -> State:
-        return Matrix(p.function)
+        return carried(p.spec)
 
     def solve(self, p: _Asked, kept: Carried | None) -> tuple[Tensor, Carried]:
         optimizer, phi = p.optimizer, p.phi()
-        log_decay, importance = p.recency()
-        steps = optimizer.steps(p.x, phi, importance, p.own("optimizer"))
+        recency = p.recency()
+        before = {} if kept is None else part(kept, "inner")
+        steps, inner = optimizer.resume(p.x, phi, recency, p.own("optimizer"), before)
+        log_decay = recency.log_decay
         if log_decay is not None and optimizer.n > 1:  # none before the further steps of a token
             log_decay = F.pad(log_decay[:, :, :, None], (0, 0, 0, optimizer.n - 1)).flatten(2, 3)
         start, undecayed = Matrix.restored(kept), optimizer.reads_undecayed
         y, last = delta(phi(p.x.q), steps, log_decay, undecayed, start)
-        return p.read(y), Matrix.keep(last)
+        return p.read(y), Matrix.keep(last) | whole(inner=inner)
 
 
 def delta(

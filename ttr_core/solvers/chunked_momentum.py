@@ -63,7 +63,9 @@ class ChunkedMomentum(Solver[_Asked]):
         size = chunk_size(length, self.name, k.device.type)
         q, w, k, v = (split(z, size) for z in (q, k * gain, k, p.x.v))
         decays = None if log_decay is None else split(log_decay, size)
-        after = _reach(split(p.optimizer.share(p.signals), size), decays)
+        push = p.optimizer.push(p.signals)
+        pushed = None if push is None else split(push, size)
+        after = _reach(split(p.optimizer.share(p.signals), size), decays, pushed)
         before = _earlier(after, None if p.optimizer.reads_undecayed else decays)
         a = (k @ w.mT) * before.steps
         reads = torch.cat([k * before.memory, k * before.momentum], -1)
@@ -96,18 +98,18 @@ class Reach(NamedTuple):
     speed: Tensor
 
 
-def _reach(momentum: Tensor, log_decay: Tensor | None) -> Reach:
-    """Returns it after each token, from momentum and log decays [B, H, N, C, 1]."""
+def _reach(momentum: Tensor, log_decay: Tensor | None, push: Tensor | None) -> Reach:
+    """Returns it after each token, from momentum, log decays and pushes [B, H, N, C, 1]."""
     size = momentum.shape[-2]
     later = lower(size, -1, momentum)
     # Products of the factors themselves, running down each column from its own token on.
     kept = torch.where(later, momentum, 1.0).cumprod(-2).tril()
     speed = momentum.cumprod(-2)
+    steps, own = (kept, speed) if push is None else (push * kept, push * speed)
     if log_decay is None:
-        sums = kept.cumsum(-2)
-        return Reach(sums, kept, torch.ones_like(speed), speed.cumsum(-2), speed)
+        return Reach(steps.cumsum(-2), kept, torch.ones_like(speed), own.cumsum(-2), speed)
     between, since, _ = left(log_decay)
-    return Reach(between @ kept, kept, since, between @ speed, speed)
+    return Reach(between @ steps, kept, since, between @ own, speed)
 
 
 def _earlier(after: Reach, log_decay: Tensor | None) -> Reach:

@@ -36,12 +36,14 @@ class RankOneScan(Solver[_Steps]):
         return Estimate(8.0 * rows * shape.features * shape.value_dim, 0.0)
 
     def state(self, p: _Steps) -> State:
-        return Matrix(p.function, vectors=int(p.readout.divides))
+        return carried(p.spec)
 
     def solve(self, p: _Steps, kept: Carried | None) -> tuple[Tensor, Carried]:
         optimizer, x, phi = p.optimizer, p.x, p.phi()
-        q, (log_decay, importance) = phi(x.q), p.recency()
-        steps = optimizer.steps(replace(x, v=p.values()), phi, importance, p.own("optimizer"))
+        q, recency = phi(x.q), p.recency()
+        before = {} if kept is None else part(kept, "inner")
+        x = replace(x, v=p.values())
+        steps, inner = optimizer.resume(x, phi, recency, p.own("optimizer"), before)
         read, write, v, erase = steps
         own, memory = p.newest(q, write, v), Matrix.restored(kept)
         if memory is None:
@@ -50,7 +52,9 @@ class RankOneScan(Solver[_Steps]):
         queries, keys, values = (z.split(1, 2) for z in (q, write, v))
         reads = None if read is None else read.split(1, 2)
         erases = None if erase is None else erase.split(1, 2)
-        decays = None if log_decay is None else log_decay.exp()[..., None].unbind(2)  # (B H w 1)
+        decays = None
+        if recency.log_decay is not None:
+            decays = recency.log_decay.exp()[..., None].unbind(2)  # (B H w 1)
         outputs = []
         for t, query in enumerate(queries):
             previous = memory
@@ -68,7 +72,7 @@ class RankOneScan(Solver[_Steps]):
                 memory = memory + moved
             outputs.append(query @ (memory if own is None else previous))
         y = torch.cat(outputs, 2)
-        return p.read(y if own is None else y + own), Matrix.keep(memory)
+        return p.read(y if own is None else y + own), Matrix.keep(memory) | whole(inner=inner)
 
 
 _Any = Problem[MemorylessWeights, FunctionClass, Incremental]

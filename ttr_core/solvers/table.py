@@ -12,6 +12,7 @@ from .chunked_cosine import ChunkedCosine
 from .chunked_delta import ChunkedDelta
 from .chunked_linear import ChunkedLinear
 from .chunked_momentum import ChunkedMomentum
+from .chunked_residual import ChunkedResidual
 from .chunked_rls import ChunkedRLS
 from .convolution import Convolution
 from .dual import DualNormalEquations
@@ -32,6 +33,7 @@ _ENDLESS: tuple[AnySolver, ...] = (
     ChunkedCosine(),
     ChunkedDelta(),
     ChunkedMomentum(),
+    ChunkedResidual(),
     KernelDelta(),
     KernelRidge(),
     PrefixCholesky(),

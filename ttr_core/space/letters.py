@@ -292,13 +292,19 @@ class Letters:
         update = self.decayed_before + self.toward(rate, at)
         return self.running(Criterion(goal, self.free), update)
 
-    def going_on(self, share: Term, rate: Term, at: Term, step: Term) -> Story:
-        """Returns the story of steps that go on for a while."""
+    def moved(self, change: Term) -> Story:
+        """Returns the story of a memory that a step changes after forgetting, by no gradient."""
+        near = HALF * square(self.free - self.decayed_before)
+        goal = Criterion(near - inner(self.free, change), self.free)
+        return self.running(goal, self.decayed_before + change)
+
+    def going_on(self, share: Term, rate: Term, at: Term, step: Term, push: Term = ONE) -> Story:
+        """Returns the story of steps that go on for a while and push the memory by a share."""
         moved, last = now("momentum", "Z_t"), before("momentum", "Z_{t-1}")
-        center = self.decayed_before + share * last
-        goal = Criterion(self.near(center, rate, self.slope(at)), self.free)
+        center = self.decayed_before + push * share * last
+        goal = Criterion(self.near(center, push * rate, self.slope(at)), self.free)
         momentum = Equation("momentum", "Z_t", share * last + step, nothing)
-        return self.running(goal, self.decayed_before + moved, momentum)
+        return self.running(goal, self.decayed_before + push * moved, momentum)
 
     def weight_decay(self, gain: Term, undecayed: bool) -> Reading | None:
         """Returns a delta rule with forgetting as one without, on a penalized loss; None if not.

@@ -61,28 +61,6 @@ ELSEWHERE = (
         "query with its solution.",
     ),
     Elsewhere(
-        "Kaczmarz Linear Attention",
-        "Gate | Linear | NLMS",
-        Paper(
-            "Kaczmarz Linear Attention",
-            "Zou, Ren and Liu",
-            2026,
-            "https://arxiv.org/abs/2605.08587",
-        ),
-        "A share of the way that each token chooses, where this cell has one for all.",
-    ),
-    Elsewhere(
-        "Momentum DeltaNet",
-        "Gate | Linear | Momentum",
-        Paper(
-            "MDN: Parallelizing Stepwise Momentum for Delta Linear Attention",
-            "Huang et al.",
-            2026,
-            "https://arxiv.org/abs/2605.05838",
-        ),
-        "The tie between its decay and its step, and a query less a share of the key.",
-    ),
-    Elsewhere(
         "the memory of LUCID",
         "Uniform | Kernel | SGD",
         Paper(

@@ -12,12 +12,14 @@ from .structure import (
     DiagonalStep,
     FadingRidge,
     FixedRidge,
+    HistorySteps,
     KeyStep,
     MomentumStep,
     RankOneSteps,
     RidgeFit,
     Steps,
     Sum,
+    TwoStage,
 )
 
 load(__name__, __path__, first=("retrospective", "rank_one", "momentum", "chunked", "mirror"))
@@ -33,6 +35,7 @@ __all__ = [
     "FadingRidge",
     "FixedRidge",
     "Hebbian",
+    "HistorySteps",
     "Implicit",
     "Incremental",
     "KeyStep",
@@ -47,4 +50,5 @@ __all__ = [
     "RidgeFit",
     "Steps",
     "Sum",
+    "TwoStage",
 ]

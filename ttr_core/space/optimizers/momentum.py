@@ -15,12 +15,17 @@ from ..letters import Letters
 from ..newton import Objective
 from ..option import option
 from ..story import Story, signal
+from ..terms import ONE
 from .base import faded
-from .rank_one import STEP
+from .rank_one import STEP, bounded
 from .structure import MomentumStep
 
 MOMENTUM = Signal(
     "momentum", "scalar", "sigmoid", 0.5, 0.0, 0.95, "share of the last step that is repeated"
+)
+
+PUSH = Signal(
+    "push", "scalar", "sigmoid", 0.5, 0.01, 1.0, "share of the momentum that moves the memory"
 )
 
 
@@ -29,15 +34,19 @@ class Momentum(MomentumStep):
     r"""A gradient step on the newest pair that goes on for a while: the memory of Titans.
 
     $$Z_t = \eta_t Z_{t-1} - \theta_t \nabla \tfrac{b_t}{2} |v_t - \hat m(k_t)|^2, \qquad
-    m_t = a_t m_{t-1} + Z_t$$
+    m_t = a_t m_{t-1} + c_t Z_t$$
 
     Forgetting shrinks the memory and leaves the momentum Z alone. A surprise is written over the
     next $1 / (1 - \eta)$ tokens, so the lasting step is $\theta / (1 - \eta)$; at $\eta = 0$ it is
-    `SGD`. Signals: ``step`` ($\theta_t$) and ``momentum`` ($\eta_t$).
+    `SGD`. Signals: ``step`` ($\theta_t$), ``momentum`` ($\eta_t$) and, if asked for, ``push``
+    ($c_t$, else 1).
 
     Args:
         residual: whether the gradient is taken at the memory before forgetting (``undecayed``:
             Titans) or after it (``decayed``: Gated DeltaNet).
+        push_by: whether the memory moves by the whole momentum (``whole``: Titans) or by a share
+            of it that each token chooses (``token``: Momentum DeltaNet).
+        link: what bounds the step: ``sigmoid`` by 1, ``twice_sigmoid`` by 2.
 
     Reference: Titans: Learning to Memorize at Test Time (Behrouz, Zhong and Mirrokni, 2024)
     https://arxiv.org/abs/2501.00663
@@ -49,11 +58,22 @@ class Momentum(MomentumStep):
     residual: str = option(
         "undecayed", "memory at which the gradient is taken", choices=("undecayed", "decayed")
     )
+    push_by: str = option(
+        "whole", "by how much of the momentum the memory moves", choices=("whole", "token"), since=2
+    )
+    link: str = option(
+        "sigmoid", "what bounds the step", choices=("sigmoid", "twice_sigmoid"), since=2
+    )
     by_gradients: ClassVar[bool] = True
 
     @property
     def signals(self) -> tuple[Signal, ...]:
-        return (STEP, MOMENTUM)
+        return (bounded(STEP, self.link), MOMENTUM, *((PUSH,) if self.pushed else ()))
+
+    @property
+    def pushed(self) -> bool:
+        """Whether each token chooses how far the momentum moves the memory."""
+        return self.push_by == "token"
 
     @property
     def reads_undecayed(self) -> bool:
@@ -64,6 +84,9 @@ class Momentum(MomentumStep):
 
     def share(self, signals: Signals) -> Tensor:
         return signals["momentum"]
+
+    def push(self, signals: Signals) -> Tensor | None:
+        return signals["push"] if self.pushed else None
 
     def begin(self, memory: Memory) -> Carried:
         return {f"momentum.{name}": torch.zeros_like(m) for name, m in memory.items()}
@@ -78,9 +101,11 @@ class Momentum(MomentumStep):
         step, kept = signals["step"], signals["momentum"]
         moved = {n: kept * state[f"momentum.{n}"] - step * gradient[n] for n in memory}
         after = {f"momentum.{name}": z for name, z in moved.items()}
-        return {name: memory[name] + moved[name] for name in memory}, after
+        push = signals["push"] if self.pushed else 1.0
+        return {name: memory[name] + push * moved[name] for name in memory}, after
 
     def story(self, on: Letters) -> Story:
         at = on.before if self.reads_undecayed else on.decayed_before
         rate = signal(r"\theta_t", "step") * on.brought
-        return on.going_on(signal(r"\eta_t", "momentum"), rate, at, on.toward(rate, at))
+        push = signal("c_t", "push") if self.pushed else ONE
+        return on.going_on(signal(r"\eta_t", "momentum"), rate, at, on.toward(rate, at), push)

@@ -201,6 +201,8 @@ class NLMS(KeyStep):
     Args:
         step: eta, the share of the way to the projection; beyond 1 it overshoots.
         eps: what keeps the step finite where the key vanishes, in units of |phi|^2.
+        share: whether eta is that number (``fixed``), or one that each token chooses (``token``),
+            within (0, 1): signal ``step``.
 
     Reference: Test-time regression: a unifying framework for designing sequence models with
     associative memory (Wang, Shi and Fox, 2025), Eq. 32-33 https://arxiv.org/abs/2501.12352
@@ -210,7 +212,14 @@ class NLMS(KeyStep):
 
     step: float = option(1.0, "share of the way to the projection", low=0.0, high=2.0)
     eps: float = option(1e-6, "added to |phi|^2 below the step", low=1e-12, high=1e6)
+    share: str = option(
+        "fixed", "who chooses the share of the way", choices=("fixed", "token"), since=2
+    )
     needs: ClassVar[tuple[type[Ingredient], ...]] = (RunningWeights, FeatureModel)
+
+    @property
+    def signals(self) -> tuple[Signal, ...]:
+        return (STEP,) if self.share == "token" else ()
 
     def update(
         self, memory: Memory, state: Carried, loss: Objective, signals: Signals, previous: Memory
@@ -218,13 +227,16 @@ class NLMS(KeyStep):
         slope, weight = torch.func.grad(loss), signals["importance"]
         hessian = torch.func.jacrev(slope)(memory)["S"]["S"]  # (F V F V)
         curvature = hessian[:, 0, :, 0].diagonal().sum()  # b |phi|^2, alike for every channel
-        share = self.step * weight / (curvature + weight * self.eps)
+        wanted = signals["step"] if self.share == "token" else self.step
+        share = wanted * weight / (curvature + weight * self.eps)
         return {"S": memory["S"] - share * slope(memory)["S"]}, state
 
     def gain(self, square: Tensor, importance: Tensor | None, signals: Signals) -> Tensor | None:
-        gain = self.step / (square + self.eps)
+        share = signals["step"] if self.share == "token" else self.step
+        gain = share / (square + self.eps)
         return gain if importance is None else gain * importance
 
     def written_gain(self, on: Letters) -> Term:
-        share = Numeral(self.step) * on.brought
+        chosen = signal(r"\eta_t", "step") if self.share == "token" else Numeral(self.step)
+        share = chosen * on.brought
         return share / (square_of(on.features()) + self.eps)

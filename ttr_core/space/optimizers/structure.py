@@ -6,6 +6,7 @@ import abc
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
+import torch
 from torch import Tensor
 
 from ...named import Carried, Params, Signals
@@ -14,9 +15,10 @@ from ..fates import Fate
 from ..functions import KernelModel, LinearModel, Memory
 from ..ingredient import Ingredient
 from ..letters import Letters
+from ..newton import PairLoss
 from ..story import Reading, Story
 from ..terms import Term
-from ..weights import RunningWeights
+from ..weights import Recency, RunningWeights
 from .base import Incremental, Optimizer, Retrospective, faded, in_a_fit
 
 if TYPE_CHECKING:
@@ -140,6 +142,20 @@ class RankOneSteps(Incremental):
             own: the optimizer's own tensors, head first.
         """
 
+    def resume(
+        self, x: Stream, phi: Features, recency: Recency, own: Params, kept: Carried
+    ) -> tuple[Steps, Carried]:
+        """Returns the steps of tokens that follow others, and the optimizer's own state after them.
+
+        Args:
+            x: the tokens, their signals among them.
+            phi: the features of the model.
+            recency: the decays of the memory and the weights of the pairs.
+            own: the optimizer's own tensors, head first.
+            kept: what `begin` names, [B, H, ...] each; nothing at the start.
+        """
+        return self.steps(x, phi, recency.importance, own), {}
+
     @property
     def n(self) -> int:
         """How many steps a token takes."""
@@ -155,6 +171,49 @@ class RankOneSteps(Incremental):
 
     def forget(self, memory: Memory, state: Carried, decay: Tensor) -> tuple[Memory, Carried]:
         return faded(memory, decay), state
+
+
+class HistorySteps(RankOneSteps):
+    """Trait: one step, whose direction or size depends on the pairs before, not on the memory.
+
+    What it knows of them is its own state, which a solver carries beside the memory.
+    """
+
+    phrase: ClassVar[str] = "an optimizer whose rank-one steps depend on the pairs before"
+
+    def steps(self, x: Stream, phi: Features, importance: Tensor | None, own: Params) -> Steps:
+        return self.resume(x, phi, Recency(None, importance), own, {})[0]
+
+    @abc.abstractmethod
+    def resume(
+        self, x: Stream, phi: Features, recency: Recency, own: Params, kept: Carried
+    ) -> tuple[Steps, Carried]:
+        """Returns the steps of tokens that follow others, and the optimizer's own state after them.
+
+        Args:
+            x: the tokens, their signals among them.
+            phi: the features of the model.
+            recency: the decays of the memory and the weights of the pairs.
+            own: the optimizer's own tensors, head first.
+            kept: what `begin` names, [B, H, ...] each; nothing at the start.
+        """
+
+
+def weighed_key(loss: PairLoss, memory: Memory) -> Tensor:
+    r"""Returns $b\, \phi(k)$ of the newest pair, [F]: minus the slope at 0 toward a value of 1.
+
+    For definitions, which see of a pair its loss alone, that of a linear model.
+    """
+    nothing = torch.zeros_like(memory["S"])
+    ones = torch.ones_like(nothing[0])
+    slope: Tensor = torch.func.grad(lambda m: loss(m, None, ones))({"S": nothing})["S"]
+    return -slope[:, 0]
+
+
+def weighed_pair(loss: PairLoss, memory: Memory) -> Tensor:
+    r"""Returns $b\, \phi(k) v^\top$ of the newest pair, [F, V]: minus the slope at 0."""
+    slope: Tensor = torch.func.grad(loss)({"S": torch.zeros_like(memory["S"])})["S"]
+    return -slope
 
 
 class KeyStep(RankOneSteps):
@@ -200,7 +259,7 @@ class MomentumStep(Incremental):
     r"""Trait: a step along the newest key that goes on for a while.
 
     $$Z_t = \eta_t Z_{t-1} + g_t \phi(k_t) (v_t - S_r^\top \phi(k_t))^\top, \qquad
-    S_t = a_t S_{t-1} + Z_t$$
+    S_t = a_t S_{t-1} + c_t Z_t$$
 
     On any other memory Z is a share of its predecessor less the gradient. Forgetting leaves it
     alone.
@@ -217,10 +276,29 @@ class MomentumStep(Incremental):
     def share(self, signals: Signals) -> Tensor:
         """Returns eta, what is left of the last step, [B, H, T, 1]."""
 
+    def push(self, signals: Signals) -> Tensor | None:
+        """Returns c, how far the step moves the memory, [B, H, T, 1]; None for 1."""
+        return None
+
     @property
     def reads_undecayed(self) -> bool:
         """Whether the gradient is taken before forgetting rather than after."""
         return False
+
+
+class TwoStage(Incremental):
+    """Trait: two delta rules along the newest key, the second on the errors of the first."""
+
+    phrase: ClassVar[str] = "an optimizer of two delta rules, one on the errors of the other"
+    writes: ClassVar[Fate] = Fate.ALONG_KEY
+
+    @abc.abstractmethod
+    def gains(self, importance: Tensor | None, signals: Signals) -> tuple[Tensor, Tensor]:
+        """Returns what multiplies the key in each of the two steps, [B, H, T, 1]."""
+
+    @abc.abstractmethod
+    def clipped(self, error: Tensor) -> Tensor:
+        """Returns the errors that the second is shown, from those that the first has made."""
 
 
 class Diagonal(NamedTuple):
