@@ -60,8 +60,8 @@ def too_long(experiment: Experiment) -> tuple[str, ...]:
         return ()
     bounds = {spec: horizon(spec) for spec, _ in experiment.model.regressions()}
     return tuple(
-        f"{spec} is asked for {task.seq_len} tokens, and may amplify rounding to 1 % after {most}: "
-        f"take task.seq_len={most} or less, or lower its rate and see `vitals`."
+        f"{spec} is asked for {task.seq_len} tokens, and may amplify rounding to 1 % beyond "
+        f"{most}: take task.seq_len={most} or less, or lower its rate and see `vitals`."
         for spec, most in bounds.items()
         if most is not None and task.seq_len > most
     )

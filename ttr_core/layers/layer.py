@@ -44,7 +44,8 @@ class SequenceLayer(nn.Module):
         d_model: D, size of its inputs and outputs.
         num_heads: H; must divide ``d_model``.
         kv_heads: heads of keys, values and signals' streams; None for H (grouped queries).
-        length: T that fresh gates are spread for: half-lives from 16 tokens to T.
+        length: T that fresh gates are spread for: half-lives from 16 tokens to T, or from 256 where
+            the memory is a network.
         generator: source of the fresh parameters; None takes torch's own.
 
     Raises:

@@ -115,9 +115,10 @@ def _caution(spec: Spec) -> str:
     if tokens is None:
         return ""
     return (
-        "Its inner steps may amplify rounding: in float32 and float64, or after a change of 1e-5 "
-        f"in one input, outputs were seen to part by 1 % after {tokens} tokens, and gradients over "
-        "some thousand tokens are then not finite. Keep sequences shorter, or rates small."
+        "Its inner steps may amplify rounding. As it starts, outputs in float32 and float64 stay "
+        f"within 1 % over {tokens} tokens and gradients finite; where its gates learn to forget "
+        "half within some 16 tokens, outputs part after a few hundred, and gradients grow from "
+        "chunk to chunk."
     )
 
 

@@ -23,7 +23,6 @@ from ...stream import LINKS, Signal, Stream
 from ..heads import Sizes
 from ..init import before_link, linear, log_spaced, through
 
-SHORTEST_HALF_LIFE = 16.0
 CHANNELS_PER_RANK = 16  # of the projection to a gate per channel: Mamba's and Longhorn's d / 16
 
 
@@ -69,12 +68,13 @@ class Site:
         return next(signal for signal in self.spec.signals if signal.name == name)
 
     def fresh_decays(self, count: int) -> Tensor:
-        """Returns shares kept per token, of half-lives spread from 16 tokens to the length.
+        """Returns shares kept per token, of half-lives spread from the model's shortest to T.
 
         A lone decay has the longest: what fades before the question is asked is not learned.
         """
-        longest = max(SHORTEST_HALF_LIFE, float(self.length))
-        return torch.exp(-math.log(2.0) / log_spaced(SHORTEST_HALF_LIFE, longest, count))
+        shortest = self.spec.function.shortest_half_life
+        longest = max(shortest, float(self.length))
+        return torch.exp(-math.log(2.0) / log_spaced(shortest, longest, count))
 
 
 class Gates(nn.ModuleDict, abc.ABC):

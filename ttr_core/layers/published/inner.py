@@ -24,7 +24,7 @@ MAMBA_BACKBONE = Frame(conv=4, conv_on=("q", "k"), output_gate="silu")
 NORMALIZED = Frame(conv=4, qk_norm="l2", output_gate="silu")
 CHUNK = (
     "Chunks of 16 tokens. Scalar gates per head (paper: per channel, from low-rank maps); the "
-    "forget gate starts at half-lives from 16 tokens to the sequence length. "
+    "forget gate starts at half-lives from 256 tokens to the sequence length, or 256. "
 )
 NARROW = (
     "The perceptron is as wide as its keys (paper: four times), for every token forms its own. "
@@ -70,7 +70,7 @@ ENTRIES = (
             "The memory alone, without attention around it. Half the squared error (paper: the "
             "whole, so its step is half of ours), steps of at most 0.1; a norm and a residual "
             "around the perceptron; chunks of 16 tokens; the forget gate starts at half-lives from "
-            "16 tokens to the sequence length; no SiLU before the convolution."
+            "256 tokens to the sequence length, or 256; no SiLU before the convolution."
         ),
         evidence="paper",
     ),

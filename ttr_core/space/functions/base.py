@@ -44,6 +44,7 @@ class FunctionClass(Ingredient):
     letter: ClassVar[str] = "m"  # of its memory, in formulas
     by_features: ClassVar[bool] = False  # whether it is linear in features of the key alone
     local_scale: ClassVar[float] = 4.0  # of weights that compare keys with the query, at first
+    shortest_half_life: ClassVar[float] = 16.0  # in tokens, of fresh decays that are spread
 
     @property
     def square(self) -> bool:

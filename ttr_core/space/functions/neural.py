@@ -31,9 +31,15 @@ class LayeredModel(StagedModel):
     With ``wrapped`` the answer is $k + \mathrm{LN}(z_L)$, so that a fresh memory answers about the
     key itself and keeps the size of its answers whatever the size of its matrices. The memory
     starts from learned matrices; so do scale and shift of the norm, which no token changes.
+
+    Fresh decays begin at a half-life of 256 tokens. Behind the norm only the direction of a matrix
+    counts: a step turns it the more the smaller it has decayed, whatever the rate, and with
+    half-lives of 16 or 64 tokens the steps of a chunk turn it so far that rounding doubles from
+    chunk to chunk.
     """
 
     phrase: ClassVar[str] = "a function class that is a network"
+    shortest_half_life: ClassVar[float] = 256.0
 
     @abc.abstractmethod
     def widths(self, key_dim: int, value_dim: int) -> tuple[int, ...]:
@@ -132,6 +138,8 @@ class NormLinear(LayeredModel):
     2024) https://arxiv.org/abs/2407.04620
     """
 
+    revision: ClassVar[int] = 2
+
     std: float | None = option(0.02, START, low=1e-6, high=10.0)
     seed: int = option(0, SEED, low=0)
 
@@ -172,6 +180,8 @@ class MLP(LayeredModel):
     Reference: Titans: Learning to Memorize at Test Time (Behrouz, Zhong and Mirrokni, 2024)
     https://arxiv.org/abs/2501.00663
     """
+
+    revision: ClassVar[int] = 2
 
     depth: int = option(2, "number of matrices", low=1, high=8)
     expansion: int = option(4, "width between the matrices, in key sizes", low=1, high=16)

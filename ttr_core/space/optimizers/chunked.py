@@ -97,7 +97,7 @@ class ChunkStart(Incremental):
 
     phrase: ClassVar[str] = "an optimizer that takes its gradients at the memory before a chunk"
     by_gradients: ClassVar[bool] = True
-    horizon: ClassVar[int | None] = None  # tokens until rounding has grown to 1 % in a network
+    horizon: ClassVar[int | None] = None  # tokens over which a network keeps rounding small
     moves: ClassVar[bool] = False  # whether z, which is kept too, drives the memory on
     size: int
 
@@ -184,7 +184,7 @@ class ChunkSGD(ChunkStart):
 
     size: int = option(16, SIZE, low=1, high=4096)
     rate: float = option(1.0, RATE, low=1e-6, high=1e6)
-    horizon: ClassVar[int | None] = 350
+    horizon: ClassVar[int | None] = 4096
     examples: ClassVar[tuple[dict[str, object], ...]] = ()
 
     @property
@@ -235,7 +235,7 @@ class ChunkMomentum(ChunkStart):
 
     size: int = option(16, SIZE, low=1, high=4096)
     rate: float = option(1.0, RATE, low=1e-6, high=1e6)
-    horizon: ClassVar[int | None] = 490
+    horizon: ClassVar[int | None] = 4096
     writes: ClassVar[Fate] = Fate.GOES_ON
     examples: ClassVar[tuple[dict[str, object], ...]] = ({"rate": 0.1},)
     moves: ClassVar[bool] = True

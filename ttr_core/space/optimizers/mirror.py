@@ -59,7 +59,7 @@ class MirrorDescent(Mirrored):
     q: float = option(4.0, "power of the norm of lq", low=2.0, high=16.0)
     size: int = option(16, SIZE, low=1, high=4096)
     rate: float = option(1.0, RATE, low=1e-6, high=1e6)
-    horizon: ClassVar[int | None] = 180
+    horizon: ClassVar[int | None] = 4096
     examples: ClassVar[tuple[dict[str, object], ...]] = ({"rate": 0.1},)
     linear_in_values: ClassVar[bool] = False
 
