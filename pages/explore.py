@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages._explore import layer, pickers, regression, share, training
+from pages._explore import asked, ladder, layer, pickers, regression, share, training
 from pages._shared import address, front_door
 
 front_door.enter()
@@ -15,12 +15,20 @@ if wrong:
         for sentence in wrong:
             st.text(sentence)
 
-sidebar = pickers.sidebar()
-upper = layer.show(sidebar.picked)
-constants = regression.show(sidebar.picked, upper.verdict)
+picked = asked.parsed()
+with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    st.markdown("**Every sequence layer fits a function to the past.** Pick three ingredients.")
+    pickers.whole()
+    sharing = st.container(width="content")
+cards = pickers.cards(picked)
+upper = layer.show(picked)
+ladder.show(picked)
+constants = regression.show(picked, upper.verdict)
 layer.show_equations(upper, str(constants.spec))
-sidebar.say_drawn(constants.spec, regression.how(upper.verdict))
-if not sidebar.picked.wrong:
-    training.show(sidebar.picked)
-share.show(sidebar.picked)
+cards.say_drawn(constants.spec, regression.how(upper.verdict))
+layer.show_more(picked, upper, str(constants.spec))
+if not picked.wrong:
+    training.show(picked)
+with sharing:
+    share.show(picked)
 address.tell()

@@ -27,7 +27,7 @@ REPAIRS = 3  # mistakes in one text that are put right together
 
 @dataclass(frozen=True)
 class Picked:
-    """What the sidebar holds.
+    """What the controls hold.
 
     Args:
         spec: what is drawn, always a layer.

@@ -1,4 +1,4 @@
-"""The upper part of Explore: what layer the three ingredients make, in words and equations."""
+"""What layer the three ingredients make: the headline of Explore, and its small print below."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ from pages._shared import ui
 from ttr_core import Ingredient
 from ttr_core.words import called, formulas, unread
 
-HEAD_SIZE, LENGTH = 64, 1024  # the sizes at which the state is counted
+SIZES = HEAD_SIZE, _, LENGTH = 64, 64, 1024  # K, V, T at which the state is counted
+FLOATS = (
+    f"Numbers that a head with K = V = {HEAD_SIZE} must keep after {LENGTH} tokens, by the layer's "
+    "definition; never more than the pairs themselves, where the memory can be had from them."
+)
 POWERS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
 SHOWN_NAMES, SHOWN_NEIGHBORS = 4, 5
 WHERE = r",\qquad "  # what parts a formula from the definition of a symbol in it: wraps there
@@ -58,15 +62,15 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Upper:
-    """The upper part as it stands.
+    """The headline as it stands.
 
     Args:
         verdict: on the layer that is drawn.
-        equations: the place of its equations.
+        update: the place of what a token does to the memory.
     """
 
     verdict: Verdict
-    equations: DeltaGenerator
+    update: DeltaGenerator
 
 
 @st.cache_data(max_entries=1000, show_spinner=False)
@@ -85,7 +89,7 @@ def show(picked: Picked) -> Upper:
     if picked.wrong:
         _not_a_layer(picked)
     found = judged(picked.text)
-    name, more = st.columns([3, 2], vertical_alignment="center", gap="small")
+    name, formula, size = st.columns([6, 6, 2], vertical_alignment="center", gap="small")
     with name.container(horizontal=True, vertical_alignment="center", gap="small"):
         title = _title(picked)
         if picked.wrong:
@@ -99,32 +103,51 @@ def show(picked: Picked) -> Upper:
         if picked.layer:
             paper = ttr.catalog[picked.layer].paper
             st.caption(ui.escaped(f"{paper.authors}, {paper.year}"), width="content")
-    with more.container(horizontal=True, horizontal_alignment="right", gap="xsmall"):
-        _looks_inside(picked)
-        if found.kind in (LAYER, UNREAD):
-            fresh.show(picked)
-    return Upper(found, _what_it_is(picked, found))
+    size.caption(f"{ui.count(_floats(picked.spec))} floats per head", help=FLOATS)
+    return Upper(found, formula.container(horizontal=True, gap="medium", key="update"))
 
 
 def show_equations(upper: Upper, drawn: str) -> None:
-    """Fills in the equations, with the values that the pictures are drawn with.
+    """Fills in what a token does to the memory, with the values that the pictures are drawn with.
 
     Args:
-        upper: where they belong.
+        upper: where it belongs.
         drawn: the text of the layer with these values.
     """
-    objective, update, read = _formulas(drawn)
-    with upper.equations:
-        for name, latex, help in (
-            ("Objective", objective, "What the memory minimizes at each step t."),
-            ("Update", update, "How the memory goes on when token t arrives."),
-            ("Output", read, "How the query is answered."),
-        ):
-            label, formula = st.columns([2, 9], vertical_alignment="center", gap="xsmall")
-            label.caption(name, help=help)
-            with formula.container(horizontal=True, vertical_alignment="center", gap="medium"):
-                for part in latex.split(WHERE):
-                    st.latex(part, width="content")
+    with upper.update:
+        for part in _formulas(drawn)[1].split(WHERE):
+            st.latex(part, width="content")
+
+
+def show_more(picked: Picked, upper: Upper, drawn: str) -> None:
+    """Shows what else there is to say of the layer: words, equations, facts and neighbors."""
+    about = _described(picked.text)
+    for reason in upper.verdict.reasons:
+        kind = "Slow" if upper.verdict.kind == SLOW else "Note"
+        st.caption(f":orange[{kind}:] {ui.escaped(reason)}.")
+    if about.caution:
+        st.caption(f":orange[Caution:] {ui.escaped(about.caution)}")
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        _neighbors(picked, about)
+        _looks_inside(picked)
+        if upper.verdict.kind in (LAYER, UNREAD):
+            fresh.show(picked)
+    st.caption(ui.escaped(about.words))
+    equations, facts = st.columns([3, 2], gap="medium")
+    objective, _, read = _formulas(drawn)
+    with equations.container(border=True, height="stretch", gap="xsmall"):
+        _equation("Objective", objective, "What the memory minimizes at each step t.")
+        _equation("Output", read, "How the query is answered.")
+    with facts.container(border=True, height="stretch", gap="xsmall"):
+        _facts(picked, about, upper.verdict)
+
+
+def _equation(name: str, latex: str, help: str) -> None:
+    label, formula = st.columns([2, 9], vertical_alignment="center", gap="xsmall")
+    label.caption(name, help=help)
+    with formula.container(horizontal=True, vertical_alignment="center", gap="medium"):
+        for part in latex.split(WHERE):
+            st.latex(part, width="content")
 
 
 @st.cache_data(max_entries=500, show_spinner=False)
@@ -176,22 +199,6 @@ def _described(text: str) -> ttr.Description:
     return ttr.describe(ttr.Spec.parse(text))
 
 
-def _what_it_is(picked: Picked, found: Verdict) -> DeltaGenerator:
-    """Shows words, facts and neighbors; returns the place of the equations."""
-    about = _described(picked.text)
-    for reason in found.reasons:
-        st.caption(f":orange[{'Slow' if found.kind == SLOW else 'Note'}:] {ui.escaped(reason)}.")
-    if about.caution:
-        st.caption(f":orange[Caution:] {ui.escaped(about.caution)}")
-    st.caption(ui.escaped(about.words))
-    equations, facts = st.columns([3, 2], gap="medium")
-    place = equations.container(border=True, height="stretch", gap="xsmall")
-    with facts.container(border=True, height="stretch", gap="xsmall"):
-        _facts(picked, about, found)
-    _neighbors(picked, about)
-    return place
-
-
 def _looks_inside(picked: Picked) -> None:
     with st.popover("Solvers", icon=":material/speed:", help="Who computes it, who refuses."):
         _solvers(picked)
@@ -203,15 +210,11 @@ def _looks_inside(picked: Picked) -> None:
 
 
 def _facts(picked: Picked, about: ttr.Description, found: Verdict) -> None:
-    sizes = (HEAD_SIZE, HEAD_SIZE, LENGTH)
-    floats = ttr.state_size(picked.spec, *sizes)
-    packed = ttr.packed_state_size(picked.spec, *sizes)
+    packed = ttr.packed_state_size(picked.spec, *SIZES)
     st.metric(
         "State per head",
-        f"{ui.count(floats)} floats",
-        help=f"Numbers that a head with K = V = {HEAD_SIZE} must keep after {LENGTH} tokens, by "
-        "the layer's definition; never more than the pairs themselves, where the memory can be had "
-        f"from them. With one half of symmetric matrices {ui.count(packed)}. Over all heads: "
+        f"{ui.count(_floats(picked.spec))} floats",
+        help=f"{FLOATS} With one half of symmetric matrices {ui.count(packed)}. Over all heads: "
         f"{_raised(about.state_size)}.",
     )
     rows = {
@@ -232,6 +235,10 @@ def _facts(picked: Picked, about: ttr.Description, found: Verdict) -> None:
     for known in about.standing.elsewhere:
         paper = ui.escaped(f"{known.name}: {known.paper}.")
         st.caption(f"{paper} Beyond this cell: {ui.escaped(known.beyond)}")
+
+
+def _floats(spec: ttr.Spec) -> float:
+    return ttr.state_size(spec, *SIZES)
 
 
 def _raised(formula: str) -> str:

@@ -1,4 +1,6 @@
-"""The sidebar of Explore: three ingredients, or a published layer, or the text of a spec.
+"""The top of Explore: three ingredients, or a published layer, or the text of a spec.
+
+Three cards, each in the color of its ingredient, and with chips that say the name one would get.
 
 Every control here is a view of the parsed text and writes a new text when it changes. What can be
 chosen comes from the registered classes, so that a new ingredient shows up by itself.
@@ -7,16 +9,17 @@ chosen comes from the registered classes, so that a new ingredient shows up by i
 from __future__ import annotations
 
 import dataclasses
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 import ttr_core as ttr
-from pages._explore import asked
+from pages._explore import asked, chips
 from pages._explore.asked import Picked
 from pages._shared import controls, ui
-from ttr_core import Ingredient, RequestError, unknown
+from ttr_core import Ingredient, Option, RequestError, unknown
 
 FAMILIES = {
     "function": ("Function class", "What is fitted: the class of functions from keys to values."),
@@ -24,12 +27,30 @@ FAMILIES = {
     "loss": ("Loss", "What the fit minimizes; squared unless a layer says otherwise."),
     "readout": ("Read-out", "How the fitted function answers the query."),
 }
+CARDS = {
+    "weights": ("blue", "What counts"),
+    "function": ("orange", "What is fitted"),
+    "optimizer": ("green", "How it is fitted"),
+}
+MORE = ("loss", "readout")
+STYLE = """<style>
+[class*="st-key-chips-"] button, .st-key-ladder button {
+  min-height: 1.7rem; padding: 0 .5rem; font-size: .85rem;
+}
+[class*="st-key-card-"] { padding: .6rem .8rem .5rem; border-top-width: 3px; }
+.st-key-card-weights { border-top-color: var(--st-blue-color, #0072B2); }
+.st-key-card-function { border-top-color: var(--st-orange-color, #D55E00); }
+.st-key-card-optimizer { border-top-color: var(--st-green-color, #009E73); }
+.st-key-update .katex { font-size: 1.05em; }
+</style>"""
+CHOICE, NARROW = 150, 92  # pixels of a control
+ROOM = 2  # settings beside a choice; one that needs words counts twice
 SHOWN = "pick.shown"  # the text that the controls were given
 
 
 @dataclass(frozen=True)
-class Sidebar:
-    """What the sidebar holds.
+class Cards:
+    """What the cards hold.
 
     Args:
         picked: what is asked for and what is drawn.
@@ -58,36 +79,72 @@ class Sidebar:
                 self.notes[key].caption(f":material/lock: drawn with {said} ({how})")
 
 
-def sidebar() -> Sidebar:
+def cards(picked: Picked) -> Cards:
     """Shows the pickers and returns what they hold."""
-    picked = asked.parsed()
+    st.html(STYLE)
     _sync(picked.asked)
-    with st.sidebar:
-        st.selectbox(
-            "Published layer",
-            ["", *ttr.catalog],
-            key="layer",
-            format_func=lambda name: name or "– none: free choice –",
-            help="Choosing one fills in its ingredients; trained, it has its own projections, "
-            "convolution and gates unless another frame is chosen below.",
-            on_change=_layer_chosen,
-        )
-        notes = _weights(picked.asked)
-        notes["function"] = _family("function", picked.asked.function)
-        notes["optimizer"] = _family("optimizer", picked.asked.optimizer)
-        with st.expander("Loss and read-out", expanded=_unusual(picked.asked)):
-            _family("loss", picked.asked.loss)
-            _family("readout", picked.asked.readout)
-        st.text_input(
-            "The same as text",
-            key="spec",
-            max_chars=asked.MAX_TEXT,
-            help="weights | function class | optimizer. Options in parentheses; weights multiply, "
-            "as in Gate * ExpKernel; loss=... and readout=... may follow.",
-        )
-        if (error := st.session_state.pop("picker_error", None)) is not None:
-            controls.refused(error)
-    return Sidebar(picked, notes)
+    notes: dict[str, DeltaGenerator] = {}
+    for column, (family, (color, title)) in zip(st.columns(3), CARDS.items(), strict=True):
+        with column.container(border=True, key=f"card-{family}", gap="xsmall", height="stretch"):
+            with st.container(horizontal=True, horizontal_alignment="distribute"):
+                st.markdown(f":{color}[**{title}**]", width="content")
+                more = _more(family, picked.asked)
+            with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
+                if family == "weights":
+                    notes |= _weights(picked.asked)
+                else:
+                    notes[family] = _family(family, getattr(picked.asked, family), more)
+            if family == "optimizer":
+                with more:
+                    notes |= {loss: _family(loss, getattr(picked.asked, loss)) for loss in MORE}
+            chips.show(family, picked.asked)
+    if (error := st.session_state.pop("picker_error", None)) is not None:
+        controls.refused(error)
+    return Cards(picked, notes)
+
+
+def _more(family: str, spec: ttr.Spec) -> DeltaGenerator:
+    """Returns the place of what is rarely changed, behind a button where there is any."""
+    used = getattr(spec, family)
+    if family == "weights" or (family != "optimizer" and not _parted(used)[1]):
+        return st.container()
+    label = ":orange[More]" if _unusual(spec) and family == "optimizer" else "More"
+    return st.popover(label, type="tertiary", help="Settings that are rarely changed.")
+
+
+def _parted(part: Ingredient) -> tuple[list[Option], list[Option]]:
+    """Returns the settings that stand beside a choice on one line, and the rest."""
+    beside: list[Option] = []
+    room = ROOM
+    for option in part.options():
+        room -= 2 if controls.is_wide(option) else 1
+        if room >= 0:
+            beside.append(option)
+    return beside, [option for option in part.options() if option not in beside]
+
+
+def whole() -> None:
+    """Shows the controls of the whole spec: a published layer, and the text."""
+    st.selectbox(
+        "Published layer",
+        ["", *ttr.catalog],
+        key="layer",
+        width=210,
+        label_visibility="collapsed",
+        format_func=lambda name: name or "– none: free choice –",
+        help="Choosing one fills in its ingredients; trained, it has its own projections, "
+        "convolution and gates unless another frame is chosen below.",
+        on_change=_layer_chosen,
+    )
+    st.text_input(
+        "The same as text",
+        key="spec",
+        width=290,
+        label_visibility="collapsed",
+        max_chars=asked.MAX_TEXT,
+        help="weights | function class | optimizer. Options in parentheses; weights multiply, "
+        "as in Gate * ExpKernel; loss=... and readout=... may follow.",
+    )
 
 
 def _layer_chosen() -> None:
@@ -145,6 +202,7 @@ def _weights(spec: ttr.Spec) -> dict[str, DeltaGenerator]:
         "Weights",
         names,
         key="pick.weights",
+        width=CHOICE,
         on_change=_changed,
         help="How the past is weighted when the regression is fitted. "
         + controls.first_sentence(_summaries("weights").get(factors[0].name, "")),
@@ -153,6 +211,7 @@ def _weights(spec: ttr.Spec) -> dict[str, DeltaGenerator]:
         "Times",
         [name for name in names if name != st.session_state["pick.weights"]],
         key="pick.times",
+        width=CHOICE,
         on_change=_changed,
         placeholder="nothing else",
         help="Further weights that multiply the first: a gate times a kernel, say.",
@@ -160,39 +219,47 @@ def _weights(spec: ttr.Spec) -> dict[str, DeltaGenerator]:
     notes = {}
     for i, factor in enumerate(factors):
         if len(factors) > 1 and factor.options():
-            st.caption(factor.name)
+            st.caption(factor.name, width="content")
         _option_controls(f"pick.weights.{i}", factor)
         notes[f"weights.{i}"] = st.empty()
     return notes
 
 
-def _family(family: str, current: Ingredient) -> DeltaGenerator:
-    """Shows a family's choice with its settings; returns a place below them."""
+def _family(family: str, current: Ingredient, more: DeltaGenerator | None = None) -> DeltaGenerator:
+    """Shows a family's choice with its settings; returns a place beside them."""
     title, about = FAMILIES[family]
     summaries = _summaries(family)
     st.selectbox(
         title,
         list(summaries),
         key=f"pick.{family}",
+        width=CHOICE,
         on_change=_changed,
         help=f"{about} {controls.first_sentence(summaries.get(current.name, ''))}",
     )
-    _option_controls(f"pick.{family}", current)
+    _option_controls(f"pick.{family}", current, more)
     return st.empty()
 
 
-def _option_controls(prefix: str, part: Ingredient) -> None:
-    """Shows the settings of a chosen ingredient, indented, two in a row."""
-    options = part.options()
-    if not options:
-        return
-    with st.container(horizontal=True, gap="small", key=f"box.{prefix}"):
-        for option in options:
-            with st.container(width=244 if controls.is_wide(option) else 118):
-                controls.control(option, f"{prefix}.{option.name}", _changed)
-    for option in options:
-        inner = getattr(part, option.name)
-        if isinstance(inner, Ingredient):
+def _option_controls(prefix: str, part: Ingredient, more: DeltaGenerator | None = None) -> None:
+    """Shows the settings of a chosen ingredient: side by side, and in ``more`` what is too much."""
+    beside, rest = _parted(part) if more is not None else (part.options(), ())
+    for option in beside:
+        _option_control(prefix, part, option, more)
+    if more is not None:
+        with more:
+            for option in rest:
+                _option_control(prefix, part, option, None)
+
+
+def _option_control(
+    prefix: str, part: Ingredient, option: Option, more: DeltaGenerator | None
+) -> None:
+    with st.container(width="content" if controls.is_wide(option) else NARROW):
+        controls.control(option, f"{prefix}.{option.name}", _changed)
+    inner = getattr(part, option.name)
+    if isinstance(inner, Ingredient):
+        with more if more is not None else nullcontext():
             _option_controls(f"{prefix}.{option.name}", inner)
 
 

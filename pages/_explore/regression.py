@@ -38,7 +38,7 @@ COMPARED = ("softmax-attention", "linear-attention")  # beside the layer, until 
 MOST_COMPARED = 6
 MAIN = ("process", "seq_len", "dim", "noise", "constants")
 FIXED = ("decay", "step")  # signals that are knobs when constants are fixed
-OF_THE_SPEC = ("scale", "ridge")  # the sidebar has them: a second knob would contradict the first
+OF_THE_SPEC = ("scale", "ridge")  # the cards have them: a second knob would contradict the first
 BASELINES = {
     "repeat_last": "repeat the last value",
     "fixed_linear": "best fixed linear map",
@@ -130,13 +130,13 @@ def _map(
 
 def show(picked: Picked, found: Verdict) -> Constants:
     """Shows the section; returns what the pictures are drawn with."""
-    st.subheader("Online regression, nothing trained", anchor=False)
+    picture = st.container()
     try:
         task, seed, compared = _knobs(picked, found)
     except RequestError as error:  # two knobs that exclude one another
         controls.refused(error)
         return Constants.fresh(picked.spec)
-    with _said_in_words():
+    with picture, _said_in_words():
         _play(picked, task, seed, compared)
     try:
         return _constants(picked.spec.expanded, tuple(task.settings().items()), seed)
@@ -167,18 +167,18 @@ def _knobs(picked: Picked, found: Verdict) -> tuple[Regression, int, list[str]]:
         fixed = how(found) == "fixed"
         for name in _signals(picked.spec) if fixed else ():
             _knob(known[name], False)
-        _knob(SEED, False)
         with st.popover("More", icon=":material/tune:", help="The other settings of the process."):
             for name in known:
                 if name not in MAIN and name not in FIXED:
                     _knob(known[name], slow)
-    compared = st.multiselect(
-        "Compare with",
-        list(ttr.catalog),
-        key="compare",
-        max_selections=MOST_COMPARED,
-        help="Published layers to draw in the same chart. Identical specs share one line.",
-    )
+            _knob(SEED, False)
+        compared = st.multiselect(
+            "Pinned beside it",
+            list(ttr.catalog),
+            key="compare",
+            max_selections=MOST_COMPARED,
+            help="Published layers to play in the same picture. Identical specs share one line.",
+        )
     settings = {name: address.value(f"{PREFIX}.{name}") for name in known}
     if slow:
         settings = {name: _slow_value(name, value) for name, value in settings.items()}

@@ -19,17 +19,16 @@ def read_address() -> list[str]:
 
 def show(picked: Picked) -> None:
     """Shows links and code to take away; built only when opened, so that they are up to date."""
-    with st.sidebar:
-        box = st.popover(
-            "Share or copy",
-            icon=":material/share:",
-            on_change="rerun",
-            key="share",
-            help="A link that names every value, and Python for this layer.",
-        )
-        if box.open:
-            with box:
-                _contents(picked)
+    box = st.popover(
+        "Share or copy",
+        icon=":material/share:",
+        on_change="rerun",
+        key="share",
+        help="A link that names every value, and Python for this layer.",
+    )
+    if box.open:
+        with box:
+            _contents(picked)
 
 
 def _contents(picked: Picked) -> None:

@@ -268,12 +268,12 @@ def test_equations_notes_and_picture_have_the_same_values(page: Opener) -> None:
     assert update != ttr.describe(spec).update
     formulas = [latex.value for latex in app.latex]
     assert any(part in formula for part in update.split(r",\qquad ")[:1] for formula in formulas)
-    notes = [c.value for c in app.sidebar.caption]
+    notes = [c.value for c in app.caption]
     assert any(f"drawn with Ridge {ridge}" in note and "tuned" in note for note in notes)
     assert f"Tuned: ridge = {ridge}" in text_of(app)
 
 
-def test_fixed_constants_are_those_of_the_sidebar(page: Opener) -> None:
+def test_fixed_constants_are_those_of_the_cards(page: Opener) -> None:
     app = page("explore", spec="Uniform | Linear | Exact(ridge=0.5)",
                **{**SMALL, "regression.constants": "fixed"})  # fmt: skip
     keys = [str(knob.key) for knob in app.number_input]

@@ -15,6 +15,8 @@ import torch
 from playwright.sync_api import Page, expect
 from streamlit.testing.v1 import AppTest
 
+import ttr_core as ttr
+from pages._explore import asked, chips, ladder
 from pages._explore.play import film
 from tests.app.app_text import text_of
 from tests.app.browsing import Visit, chart, choose, settle, shot
@@ -135,6 +137,38 @@ def test_a_map_that_costs_much_is_small_or_left_out(page: Opener) -> None:
     assert own["map"]["tokens"] == 40 and beside["map"] is None
 
 
+@pytest.mark.parametrize("family", ["weights", "function", "optimizer"])
+def test_a_chip_names_the_layer_one_gets_or_says_why_there_is_none(family: str) -> None:
+    shown = chips.around("Gate | Linear | SGD", family)
+    known = {cls.name for cls in ttr.choices(family)}
+    assert len(shown) == chips.SHOWN and {chip.choice for chip in shown} <= known
+    for chip in shown:
+        spec = ttr.Spec.parse(chip.text)
+        assert bool(chip.reason) == bool(spec.objections())
+        assert chip.reason or not chip.named or chip.named in asked.named(chip.text)
+    here = {chip.choice: chip.named for chip in shown if chip.text == "Gate | Linear | SGD"}
+    assert list(here.values()) == ["gated-deltanet"]
+
+
+def test_a_chip_that_makes_no_layer_is_gray_and_another_makes_its_layer(page: Opener) -> None:
+    app = page("explore", spec="Gate | Linear | SGD", **SMALL)
+    gray = app.button(key="chip.weights.ExpKernel")
+    assert gray.disabled and ttr.Spec.parse("ExpKernel | Linear | SGD").objections()
+    app.button(key="chip.optimizer.Hebbian").click().run()
+    assert app.text_input(key="spec").value == "Gate | Linear | Hebbian" and not app.exception
+
+
+@pytest.mark.parametrize("rung", ladder.RUNGS)
+def test_every_rung_is_a_layer_and_a_state_of_the_page(page: Opener, rung: str) -> None:
+    text, _ = ladder.RUNGS[rung]
+    assert not ttr.Spec.parse(text).objections() and not ttr.caution(ttr.Spec.parse(text))
+    app = page("explore", layer="gla", **SMALL)
+    app.button(key=f"rung.{rung}").click().run()
+    assert not app.exception and app.text_input(key="spec").value == text
+    assert app.query_params["spec"] == text and "layer" not in app.query_params
+    assert played(app)["layers"][0]["map"]["tokens"] == 16
+
+
 # --- the browser -------------------------------------------------------------------------------
 
 
@@ -220,3 +254,29 @@ def test_without_a_canvas_the_lines_are_drawn_all_the_same(visit: Visit) -> None
     expect(chart(page, "Squared error at each step of gated-deltanet")).to_be_visible()
     expect(page.locator(".play .curves polyline")).to_have_count(3)
     expect(page.locator(".play output")).to_contain_text("squared error of gated-deltanet")
+
+
+@pytest.mark.slow
+def test_who_predicts_sees_nothing_of_what_comes(visit: Visit) -> None:
+    page = visit(QUERY)
+    player, said = page.locator(".play"), page.locator(".play output")
+    page.get_by_role("button", name="Predict", exact=True).click()
+    expect(player).to_have_attribute("data-t", "0")
+    page.get_by_label("Speed").select_option("4")
+    page.get_by_role("button", name="Play", exact=True).click()
+    expect(said).to_contain_text("The rule changes now: what will happen?")
+    expect(player).to_have_attribute("data-t", "31")
+    page.keyboard.press("p")
+    expect(player).to_have_attribute("data-t", "63")
+
+
+@pytest.mark.slow
+def test_all_of_it_is_on_one_screen_and_one_key_plays_it(visit: Visit) -> None:
+    page = visit("")
+    page.set_viewport_size({"width": 1440, "height": 900})
+    expect(page.locator(".play output")).to_be_in_viewport(ratio=1.0)
+    page.locator("body").press("p")
+    expect(page.locator(".play")).to_have_attribute("data-moving", "true")
+    page.set_viewport_size({"width": 390, "height": 844})
+    settle(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390

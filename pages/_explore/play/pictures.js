@@ -39,15 +39,15 @@ function axes(canvas, film, ink) {
     y: (e) => foot - share(e) * (foot - pad.t), step: (px) => ((px - pad.l) / (right - pad.l)) * (film.steps - 1) };
 }
 
-function drawCurves(canvas, film, t, ink) {
+function drawCurves(canvas, film, t, ink, ahead) { // ahead: whether what comes is seen, faintly
   const g = inked(canvas, ink), at = axes(canvas, film, ink);
   if (!g) return;
   grid(g, film, at, ink);
-  for (const [name, values] of Object.entries(film.baselines)) stroke(g, values, film.steps - 1, at, ink.faint, [], 1, 0.8, name);
+  for (const values of Object.values(film.baselines)) stroke(g, values, ahead ? film.steps - 1 : t, at, ink.faint, [], 1, 0.8);
   film.layers.forEach((layer, i) => {
     const own = i === 0, color = ink.colors[i % ink.colors.length];
     if (own) band(g, layer, t, at, color);
-    stroke(g, layer.values, film.steps - 1, at, color, DASHES[i % DASHES.length], own ? 2 : 1.2, 0.22);
+    if (ahead) stroke(g, layer.values, film.steps - 1, at, color, DASHES[i % DASHES.length], own ? 2 : 1.2, 0.22);
     stroke(g, layer.values, t, at, color, DASHES[i % DASHES.length], own ? 3.5 : 1.6, own ? 1 : 0.9);
   });
   rule(g, at.x(t), at.pad.t, at.x(t), at.foot, ink.text);
@@ -58,7 +58,7 @@ function drawCurves(canvas, film, t, ink) {
     if (e > film.high) return triangle(g, at.x(t), at.pad.t);
     g.beginPath(); g.arc(at.x(t), at.y(e), i ? 3 : 5, 0, 7); g.fill();
   });
-  labels(g, film, t, at, ink);
+  labels(g, film, ahead ? film.steps - 1 : t, t, at, ink);
 }
 
 function triangle(g, x, y) { // an error above the axis
@@ -102,8 +102,8 @@ function band(g, layer, t, at, color) { // one standard error to both sides
   g.fill(); g.globalAlpha = 1;
 }
 
-function labels(g, film, t, at, ink) { // at the ends of the lines, apart from each other
-  const last = (values) => values.findLast?.((e) => e !== null) ?? values.filter((e) => e !== null).at(-1);
+function labels(g, film, to, t, at, ink) { // at the ends of the lines, apart from each other
+  const last = (values) => values.slice(0, Math.floor(to) + 1).filter((e) => e !== null).at(-1);
   const all = film.layers.map((layer, i) => ({ name: layer.name, now: layer.values[Math.floor(t)], end: last(layer.values), color: ink.colors[i % ink.colors.length], own: i === 0 }));
   for (const [name, values] of Object.entries(film.baselines)) all.push({ name, end: last(values), color: ink.faint });
   const shown = all.filter((one) => one.end !== undefined).sort((a, b) => b.end - a.end);
@@ -114,7 +114,7 @@ function labels(g, film, t, at, ink) { // at the ends of the lines, apart from e
   for (const one of [...shown].reverse()) below = one.place = Math.min(one.place, below - gap);
   for (const one of shown) {
     Object.assign(g, { fillStyle: one.color, textAlign: "left", font: one.own ? `600 ${ink.font}` : ink.font });
-    rule(g, at.right, at.y(one.end), at.right + 7, one.place, one.color);
+    rule(g, at.x(to), at.y(one.end), at.right + 7, one.place, one.color);
     g.fillText(fitted(g, one.name, at.w - at.right - 10 - (one.now === undefined ? 0 : 3.4 * ink.size)), at.right + 9, one.place + 4);
     if (one.now === undefined) continue;
     g.textAlign = "right"; g.fillText(short(one.now), at.w - 1, one.place + 4);
@@ -147,20 +147,20 @@ function painted(picture, map, n, peak, ink) { // n x n pixels, enlarged when dr
 
 function boxOf(canvas, ink) { // where a map lies on its canvas, and the bars below it
   const { clientWidth: w, clientHeight: h } = canvas, left = 2.6 * ink.size;
-  const side = Math.max(40, Math.min(w - left - 4, h - 7.5 * ink.size));
+  const side = Math.max(40, Math.min(w - left - 4, h - 9 * ink.size));
   return { x: left, y: 4, side, top: side + 2.6 * ink.size, foot: h - 1.5 * ink.size };
 }
 
-function drawMap(canvas, picture, map, n, t, steps, most, ink, mark) {
+function drawMap(canvas, picture, map, n, t, steps, most, ink, mark, ahead) {
   const g = inked(canvas, ink);
   if (!g) return;
   const box = boxOf(canvas, ink), { x, y, side } = box, cell = side / n, row = Math.min(Math.floor(t), n - 1);
   g.imageSmoothingEnabled = false;
-  g.globalAlpha = 0.3; g.drawImage(picture, x, y, side, side); // what is yet to come
+  g.globalAlpha = ahead ? 0.3 : 0; g.drawImage(picture, x, y, side, side); // what is yet to come
   g.clearRect(x, y, side, cell * (row + 1)); g.globalAlpha = 1;
   g.drawImage(picture, 0, 0, n, row + 1, x, y, side, cell * (row + 1));
   g.strokeStyle = ink.line; g.strokeRect(x - 0.5, y - 0.5, side + 1, side + 1);
-  if (mark !== null && mark < n) { // where the rule changes, of tokens and of outputs
+  if (mark !== null && mark < n && (ahead || row >= mark)) { // where the rule changes, of tokens and of outputs
     rule(g, x + cell * mark, y + cell * mark, x + cell * mark, y + side, ink.faint, [4, 4]);
     rule(g, x, y + cell * mark, x + cell * mark, y + cell * mark, ink.faint, [4, 4]);
   }

@@ -32,7 +32,7 @@ class Player {
     const find = (selector) => root.querySelector(selector);
     const [own, other] = root.querySelectorAll(".map");
     this.ui = { time: find(".time"), first: find(".first"), t: find(".t"), at: find(".at"), speed: find(".speed"),
-      full: find(".full"), curves: find(".curves"), own, other, name: find(".own"), beside: find(".beside"),
+      full: find(".full"), guess: find(".guess"), curves: find(".curves"), own, other, name: find(".own"), beside: find(".beside"),
       said: find("output"), less: find(".less"), more: find(".more"), key: find(".key i") };
     this.canvas = Object.fromEntries(["curves", "own", "other"].map((n) => [n, this.ui[n].querySelector("canvas")]));
     this.calm = matchMedia("(prefers-reduced-motion: reduce)");
@@ -49,7 +49,14 @@ class Player {
     ui.t.oninput = () => this.seek(+ui.t.value);
     ui.beside.onchange = () => { this.other = ui.beside.value; this.paint(); this.wake(); };
     ui.full.onclick = () => (document.fullscreenElement ? document.exitFullscreen() : this.root.requestFullscreen?.());
+    ui.guess.onclick = () => this.predict(!this.guessing);
     this.root.onkeydown = (e) => this.key(e);
+    this.anywhere = (e) => { // P plays from wherever one is, but where one types
+      const at = e.composedPath()[0];
+      if (e.key !== "p" || e.ctrlKey || e.metaKey || e.altKey || at.isContentEditable || /INPUT|TEXTAREA|SELECT/.test(at.tagName) && at.type !== "range") return;
+      this.play(!this.playing);
+    };
+    document.addEventListener("keydown", this.anywhere);
     this.drag(this.canvas.curves, (x) => axes(this.canvas.curves, this.film, this.ink).step(x));
     for (const name of ["own", "other"]) this.drag(this.canvas[name], (x, y) => {
       const box = boxOf(this.canvas[name], this.ink);
@@ -75,7 +82,7 @@ class Player {
     e.preventDefault();
   }
 
-  end() { cancelAnimationFrame(this.request); clearTimeout(this.later); this.watch.disconnect(); }
+  end() { cancelAnimationFrame(this.request); clearTimeout(this.later); this.watch.disconnect(); document.removeEventListener("keydown", this.anywhere); }
 
   update(film) {
     if (this.film !== film) { // else only the theme is new
@@ -106,10 +113,16 @@ class Player {
   // --- what people do ---
   play(on) {
     if (on && this.calm.matches) return this.seek(this.t + 1); // no motion is wished for: a step
-    if (on && this.t >= this.n - 1) this.t = 0;
+    if (on && this.t >= this.n - 1) [this.t, this.asked] = [0, null];
     this.playing = on;
     this.ui.time.textContent = on ? "Pause" : this.calm.matches ? "Step" : "Play";
     on ? this.wake() : this.rest();
+  }
+  predict(on) { // for teachers: nothing of what comes is seen, and time waits at the change
+    this.guessing = on;
+    this.ui.guess.setAttribute("aria-pressed", on);
+    if (on && this.t >= this.n - 1) this.seek(0);
+    this.wake();
   }
   seek(t) {
     if (this.playing) this.play(false);
@@ -133,6 +146,11 @@ class Player {
     const passed = Math.min(100, now - (this.before ?? now)); // a tab in the background does not leap
     if (this.playing) {
       this.t = Math.min(this.n - 1, this.t + (passed / 1000) * (this.n / SECONDS) * +this.ui.speed.value);
+      const change = this.film.switch;
+      if (this.guessing && change !== null && this.asked !== change && this.t >= change) {
+        [this.asked, this.t] = [change, change];
+        this.play(false);
+      }
       if (this.t >= this.n - 1) this.play(false);
     }
     if (this.blend) {
@@ -185,12 +203,12 @@ class Player {
 
   draw() {
     const t = Math.floor(this.t), { ink, film, shown, pictures } = this;
-    drawCurves(this.canvas.curves, film, this.t, ink);
+    drawCurves(this.canvas.curves, film, this.t, ink, !this.guessing);
     const row = (one) => { const at = Math.min(t, one.n - 1); return one.map.subarray(at * one.n, at * one.n + at + 1); };
     const two = [shown.own, shown.other].filter(Boolean); // bars of one step on one scale
     const most = Math.max(...two.map((one) => row(one).reduce((m, w) => Math.max(m, Math.abs(w) || 0), 0)), 1e-12);
     for (const name of ["own", "other"])
-      if (shown[name]) drawMap(this.canvas[name], pictures[name], shown[name].map, shown[name].n, t, film.steps, most, ink, film.switch);
+      if (shown[name]) drawMap(this.canvas[name], pictures[name], shown[name].map, shown[name].n, t, film.steps, most, ink, film.switch, !this.guessing);
       else inked(this.canvas[name], ink)?.fillText(name === "own" ? "This layer has no map" : "", 8, 20);
     this.frames++;
     this.tell(t);
@@ -204,7 +222,8 @@ class Player {
       const top = row.reduce((best, w, i) => (Math.abs(w) > Math.abs(row[best]) ? i : best), 0);
       drawn = `; draws most on token ${top} (${short(row[top])})`;
     }
-    const said = `At step ${t} the squared error of ${own.name} is ${short(now)}${drawn}.`, moving = this.playing || !!this.blend;
+    const waits = this.guessing && !this.playing && t === film.switch ? " The rule changes now: what will happen? Play shows it." : "";
+    const said = `At step ${t} the squared error of ${own.name} is ${short(now)}${drawn}.${waits}`, moving = this.playing || !!this.blend;
     ui.said.setAttribute("aria-live", moving ? "off" : "polite"); // no chatter while it moves
     if (ui.said.textContent !== said) ui.said.textContent = said;
     ui.at.textContent = `step ${t} / ${this.n - 1}`;

@@ -1,0 +1,58 @@
+"""The ladder: one sequence, and from the average of the past to an exact fit rung by rung."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+import ttr_core as ttr
+from pages._explore import asked
+from pages._explore.asked import Picked
+from pages._shared import ui
+
+RUNGS = {
+    "average": ("Uniform | Constant | Exact", "The mean of all values, whatever is asked."),
+    "softmax": (
+        "ExpKernel | Constant | Exact",
+        "The mean of the values whose keys resemble the query: softmax attention.",
+    ),
+    "Hebbian sum": (
+        "Uniform | Linear | Hebbian",
+        "A matrix in place of the pairs, to which each adds its own: linear attention.",
+    ),
+    "SGD steps": (
+        "Uniform | Linear | SGD",
+        "A gradient step corrects what the memory would have answered: DeltaNet.",
+    ),
+    "Exact fit": (
+        "Uniform | Linear | Exact",
+        "The matrix that fits all pairs best, at every token.",
+    ),
+    "with a gate": (
+        "Gate | Linear | Exact",
+        "The same, and the past fades: it forgets the first rule when the second begins.",
+    ),
+}
+"""Each rung: a spec, and what it adds."""
+
+
+def show(picked: Picked) -> None:
+    """Shows the rungs, each of which is a state of the page, and what the one on show adds."""
+    here = next((name for name, (text, _) in RUNGS.items() if _same(text, picked)), None)
+    with st.container(horizontal=True, gap="xsmall", key="ladder", vertical_alignment="center"):
+        st.caption("The ladder", width="content", help="One sequence, six ways to remember it.")
+        for name, (text, adds) in RUNGS.items():
+            st.button(
+                name,
+                key=f"rung.{name}",
+                type="secondary" if name == here else "tertiary",
+                icon=":material/chevron_right:" if name != "average" else None,
+                on_click=asked.set_spec,
+                args=(text,),
+                help=ui.escaped(f"{adds} {text}"),
+            )
+        if here:
+            st.caption(ui.escaped(RUNGS[here][1]), width="content")
+
+
+def _same(text: str, picked: Picked) -> bool:
+    return ttr.Spec.parse(text).expanded == picked.spec.expanded
