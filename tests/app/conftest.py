@@ -78,7 +78,7 @@ def server(server_home: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         process.send_signal(signal.SIGINT)  # as Ctrl-C does
-        code = process.wait(20)
+        code = process.wait(60)
     assert code == 0
     said = (home / "server.log").read_text()
     assert "Traceback" not in said and "warning" not in said.lower(), said
