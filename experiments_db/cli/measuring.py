@@ -12,12 +12,18 @@ from .screen import print_json, print_table, say, tell
 
 
 @app.command()
-def bench(json: Json = False) -> None:
+def bench(
+    train: Annotated[
+        bool, typer.Option("--train", help="The parts of training steps instead of the solvers.")
+    ] = False,
+    json: Json = False,
+) -> None:
     """Measure speed and memory of every solver on this machine; it takes minutes."""
     with door():
-        from ttr_core.tools import benchmark
+        from ttr_core.tools import benchmark, training_benchmark
 
-        result = benchmark(lambda done, total, what: say(f"{done} of {total}: {what}"))
+        measure = training_benchmark if train else benchmark
+        result = measure(lambda done, total, what: say(f"{done} of {total}: {what}"))
         if json:
             print_json(result)
             return

@@ -47,6 +47,7 @@ class Learner:
         self.model = built.to(device)
         self.optimizer = adamw(self.model, lr, config.weight_decay, device)
         self.generator = generator(seed, "train", device)
+        self.mark: Callable[[str], None] = lambda part: None  # hears when a part of a step ends
         self.step, self.loss, self.seconds, self.cpu_seconds = 0, math.nan, 0.0, 0.0
         self.value: float | None = None
         self.early: float | None = None  # its value after the first round of halving
@@ -76,7 +77,9 @@ class Learner:
             for group in self.optimizer.param_groups:
                 group["lr"] = self.config.rate_at(self.lr, self.step, self.fall)
             batch = self.task.sample(self.config.batch_size, self.generator, self.device)
+            self.mark("data")
             loss = self._loss(batch)
+            self.mark("loss")
             self.step += 1
             self._unread.append(loss.detach())
             if self.step == 1 or self.step % self._patience == 0 or not loss.requires_grad:
@@ -86,11 +89,13 @@ class Learner:
                     return
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
+            self.mark("back_embedding")
             if self.step == 1 and not self._starts():
                 return
             if self.config.clip:
                 torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
             self.optimizer.step()
+            self.mark("optimizer")
 
     def read(self) -> None:
         """Reads the losses back; the first that is not finite is the step that counts."""
