@@ -13,7 +13,7 @@ from ttr_core.lab import MQAR, TASKS, LabeledTask, TrainConfig, task
 from ttr_core.lab.learner import Learner
 from ttr_core.lab.tasks import Batch, generator
 from ttr_core.layers import cross_entropy as fused
-from ttr_core.layers.cross_entropy import cross_entropy
+from ttr_core.layers.cross_entropy import cross_entropy, judged
 from ttr_core.layers.model import ModelConfig, SequenceModel
 
 ROWS, WIDTH, VOCABULARY = 23, 8, 31
@@ -142,3 +142,18 @@ def test_every_task_of_tokens_trains_by_it(name: str, monkeypatch: pytest.Monkey
     batch = asked.sample(2, generator(0, "train"))
     assert asked.loss(built, batch).requires_grad and seen == [3]
     assert torch.allclose(asked.loss(built, batch), by_logits(asked, built, batch), rtol=1e-5)
+
+
+@pytest.mark.usefixtures("tile")
+def test_answers_are_judged_as_by_their_logits() -> None:
+    rows, table, labels = drawn()
+    with torch.no_grad():
+        table[3] = table[2]  # of two equal words the first is the answer
+        rows[:2] = 9 * table[2]
+    labels[:2] = torch.tensor([2, 3])
+    logits = rows @ table.mT
+    each, right = judged(rows.view(1, ROWS, WIDTH), table, labels.view(1, ROWS))
+    torch.testing.assert_close(each[0], F.cross_entropy(logits, labels, reduction="none").detach())
+    assert torch.equal(right[0], logits.argmax(-1) == labels)
+    assert right[0, :2].tolist() == [True, False] and not each.requires_grad
+    assert judged(rows[:0], table, labels[:0])[0].shape == (0,)

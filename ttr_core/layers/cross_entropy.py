@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import RequestError
@@ -61,6 +62,38 @@ def cross_entropy(hidden: Tensor, embedding: Tensor, labels: Tensor) -> Tensor:
         return torch.stack([loss for _, _, loss in tiles]).sum() / len(rows)
 
 
+@torch.no_grad()
+def judged(hidden: Tensor, embedding: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns the cross-entropy of each answer and whether its label is the likeliest word.
+
+    Use it to evaluate: it holds a tile of logits at a time. Of equal logits the first counts.
+
+    Args:
+        hidden: h [.., D], what is multiplied with the embedding.
+        embedding: e [vocabulary, D].
+        labels: y [..], integers from 0 to the vocabulary - 1.
+
+    Example:
+        >>> import torch
+        >>> e = torch.eye(4)
+        >>> judged(8 * e[:2], e, torch.tensor([0, 2]))[1]
+        tensor([ True, False])
+    """
+    rows, asked = hidden.reshape(-1, hidden.shape[-1]), labels.reshape(-1)
+    losses, right = [], []
+    for part in _parts(len(rows), len(embedding)):
+        logits = rows[part] @ embedding.mT
+        losses.append(F.cross_entropy(logits, asked[part], reduction="none"))
+        right.append(logits.argmax(-1) == asked[part])
+    return torch.cat(losses).view_as(labels), torch.cat(right).view_as(labels)
+
+
+def _parts(rows: int, words: int) -> list[slice]:
+    """Returns which answers form each tile; one empty tile where there are none."""
+    size = max(1, TILE // words)
+    return [slice(start, start + size) for start in range(0, max(1, rows), size)]
+
+
 def _dtype(rows: Tensor) -> torch.dtype:
     """Returns the type of the products: that of the automatic casts where there are any."""
     if automatic_casts(rows.device):
@@ -74,9 +107,7 @@ def _tiles(rows: Tensor, table: Tensor, labels: Tensor) -> Iterator[tuple[slice,
     The largest probability is at least 1 over the vocabulary, so that its log is precise where
     that of the label's own would not be, and one exponential of each logit is enough.
     """
-    size = max(1, TILE // len(table))
-    for start in range(0, len(rows), size):
-        part = slice(start, start + size)
+    for part in _parts(len(rows), len(table)):
         logits = rows[part] @ table.mT
         wide = accumulated(logits.dtype)
         own = logits.gather(1, labels[part, None].long()).to(wide)

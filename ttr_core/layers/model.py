@@ -16,7 +16,7 @@ from ..named import Carried
 from ..solvers import packed_state_size, state_size
 from ..space.option import check_options, option
 from ..space.spec import Spec
-from .cross_entropy import cross_entropy
+from .cross_entropy import cross_entropy, judged
 from .frame import FRAMES, Frame
 from .init import linear, normal
 from .layer import SequenceLayer
@@ -182,6 +182,16 @@ class SequenceModel(nn.Module):
                 or labels that are not as many as the positions.
         """
         return cross_entropy(self._hidden(tokens, positions), self.embedding, labels)
+
+    def judged(self, tokens: Tensor, positions: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns each answer's cross-entropy and whether it is right, [B, P]; no gradients.
+
+        Args:
+            tokens: [B, T].
+            positions: [B, P], where an answer is asked.
+            labels: [B, P], the answers.
+        """
+        return judged(self._hidden(tokens, positions), self.embedding, labels)
 
     def _hidden(self, tokens: Tensor, positions: Tensor | None) -> Tensor:
         """Returns what is multiplied with the embedding, [B, P or T, D]."""

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..metric import SHARE, Metric
 from .base import Batch, TrainedTask
@@ -37,7 +36,5 @@ class LabeledTask(TrainedTask):
         return model.loss(batch.tokens, batch.positions, batch.labels)
 
     def measure(self, model: SequenceModel, batch: Batch) -> dict[str, Tensor]:
-        logits = model(batch.tokens, batch.positions)
-        each = F.cross_entropy(logits.flatten(0, 1), batch.labels.flatten(), reduction="none")
-        right = logits.argmax(-1) == batch.labels
-        return {ACCURACY.name: right.float(), LOSS.name: each.view(batch.labels.shape)}
+        each, right = model.judged(batch.tokens, batch.positions, batch.labels)
+        return {ACCURACY.name: right.float(), LOSS.name: each.float()}
