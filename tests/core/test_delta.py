@@ -13,6 +13,17 @@ import ttr_core as ttr
 from ttr_core.layers.layer import SequenceLayer
 from ttr_core.space.optimizers.recurrences import faded_sums, variances
 
+FAMILY = (
+    "kda", "gated-deltanet-2", "fg2-gdn", "gated-deltaproduct", "rwkv7", "comba", "efla",
+    "kaczmarz-linear-attention", "momentum-deltanet", "preconditioned-deltanet",
+    "preconditioned-kda", "iso-kdn", "diag-kdn", "residual-deltanet",
+)  # fmt: skip
+
+
+def test_the_family_is_there_and_each_says_what_it_adds_to_another() -> None:
+    for name in FAMILY:
+        assert any(other in ttr.catalog[name].summary for other in ("DeltaNet", "KDA")), name
+
 
 def given(
     spec: str,
@@ -131,6 +142,15 @@ def test_a_second_memory_that_takes_no_step_leaves_the_delta_rule() -> None:
 
 
 # ---- recurrences beside the memory
+
+
+def test_variances_in_float32_are_those_of_float64_over_thousands_of_tokens() -> None:
+    generator = torch.Generator().manual_seed(13)
+    a, w, u = torch.rand(3, 1, 1, 4096, 8, generator=generator, dtype=torch.float64)
+    start = torch.ones_like(a[:, :, 0])
+    exact = variances(a, 1e-3 * w, 1e4 * u, start)
+    single = variances(a.float(), 1e-3 * w.float(), 1e4 * u.float(), start.float())
+    assert (single / exact - 1).abs().max() < 1e-5
 
 
 def test_recurrences_of_all_tokens_at_once_are_those_of_one_after_another() -> None:

@@ -35,8 +35,9 @@ def faded_sums(writes: Tensor, log_decay: Tensor, start: Tensor) -> Tensor:
 def variances(keep: Tensor, drift: Tensor, evidence: Tensor, start: Tensor) -> Tensor:
     r"""Returns $p_t = z_t / (1 + u_t z_t)$ with $z_t = a_t p_{t-1} + \omega_t$, [B, H, T, F].
 
-    Each token's map of p is a fraction of two lines in it; their matrices are multiplied over 1,
-    2, 4, ... tokens. All entries are positive, so that nothing cancels.
+    Each token's map of p is a fraction of two lines in it. Their products over each block tell
+    where the next one starts; then all blocks run side by side. All numbers are positive, so that
+    nothing cancels.
 
     Args:
         keep: a, within [0, 1], [B, H, T, F].
@@ -44,14 +45,33 @@ def variances(keep: Tensor, drift: Tensor, evidence: Tensor, start: Tensor) -> T
         evidence: u, at least 0, likewise.
         start: p before the first token, [B, H, F].
     """
-    top = torch.stack([keep, drift], -1)
-    bottom = evidence[..., None] * top
-    bottom = bottom + torch.stack([torch.zeros_like(keep), torch.ones_like(keep)], -1)
-    maps, reach, length = torch.stack([top, bottom], -2), 1, keep.shape[2]  # (B H T F 2 2)
-    while reach < length:
-        later = maps[:, :, reach:] @ maps[:, :, :-reach]
-        later = later / later.detach().sum((-2, -1), keepdim=True)  # a fraction has no size
-        maps, reach = torch.cat([maps[:, :, :reach], later], 2), 2 * reach
-    ends = torch.stack([start, torch.ones_like(start)], -1)[:, :, None, :, :, None]
-    above, below = (maps @ ends)[..., 0].unbind(-1)
-    return above / below
+    length = keep.shape[2]
+    size = max(1, min(CHUNK, length))
+    blocks = (
+        F.pad(z, (0, 0, 0, -length % size)).unflatten(2, (-1, size)).unbind(3)
+        for z in (keep, drift, evidence)
+    )
+    tokens = list(zip(*blocks, strict=True))  # of all blocks at once, (B H N F) each
+    p = start[:, :, None] if length <= size else _starts(tokens, start)
+    found = []
+    for a, w, u in tokens:
+        z = a * p + w
+        p = z / (1 + u * z)
+        found.append(p)
+    return torch.stack(found, 3).flatten(2, 3)[:, :, :length]
+
+
+def _starts(tokens: list[tuple[Tensor, Tensor, Tensor]], start: Tensor) -> Tensor:
+    """Returns p before each block, [B, H, N, F], from the product of each block's maps."""
+    one, none = torch.ones_like(tokens[0][0]), torch.zeros_like(tokens[0][0])
+    slope, level, below, unit = one, none, none, one  # (slope p + level) / (below p + unit)
+    for a, w, u in tokens:
+        slope, level = a * slope + w * below, a * level + w * unit
+        below, unit = u * slope + below, u * level + unit
+        size = 1 / (slope + level + below + unit).detach()  # a fraction has none
+        slope, level, below, unit = slope * size, level * size, below * size, unit * size
+    p, found = start, []
+    for part in zip(*(z.unbind(2) for z in (slope, level, below, unit)), strict=True):
+        found.append(p)
+        p = (part[0] * p + part[1]) / (part[2] * p + part[3])
+    return torch.stack(found, 2)
