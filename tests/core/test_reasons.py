@@ -14,7 +14,7 @@ from torch import Tensor
 import ttr_core as ttr
 from ttr_core.named import part
 from ttr_core.solvers.reference import reference
-from ttr_core.space.functions import FunctionClass, KernelModel
+from ttr_core.space.functions import FunctionClass, KernelModel, Linear
 from ttr_core.space.newton import newton
 from ttr_core.space.optimizers import Exact, Retrospective
 from ttr_core.space.weights import Importance
@@ -190,6 +190,18 @@ def shrinks_in_another_basis(spec: ttr.Spec) -> None:
     assert (left(phi @ turn.mT, turn @ memory) - turn @ left(phi, memory)).norm() > 0.01
 
 
+def gates_in_another_basis(spec: ttr.Spec) -> None:
+    x, rule = stream(replace(spec, function=Linear()), T, heads=1), spec.optimizer
+    turn = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(0)).double())[
+        0
+    ]
+    plain, turned = (
+        rule.steps(x, phi, None, {}).read  # type: ignore[attr-defined]  # it takes rank-one steps
+        for phi in (lambda z: z, lambda z: z @ turn.mT)
+    )
+    assert (turned - plain @ turn.mT).norm() > 0.01
+
+
 def grows_with_the_pairs(spec: ttr.Spec) -> None:
     _, k, _ = generic()
     sizes = []
@@ -248,6 +260,7 @@ WITNESSES: dict[str, Witness] = {
     r"has a row for every pair, of the future too": depends_on_the_future,
     r"mirrors .* determined up to a rotation only": turns_with_its_basis,
     r"shrinks each feature .* determined up to a rotation": shrinks_in_another_basis,
+    r"gates each feature .* determined up to a rotation": gates_in_another_basis,
     r"keeps a matrix of all features by all": grows_with_the_pairs,
     r"brings keys of its own": leaves_the_span_of_the_keys,
     r"none shrinks the intercept": shrinks_what_no_ridge_may,

@@ -11,16 +11,14 @@ from torch import Tensor
 from ...named import Carried, Params, Signals
 from ...stream import Signal, Stream
 from ..fates import Fate
-from ..functions import LinearModel, Memory
-from ..ingredient import Ingredient
+from ..functions import Memory
 from ..letters import Letters
 from ..newton import PairLoss
 from ..option import option
 from ..story import Story, signal, target
 from ..terms import SUM, Form, Term, circle, outer
-from ..weights import RunningWeights
 from .rank_one import bounded
-from .structure import Features, RankOneSteps, Steps, weighed_key, weighed_pair
+from .structure import Features, RankOneSteps, Steps, WrittenSteps, weighed_key, weighed_pair
 
 ERASE = Signal(
     "erase", "feature", "sigmoid", 0.5, 0.01, 1.0, "share of each feature that is asked and erased"
@@ -30,7 +28,7 @@ TINY = 1e-30  # below a root, which has no slope at 0
 
 
 @dataclass(frozen=True)
-class EraseWrite(RankOneSteps):
+class EraseWrite(WrittenSteps, RankOneSteps):
     r"""A step whose gates to erase and to write are apart, one per channel: Gated DeltaNet-2.
 
     $$S_t = a_t S_{t-1} + b_t\, \phi(k_t) \big(w_t \circ v_t
@@ -51,7 +49,6 @@ class EraseWrite(RankOneSteps):
         "sigmoid", "what bounds the gate that erases", choices=("sigmoid", "twice_sigmoid")
     )
     linear_in_values: ClassVar[bool] = False  # another map for each channel of the value
-    needs: ClassVar[tuple[type[Ingredient], ...]] = (RunningWeights, LinearModel)
 
     @property
     def signals(self) -> tuple[Signal, ...]:
@@ -78,7 +75,7 @@ class EraseWrite(RankOneSteps):
 
 
 @dataclass(frozen=True)
-class ChannelSGD(RankOneSteps):
+class ChannelSGD(WrittenSteps, RankOneSteps):
     r"""A gradient step with a size per channel of the key and of the value: FG2-GDN.
 
     $$\tilde k_t = \sqrt{e_t} \circ \phi(k_t), \quad \tilde v_t = \sqrt{w_t} \circ v_t, \qquad
@@ -93,7 +90,6 @@ class ChannelSGD(RankOneSteps):
     """
 
     linear_in_values: ClassVar[bool] = False  # another map for each channel of the value
-    needs: ClassVar[tuple[type[Ingredient], ...]] = (RunningWeights, LinearModel)
     writes: ClassVar[Fate] = Fate.ANYWHERE
     examples: ClassVar[tuple[dict[str, object], ...]] = ()  # by its name, not in the grid
 

@@ -10,19 +10,17 @@ from torch import Tensor
 
 from ...named import Carried, Params, Signals
 from ...stream import Signal, Stream
-from ..functions import LinearModel, Memory
-from ..ingredient import Ingredient
+from ..functions import Memory
 from ..letters import Letters
 from ..newton import PairLoss
 from ..story import Story, signal, target
 from ..terms import SUM, Form, Letter, outer
-from ..weights import RunningWeights
 from .rank_one import STEP
-from .structure import Features, RankOneSteps, Steps, weighed_key, weighed_pair
+from .structure import Features, RankOneSteps, Steps, WrittenSteps, weighed_key, weighed_pair
 
 
 @dataclass(frozen=True)
-class ClosedLoop(RankOneSteps):
+class ClosedLoop(WrittenSteps, RankOneSteps):
     r"""A step that feeds a learned share of the memory's answer back: Comba.
 
     $$S_t = a_t S_{t-1} + \beta_t b_t\, \phi(k_t) \big(v_t
@@ -35,7 +33,7 @@ class ClosedLoop(RankOneSteps):
     https://arxiv.org/abs/2506.02475
     """
 
-    needs: ClassVar[tuple[type[Ingredient], ...]] = (RunningWeights, LinearModel)
+    each_feature: ClassVar[bool] = False
     examples: ClassVar[tuple[dict[str, object], ...]] = ()  # by its name, not in the grid
 
     @property

@@ -13,13 +13,11 @@ from ...named import Carried, Params, Signals
 from ...stream import Signal, Stream
 from ..fates import Fate
 from ..functions import LinearModel, Memory
-from ..ingredient import Ingredient
 from ..letters import Letters
 from ..newton import PairLoss
 from ..story import Story, signal, target
 from ..terms import ATOM, SUM, Form, Let, Letter, Term, circle, outer
-from ..weights import RunningWeights
-from .structure import Features, RankOneSteps, Steps, weighed_key, weighed_pair
+from .structure import Features, RankOneSteps, Steps, WrittenSteps, weighed_key, weighed_pair
 
 if TYPE_CHECKING:
     from ..spec import Spec
@@ -31,7 +29,7 @@ RATE = Signal(
 
 
 @dataclass(frozen=True)
-class GeneralizedDelta(RankOneSteps):
+class GeneralizedDelta(WrittenSteps, RankOneSteps):
     r"""A step that erases along one key and writes along another, a rate per channel: RWKV-7.
 
     $$S_t = a_t S_{t-1} - b_t\, (r_t \circ \hat\kappa_t) (S_{t-1}^\top \hat\kappa_t)^\top
@@ -48,7 +46,6 @@ class GeneralizedDelta(RankOneSteps):
     https://arxiv.org/abs/2503.14456
     """
 
-    needs: ClassVar[tuple[type[Ingredient], ...]] = (RunningWeights, LinearModel)
     examples: ClassVar[tuple[dict[str, object], ...]] = ()  # by its name, not in the grid
     writes: ClassVar[Fate] = Fate.ANYWHERE
 

@@ -12,8 +12,7 @@ from torch import Tensor
 from ...named import Carried, Params, Signals
 from ...stream import Signal, Stream
 from ..fates import Fate
-from ..functions import LinearModel, Memory
-from ..ingredient import Ingredient
+from ..functions import Memory
 from ..letters import Letters
 from ..newton import PairLoss
 from ..option import option
@@ -31,9 +30,9 @@ from ..terms import (
     outer,
     square,
 )
-from ..weights import Recency, RunningWeights
+from ..weights import Recency
 from .recurrences import variances
-from .structure import Features, HistorySteps, Steps, weighed_key, weighed_pair
+from .structure import Features, HistorySteps, Steps, WrittenSteps, weighed_key, weighed_pair
 
 NOISE = Signal(
     "noise", "scalar", "softplus", 0.6931, 0.01, 10.0, "variance of the newest value's noise"
@@ -44,11 +43,10 @@ DRIFT = Signal(
 FLOOR = 0.01  # of the noise
 
 
-class KalmanGain(HistorySteps):
+class KalmanGain(WrittenSteps, HistorySteps):
     """Trait: a step along the newest key by what a filter gains, whose variance is its state."""
 
     phrase: ClassVar[str] = "an optimizer whose step is a Kalman gain"
-    needs: ClassVar[tuple[type[Ingredient], ...]] = (RunningWeights, LinearModel)
     prior: float
 
     @property
@@ -156,6 +154,8 @@ class Kalman(KalmanGain):
     """
 
     prior: float = option(1.0, "variance of the memory before the first token", 1e-3, 1e3)
+    each_feature: ClassVar[bool] = False
+    examples: ClassVar[tuple[dict[str, object], ...]] = ()  # by its name, not in the grid
 
     @property
     def drift(self) -> Signal:

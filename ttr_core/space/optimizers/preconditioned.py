@@ -12,17 +12,16 @@ from torch import Tensor
 from ...named import Carried, Params, Signals
 from ...stream import Signal, Stream
 from ..fates import Fate
-from ..functions import LinearModel, Memory
-from ..ingredient import Ingredient
+from ..functions import Memory
 from ..letters import Letters
 from ..newton import PairLoss
 from ..option import option
 from ..story import Equation, Story, before, now, signal, target
 from ..terms import SUM, Form, Let, Letter, Numeral, Term, circle, each_squared, outer
-from ..weights import Recency, RunningWeights
+from ..weights import Recency
 from .rank_one import STEP
 from .recurrences import faded_sums
-from .structure import Features, HistorySteps, Steps, weighed_key, weighed_pair
+from .structure import Features, HistorySteps, Steps, WrittenSteps, weighed_key, weighed_pair
 
 SQUARES_DECAY = Signal(
     "decay.squares", "scalar", "log_sigmoid", None, -2.0, 0.0,
@@ -34,7 +33,7 @@ EPS = 1e-6  # below the logarithm
 
 
 @dataclass(frozen=True)
-class Preconditioned(HistorySteps):
+class Preconditioned(WrittenSteps, HistorySteps):
     r"""A gradient step, longer for features that keys have had little of: preconditioned DeltaNet.
 
     $$A_t = \delta_t A_{t-1} + \mu_t\, \phi(k_t)^{\circ 2}, \qquad
@@ -57,7 +56,6 @@ class Preconditioned(HistorySteps):
     base: float = option(
         1.5, "most by which a step is lengthened; beyond 2 it is not stable", low=1.0, high=2.0
     )
-    needs: ClassVar[tuple[type[Ingredient], ...]] = (RunningWeights, LinearModel)
     examples: ClassVar[tuple[dict[str, object], ...]] = ()  # by its name, not in the grid
     writes: ClassVar[Fate] = Fate.ANYWHERE
 

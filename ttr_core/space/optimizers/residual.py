@@ -10,24 +10,22 @@ from torch import Tensor
 
 from ...named import Carried, Signals
 from ...stream import Signal
-from ..functions import LinearModel, Memory
-from ..ingredient import Ingredient
+from ..functions import Memory
 from ..letters import Letters
 from ..newton import PairLoss
 from ..option import option
 from ..story import Equation, Story, before, nothing, signal, target
 from ..terms import Form, Numeral, outer
-from ..weights import RunningWeights
 from .base import faded
 from .rank_one import STEP
-from .structure import TwoStage, weighed_key, weighed_pair
+from .structure import TwoStage, WrittenSteps, weighed_key, weighed_pair
 
 SECOND = replace(STEP, name="second_step", help="step size of the memory of errors")
 TINY = 1e-30
 
 
 @dataclass(frozen=True)
-class Residual(TwoStage):
+class Residual(WrittenSteps, TwoStage):
     r"""Fit the values, then fit what that fit got wrong, clipped: Residual DeltaNet.
 
     $$B_t = a_t B_{t-1} + \beta_t b_t\, \phi(k_t) \big(v_t - a_t B_{t-1}^\top \phi(k_t)\big)^\top,
@@ -47,7 +45,7 @@ class Residual(TwoStage):
 
     clip: float = option(1.0, "largest error that the second memory is shown", 1e-3, 1e3)
     linear_in_values: ClassVar[bool] = False
-    needs: ClassVar[tuple[type[Ingredient], ...]] = (RunningWeights, LinearModel)
+    each_feature: ClassVar[bool] = False
     examples: ClassVar[tuple[dict[str, object], ...]] = ()  # by its name, not in the grid
 
     @property

@@ -173,6 +173,27 @@ class RankOneSteps(Incremental):
         return faded(memory, decay), state
 
 
+class WrittenSteps(Incremental):
+    """Trait: takes features as numbers, not by their inner products alone."""
+
+    phrase: ClassVar[str] = "an optimizer that takes features as numbers"
+    needs: ClassVar[tuple[type[Ingredient], ...]] = (RunningWeights, LinearModel)
+    each_feature: ClassVar[bool] = True  # whether it treats every feature by itself
+
+    def objection(self, spec: Spec) -> str | None:
+        if not isinstance(spec.function, KernelModel):
+            return super().objection(spec)
+        if self.each_feature:
+            return (
+                f"{self.name} gates each feature by itself; those of {spec.function} are "
+                "determined up to a rotation only."
+            )
+        return (
+            f"{self.name} is computed from features, and of those of {spec.function} nothing but "
+            "their inner products is."
+        )
+
+
 class HistorySteps(RankOneSteps):
     """Trait: one step, whose direction or size depends on the pairs before, not on the memory.
 
