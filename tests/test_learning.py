@@ -12,6 +12,7 @@ import pytest
 import ttr_core as ttr
 from ttr_core.lab import MQAR, RATES, TrainConfig
 from ttr_core.tools import documents, learning
+from ttr_core.words import defining
 
 ROOT = Path(__file__).resolve().parent.parent
 FIRST, SECOND, THIRD, *OTHERS = ttr.catalog
@@ -102,9 +103,15 @@ def test_layers_without_a_row_are_named_and_strangers_are_left_out(tmp_path: Pat
     strangers = [{"layer": name} for name in HOSTILE]
     text = section(written(tmp_path, *strangers, {"layer": SECOND}, {"layer": THIRD}))
     assert [row[0] for row in table(text)] == sorted(f"[{n}](#{n})" for n in (SECOND, THIRD))
-    (missing,) = re.findall(r"^Without a result: (.+)\.$", text, flags=re.M)
+    first = defining(ttr.catalog)
+    asked = [name for name in ttr.catalog if first[name] == name]
+    done = len({SECOND, THIRD} & {*asked})
+    start = f"Measured so far: {done} of {len(asked)} layers. Without a result: "
+    (missing,) = re.findall(f"^{start}(.+)\\.$", text, flags=re.M)
     named = re.findall(r"\[(.+?)\]\(#\1\)", missing)
-    assert named == [name for name in ttr.catalog if name not in (SECOND, THIRD)]
+    assert named == [name for name in asked if name not in (SECOND, THIRD)]
+    own = section(written(tmp_path, {"layer": SECOND, "model.frame": "published"}))
+    assert f"Measured so far: 1 of {len(ttr.catalog)} layers" in own
     every = section(written(tmp_path, *({"layer": name} for name in ttr.catalog)))
     assert "Without a result" not in every and len(table(every)) == len(ttr.catalog)
 
@@ -153,6 +160,17 @@ def test_rows_of_another_setting_are_a_table_of_their_own(tmp_path: Path) -> Non
     assert (
         "`pairs=4`" in parts[2].splitlines()[0] and "`standard` frame" in parts[3].splitlines()[0]
     )
+
+
+def test_a_table_tells_what_another_layer_stands_for_and_where_seeds_are_missing(
+    tmp_path: Path,
+) -> None:
+    rows = ({"layer": "gla", "seeds": "3"}, {"layer": "deltanet", "seeds": "1"})
+    text = section(written(tmp_path, *rows))
+    assert "an earlier one: [hgrn2](#hgrn2) (gla)." in text
+    assert "Fewer than 3 seeds so far: [deltanet](#deltanet)." in text
+    own = section(written(tmp_path, *({**row, "model.frame": "published"} for row in rows)))
+    assert "an earlier one" not in own
 
 
 def test_what_is_reduced_is_told_and_nothing_else(tmp_path: Path) -> None:

@@ -21,9 +21,6 @@ STEPS = 600
 RATES = (0.01, 0.03, 0.003)
 SEEDS = (0, 1, 2)
 TASK = MQAR(pairs=8, seq_len=64, vocab_size=256)
-SECONDS = 240.0
-"""Of a training at most: some layers take a second for a step."""
-
 WITHOUT_A_KEY = {
     "lru": "its state decays by constants and is written whatever the token says",
     "orchid": "its kernel of the distance is one for all positions of a sequence",
@@ -50,9 +47,7 @@ class Trained:
 
 def trained(layer: str, rate: float, seed: int) -> Trained:
     model = ttr.ModelConfig(layers=(layer,), frame="published", d_model=64)
-    config = TrainConfig(
-        lr=rate, steps=STEPS, batch_size=32, target=0.97, eval_examples=64, seconds=SECONDS
-    )
+    config = TrainConfig(lr=rate, steps=STEPS, batch_size=32, target=0.97, eval_examples=64)
     *_, last = train(TASK, model, config, seed)
     assert isinstance(last, Finished)
     return Trained(

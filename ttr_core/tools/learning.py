@@ -16,11 +16,12 @@ from pathlib import Path
 
 from ..errors import RequestError
 from ..lab import RATES, SEEDS, TASKS, Metric, Task, TrainConfig, task
+from ..layers.frame import FRAMES
 from ..layers.model import ModelConfig
 from ..layers.published import catalog
 from ..space.constraints import Choice, Flag, Numeric, Whole
 from ..space.option import from_settings, options_of
-from ..words import called
+from ..words import called, defining
 from ..words import markdown as md
 
 FILE = "learning.csv"
@@ -135,9 +136,25 @@ def _one(found: Sequence[Learned]) -> Iterable[str]:
         "([sweeps.md](sweeps.md) says how close), and how many of those tried; "
         f"{NONE} if none does. Seconds compare layers; another computer takes more or less."
     )
-    missing = [md.link(name) for name in catalog if name not in {one.layer for one in found}]
+    yield from _lacking(found)
+
+
+def _lacking(found: Sequence[Learned]) -> Iterable[str]:
+    """Yields what a table does not have: layers, seeds, and those that another one stands for."""
+    frame, have = found[0].setting.model.frame, {one.layer for one in found}
+    first = {name: name for name in catalog} if FRAMES.get(frame) is None else defining(catalog)
+    asked = [name for name in catalog if first[name] == name]
+    missing = [md.link(name) for name in asked if name not in have]
     if missing:
-        yield f"Without a result: {md.listing(missing)}."
+        done = len(asked) - len(missing)
+        so_far = f"Measured so far: {done} of {len(asked)} layers."
+        yield f"{so_far} Without a result: {md.listing(missing)}."
+    few = [md.link(one.layer) for one in found if one.seeds is not None and one.seeds < SEEDS]
+    if few and len(few) < len(found):
+        yield f"Fewer than {SEEDS} seeds so far: {md.listing(few)}."
+    same = [f"{md.link(n)} ({of})" for n, of in first.items() if n not in have and of in have - {n}]
+    if same:
+        yield f"The same function in this frame as an earlier one: {md.listing(same)}."
 
 
 def results(file: Path) -> dict[TrainingSetup, list[Learned]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from ..layers.published import catalog
 from .describe import same_as
@@ -34,5 +35,11 @@ def defining(names: Iterable[str]) -> dict[str, str]:
 
 def _same(one: str, other: str) -> bool:
     """Whether two published layers are the same function of the same signals."""
-    first, second = catalog[one].spec, catalog[other].spec
-    return first == second or str(second) in same_as(first)
+    return str(catalog[other].spec) in _cells(one)
+
+
+@lru_cache(maxsize=256)
+def _cells(name: str) -> frozenset[str]:
+    """Returns the texts of the cells that a published layer is."""
+    spec = catalog[name].spec
+    return frozenset((str(spec), *same_as(spec)))
