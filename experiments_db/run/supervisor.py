@@ -73,6 +73,7 @@ class Supervisor:
         self._numbers = itertools.count(1)
         self._threads: list[threading.Thread] = []
         self._pids: set[int] = set()
+        self._on_gpu: dict[str, int] = {}
         self._closing = threading.Event()
         self._driver: Driver | None = None
         self._opening, self._held = threading.Lock(), ExitStack()
@@ -194,10 +195,12 @@ class Supervisor:
                     self._drop(worker)
                     worker = self._spawn()
                 self._run(job, worker)
+                self._leave(job)
         finally:
             self._drop(worker)
             if job is not None and not job.ended:  # an error of this program: it goes on to stderr
                 job.end("failed", traceback.format_exc())
+                self._leave(job)
                 self._start_thread("worker-again", self._serve)
 
     def _spawn(self) -> WorkerProcess | None:
@@ -216,9 +219,31 @@ class Supervisor:
 
     def _next(self) -> Job | None:
         with self._changed:
-            while not self._queue and not self._closing.is_set():
+            while not self._closing.is_set():
+                job = next((job for job in self._queue if self._has_place(job)), None)
+                if job is not None:
+                    self._queue.remove(job)
+                    return job
                 self._changed.wait()
-            return self._queue.popleft() if self._queue and not self._closing.is_set() else None
+            return None
+
+    def _has_place(self, job: Job) -> bool:
+        """Takes a GPU for a job that asks for one: one run on each, the others wait."""
+        if job.experiment.device == "cpu":
+            return True
+        from ttr_core.lab import gpus
+
+        taken = set(self._on_gpu.values())
+        free = next((i for i in range(max(1, len(gpus()))) if i not in taken), None)
+        if free is not None:
+            self._on_gpu[job.id] = free
+        return free is not None
+
+    def _leave(self, job: Job) -> None:
+        """Gives the job's GPU, if it had one, to the next."""
+        with self._changed:
+            self._on_gpu.pop(job.id, None)
+            self._changed.notify_all()
 
     def _cancel_waiting(self, job: Job) -> None:
         with self._changed:
@@ -303,7 +328,8 @@ class Supervisor:
         began, told = time.monotonic(), False
         seconds = job.experiment.train.seconds
         try:
-            worker.send({"job": job.id, "config": job.config, "seconds": seconds})
+            gpu = {"gpu": self._on_gpu[job.id]} if job.id in self._on_gpu else {}
+            worker.send({"job": job.id, "config": job.config, "seconds": seconds, **gpu})
             while True:
                 message = worker.receive(POLL_SECONDS)
                 if message is not None and message.get("job") == job.id:

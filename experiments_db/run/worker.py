@@ -9,6 +9,7 @@ in                                                      out
 ======================================================  ========================================
 ``{"job": id, "config": {...}, "seconds": s | null}``   every event of the run with ``"job": id``
 ``{"cancel": id}``                                      ``{"event": "finished", ...}`` of the run
+the same with ``"gpu": i``                              the same: ``cuda`` is the GPU of that number
 anything else                                           ``{"event": "error", ...}``
 (nothing)                                               ``{"event": "beat"}`` every few seconds
 ======================================================  ========================================
@@ -112,8 +113,10 @@ class Worker:
     def run(self, job: str, request: Mapping[str, Any]) -> None:
         """Runs one job; every error is reported, and one that nobody foresaw goes on."""
         from ttr_core import RequestError
+        from ttr_core.lab import take_gpu
 
         try:
+            take_gpu(request.get("gpu"))
             experiment = _experiment(request["config"], request.get("seconds"))
             self._report(job, experiment, lambda: job in self._cancelled)
         except RequestError as error:

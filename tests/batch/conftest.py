@@ -30,6 +30,7 @@ class FakeExperiment:
     steps: int = 3
     seed: int = 0
     seconds: float | None = None
+    device: str = "cpu"
 
     @property
     def model(self) -> Any:
@@ -52,7 +53,7 @@ class FakeExperiment:
             "model": {"frame": "standard"},
             "train": {"protocol": "quick"},
             "seed": self.seed,
-            "device": "cpu",
+            "device": self.device,
             "behave": self.behave,
             "steps": self.steps,
         }

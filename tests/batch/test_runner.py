@@ -132,6 +132,25 @@ def test_two_workers_run_side_by_side(supervisor: Make, fake: Any) -> None:
     assert [job.status for job in jobs] == ["running", "running"]
 
 
+def test_a_gpu_has_one_run_and_the_others_wait(
+    supervisor: Make, fake: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ttr_core.lab.gpus", lambda: ("one", "other"))
+    made = supervisor(workers=4)
+
+    def start(device: str, seed: int) -> Job:
+        return made.start(fake(steps=5000, seed=seed, device=device), record=False)
+
+    first, second = (begun(start("cuda", seed)) for seed in range(2))
+    third = start("cuda", 2)
+    begun(start("cpu", 3))  # passes by whoever waits for a GPU
+    assert third.status == "queued" and first.status == second.status == "running"
+    first.cancel()
+    ended(first)
+    begun(third)
+    assert second.status == third.status == "running"
+
+
 def test_a_waiting_job_is_cancelled_without_a_row(
     supervisor: Make, store: Store, fake: Any
 ) -> None:

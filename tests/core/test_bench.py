@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
-from ttr_core.tools import bench
+from ttr_core.tools import bench, gpu
 
 KEYS = {
     "name",
@@ -53,3 +54,10 @@ def test_memory_held_at_once_is_counted() -> None:
         del a
         c = b * 2
     assert held.peak == 2 * c.numel() * 4
+
+
+@pytest.mark.slow
+def test_the_script_for_gpus_runs_without_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert gpu.main(["--device", "cpu", "--small"]) == 0
+    said = capsys.readouterr().out
+    assert "| deltanet |" in said and "| sdpa | [1, 2, 128, 16] | bfloat16 | 1.000 |" in said

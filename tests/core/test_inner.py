@@ -9,6 +9,7 @@ import torch
 from streams import RTOL32, joined, stream
 
 import ttr_core as ttr
+from ttr_core.solvers import inner_loop
 from ttr_core.space.functions import MLP, LayeredModel
 
 SMALL = [
@@ -219,3 +220,21 @@ def test_what_only_fits_a_quadratic_says_so(text: str, match: str) -> None:
     with pytest.raises(ttr.IncompatibleSpec, match=match) as error:
         ttr.resolve(ttr.Spec.parse(text))
     assert error.value.alternatives
+
+
+@pytest.mark.parametrize("text", SMALL)
+def test_what_is_computed_again_is_the_same(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups of segments that the backward pass runs once more give the same, bit by bit."""
+    spec, segment, calls = ttr.Spec.parse(text), inner_loop._segment, [0]
+
+    def counted(*asked: object) -> object:
+        calls[0] += 1
+        return segment(*asked)
+
+    monkeypatch.setattr(inner_loop, "_segment", counted)
+    once, ran = answers(spec, "inner_loop"), calls[0]
+    monkeypatch.setattr(inner_loop, "GROUP", 1)
+    monkeypatch.setattr(inner_loop, "MOST", 0)
+    again = answers(spec, "inner_loop")
+    assert calls[0] == 3 * ran
+    torch.testing.assert_close(again, once, rtol=0, atol=0)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import ttr_core as ttr
-from ttr_core.errors import RequestError, UnknownName
+from ttr_core.errors import LimitExceeded, RequestError, UnknownName
 from ttr_core.lab import (
     MQAR,
     RATES,
@@ -332,6 +332,33 @@ def test_devices_are_resolved() -> None:
     if not torch.cuda.is_available():
         with pytest.raises(RequestError, match="use cpu or auto"):
             resolve_device("cuda")
+
+
+def test_devices_are_those_of_one_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ttr_core.lab.devices.gpus", lambda: ("pretended",))
+    assert resolve_device("auto") == resolve_device("cuda") == "cuda"
+    monkeypatch.setattr("ttr_core.lab.devices.gpus", lambda: ())
+    assert resolve_device("auto") == "cpu"
+    with pytest.raises(RequestError, match="use cpu or auto"):
+        resolve_device("cuda")
+
+
+@pytest.mark.parametrize("fits", [3, 0])
+def test_out_of_memory_names_a_size_that_fits(fits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment = small("mqar")
+    advance, asked = Learner.advance, experiment.train.batch_size
+
+    def limited(learner: Learner) -> None:
+        if learner.config.batch_size > fits:
+            raise torch.OutOfMemoryError("pretended")
+        advance(learner)
+
+    monkeypatch.setattr(Learner, "advance", limited)
+    most = max((asked >> i for i in range(1, 20) if 0 < asked >> i <= fits), default=0)
+    said = f"batch_size={most} fits" if most else "batch_size=1, too"
+    assert asked > 3
+    with pytest.raises(LimitExceeded, match=f"on cpu at train.batch_size={asked}.*{said}"):
+        list(experiment.run())
 
 
 def test_tasks_are_trained_or_evaluated() -> None:

@@ -2,8 +2,9 @@
 
 from .clean_pairs import ReadBack, reads_back
 from .curve import PACE, STILL_RISING
+from .devices import DEVICES, gpus, resolve_device, take_gpu
 from .events import Evaluated, Event, Finished, Progress, Started
-from .experiment import DEVICES, Experiment, resolve_device
+from .experiment import Experiment
 from .identity import RunIdentity, digest, fingerprint, identity, outdated
 from .metric import PACKED, STATISTICS, VALIDATION, Metric
 from .protocol import AFTER_FIRST_ROUND, RATES, SEEDS, TrainConfig
@@ -64,11 +65,13 @@ __all__ = [
     "check_sizes",
     "digest",
     "fingerprint",
+    "gpus",
     "identity",
     "metrics",
     "outdated",
     "reads_back",
     "resolve_device",
+    "take_gpu",
     "task",
     "too_long",
     "train",

@@ -11,53 +11,26 @@ from typing import Any
 
 import torch
 
-from ..errors import RequestError, UnknownName, unknown
+from ..errors import LimitExceeded, RequestError, unknown
 from ..layers.model import ModelConfig
 from ..layers.published import catalog
 from ..solvers import packed_state_size, state_size
 from ..space.option import from_settings
 from ..space.spec import Spec
+from .devices import DEVICES, ran_out, released, too_large
 from .events import Event, Finished, Progress, Started
 from .identity import VERSION, fingerprint, revised
+from .learner import Learner
 from .metric import PACKED
 from .protocol import TrainConfig
 from .tasks import EvaluatedTask, Evaluation, Task, TrainedTask, task
 from .training import train
 
-DEVICES = ("auto", "cpu", "cuda")
-GPU = ("gpu", "nvidia", "cuda")
-"""How the names begin that others have for cuda."""
 UNHASHED = ("seconds",)  # of TrainConfig: how long one was willing to wait
 
 
 class _Cancelled(Exception):
     """Ends an evaluation from within its progress report."""
-
-
-def resolve_device(device: str) -> str:
-    """Returns ``cpu`` or ``cuda`` for a device asked for.
-
-    Args:
-        device: ``auto``, ``cpu`` or ``cuda``.
-
-    Raises:
-        RequestError: ``cuda`` is asked for where there is none.
-
-    Example:
-        >>> resolve_device("cpu")
-        'cpu'
-    """
-    if device not in DEVICES:
-        raise _unknown_device(device)
-    present = torch.cuda.is_available()
-    if device == "cuda" and not present:
-        raise RequestError("Device cuda was asked for, but there is none here: use cpu or auto.")
-    return "cuda" if present and device == "auto" else "cpu" if device == "auto" else device
-
-
-def _unknown_device(device: str) -> UnknownName:
-    meant = ("cuda",) if device.lower().startswith(GPU) else ()
-    return UnknownName("device", device, DEVICES, meant)
 
 
 @dataclass(frozen=True)
@@ -154,11 +127,40 @@ class Experiment:
 
         Yields:
             Events, a `Finished` last.
+
+        Raises:
+            LimitExceeded: memory did not suffice; with a size that fits, which was tried.
         """
-        if isinstance(self.task, TrainedTask):
-            yield from train(self.task, self.model, self.train, self.seed, self.device, stop)
-        elif isinstance(self.task, EvaluatedTask):
-            yield from self._evaluate(self.task, stop)
+        try:
+            if isinstance(self.task, TrainedTask):
+                yield from train(self.task, self.model, self.train, self.seed, self.device, stop)
+            elif isinstance(self.task, EvaluatedTask):
+                yield from self._evaluate(self.task, stop)
+            return
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not ran_out(error):
+                raise
+            released(error)
+        raise self._too_large()
+
+    def _too_large(self) -> LimitExceeded:
+        """Tries smaller sizes on the device that ran out of memory."""
+        asked, config = self.task, self.train
+        if isinstance(asked, TrainedTask):
+
+            def step(size: int) -> None:
+                smaller = dataclasses.replace(config, batch_size=size)
+                rate = smaller.rates[0]
+                Learner(asked, self.model, smaller, rate, self.seed, self.device).advance()
+
+            return too_large(self.device, "train.batch_size", config.batch_size, step)
+
+        def evaluation(size: int) -> None:
+            fewer = task(asked.name, {**asked.settings(), "sequences": size})
+            assert isinstance(fewer, EvaluatedTask)
+            fewer.evaluate(self.specs[0], self.seed, self.device, lambda done, total: None)
+
+        return too_large(self.device, "task.sequences", asked.settings()["sequences"], evaluation)
 
     def _evaluate(self, asked: EvaluatedTask, stop: Callable[[], bool]) -> Iterator[Event]:
         start, cpu = time.perf_counter(), time.process_time()

@@ -7,6 +7,7 @@ from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from ..limits import Estimate, Shape
 from ..named import Carried, Params, part, whole
@@ -35,6 +36,12 @@ class Gradients(NamedTuple):
 
 
 _Asked = Problem[MemorylessWeights, StagedModel, ChunkStart]
+_Part = tuple[Stream, Tensor | None, Tensor | None]
+
+GROUP = 8  # segments that are computed once more together, of those that are
+SUMMED, MIRRORED, MOST = 4, 3, 6
+"""Memories that the backward pass of a segment keeps, those of each token under a mirror, and how
+many times the inputs and outputs it may keep before it rather computes them once more."""
 
 
 class InnerLoop(Solver[_Asked]):
@@ -79,16 +86,36 @@ class InnerLoop(Solver[_Asked]):
             held = _begin(p, chunked(p.function, p.optimizer).begun(x, p.own("function")))
         else:
             held = _resumed(kept)
-        outputs = []
-        for tokens, decay, weight in _parts(x, log_decay, importance, size, held.position):
-            y, held = _segment(p, tokens, held, decay, weight)
+        parts = [*_parts(x, log_decay, importance, size, held.position)]
+        outputs, again = [], torch.is_grad_enabled() and self._is_heavy(p, len(parts))
+        group = max(1, GROUP // 2) if isinstance(p.optimizer, Mirrored) else GROUP
+        for start in range(0, len(parts), group):
+            asked = (p, parts[start : start + group], held)
+            if again:
+                y, held = checkpoint(
+                    _segments, *asked, use_reentrant=False, preserve_rng_state=False
+                )
+            else:
+                y, held = _segments(*asked)
             outputs.append(y)
         return p.read(torch.cat(outputs, 2)), _kept(p, held)
+
+    def _is_heavy(self, p: _Asked, segments: int) -> bool:
+        """Whether a backward pass would keep several times what goes in and comes out.
+
+        Then groups of segments are computed once more in the backward pass, and what lies between
+        them is kept alone; a few segments are kept at once in any case.
+        """
+        if segments < 2 * GROUP:
+            return False
+        tokens, memory = p.optimizer.size, p.function.memory_size(p.x.key_dim, p.x.value_dim)
+        kept = memory * (MIRRORED * tokens if isinstance(p.optimizer, Mirrored) else SUMMED)
+        return kept > MOST * tokens * 2 * (p.x.key_dim + p.x.value_dim)
 
 
 def _parts(
     x: Stream, log_decay: Tensor | None, importance: Tensor | None, size: int, done: int
-) -> Iterator[tuple[Stream, Tensor | None, Tensor | None]]:
+) -> Iterator[_Part]:
     """Cuts a stream at the ends of its chunks, the first of which has ``done`` tokens already.
 
     In one piece: a slice for each chunk has a gradient as long as the stream.
@@ -103,6 +130,15 @@ def _parts(
     qkv = (z.split(sizes, 2) for z in (x.q, x.k, x.v))
     for i, (q, k, v, decay, weight) in enumerate(zip(*qkv, decays, weights, strict=True)):
         yield Stream(q, k, v, {name: s[i] for name, s in signals.items()}), decay, weight
+
+
+def _segments(p: _Asked, parts: list[_Part], held: Held) -> tuple[Tensor, Held]:
+    """Runs segments one after the other."""
+    outputs = []
+    for tokens, decay, weight in parts:
+        y, held = _segment(p, tokens, held, decay, weight)
+        outputs.append(y)
+    return torch.cat(outputs, 2), held
 
 
 class Held(NamedTuple):
