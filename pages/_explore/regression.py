@@ -2,7 +2,7 @@
 
 Nothing is trained and nothing is stored. Results are cached by the spec and the settings;
 every computation goes through the server's one door and is clamped to sizes that answer at once.
-What the pictures are drawn with is found once, by `_constants`: equations, map, curve and the notes
+What the pictures are drawn with is found once, by `pictured`: equations, map, curve and the notes
 beside the controls all take it from there.
 """
 
@@ -12,15 +12,15 @@ import dataclasses
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
 
 import ttr_core as ttr
-from pages._explore import asked
+from pages._explore import asked, pictured
 from pages._explore.asked import Picked
 from pages._explore.layer import SLOW, Verdict, judged
+from pages._explore.pictured import BASELINES, Line
 from pages._explore.play import film, player
 from pages._shared import address, controls, params, ui
 from ttr_core import Option, RequestError, constraints
@@ -39,11 +39,6 @@ MOST_COMPARED = 6
 MAIN = ("process", "seq_len", "dim", "noise", "constants")
 FIXED = ("decay", "step")  # signals that are knobs when constants are fixed
 OF_THE_SPEC = ("scale", "ridge")  # the cards have them: a second knob would contradict the first
-BASELINES = {
-    "repeat_last": "repeat the last value",
-    "fixed_linear": "best fixed linear map",
-    "noise_floor": "noise floor",
-}
 
 
 def options() -> tuple[Option, ...]:
@@ -70,62 +65,13 @@ VISITS, STARTED = "play.visits", "play.started"
 SEED = Option("seed", constraints.Whole(0, 2**31 - 1), 0, "Decides the sequences.")
 
 
-@dataclass(frozen=True)
-class Line:
-    """What the chart shows of one layer.
-
-    Args:
-        error: mean squared error at every step.
-        spread: its standard error.
-        facts: rows of what was tuned.
-        metrics: means by name.
-        baselines: what needs no layer, at every step, by name.
-    """
-
-    error: tuple[float, ...]
-    spread: tuple[float, ...]
-    facts: tuple[Mapping[str, Any], ...]
-    metrics: Mapping[str, float]
-    baselines: Mapping[str, tuple[float, ...]]
-
-
-@st.cache_data(max_entries=500, show_spinner=False)
-def _constants(text: str, settings: tuple[tuple[str, Any], ...], seed: int) -> Constants:
-    """Finds what a layer is drawn with; ``text`` is the expanded spec, so that aliases share it."""
-    with ui.computing():
-        return Regression(**dict(settings)).constants_of(ttr.Spec.parse(text), seed)
-
-
-@st.cache_data(max_entries=500, show_spinner=False)
-def _curve(text: str, settings: tuple[tuple[str, Any], ...], seed: int) -> Line:
-    """Computes one layer's curve."""
-    constants = _constants(text, settings, seed)
-    with ui.computing():
-        task = Regression(**dict(settings))
-        found = task.evaluate(ttr.Spec.parse(text), seed, constants=constants)
-    curves = found.curves
-    return Line(
-        tuple(curves[Regression.main().name]),
-        tuple(curves["error_se"]),
-        tuple(found.tables["constants"]),
-        found.metrics,
-        {name: tuple(curves[name]) for name in BASELINES},
-    )
-
-
 @st.cache_data(max_entries=200, show_spinner=False)
 def _map(
     text: str, settings: tuple[tuple[str, Any], ...], seed: int, tokens: int
 ) -> dict[str, Any]:
-    """Computes the attention map of the first tokens of the first sequence, packed."""
-    task = Regression(**dict(settings))
-    constants = _constants(text, settings, seed)
-    with ui.computing():
-        data = task.data(seed)
-        q, k, v = (part[:1, :1, :tokens] for part in (data.q, data.k, data.v))
-        if task.keys == "l2":
-            q, k = (part / part.norm(dim=-1, keepdim=True) for part in (q, k))
-        return film.packed(ttr.attention_map(constants.spec, constants.stream(q, k, v))[0, 0])
+    """Returns the attention map of the first tokens of the first sequence, packed."""
+    weights, missed = pictured.attention(text, settings, seed, tokens)
+    return {**film.packed(weights), "missed": missed if math.isfinite(missed) else None}
 
 
 def show(picked: Picked, found: Verdict) -> Constants:
@@ -139,7 +85,7 @@ def show(picked: Picked, found: Verdict) -> Constants:
     with picture, _said_in_words():
         _play(picked, task, seed, compared)
     try:
-        return _constants(picked.spec.expanded, tuple(task.settings().items()), seed)
+        return pictured.constants(picked.spec.expanded, tuple(task.settings().items()), seed)
     except (RequestError, RuntimeError, ArithmeticError):  # said above, where the pictures were
         return Constants.fresh(picked.spec)
 
@@ -243,7 +189,7 @@ def _play(picked: Picked, task: Regression, seed: int, compared: list[str]) -> N
     for i, (text, label) in enumerate(lines.items(), 1):
         # It shows itself where a curve takes long, and how long it has taken.
         with st.spinner(f"Computing {label}, {i} of {len(lines)} curves", show_time=True):
-            found[label] = _curve(text, settings, seed)
+            found[label] = pictured.curve(text, settings, seed)
     own = found[lines[picked.spec.expanded]]
     if not any(math.isfinite(e) for curve in found.values() for e in curve.error):
         ui.failed("Nothing to draw", "No error is a number: the sequences themselves hold none.")
@@ -258,7 +204,8 @@ def _play(picked: Picked, task: Regression, seed: int, compared: list[str]) -> N
         "map": "How much of each past value is in each output",
     }
     player.show(film.Film(tuple(layers), baselines, task.switch_step, alt), _start())
-    _below(picked, found, own, task)
+    own_map = layers[0].map
+    _below(picked, found, own, task, own_map["missed"] if own_map else 0.0)
 
 
 def _start() -> player.Start:
@@ -287,7 +234,9 @@ def _mean(line: Line) -> str:
     return metric.shown(line.metrics[metric.name])
 
 
-def _below(picked: Picked, found: Mapping[str, Line], own: Line, task: Regression) -> None:
+def _below(
+    picked: Picked, found: Mapping[str, Line], own: Line, task: Regression, missed: float | None
+) -> None:
     means = " · ".join(f"{ui.escaped(label)} **{_mean(c)}**" for label, c in found.items())
     tuned = ", ".join(f"{row['name']} = {controls.shown(row['value'])}" for row in own.facts)
     tuned = (
@@ -309,5 +258,6 @@ def _below(picked: Picked, found: Mapping[str, Line], own: Line, task: Regressio
             "same weight in both."
             + ("" if picked.spec.linear_in_v else
                " This layer is not linear in the values: its map is an average over channels, of "
-               f"the first {SLOW_MAP_TOKENS} tokens.")
+               f"the first {SLOW_MAP_TOKENS} tokens, estimated from random signs within "
+               f"{ui.percent(missed)} of its length (a standard error).")
         )  # fmt: skip

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from experiments_db.errors import StoreError
@@ -190,10 +191,16 @@ def _more(known: dict[str, tuple[Option, ...]]) -> None:
 
 def _known(store: Store, experiment: Experiment) -> Any:
     try:
-        return queries.same_config(store, request.config_hash(experiment.config()))
+        asked = request.config_hash(experiment.config())
+        return _same_config(str(store.path), queries.data_version(store), asked, store)
     except StoreError as error:
         ui.failed("The store could not be read", str(error))
         return None
+
+
+@st.cache_data(max_entries=100, show_spinner=False)
+def _same_config(path: str, version: str, asked: str, _store: Store) -> pd.DataFrame:
+    return queries.same_config(_store, asked)
 
 
 def _train(experiment: Experiment, known: Any) -> None:

@@ -148,6 +148,14 @@ def test_windows_cover_the_curve() -> None:
     assert [row["window"] for row in still.tables["windows"]] == ["all"]
 
 
+def test_what_is_prepared_once_serves_every_layer() -> None:
+    task = Regression(seq_len=32, dim=8, sequences=4)
+    for spec in map(Spec.parse, SPECS[:2]):
+        alone = task.evaluate(spec, 3)
+        assert task.evaluate(spec, 3, prepared=task.prepared(3)) == alone
+        assert task.evaluate(spec, 3, prepared=task.prepared(4)) != alone
+
+
 def test_outputs_are_scaled_where_they_would_grow() -> None:
     made = Regression(seq_len=64, dim=8, sequences=4)
     hebbian, delta = Spec.parse("Uniform | Linear | Hebbian"), Spec.parse("Uniform | Linear | SGD")

@@ -18,7 +18,7 @@ from .constants import Constants
 from .labeled import LabeledTask
 from .mqar import MQAR
 from .recall import Recall
-from .regression import Regression
+from .regression import Prepared, Regression
 
 load(__name__, __path__)
 
@@ -30,6 +30,7 @@ __all__ = [
     "EvaluatedTask",
     "Evaluation",
     "LabeledTask",
+    "Prepared",
     "Recall",
     "Regression",
     "Task",

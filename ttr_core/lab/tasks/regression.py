@@ -28,6 +28,19 @@ LEAST_NOISE = 1e-6  # of keys that are made of noise: the square of less is lost
 
 
 @dataclass(frozen=True)
+class Prepared:
+    """What every layer of a process and a seed is compared on, drawn once.
+
+    Args:
+        data: the sequences that layers see, [1, sequences, T, D].
+        baselines: squared error of what needs no layer by name, [sequences, T].
+    """
+
+    data: Draw
+    baselines: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
 class Regression(EvaluatedTask):
     r"""Online regression on a process that changes, by one forward pass without parameters.
 
@@ -147,6 +160,7 @@ class Regression(EvaluatedTask):
         device: str = "cpu",
         progress: Callable[[int, int], None] = quiet,
         constants: Constants | None = None,
+        prepared: Prepared | None = None,
     ) -> Evaluation:
         """Evaluates a layer: its error at every step beside the baselines.
 
@@ -156,6 +170,7 @@ class Regression(EvaluatedTask):
             device: where the layer is solved.
             progress: called as ``progress(done, total)`` between tries of the tuning.
             constants: those of `constants_of`, where they are known already.
+            prepared: that of this seed, where it is known already.
 
         Returns:
             Metrics ``error`` (mean over steps and sequences), ``error_se``, ``error_before`` and
@@ -164,14 +179,20 @@ class Regression(EvaluatedTask):
         """
         spec.check()
         constants = constants or self.constants_of(spec, seed, device, progress)
-        data = self.data(seed)
-        curves = {"error": self.errors(constants, data, device), **self._baselines(data)}
+        prepared = prepared or self.prepared(seed)
+        curves = {"error": self.errors(constants, prepared.data, device), **prepared.baselines}
         return Evaluation(
             self._metrics(curves),
             {**{name: e.mean(0).tolist() for name, e in curves.items()},
              "error_se": _standard_error(curves["error"]).tolist()},
             {"windows": self._windows(curves), "constants": _listed(constants, spec)},
         )  # fmt: skip
+
+    def prepared(self, seed: int = 0) -> Prepared:
+        """Draws what layers see, and computes what needs none; no setting of layers changes it."""
+        data = self.data(seed)
+        seen = (x[:1].clone() for x in (data.k, data.v, data.q, data.target, data.oracle))
+        return Prepared(Draw(*seen), self._baselines(data))
 
     def baselines(self, seed: int = 0) -> dict[str, list[float]]:
         """Returns the mean error at every step of what needs no layer.
