@@ -132,6 +132,23 @@ def test_a_rate_of_halving_is_trained_as_it_would_be_alone(
     assert sorted(rows.values())[2:] == [150, 150, 150, 300]
 
 
+@pytest.mark.parametrize("protocol", ["quick", "standard"])
+def test_of_rates_that_end_alike_the_first_to_arrive_is_kept(
+    monkeypatch: pytest.MonkeyPatch, protocol: str
+) -> None:
+    """A slow rate that ends a thousandth higher is ahead by luck; one two points higher is not."""
+
+    def curve(step: int, rate: float) -> float:
+        return learned(step, 30 if rate == RATES[-2] else 70) + (0.001 if rate < 0.001 else 0.0)
+
+    def ahead(step: int, rate: float) -> float:
+        return curve(step, rate) - (0.02 if rate > 0.001 else 0.0)
+
+    asked = dataclasses.replace(HALVED, protocol=protocol)
+    assert run_by_rate(monkeypatch, curve, asked).lr == RATES[-2]
+    assert run_by_rate(monkeypatch, ahead, asked).lr < 0.001
+
+
 @given(steps=st.integers(1, 5000), fall=st.integers(0, 5000), warmup=st.integers(0, 200))
 @settings(max_examples=200, deadline=None)
 def test_the_rate_rests_at_the_end(steps: int, fall: int, warmup: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -160,6 +160,11 @@ class Learner:
         """The step at which the training is over, as far as it is known."""
         return self.config.steps if self.fall is None else self.config.rest_at(self.fall)
 
+    @property
+    def rested(self) -> bool:
+        """Whether it was trained to the end, its rate to zero."""
+        return self.fall is not None and self.step >= self.ends and not self.diverged
+
     def pace(self) -> dict[str, float | None]:
         """Returns steps and processor seconds until each of `MARKS`; None where it was not met."""
         places = {mark: first_reached(self.scores, mark) for mark in MARKS}
@@ -184,11 +189,31 @@ class Learner:
         return self.looks_at_target >= LOOKS_TO_SETTLE
 
     @property
+    def score(self) -> float:
+        """Its last look, as a share of the way from the worst to the best value."""
+        return -math.inf if self.diverged or not self.scores else self.scores[-1][1]
+
+    @property
     def merit(self) -> tuple[float, float]:
         """What learners are compared by: the main metric on validation, then the last loss."""
         if self.diverged or self.value is None:
             return (-math.inf, -math.inf)
         return (self.task.main().merit(self.value), -self.loss)
+
+
+def ranked(learners: Sequence[Learner]) -> list[Learner]:
+    """Returns learners, best first; among those as good as the best, the one that came first.
+
+    Rates that end within `RISE` of each other differ by luck, not by what they can reach, but one
+    may take four times the steps of another to get there.
+    """
+    best = max((one.score for one in learners), default=-math.inf)
+
+    def place(one: Learner) -> tuple[float, ...]:
+        came = next((step for step, score in one.scores if score >= best - RISE), math.inf)
+        return (-came, *one.merit) if one.score >= best - RISE else (-math.inf, *one.merit)
+
+    return sorted(learners, key=place, reverse=True)
 
 
 def adamw(

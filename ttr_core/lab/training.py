@@ -12,7 +12,7 @@ from ..layers.model import ModelConfig
 from .curve import STILL_RISING
 from .evaluate import generalization, tested
 from .events import Event, Finished, Progress, Started
-from .learner import Learner
+from .learner import Learner, ranked
 from .metric import PACKED, VALIDATION
 from .protocol import AFTER_FIRST_ROUND, REPORT_EVERY, TEST_SETS, TrainConfig
 from .tasks import TrainedTask
@@ -148,8 +148,7 @@ class _Run:
                 return
             for learner in rivals if number == 0 else ():
                 learner.early = learner.value
-            ranked = sorted(rivals, key=lambda one: one.merit, reverse=True)
-            rivals = ranked[: len(rivals) // 2]
+            rivals = ranked(rivals)[: len(rivals) // 2]
 
     def progress(self, learner: Learner) -> Progress:
         read = learner.step * self.config.batch_size * self.task.seq_len
@@ -158,12 +157,12 @@ class _Run:
         return Progress(learner.step, self.config.steps, loss, learner.lr, speed, self.seconds)
 
     def chosen(self) -> Learner:
-        """The learner that counts: the first at the target, else the best on validation."""
+        """The learner that counts: the first at the target, else the best that came to rest."""
         if self.config.stops_at_target:
             for learner in self.learners:
                 if learner.settled:
                     return learner
-        return max(self.learners, key=lambda one: (one.merit, one.step))
+        return ranked([one for one in self.learners if one.rested] or self.learners)[0]
 
     def finished(self) -> Finished:
         best = self.chosen()
