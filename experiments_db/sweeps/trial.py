@@ -21,7 +21,10 @@ def tried(
     told: Callable[[int, int], None] = lambda done, total: None,
     pace: Pace | None = None,
 ) -> Pace:
-    """Returns the pace of runs by a few steps of each kind; what is not trained is left out.
+    """Returns the pace of runs by a few steps of each layer; what is not trained is left out.
+
+    Of a layer the first kind is tried; the others take their time from it, in proportion to the
+    tokens they see.
 
     The runs count as if all of their steps were taken, so that the estimate is one of the most that
     they can take: many end earlier, when their curve is flat.
@@ -42,6 +45,8 @@ def tried(
     )
     for done, members in enumerate(kinds.values()):
         told(done, len(kinds))
+        if pace.knows(members[0].kind):  # its layer, at another size or in another frame
+            continue
         seconds = _step_seconds(members[0].experiment)
         for run in members:
             pace.add(run.kind, seconds * run.kind.steps)

@@ -60,7 +60,7 @@ RUNS: list[dict[str, str | list[str]]] = [
 ]
 ADDRESSES = {"": EXPLORE, "map": MAP, "runs": RUNS}
 NAMES = {"": "Explore", "map": "Map", "runs": "Runs"}
-HEADINGS = {"": "Online regression, nothing trained", "map": "Map", "runs": "Runs"}
+HEADINGS = {"": "Train it", "map": "Map", "runs": "Runs"}
 
 
 def said(page: Page) -> dict[str, list[str]]:

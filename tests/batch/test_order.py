@@ -14,12 +14,13 @@ from experiments_db.cli import app
 from experiments_db.read import queries
 from experiments_db.read.filters import Conditions
 from experiments_db.store import open_store
-from experiments_db.sweeps import Pace, Work, expanded
+from experiments_db.sweeps import Pace, Work, expanded, tried
 from experiments_db.sweeps.estimate import Kind
 from experiments_db.sweeps.plan import checked
 from experiments_db.sweeps.plan_file import plan_of
 from experiments_db.sweeps.preview import in_order
 from ttr_core import RequestError
+from ttr_core.lab import Experiment
 from ttr_core.words import defining
 
 SPECS = ("Uniform | Linear | SGD", "Uniform | Linear | Hebbian")
@@ -53,6 +54,24 @@ def places(work: Work) -> list[tuple[int, int, str]]:
         (run.experiment.task.settings()["pairs"], run.experiment.model.d_model, run.layer)
         for run in work.runs
     ]
+
+
+def test_a_layer_is_tried_once_and_its_other_kinds_take_their_time_from_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    def seconds(experiment: Experiment) -> float:
+        asked.append(str(experiment.model.layers))
+        return 0.5
+
+    monkeypatch.setattr("experiments_db.sweeps.trial._step_seconds", seconds)
+    runs = work_of(PLAN).runs
+    pace = tried(runs)
+    assert len(asked) == len(set(asked)) == len(SPECS) < len(runs)
+    known = [pace.seconds(run.kind) for run in runs]
+    assert known[0] == 0.5 * runs[0].kind.steps, "the first takes what its steps took"
+    assert None not in known and len(set(known)) > 1, "others in proportion to their work"
 
 
 def test_settings_come_in_the_order_of_their_values_and_the_cheapest_first() -> None:

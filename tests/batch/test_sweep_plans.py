@@ -241,11 +241,13 @@ def command(*arguments: str, code: int = 0) -> Any:
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
-def test_examples_are_plans(path: Path, tmp_path: Path) -> None:
+def test_examples_are_plans(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What a trial of every layer finds has a test of its own; here it would take a minute.
+    monkeypatch.setattr("experiments_db.sweeps.tried", lambda runs, told, pace: pace)
     db = tmp_path / "runs.duckdb"
     document = json.loads(command(str(path), "--dry-run", "--json", "--db", str(db)).stdout)
     assert document["planned"] == len(document["runs"]) > 1
-    assert document["skipped"] == 0
+    assert document["skipped"] == 0 or "\nevidence: " in path.read_text()
     assert not db.exists(), "a dry run leaves nothing behind"
 
 

@@ -16,12 +16,24 @@ GPU = ("gpu", "nvidia", "cuda")
 
 
 def gpus() -> tuple[str, ...]:
-    """Returns the names of the GPUs here: what every choice of a device is made from."""
+    """Returns the names of the GPUs here: what every choice of a device is made from.
+
+    Example:
+        >>> all(isinstance(name, str) for name in gpus())
+        True
+    """
     return tuple(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
 
 
 def take_gpu(index: int | None) -> None:
-    """Lets ``cuda`` mean one of `gpus` in this process; None leaves it as it is."""
+    """Lets ``cuda`` mean one of `gpus` in this process.
+
+    Args:
+        index: its place in `gpus`; None, or one that is not there, leaves it as it is.
+
+    Example:
+        >>> take_gpu(None)
+    """
     if index is not None and index < torch.cuda.device_count():
         torch.cuda.set_device(index)
 

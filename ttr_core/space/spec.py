@@ -40,8 +40,9 @@ class Spec:
     Example:
         >>> import ttr_core as ttr
         >>> spec = ttr.Spec.parse("Gate | Linear | SGD")
-        >>> spec.expanded
-        'Gate | Linear(map=identity) | SGD(residual=decayed) | loss=Squared | readout=Plain'
+        >>> print(spec.expanded)
+        Gate | Linear(map=identity) | SGD(residual=decayed, link=sigmoid) | loss=Squared
+        | readout=Plain
     """
 
     weights: Weights

@@ -71,6 +71,7 @@ WORK: tuple[tuple[Size, tuple[str, ...], str], ...] = (
             "ExpKernel | Quadratic | Exact(ridge=0.1)",
             "Gate | Kernel | Exact(ridge=0.1)",
             "Window | Linear | SGD",
+            "Gate | Linear | Residual",
             "Uniform | NormLinear | MiniBatch",
             "Gate | Linear | SGD by autograd_scan",
         ),

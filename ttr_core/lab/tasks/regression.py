@@ -34,6 +34,11 @@ class Prepared:
     Args:
         data: the sequences that layers see, [1, sequences, T, D].
         baselines: squared error of what needs no layer by name, [sequences, T].
+
+    Example:
+        >>> task = Regression(seq_len=16, dim=4, sequences=2)
+        >>> sorted(task.prepared(seed=0).baselines)
+        ['fixed_linear', 'noise_floor', 'repeat_last']
     """
 
     data: Draw

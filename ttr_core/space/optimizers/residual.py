@@ -72,7 +72,8 @@ class Residual(WrittenSteps, TwoStage):
         base, rest = state["base"], memory["S"] - state["base"]
         weighed, weight = weighed_key(loss, memory), signals["importance"]
         key = weighed / weight
-        # The value, of which the loss shows phi v^T alone; a key of 0 writes nothing.
+        # The value, of which the loss shows phi v^T alone; a key of 0 writes nothing, and gets no
+        # slope, for which the value itself would have to be seen.
         value = key @ weighed_pair(loss, memory) / (weight * key.square().sum()).clamp_min(TINY)
         shown = self.clipped(value - key @ state.get("undecayed", base))
         first = signals["step"] * torch.outer(weighed, value - key @ base)
