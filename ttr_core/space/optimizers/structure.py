@@ -209,15 +209,7 @@ class HistorySteps(RankOneSteps):
     def resume(
         self, x: Stream, phi: Features, recency: Recency, own: Params, kept: Carried
     ) -> tuple[Steps, Carried]:
-        """Returns the steps of tokens that follow others, and the optimizer's own state after them.
-
-        Args:
-            x: the tokens, their signals among them.
-            phi: the features of the model.
-            recency: the decays of the memory and the weights of the pairs.
-            own: the optimizer's own tensors, head first.
-            kept: what `begin` names, [B, H, ...] each; nothing at the start.
-        """
+        """Returns the steps and the state after them; `RankOneSteps.resume` has the arguments."""
 
 
 def weighed_key(loss: PairLoss, memory: Memory) -> Tensor:
