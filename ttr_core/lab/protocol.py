@@ -56,7 +56,7 @@ class TrainConfig:
         (0.003,)
     """
 
-    revision: ClassVar[int] = 4  # raised when it computes otherwise under the same settings
+    revision: ClassVar[int] = 5  # raised when it computes otherwise under the same settings
 
     lr: str | float = option(
         0.01, "Peak learning rate, from 1e-6 to 1, or auto.",
