@@ -24,8 +24,8 @@ LEAST_LOOKS = 3
 
 WAITING = 0.9
 """Below this score a curve that stands still may be waiting for a transition: recall stands at
-1 / pairs, or at none, until the keys are bound, and where few features are to part the keys (t2r-relu
-on 8 pairs) at .69 to .88 for 100 to 300 steps, from where it goes on to .99."""
+1 / pairs, or at none, until the keys are bound, and where few features are to part the keys
+(t2r-relu, 8 pairs) at .69 to .88 for 100 to 300 steps, from where it goes on to .99."""
 
 MARKS = {50: "half", 90: "nine tenths", 99: "all but a hundredth"}
 """Percent of the way to the best value, whose steps and seconds are noted -> in words."""
