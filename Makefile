@@ -95,6 +95,7 @@ format: $(VENV)/.tests
 	@$(BIN)/ruff check --fix $(SOURCES)
 
 docs: $(VENV)/.app
+	@$(BIN)/python -m ttr_core.tools.equals --write
 	@$(BIN)/python -m ttr_core.tools.documents --write
 
 clean:

@@ -116,6 +116,8 @@ def test_the_catalog_shows_itself_and_still_refuses() -> None:
 def test_the_lab_is_loaded_when_asked_for() -> None:
     asks = (
         "import sys, ttr_core as ttr\n"
+        "assert ttr.describe('Decay | Linear | Hebbian').same_as\n"
+        "assert 'torch._dynamo' not in sys.modules, 'a second of imports for a description'\n"
         "assert not any(name.startswith('ttr_core.lab') for name in sys.modules)\n"
         "assert {'train', 'task', 'TASKS'} <= {*dir(ttr)}\n"
         "assert 'mqar' in ttr.TASKS and ttr.train.__module__.startswith('ttr_core.lab')\n"

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from ..layers.published import catalog
-from .describe import same_as
+from .same import same_as
 
 
 def defining(names: Iterable[str]) -> dict[str, str]:

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from functools import lru_cache
 from typing import Any
 
-import torch
-
 from ..layers.published import catalog
-from ..solvers import horizon, least, resolve, solve
+from ..solvers import horizon, least, resolve
 from ..space.fates import Fate
-from ..space.spec import Spec, triples
-from ..stream import LINKS, Stream
+from ..space.spec import Spec
 from .equations import letters, objective, read, update, window
 from .names import Standing, standing
 from .neighbors import neighbors
-
-TOLERANCE = 1e-9
-"""Relative difference up to which two outputs are the same."""
+from .same import same_as
 
 
 @dataclass(frozen=True)
@@ -134,60 +128,6 @@ def formulas(spec: Spec) -> tuple[str, str, str]:
         'S_t = S_{t-1} + k_t v_t^\\top'
     """
     return objective(spec), update(spec), read(spec)
-
-
-def same_as(spec: Spec) -> tuple[str, ...]:
-    """Returns the listed points whose outputs and signals are those of ``spec``.
-
-    Found by running both on one generic sequence in float64, so it is never a stale claim.
-    """
-    found = _listed_layers().get(_signals(spec), ())
-    # The sequence is too short to show a window, and its sizes are those of the function class.
-    own = (spec.weights.reach, spec.function.square)
-    alike = tuple(o for o in found if (o.weights.reach, o.function.square) == own)
-    if not alike:
-        return ()
-    mine, theirs = _output(spec).flatten(), _outputs(alike)
-    equal = ((theirs - mine).abs() <= TOLERANCE * (1 + mine.abs())).all(-1).tolist()
-    return tuple(str(o) for o, same in zip(alike, equal, strict=True) if same and o != spec)
-
-
-@lru_cache(maxsize=64)
-def _outputs(specs: tuple[Spec, ...]) -> torch.Tensor:
-    """The outputs of several layers, a row each."""
-    return torch.stack([_output(spec).flatten() for spec in specs])
-
-
-def _signals(spec: Spec) -> tuple[str, ...]:
-    return tuple(sorted(f"{s.name}:{s.width}:{s.link}" for s in spec.signals))
-
-
-@lru_cache(maxsize=1)
-def _listed_layers() -> dict[tuple[str, ...], list[Spec]]:
-    """Every listed layer, by the signals that it asks for."""
-    found: dict[tuple[str, ...], list[Spec]] = {}
-    for spec in triples():
-        if not spec.objections():
-            found.setdefault(_signals(spec), []).append(spec)
-    return found
-
-
-@lru_cache(maxsize=4096)
-def _output(spec: Spec) -> torch.Tensor:
-    """The layer's output on one generic sequence, its signals drawn by their names."""
-    generator = torch.Generator().manual_seed(0)
-
-    def draw(width: int) -> torch.Tensor:
-        return torch.randn(1, 1, 11, width, generator=generator, dtype=torch.float64)
-
-    size = 3 if spec.function.square else 2
-    q, k, v = draw(3), draw(3), draw(size)
-    q[:, :, -1] *= 3  # one so long that no divisor stays at its floor
-    signals = {}
-    for signal in spec.signals:
-        generator.manual_seed(sum(map(ord, signal.name)))
-        signals[signal.name] = LINKS[signal.link](draw(spec.signal_width(signal, 3, size)))
-    return solve(spec, Stream(q, k, v, signals)).detach()
 
 
 def fates(spec: Spec) -> tuple[Fate, ...]:

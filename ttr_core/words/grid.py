@@ -9,9 +9,9 @@ from typing import Any
 from ..layers.published import Elsewhere, catalog
 from ..solvers import resolve
 from ..space.spec import Spec, triples
-from .describe import same_as
 from .names import standing
 from .neighbors import worded
+from .same import same_as
 from .verdicts import verdict
 
 

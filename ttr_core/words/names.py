@@ -111,21 +111,26 @@ def _at(spec: Spec) -> tuple[Published, ...]:
 
 def _like(spec: Spec) -> tuple[Published, ...]:
     """Returns the entries that differ from a spec by numbers at most."""
-    own = chosen(spec)
-    return tuple(entry for entry in catalog.values() if _chosen(entry) == own)
+    return _entries().get(chosen(spec), ())
 
 
-@lru_cache(maxsize=256)
-def _chosen(entry: Published) -> tuple[str, ...]:
-    return chosen(entry.spec)
+@lru_cache(maxsize=1)
+def _entries() -> dict[tuple[str, ...], tuple[Published, ...]]:
+    """The entries of the catalog by what they chose."""
+    found: dict[tuple[str, ...], tuple[Published, ...]] = {}
+    for entry in catalog.values():
+        own = chosen(entry.spec)
+        found[own] = (*found.get(own, ()), entry)
+    return found
 
 
 def _named(spec: Spec) -> tuple[Elsewhere, ...]:
     """Returns the layers without an entry that have this cell, whatever its numbers."""
     own = chosen(spec)
-    return tuple(one for one in ELSEWHERE if _cell(one) == own)
+    return tuple(one for one, cell in zip(ELSEWHERE, _cells(), strict=True) if cell == own)
 
 
-@lru_cache(maxsize=256)
-def _cell(one: Elsewhere) -> tuple[str, ...]:
-    return chosen(Spec.parse(one.cell))
+@lru_cache(maxsize=1)
+def _cells() -> tuple[tuple[str, ...], ...]:
+    """What each of `ELSEWHERE` chose."""
+    return tuple(chosen(Spec.parse(one.cell)) for one in ELSEWHERE)
