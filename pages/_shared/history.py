@@ -4,6 +4,10 @@ Streamlit enters a visit twice: once as the menu's bare address, and once more a
 has written its values into it. Back would then lead to the bare address of the page one is on, and
 look as if it did nothing. So, until somebody does something on a page, what it writes into its
 address replaces the entry that the visit has made.
+
+It also enters the page of a run that was asked for before Back was pressed and answered after: the
+page that was just left, on top of the one gone back to. Until somebody does something there, Back
+and Forward alone say where one is, and the page that they lead to is asked for again.
 """
 
 from __future__ import annotations
@@ -15,19 +19,22 @@ KEY = "history"
 SCRIPT = """<script>
 if (!window.oneEntryPerVisit) {
   window.oneEntryPerVisit = true;
-  let arriving = true;
+  let arriving = true, returned = false;
   const push = history.pushState.bind(history);
   history.pushState = (state, title, url) => {
     const stays = new URL(url, location.href).pathname === location.pathname;
-    if (arriving && stays) {
+    if (returned && !stays) {
+      setTimeout(() => dispatchEvent(new PopStateEvent("popstate", { state: history.state })));
+    } else if (arriving && stays) {
       history.replaceState(state, title, url);
     } else {
       arriving = !stays;
       push(state, title, url);
     }
   };
+  addEventListener("popstate", () => { arriving = returned = true; }, true);
   for (const done of ["pointerdown", "keydown"])
-    addEventListener(done, () => { arriving = false; }, true);
+    addEventListener(done, () => { arriving = returned = false; }, true);
 }
 </script>"""
 

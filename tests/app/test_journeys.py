@@ -83,19 +83,6 @@ def agrees(page: Page, wanted: dict[str, list[str]], first: list[str] | None = N
         page.wait_for_timeout(200)
 
 
-def back_to(page: Page, wanted: dict[str, list[str]]) -> None:
-    """Presses Back, and once more where a run of the page that was left has entered it again.
-
-    Streamlit enters the page of a run that it still owes when Back is pressed as a new visit.
-    """
-    back(page)
-    deadline = time.monotonic() + 5
-    while said(page) != wanted and time.monotonic() < deadline:
-        page.wait_for_timeout(200)
-    if said(page) != wanted:
-        back(page)
-
-
 @pytest.mark.parametrize("place", ADDRESSES)
 def test_a_page_shows_its_address_wherever_one_has_been(visit: Visit, place: str) -> None:
     page, others = visit(place), [name for name in NAMES if name != place]
@@ -113,7 +100,7 @@ def test_a_page_shows_its_address_wherever_one_has_been(visit: Visit, place: str
         expect(page).to_have_url(re.compile(f"/{elsewhere}([?].*)?$"))
         expect(page.get_by_role("heading", name=HEADINGS[elsewhere], exact=True)).to_be_visible()
         settle(page)
-        back_to(page, wanted)
+        back(page)
         agrees(page, wanted, first)  # by Back
         page.reload()
         settle(page)
