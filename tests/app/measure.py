@@ -29,11 +29,11 @@ from playwright.sync_api import Browser, Page, WebSocket, expect, sync_playwrigh
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 import ttr_core as ttr
+from tests import processes
 from tests.app.browsing import FLAGS, settle
 from tests.servers import wait_until_healthy
 
 ROOT = Path(__file__).resolve().parents[2]
-TICKS = os.sysconf("SC_CLK_TCK")
 WORST = 6  # layers that are named
 CHARTS = ("vega", "component")  # kinds of elements; one that the browser holds is a ``ref_hash``
 KNOBS = ("regression.noise=0.1", "regression.noise=0.05", "regression.seed=1")
@@ -54,8 +54,7 @@ class Server:
 
     def cpu(self) -> float:
         """Returns the seconds of processor time that it has taken, all threads, no children."""
-        stat = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(stat[11]) + int(stat[12])) / TICKS
+        return processes.cpu(self.process.pid)
 
     def rest(self) -> None:
         """Waits until it has loaded what it loads by itself."""
@@ -66,26 +65,9 @@ class Server:
 
     def memory(self) -> dict[str, float]:
         """Returns its resident megabytes, and those of its child processes, by kind."""
-        mine = str(self.process.pid)
-        children = [pid for pid in _processes() if _status(pid).get("PPid") == mine]
-        held = {"server": _held(mine), "workers": sum(map(_held, children))}
-        return {name: kilobytes / 1000 for name, kilobytes in held.items()}
-
-
-def _processes() -> list[str]:
-    return [entry.name for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-
-
-def _status(pid: str) -> dict[str, str]:
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:  # it has ended
-        return {}
-    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
-
-
-def _held(pid: str) -> int:
-    return int(_status(pid).get("VmRSS", "0 kB").split()[0])
+        mine = self.process.pid
+        held = {"server": [mine], "workers": processes.descendants(mine)}
+        return {name: sum(map(processes.resident, pids)) / 1e6 for name, pids in held.items()}
 
 
 @contextmanager

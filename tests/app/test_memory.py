@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -14,6 +13,7 @@ from playwright.sync_api import Page, expect
 
 from experiments_db.store import open_store
 from tests.app.browsing import LONG, Visit, settle
+from tests.processes import descendants, proportional
 from tests.store.many_runs import fill
 
 RUNS, MOST = 5_000, 2 * 2**30
@@ -27,32 +27,9 @@ HUNGRY = {
 }
 
 
-def family(pid: int) -> list[int]:
-    """Returns a process and all that descend from it."""
-    found = [pid]
-    with suppress(OSError):
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            for child in (task / "children").read_text().split():
-                found += family(int(child))
-    return found
-
-
-def proportional(pid: int) -> int:
-    """Returns the bytes of a process in memory, its part of what it shares."""
-    with suppress(OSError):
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
-    return 0
-
-
 def serving() -> int:
     """Returns the process of the server that this one has started."""
-    (pid,) = [
-        child
-        for child in family(os.getpid())
-        if b"pages/_shared/server.py" in Path(f"/proc/{child}/cmdline").read_bytes()
-    ]
+    (pid,) = descendants(os.getpid(), "pages/_shared/server.py")
     return pid
 
 
@@ -73,7 +50,7 @@ class Watch:
 
     def _look(self) -> None:
         while not self._done.is_set():
-            sizes = [proportional(pid) for pid in family(self._pid)]
+            sizes = [proportional(pid) for pid in [self._pid, *descendants(self._pid)]]
             self.most, self.children = (
                 max(self.most, sum(sizes)),
                 max(self.children, sum(sizes[1:])),

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from typer.testing import CliRunner
 
@@ -21,6 +22,7 @@ from experiments_db.cli import app
 from experiments_db.read import queries
 from experiments_db.run import process
 from experiments_db.store import Store, open_store
+from tests.processes import descendants
 
 ROOT = Path(__file__).resolve().parents[2]
 SPEC = "Uniform | Linear | Hebbian"
@@ -265,11 +267,12 @@ def test_a_killed_command_leaves_an_interrupted_run_and_no_worker(tmp_path: Path
     endless = [*command, "--set", "steps=1000000", "--set", "target=none", "--db", str(db)]
     going = subprocess.Popen(endless, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     until(lambda: list(queries.runs(Store(db))["status"]) == ["running"])
-    workers = children(going.pid)
+    workers = descendants(going.pid)
+    assert workers
     going.kill()
     going.wait()
     assert list(queries.runs(Store(db))["status"]) == ["interrupted"]
-    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), seconds=10)
+    until(lambda: not any(map(psutil.pid_exists, workers)), seconds=10)
 
 
 def until(met: Callable[[], bool], seconds: float = 60) -> None:
@@ -277,12 +280,6 @@ def until(met: Callable[[], bool], seconds: float = 60) -> None:
     while not met():
         assert time.monotonic() < deadline
         time.sleep(0.1)
-
-
-def children(pid: int) -> list[int]:
-    """The processes that a process has started, where the system shows them."""
-    found = Path(f"/proc/{pid}/task/{pid}/children")
-    return [int(child) for child in found.read_text().split()] if found.exists() else []
 
 
 # ---- runs

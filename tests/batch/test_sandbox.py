@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 import os
-import resource
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +12,7 @@ import pytest
 
 from experiments_db.read import sandbox
 from experiments_db.read.sandbox import QueryError, locked, query, select, where, where_sql
+from tests.processes import descendants, resident
 
 
 @pytest.fixture
@@ -140,23 +139,9 @@ def test_a_hungry_query_is_refused_in_words_and_the_system_holds_its_limit(
             query({"runs": frame}, HUNGRY[name])
 
 
-def resident(pid: str) -> int:
-    """Returns the bytes that a process has in memory."""
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
-    except (OSError, IndexError):
-        return 0
-
-
-def asked() -> list[str]:
+def asked() -> list[int]:
     """Returns the processes of this one in which queries run."""
-    found = []
-    for task in Path(f"/proc/{os.getpid()}/task").iterdir():
-        for pid in (task / "children").read_text().split():
-            with suppress(OSError):
-                if b"sandbox.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                    found.append(pid)
-    return found
+    return descendants(os.getpid(), "sandbox.py")
 
 
 def watched(size: Callable[[], int], threads: list[threading.Thread]) -> int:
@@ -191,7 +176,7 @@ def test_the_five_hungriest_queries_stay_below_the_limit_and_small_ones_live(
 @pytest.mark.slow
 def test_four_who_ask_at_once_stay_below_two_gigabytes(frame: pd.DataFrame) -> None:
     """Children, and what the asking process takes meanwhile, as the system counts it."""
-    own = str(os.getpid())
+    own = os.getpid()
     before = resident(own)
 
     def ask(statement: str) -> None:
