@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages._explore import asked, ladder, layer, pickers, regression, share, training
+from pages._explore import asked, ladder, layer, pickers, regression, sequences, share, training
 from pages._shared import address, front_door
 
 front_door.enter()
@@ -22,10 +22,13 @@ with st.container(horizontal=True, vertical_alignment="center", gap="small"):
     sharing = st.container(width="content")
 cards = pickers.cards(picked)
 upper = layer.show(picked)
-ladder.show(picked)
+with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    ladder.show(picked)
+    sequences.chooser()
+    sequences.own_words()
 constants = regression.show(picked, upper.verdict)
 layer.show_equations(upper, str(constants.spec))
-cards.say_drawn(constants.spec, regression.how(upper.verdict))
+cards.say_drawn(constants.spec, sequences.how(upper.verdict))
 layer.show_more(picked, upper, str(constants.spec))
 if not picked.wrong:
     training.show(picked)

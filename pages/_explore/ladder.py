@@ -38,7 +38,9 @@ RUNGS = {
 def show(picked: Picked) -> None:
     """Shows the rungs, each of which is a state of the page, and what the one on show adds."""
     here = next((name for name, (text, _) in RUNGS.items() if _same(text, picked)), None)
-    with st.container(horizontal=True, gap="xsmall", key="ladder", vertical_alignment="center"):
+    with st.container(
+        horizontal=True, gap="xsmall", key="ladder", vertical_alignment="center", width="content"
+    ):
         st.caption("The ladder", width="content", help="One sequence, six ways to remember it.")
         for name, (text, adds) in RUNGS.items():
             st.button(

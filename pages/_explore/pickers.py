@@ -41,6 +41,7 @@ STYLE = """<style>
 .st-key-card-weights { border-top-color: var(--st-blue-color, #0072B2); }
 .st-key-card-function { border-top-color: var(--st-orange-color, #D55E00); }
 .st-key-card-optimizer { border-top-color: var(--st-green-color, #009E73); }
+[class*="st-key-card-"] [data-testid="stPopoverButton"] { min-height: 1.4rem; padding: 0; }
 .st-key-update .katex { font-size: 1.05em; }
 </style>"""
 CHOICE, NARROW = 150, 92  # pixels of a control

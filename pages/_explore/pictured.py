@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 import ttr_core as ttr
+from pages._explore.pairs import unpacked
 from pages._shared import ui
 from ttr_core.lab import Constants, Prepared, Regression
 
@@ -27,6 +28,41 @@ BASELINES = {
     "noise_floor": "noise floor",
 }
 DRAWS = 4  # processes whose sequences are kept, some ten megabytes each
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """What is played.
+
+    Args:
+        settings: of the task.
+        seed: decides the draws.
+        pairs: those that somebody brings instead, packed; empty where a process is drawn.
+    """
+
+    settings: ProcessSettings
+    seed: int
+    pairs: str = ""
+
+    @property
+    def task(self) -> Regression:
+        """The task with these settings."""
+        return Regression(**dict(self.settings))
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What the tokens are called, where they are words."""
+        task = self.task
+        read = task.world.words if task.process == "text" else ()
+        return tuple(read[t % len(read)] for t in range(task.seq_len)) if read else ()
+
+    def prepared(self) -> Prepared:
+        """Returns the sequences, which no setting of the layers changes."""
+        task = self.task
+        if not self.pairs:
+            return _drawn(repr(task.world), task.sequences, self.seed, task)
+        rows, stop = unpacked(self.pairs), task.seq_len + 1
+        return Prepared.given(rows.keys[:stop], rows.values[:stop])
 
 
 @dataclass(frozen=True)
@@ -49,51 +85,47 @@ class Line:
 
 
 @st.cache_data(max_entries=500, show_spinner=False)
-def constants(text: str, settings: ProcessSettings, seed: int) -> Constants:
-    """Finds what a layer is drawn with."""
+def constants(text: str, sequence: Sequence) -> Constants:
+    """Finds what a layer is drawn with; for pairs that somebody brings on these themselves."""
+    brought = sequence.prepared().data if sequence.pairs else None
     with ui.computing():
-        return Regression(**dict(settings)).constants_of(ttr.Spec.parse(text), seed)
+        return sequence.task.constants_of(ttr.Spec.parse(text), sequence.seed, data=brought)
 
 
 @st.cache_data(max_entries=500, show_spinner=False)
-def curve(text: str, settings: ProcessSettings, seed: int) -> Line:
+def curve(text: str, sequence: Sequence) -> Line:
     """Computes one layer's curve."""
-    task = Regression(**dict(settings))
-    used, prepared = constants(text, settings, seed), _prepared(task, seed)
+    used, prepared = constants(text, sequence), sequence.prepared()
     with ui.computing():
-        found = task.evaluate(ttr.Spec.parse(text), seed, constants=used, prepared=prepared)
+        found = sequence.task.evaluate(
+            ttr.Spec.parse(text), sequence.seed, constants=used, prepared=prepared
+        )
     curves = found.curves
     return Line(
         tuple(curves[Regression.main().name]),
         tuple(curves["error_se"]),
         tuple(found.tables["constants"]),
         found.metrics,
-        {name: tuple(curves[name]) for name in BASELINES},
+        {name: tuple(curves[name]) for name in BASELINES if name in curves},
     )
 
 
-def attention(text: str, settings: ProcessSettings, seed: int, tokens: int) -> tuple[Tensor, float]:
+def attention(text: str, sequence: Sequence, tokens: int) -> tuple[Tensor, float]:
     """Computes the attention map of the first tokens of the first sequence.
 
     Returns:
         The map [T, T], and its relative error where random signs have estimated it, else 0.
     """
-    task = Regression(**dict(settings))
-    used, prepared = constants(text, settings, seed), _prepared(task, seed)
+    used, prepared = constants(text, sequence), sequence.prepared()
     with ui.computing():
         q, k, v = (x[:, :1, :tokens] for x in (prepared.data.q, prepared.data.k, prepared.data.v))
-        if task.keys == "l2":
-            q, k = (part / part.norm(dim=-1, keepdim=True) for part in (q, k))
+        if sequence.task.keys == "l2":
+            q, k = (part / part.norm(dim=-1, keepdim=True).clamp(min=1e-12) for part in (q, k))
         stream = used.stream(q, k, v)
         if used.spec.linear_in_v:
             return ttr.attention_map(used.spec, stream)[0, 0], 0.0
         found = ttr.sampled_map(used.spec, stream)
         return found.weights[0, 0], found.relative_error
-
-
-def _prepared(task: Regression, seed: int) -> Prepared:
-    """Returns the sequences of a process, which no setting of the layers changes."""
-    return _drawn(repr(task.world), task.sequences, seed, task)
 
 
 @st.cache_data(max_entries=DRAWS, show_spinner=False)

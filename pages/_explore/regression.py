@@ -8,7 +8,6 @@ beside the controls all take it from there.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,75 +16,53 @@ from typing import Any
 import streamlit as st
 
 import ttr_core as ttr
-from pages._explore import asked, pictured
+from pages._explore import asked, pictured, sequences
 from pages._explore.asked import Picked
 from pages._explore.layer import SLOW, Verdict, judged
-from pages._explore.pictured import BASELINES, Line
+from pages._explore.pictured import BASELINES, Line, Sequence
 from pages._explore.play import film, player
 from pages._shared import address, controls, params, ui
 from ttr_core import Option, RequestError, constraints
 from ttr_core.lab import Constants, Regression
 from ttr_core.words import called
 
-PREFIX = "regression"
-MOST = {"seq_len": 1024, "dim": 128, "sequences": 64}
-"""The largest sizes that the page computes at once; the command line takes larger ones."""
-SLOW_MOST = {"seq_len": 32, "dim": 8, "sequences": 4}
-"""The largest for a layer that is defined but slow, which is not tuned either."""
 SLOW_MAP_TOKENS = 24
 """Of the map of a layer that is slow, or whose outputs are not linear in the values."""
 COMPARED = ("softmax-attention", "linear-attention")  # beside the layer, until people choose
 MOST_COMPARED = 6
-MAIN = ("process", "seq_len", "dim", "noise", "constants")
-FIXED = ("decay", "step")  # signals that are knobs when constants are fixed
-OF_THE_SPEC = ("scale", "ridge")  # the cards have them: a second knob would contradict the first
-
-
-def options() -> tuple[Option, ...]:
-    """Returns the settings, their sizes limited to what a page computes at once."""
-    return tuple(_limited(one) for one in Regression.options() if one.name not in OF_THE_SPEC)
-
-
-def _limited(option: Option) -> Option:
-    most, constraint = MOST.get(option.name), option.constraint
-    if most is None or not isinstance(constraint, constraints.Numeric):
-        return option
-    return dataclasses.replace(option, constraint=dataclasses.replace(constraint, high=most))
 
 
 def address_params() -> dict[str, params.Param]:
     """Returns the settings by their names in the address."""
-    named = {f"{PREFIX}.{option.name}": option for option in (*options(), SEED)}
     compared = params.Several("layer", tuple(ttr.catalog), COMPARED, MOST_COMPARED)
-    return {**params.settings_of({**named, "t": STEP}), "compare": compared}
+    step = params.settings_of({"t": STEP})
+    return {**sequences.sequence_params(), **step, "compare": compared}
 
 
 STEP = Option("t", constraints.Whole(0, 16383), None, "The step on show; none: the last.", True)
 VISITS, STARTED = "play.visits", "play.started"
-SEED = Option("seed", constraints.Whole(0, 2**31 - 1), 0, "Decides the sequences.")
 
 
 @st.cache_data(max_entries=200, show_spinner=False)
-def _map(
-    text: str, settings: tuple[tuple[str, Any], ...], seed: int, tokens: int
-) -> dict[str, Any]:
+def _map(text: str, sequence: Sequence, tokens: int) -> dict[str, Any]:
     """Returns the attention map of the first tokens of the first sequence, packed."""
-    weights, missed = pictured.attention(text, settings, seed, tokens)
+    weights, missed = pictured.attention(text, sequence, tokens)
     return {**film.packed(weights), "missed": missed if math.isfinite(missed) else None}
 
 
 def show(picked: Picked, found: Verdict) -> Constants:
     """Shows the section; returns what the pictures are drawn with."""
+    sequences.own_pairs()
     picture = st.container()
     try:
-        task, seed, compared = _knobs(picked, found)
+        sequence, compared = _knobs(picked, found)
     except RequestError as error:  # two knobs that exclude one another
         controls.refused(error)
         return Constants.fresh(picked.spec)
     with picture, _said_in_words():
-        _play(picked, task, seed, compared)
+        _play(picked, sequence, compared)
     try:
-        return pictured.constants(picked.spec.expanded, tuple(task.settings().items()), seed)
+        return pictured.constants(picked.spec.expanded, sequence)
     except (RequestError, RuntimeError, ArithmeticError):  # said above, where the pictures were
         return Constants.fresh(picked.spec)
 
@@ -101,23 +78,9 @@ def _said_in_words() -> Iterator[None]:
         ui.failed("This could not be computed", f"{error}\nFixed constants may help.")
 
 
-# --- knobs -------------------------------------------------------------------------------------
-
-
-def _knobs(picked: Picked, found: Verdict) -> tuple[Regression, int, list[str]]:
-    known = {option.name: option for option in options()}
-    slow = found.kind == SLOW
+def _knobs(picked: Picked, found: Verdict) -> tuple[Sequence, list[str]]:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        for name in MAIN:
-            _knob(known[name], slow)
-        fixed = how(found) == "fixed"
-        for name in _signals(picked.spec) if fixed else ():
-            _knob(known[name], False)
-        with st.popover("More", icon=":material/tune:", help="The other settings of the process."):
-            for name in known:
-                if name not in MAIN and name not in FIXED:
-                    _knob(known[name], slow)
-            _knob(SEED, False)
+        sequence = sequences.knobs(picked.spec, found)
         compared = st.multiselect(
             "Pinned beside it",
             list(ttr.catalog),
@@ -125,42 +88,7 @@ def _knobs(picked: Picked, found: Verdict) -> tuple[Regression, int, list[str]]:
             max_selections=MOST_COMPARED,
             help="Published layers to play in the same picture. Identical specs share one line.",
         )
-    settings = {name: address.value(f"{PREFIX}.{name}") for name in known}
-    if slow:
-        settings = {name: _slow_value(name, value) for name, value in settings.items()}
-        st.caption("This layer is slow: it is drawn at the small sizes above, and not tuned.")
-    return Regression(**settings), int(address.value(f"{PREFIX}.seed")), compared
-
-
-def how(found: Verdict) -> str:
-    """Says where the constants of the pictures come from, in a word."""
-    return "fixed" if found.kind == SLOW else str(address.value(f"{PREFIX}.constants"))
-
-
-def _signals(spec: ttr.Spec) -> list[str]:
-    """Returns the knobs of what the layer's tokens bring along, those that it has."""
-    needed = {signal.name.partition(".")[0] for signal in spec.signals}
-    return [name for name in FIXED if name in needed]
-
-
-def _knob(option: Option, slow: bool) -> None:
-    """Shows a knob at the value in use: for a slow layer a smaller one, which stays as it is."""
-    widths = {"process": 170, "constants": 140, "seq_len": 130}
-    key, width = f"{PREFIX}.{option.name}", widths.get(option.name, 105)
-    value = address.value(key)
-    used = _slow_value(option.name, value) if slow else value
-    with st.container(width=width):
-        if used == value:
-            controls.control(option, key)
-            return
-        label, help = controls.label(option), controls.described(option)
-        st.text_input(label, controls.shown(used), key=f"slow.{key}", disabled=True, help=help)
-
-
-def _slow_value(name: str, value: Any) -> Any:
-    if name == "constants":
-        return "fixed"
-    return min(value, SLOW_MOST[name]) if name in SLOW_MOST else value
+    return sequence, compared
 
 
 # --- the chart ---------------------------------------------------------------------------------
@@ -178,8 +106,8 @@ def _lines(picked: Picked, compared: list[str]) -> dict[str, str]:
     return {text: " = ".join(names) for text, names in labels.items()}
 
 
-def _play(picked: Picked, task: Regression, seed: int, compared: list[str]) -> None:
-    settings = tuple(task.settings().items())
+def _play(picked: Picked, sequence: Sequence, compared: list[str]) -> None:
+    task = sequence.task
     lines = {
         text: label
         for text, label in _lines(picked, compared).items()
@@ -189,13 +117,13 @@ def _play(picked: Picked, task: Regression, seed: int, compared: list[str]) -> N
     for i, (text, label) in enumerate(lines.items(), 1):
         # It shows itself where a curve takes long, and how long it has taken.
         with st.spinner(f"Computing {label}, {i} of {len(lines)} curves", show_time=True):
-            found[label] = pictured.curve(text, settings, seed)
+            found[label] = pictured.curve(text, sequence)
     own = found[lines[picked.spec.expanded]]
     if not any(math.isfinite(e) for curve in found.values() for e in curve.error):
         ui.failed("Nothing to draw", "No error is a number: the sequences themselves hold none.")
         return
     layers = [
-        film.Layer(label, found[label].error, found[label].spread, _map_of(text, task, seed, not i))
+        film.Layer(label, found[label].error, found[label].spread, _map_of(text, sequence, not i))
         for i, (text, label) in enumerate(lines.items())
     ]
     baselines = {BASELINES[name]: values for name, values in own.baselines.items()}
@@ -203,7 +131,9 @@ def _play(picked: Picked, task: Regression, seed: int, compared: list[str]) -> N
         "curves": f"Squared error at each step of {', '.join(found)}; mean {_mean(own)}",
         "map": "How much of each past value is in each output",
     }
-    player.show(film.Film(tuple(layers), baselines, task.switch_step, alt), _start())
+    player.show(
+        film.Film(tuple(layers), baselines, task.switch_step, alt, sequence.words), _start()
+    )
     own_map = layers[0].map
     _below(picked, found, own, task, own_map["missed"] if own_map else 0.0)
 
@@ -220,13 +150,13 @@ def _start() -> player.Start:
     return start
 
 
-def _map_of(text: str, task: Regression, seed: int, own: bool) -> dict[str, Any] | None:
+def _map_of(text: str, sequence: Sequence, own: bool) -> dict[str, Any] | None:
     """Returns a layer's map; of one that is beside it only where it costs next to nothing."""
     exact, slow = ttr.Spec.parse(text).linear_in_v, judged(text).kind == SLOW
     if not exact and not own:
         return None
-    tokens = min(task.seq_len, film.MOST_TOKENS if exact and not slow else SLOW_MAP_TOKENS)
-    return _map(text, tuple(task.settings().items()), seed, tokens)
+    tokens = min(sequence.task.seq_len, film.MOST_TOKENS if exact and not slow else SLOW_MAP_TOKENS)
+    return _map(text, sequence, tokens)
 
 
 def _mean(line: Line) -> str:

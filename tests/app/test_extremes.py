@@ -11,7 +11,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from experiments_db.run.request import request
-from pages._explore import regression
+from pages._explore import sequences
 from pages._shared import params, snippets
 from tests.app.app_text import text_of
 from ttr_core import Option, RequestError, constraints
@@ -37,6 +37,8 @@ def ends(option: Option) -> Iterator[Any]:
                 yield constraint.kind(end) if closed else end + inner
     elif isinstance(constraint, constraints.Listed):
         yield from constraint.values
+    elif isinstance(constraint, constraints.Text):
+        yield from ("a b", "a b " * 125)
     elif isinstance(constraint, constraints.Flag):
         yield from (False, True)
 
@@ -108,14 +110,14 @@ def assert_readable(app: AppTest) -> None:
 @pytest.mark.parametrize("process", ["linear", "switching"])
 @pytest.mark.parametrize("value", ["0", "10"])
 def test_noise_at_its_ends_draws_a_readable_page(page: Opener, value: str, process: str) -> None:
-    sizes = {f"regression.{k}": str(v) for k, v in SMALL.items() if k in regression.MOST}
+    sizes = {f"regression.{k}": str(v) for k, v in SMALL.items() if k in sequences.MOST}
     asked = {"regression.noise": value, "regression.process": process, "compare": ""}
     assert_readable(page("explore", **{**sizes, **asked}))
 
 
 @pytest.mark.slow
 def test_every_end_of_the_regression_draws_a_readable_page(page: Opener) -> None:
-    for option in regression.options():
+    for option in sequences.options():
         for end in ends(option):
             asked = {**small(Regression.name, option.name), option.name: end}
             query = {f"regression.{k}": snippets.written(v) for k, v in asked.items()}

@@ -8,7 +8,15 @@ import pytest
 import torch
 
 from ttr_core.errors import RequestError
-from ttr_core.lab.tasks import TASKS, EvaluatedTask, Recall, Regression, generator, task
+from ttr_core.lab.tasks import (
+    TASKS,
+    EvaluatedTask,
+    Prepared,
+    Recall,
+    Regression,
+    generator,
+    task,
+)
 from ttr_core.lab.tasks.constants import Constants, fixed, knobs, tuned
 from ttr_core.lab.tasks.processes import PROCESSES, draw
 from ttr_core.space.spec import Spec
@@ -50,6 +58,41 @@ def test_what_a_step_reads_is_before_what_it_predicts(process: str) -> None:
     data = Regression(process=process, seq_len=16, dim=4).data()
     assert torch.equal(data.k[:, :, 1:], data.q[:, :, :-1])
     assert torch.equal(data.v[:, :, 1:], data.target[:, :, :-1])
+
+
+def test_repeated_keys_come_round_and_are_bound_anew_at_the_switch() -> None:
+    made = Regression(process="repeated", seq_len=64, dim=32, sequences=3, distinct=8, noise=0.0)
+    data = made.data()
+    assert torch.equal(data.k[:, :, 8:], data.k[:, :, :-8])
+    old, new = data.v[:, :, 24:32], data.v[:, :, 32:40]
+    assert torch.equal(old, data.v[:, :, :8]) and torch.equal(new, data.v[:, :, 56:])
+    assert (old - new).square().sum(-1).min() > 0.1 and made.switch_step == 31
+    exact, sgd, gated = (
+        made.evaluate(Spec.parse(f"{text} | Linear | {how}")).curves["error"][-8:]
+        for text, how in (("Uniform", "Exact"), ("Uniform", "SGD"), ("Gate", "Exact"))
+    )
+    assert sum(gated) < sum(sgd) < 0.5 * sum(exact)  # forgets, overwrites, remembers both
+
+
+def test_a_text_is_read_round_and_round() -> None:
+    made = Regression(process="text", text="a b a c", seq_len=12, dim=8, sequences=2, noise=0.0)
+    data, same = made.data(), torch.equal
+    assert same(data.k[:, :, 4:], data.k[:, :, :-4]) and same(data.v, data.q)
+    assert same(data.k[:, :, 0], data.k[:, :, 2]) and not same(data.k[:, :, 1], data.k[:, :, 3])
+    assert made.switch_step is None and made.baselines()["noise_floor"] == [0.0] * 12
+    for text in ("a a a", "", " ".join(f"w{i}" for i in range(101)), "a b " * 200):
+        with pytest.raises(RequestError, match="reads 2 to 100 words in at most 500 letters"):
+            Regression(process="text", text=text)
+
+
+def test_given_pairs_are_one_sequence_and_their_own_tuning() -> None:
+    keys = torch.nn.functional.normalize(torch.randn(21, 4), dim=-1)
+    prepared, made = Prepared.given(keys, keys @ torch.randn(4, 3)), Regression(seq_len=20, dim=4)
+    spec = Spec.parse("Uniform | Linear | Exact")
+    used = made.constants_of(spec, data=prepared.data)
+    found = made.evaluate(spec, constants=used, prepared=prepared)
+    assert found.curves["error"][-1] < 1e-2 < found.curves["error"][0]
+    assert all(math.isnan(e) for e in found.curves["error_se"])
 
 
 @pytest.mark.parametrize("spec", SPECS)

@@ -45,12 +45,14 @@ class Film:
         baselines: what needs no layer, at every step, by name.
         switch: the first step whose answer follows the second rule, or None.
         alt: what the pictures ``curves`` and ``map`` show, for those who do not see them.
+        words: what the tokens are called, where they have names.
     """
 
     layers: tuple[Layer, ...]
     baselines: Mapping[str, Sequence[float]]
     switch: int | None
     alt: Mapping[str, str]
+    words: Sequence[str] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Returns it as JSON holds it: no more than the limits, and null for what is no number."""
@@ -66,6 +68,7 @@ class Film:
             "baselines": {name: _written(values) for name, values in self.baselines.items()},
             "steps": steps, "last": steps - 1, "switch": self.switch,
             "low": low, "high": high, "title": "squared error", "alt": dict(self.alt),
+            "words": list(self.words),
         }  # fmt: skip
 
 

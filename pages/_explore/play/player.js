@@ -220,10 +220,10 @@ class Player {
     if (one && t < one.n) {
       const row = one.map.subarray(t * one.n, t * one.n + t + 1);
       const top = row.reduce((best, w, i) => (Math.abs(w) > Math.abs(row[best]) ? i : best), 0);
-      drawn = `; draws most on token ${top} (${short(row[top])})`;
+      drawn = `; draws most on token ${top} (${film.words[top] ? `“${film.words[top]}”, ` : ""}${short(row[top])})`;
     }
     const waits = this.guessing && !this.playing && t === film.switch ? " The rule changes now: what will happen? Play shows it." : "";
-    const said = `At step ${t} the squared error of ${own.name} is ${short(now)}${drawn}.${waits}`, moving = this.playing || !!this.blend;
+    const said = `At step ${t}${film.words[t] ? `, after “${film.words[t]}”,` : ""} the squared error of ${own.name} is ${short(now)}${drawn}.${waits}`, moving = this.playing || !!this.blend;
     ui.said.setAttribute("aria-live", moving ? "off" : "polite"); // no chatter while it moves
     if (ui.said.textContent !== said) ui.said.textContent = said;
     ui.at.textContent = `step ${t} / ${this.n - 1}`;

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-PROCESSES = ("linear", "switching", "piecewise-linear")
+PROCESSES = ("linear", "switching", "piecewise-linear", "repeated", "text")
+CHANGING = ("linear", "switching", "piecewise-linear", "repeated")  # those with a second rule
 SPEEDS = {"fast-slow": (0.9, 0.999), "slow-fast": (0.999, 0.9)}
 
 
@@ -28,6 +29,8 @@ class World:
         drift: radians by which the linear maps turn at every step.
         order: which speed comes first (``switching``).
         regions: number of linear maps (``piecewise-linear``).
+        distinct: number of keys (``repeated``).
+        words: what is read (``text``).
     """
 
     process: str
@@ -40,11 +43,14 @@ class World:
     drift: float
     order: str
     regions: int
+    distinct: int
+    words: tuple[str, ...]
 
     @property
     def switch_step(self) -> int:
         """Index of the first token of the second regime; T or more if there is none."""
-        return round(self.switch * self.length) if self.switch < 1 else self.length + 1
+        changes = self.switch < 1 and self.process in CHANGING
+        return round(self.switch * self.length) if changes else self.length + 1
 
 
 @dataclass(frozen=True)
@@ -75,9 +81,14 @@ def draw(world: World, sequences: int, copies: int, generator: torch.Generator) 
     Returns:
         Tensors of shape [copies, sequences, T, D].
     """
-    if world.process == "switching":
-        return _switching(world, sequences, copies, generator)
-    return _regression(world, sequences, copies, generator)
+    drawn = {"switching": _switching, "repeated": _repeated, "text": _text}
+    return drawn.get(world.process, _regression)(world, sequences, copies, generator)
+
+
+def given(keys: Tensor, values: Tensor) -> Draw:
+    """Returns pairs that somebody brings, [T + 1, K] and [T + 1, V], as one sequence."""
+    k, v = keys[None, None], values[None, None]
+    return Draw(k[:, :, :-1], v[:, :, :-1], k[:, :, 1:], v[:, :, 1:], v[:, :, 1:])
 
 
 def _noise(world: World, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
@@ -115,6 +126,33 @@ def _regression(world: World, sequences: int, copies: int, generator: torch.Gene
     return Draw(
         keys[:, :, :-1], values[:, :, :-1], keys[:, :, 1:], values[:, :, 1:], clean[:, :, 1:]
     )  # fmt: skip
+
+
+def _repeated(world: World, sequences: int, copies: int, generator: torch.Generator) -> Draw:
+    """Unit keys that come round and round, each with a value, and with another after the switch."""
+    shape, token = (2, sequences, world.distinct, world.dim), torch.arange(world.length + 1)
+    keys = F.normalize(torch.randn(shape[1:], generator=generator), dim=-1)
+    rules = F.normalize(torch.randn(shape, generator=generator), dim=-1)
+    place, rule = token % world.distinct, (token >= world.switch_step).long()
+    return _told(world, copies, keys[:, place], rules.transpose(0, 1)[:, rule, place], generator)
+
+
+def _text(world: World, sequences: int, copies: int, generator: torch.Generator) -> Draw:
+    """Words round and round, each a random unit vector; to each the next one is the value."""
+    known = {word: i for i, word in enumerate(dict.fromkeys(world.words))}
+    read = [known[world.words[t % len(world.words)]] for t in range(world.length + 2)]
+    vectors = torch.randn(sequences, len(known), world.dim, generator=generator)
+    path = F.normalize(vectors, dim=-1)[:, read]
+    return _told(world, copies, path[:, :-1], path[:, 1:], generator)
+
+
+def _told(
+    world: World, copies: int, keys: Tensor, clean: Tensor, generator: torch.Generator
+) -> Draw:
+    """Returns keys with values that noise is added to, [sequences, T + 1, D], in every copy."""
+    k, clean = (x.expand(copies, *x.shape) for x in (keys, clean))
+    v = clean + _noise(world, tuple(clean.shape), generator)
+    return Draw(k[:, :, :-1], v[:, :, :-1], k[:, :, 1:], v[:, :, 1:], clean[:, :, 1:])
 
 
 def _keys(world: World, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:

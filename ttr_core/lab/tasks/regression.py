@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -20,11 +20,14 @@ from ...space.spec import Spec
 from ..metric import Metric
 from .base import EvaluatedTask, Evaluation, generator, quiet
 from .constants import Constants, fixed, knobs, tuned
-from .processes import PROCESSES, SPEEDS, Draw, World, draw
+from .processes import PROCESSES, SPEEDS, Draw, World, draw, given
 
 TUNING_SEQUENCES = 8
 FITTING_COPIES = 4  # held-out runs of each sequence that the best fixed map is fitted to
+MOST_LETTERS, MOST_WORDS = 500, 100  # of a text, and how many of its words differ
 LEAST_NOISE = 1e-6  # of keys that are made of noise: the square of less is lost in float32
+
+RowsOfNumbers = Tensor | Sequence[Sequence[float]]
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,17 @@ class Prepared:
     data: Draw
     baselines: dict[str, Tensor]
 
+    @classmethod
+    def given(cls, keys: RowsOfNumbers, values: RowsOfNumbers) -> Prepared:
+        """Takes pairs that somebody brings instead of a process, as one sequence.
+
+        Args:
+            keys: [T + 1, K], a tensor or rows of numbers; `Regression.seq_len` is then T.
+            values: [T + 1, V].
+        """
+        data = given(*(torch.as_tensor(rows, dtype=torch.float32) for rows in (keys, values)))
+        return cls(data, {"repeat_last": (data.v[0] - data.target[0]).square().sum(-1)})
+
 
 @dataclass(frozen=True)
 class Regression(EvaluatedTask):
@@ -58,6 +72,9 @@ class Regression(EvaluatedTask):
     - ``switching``: the paper's Figure 2. $k_{t+1} = a k_t +$ noise with a = 0.9, then 0.999,
       and $v_t = k_{t+1} / |k_{t+1}|$. Repeating the last value is hard to beat here.
     - ``piecewise-linear``: as ``linear``, with a map for each region of the key space.
+    - ``repeated``: a few random unit keys round and round, each with a random unit value, and all
+      with another one from the switch on. Shows who recalls, who overwrites and who forgets.
+    - ``text``: words round and round, each a random unit vector: $k_t = x_t$, $v_t = x_{t+1}$.
 
     A layer's signals are constants here (decay, step, ...): ``tuned`` on held-out sequences, with
     the temperature and the ridge where the spec leaves them at their default, or ``fixed``.
@@ -111,6 +128,13 @@ class Regression(EvaluatedTask):
     )
     order: str = option("fast-slow", "Which speed comes first (switching).", choices=tuple(SPEEDS))
     regions: int = option(4, "Linear maps (piecewise-linear).", low=1, high=16)
+    distinct: int = option(
+        16, "Keys that come round and round (repeated).", low=2, high=1024, since=2
+    )
+    text: str = option(
+        "to be or not to be that is the question",
+        "Words that come round and round (text), up to 500 letters.", since=2,
+    )  # fmt: skip
     keys: str = option("l2", "What layers see of keys and queries.", choices=("l2", "raw"))
     normalize_output: str = option(
         "auto", "Whether outputs are scaled to the length of the values seen so far; auto: for "
@@ -137,6 +161,12 @@ class Regression(EvaluatedTask):
                 f"regression.noise is {self.noise:g}; under process=switching the keys are made "
                 f"of noise: use {LEAST_NOISE:g} or more, or another process."
             )
+        words, most = len(set(self.text.split())), MOST_LETTERS
+        if self.process == "text" and not (2 <= words <= MOST_WORDS and len(self.text) <= most):
+            raise RequestError(
+                f"regression.text has {words} different words and {len(self.text)} letters; "
+                f"process=text reads 2 to {MOST_WORDS} words in at most {most} letters."
+            )
 
     @property
     def world(self) -> World:
@@ -145,6 +175,7 @@ class Regression(EvaluatedTask):
         return World(
             self.process, self.seq_len, self.dim, usual if self.switch is None else self.switch,
             self.noise, self.correlation, self.condition, self.drift, self.order, self.regions,
+            self.distinct, tuple(self.text.split()),
         )  # fmt: skip
 
     @property
@@ -213,14 +244,15 @@ class Regression(EvaluatedTask):
         seed: int = 0,
         device: str = "cpu",
         progress: Callable[[int, int], None] = quiet,
+        data: Draw | None = None,
     ) -> Constants:
-        """Returns the spec with its constants, tuned on held-out sequences or fixed."""
+        """Returns the spec with its constants, tuned on held-out sequences, on data, or fixed."""
         if self.constants == "fixed":
             asked: dict[str, float | None] = {"decay": math.log(self.decay), "gamma": self.decay}
             asked |= {"step": self.step, "scale": self.scale, "ridge": self.ridge}
             return fixed(spec, {name: x for name, x in asked.items() if x is not None})
-        data = self.data(seed, "validation", TUNING_SEQUENCES)
-        return tuned(spec, lambda c: self.errors(c, data, device).mean().item(), progress)
+        on = data or self.data(seed, "validation", TUNING_SEQUENCES)
+        return tuned(spec, lambda c: self.errors(c, on, device).mean().item(), progress)
 
     @torch.no_grad()
     def errors(self, constants: Constants, data: Draw, device: str = "cpu") -> Tensor:
@@ -281,12 +313,14 @@ class Regression(EvaluatedTask):
 
 
 def _standard_error(per_sequence: Tensor) -> Tensor:
-    """Standard error of the mean over the first axis."""
+    """Standard error of the mean over the first axis; of a single sequence none is known."""
+    if len(per_sequence) < 2:
+        return per_sequence.new_full(per_sequence.shape[1:], math.nan)
     return per_sequence.std(0) / math.sqrt(per_sequence.shape[0])
 
 
 def _listed(constants: Constants, spec: Spec) -> list[dict[str, Any]]:
-    """Rows that say where each knob of a spec stands."""
+    """RowsOfNumbers that say where each knob of a spec stands."""
     return [
         {"axis": knob.axis, "name": knob.name, "value": knob.value(constants)}
         for knob in knobs(spec)
