@@ -78,6 +78,14 @@ def test_a_learned_decay_starts_evenly_spread() -> None:
     torch.testing.assert_close(kept, wanted, rtol=1e-5, atol=1e-5)
 
 
+def test_a_lone_learned_decay_starts_at_the_longest_half_life() -> None:
+    """As a lone `Decay` does: what fades before it is asked for is not learned."""
+    for text, wanted in {"": 1 - 2**-12, "(low=0.5, high=0.9)": 0.9}.items():
+        weights = ttr.Spec.parse(f"LearnedDecay{text} | Linear | Hebbian").weights
+        (kept,) = torch.exp(-weights.parameters(3, 2, 1)["nu"].double().exp()).tolist()
+        assert kept == pytest.approx(wanted, abs=1e-7)
+
+
 def test_a_learned_decay_at_a_fixed_rate_is_that_decay() -> None:
     fixed, free = (
         ttr.Spec.parse(f"{w} | Linear | SGD") for w in ("Decay(gamma=0.9)", "LearnedDecay")

@@ -48,6 +48,7 @@ class Uniform(MemorylessWeights):
 
 
 LONE = 7  # which of RetNet's heads a lone one is
+LONGEST = 1 - 2.0 ** -(5 + LONE)  # the share that it keeps
 
 
 @dataclass(frozen=True)
