@@ -51,6 +51,7 @@ class Told:
 
     def __post_init__(self) -> None:
         self._cut()
+        self.values["heads"] = self.x.heads
         self.x = self.x.map(lambda z: z[:1, self.head : self.head + 1].double())
         self.params = {
             n: (p.detach().double() if p.is_floating_point() else p)[self.head : self.head + 1]

@@ -29,7 +29,7 @@ SMALL: dict[str, dict[str, int]] = {  # fewer features than by default, for the 
     "nystrom": {"features": 5},
 }
 MAPS = [choice(**SMALL.get(choice.name, {})) for choice in ttr.choices("map")]
-MAPS += [DPFP(nu=2), DPFP(nu=3), Polynomial(degree=3)]
+MAPS += [DPFP(nu=2), DPFP(nu=3), Polynomial(degree=3), Polynomial(degree=4)]
 RULES = (
     "Gate | Linear(map={}) | SGD",
     "Uniform | Linear(map={}) | Hebbian",
@@ -172,7 +172,7 @@ def test_the_formula_of_the_state_knows_the_width(
         ("Linear(map=dpfp(nu=1.5))", "whole number"),
         ("Linear(map=relo)", "Did you mean 'relu'"),
         ("Linear(map=favor+)", "not an ingredient"),
-        ("Linear(map=polynomial(degree=4))", "from 2 to 3"),
+        ("Linear(map=polynomial(degree=5))", "from 2 to 4"),
     ],
 )
 def test_a_wrong_map_says_what_to_change(text: str, match: str) -> None:

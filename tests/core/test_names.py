@@ -73,13 +73,13 @@ def test_a_layer_that_got_an_entry_is_elsewhere_no_more() -> None:
     ("cell", "name"),
     [
         ("ChannelGate | Linear | SGD", "kda"),
-        ("Gate * Importance | Linear | Exact", "MesaNet"),
+        ("Gate * Importance | Linear | Exact", "mesanet"),
         ("Gate | Linear | NLMS(share=token)", "kaczmarz-linear-attention"),
         ("Gate | Linear | MultiStep(n=3)", "gated-deltaproduct"),
         ("Gate | Linear | Momentum(push_by=token, link=twice_sigmoid)", "momentum-deltanet"),
         ("Uniform | Kernel | SGD", "the memory of LUCID"),
-        ("Decay * ExpKernel(scale=2) | Constant | Exact", "ALiBi"),
-        ("Window(size=64) * ExpKernel | Constant | Exact", "sliding-window attention"),
+        ("Decay * ExpKernel(scale=2) | Constant | Exact", "alibi"),
+        ("Window(size=64) * ExpKernel | Constant | Exact", "sliding-window-attention"),
     ],
 )
 def test_known_layers_are_known(cell: str, name: str) -> None:

@@ -80,8 +80,8 @@ def standing(spec: Spec, same_as: tuple[str, ...]) -> Standing:
 
     Example:
         >>> import ttr_core as ttr
-        >>> str(standing(ttr.Spec.parse("Decay * ExpKernel | Constant | Exact"), ()))
-        'published elsewhere: ALiBi'
+        >>> str(standing(ttr.Spec.parse("Uniform | Kernel | SGD"), ()))
+        'published elsewhere: the memory of LUCID'
     """
     alike = [Spec.parse(text) for text in same_as]
     twins = tuple(entry for other in alike for entry in _at(other))

@@ -26,7 +26,20 @@ def intention(q, k, v):
     return torch.stack(out)
 
 
+def mesanet(q, k, v, decay, importance):
+    """von Oswald et al. 2025, Eq. 6-8: o = G (H + Lambda)^-1 q, Lambda undecayed, here 1."""
+    H, eye = torch.zeros(k.shape[1], k.shape[1], dtype=k.dtype), torch.eye(k.shape[1]).double()
+    G, out = torch.zeros(v.shape[1], k.shape[1], dtype=k.dtype), []
+    for t in range(len(q)):
+        gamma, beta = decay[t, 0].exp(), importance[t, 0]
+        H = gamma * H + beta * torch.outer(k[t], k[t])
+        G = gamma * G + beta * torch.outer(v[t], k[t])
+        out.append(G @ torch.linalg.solve(H + eye, q[t]))
+    return torch.stack(out)
+
+
 RECURRENCES = {
+    "mesanet": mesanet,
     "mesa-layer": mesa_layer,
     "intention": intention,
 }

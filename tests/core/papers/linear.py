@@ -59,7 +59,18 @@ def gla(q, k, v, decay):
     return torch.stack(out)
 
 
+def power_retention(q, k, v, decay):
+    """Buckman et al. 2025: A_ti = (q_t . k_i)^2 prod_{j > i} g_j, o = A v / sum A; 1e-6 below."""
+    out = []
+    for t in range(len(q)):
+        g = torch.stack([decay[i + 1 : t + 1].sum().exp() for i in range(t + 1)])
+        A = (k[: t + 1] @ q[t]) ** 2 * g
+        out.append(A @ v[: t + 1] / (A.sum() + 1e-6))
+    return torch.stack(out)
+
+
 RECURRENCES = {
+    "power-retention": power_retention,
     "linear-attention": linear_attention,
     "linear-attention-elu": linear_attention_elu,
     "dpfp": dpfp,

@@ -47,7 +47,27 @@ def local_linear_attention(q, k, v):
     return torch.stack(out)
 
 
+def alibi(q, k, v, head):
+    """Press et al. 2021: softmax(q K^T / sqrt(d) + m [-(t - 1), .., 0]), m = 2^(-8 h / 3)."""
+    m, out = 2.0 ** (-8 * (head + 1) / 3), []
+    for t in range(len(q)):
+        bias = m * torch.arange(-t, 1, dtype=k.dtype)
+        out.append(torch.softmax(k[: t + 1] @ q[t] / math.sqrt(k.shape[1]) + bias, 0) @ v[: t + 1])
+    return torch.stack(out)
+
+
+def sliding_window_attention(q, k, v):
+    """Beltagy et al. 2020, Sec. 3.1, causal: softmax over the newest 64 pairs."""
+    out = []
+    for t in range(len(q)):
+        seen = slice(max(0, t - 63), t + 1)
+        out.append(torch.softmax(k[seen] @ q[t] / math.sqrt(k.shape[1]), 0) @ v[seen])
+    return torch.stack(out)
+
+
 RECURRENCES = {
+    "alibi": alibi,
+    "sliding-window-attention": sliding_window_attention,
     "softmax-attention": softmax_attention,
     "qknorm-attention": qknorm_attention,
     "forgetting-transformer": forgetting_transformer,

@@ -27,7 +27,7 @@ class Elsewhere:
 
     Example:
         >>> ELSEWHERE[0].name, ELSEWHERE[0].cell
-        ('MesaNet', 'Gate * Importance | Linear | Exact')
+        ('Gated KalmaNet', 'Gate * Importance | Linear | Exact')
     """
 
     name: str
@@ -37,17 +37,6 @@ class Elsewhere:
 
 
 ELSEWHERE = (
-    Elsewhere(
-        "MesaNet",
-        "Gate * Importance | Linear | Exact",
-        Paper(
-            "MesaNet: Sequence Modeling by Locally Optimal Test-Time Training",
-            "von Oswald et al.",
-            2025,
-            "https://arxiv.org/abs/2506.05233",
-        ),
-        "A ridge that is learned per key channel, and a solve of at most 30 conjugate gradients.",
-    ),
     Elsewhere(
         "Gated KalmaNet",
         "Gate * Importance | Linear | Exact",
@@ -71,29 +60,6 @@ ELSEWHERE = (
         ),
         "Its memory takes whole steps under an exponential kernel of normalized keys, and is read "
         "by softmax attention.",
-    ),
-    Elsewhere(
-        "ALiBi",
-        "Decay * ExpKernel | Constant | Exact",
-        Paper(
-            "Train Short, Test Long: Attention with Linear Biases Enables Input Length "
-            "Extrapolation",
-            "Press, Smith and Lewis",
-            2021,
-            "https://arxiv.org/abs/2108.12409",
-        ),
-        "Nothing: a bias of -m (t - i) is a decay of exp(-m) per token, its slopes one per head.",
-    ),
-    Elsewhere(
-        "sliding-window attention",
-        "ExpKernel * Window | Constant | Exact",
-        Paper(
-            "Longformer: The Long-Document Transformer",
-            "Beltagy et al.",
-            2020,
-            "https://arxiv.org/abs/2004.05150",
-        ),
-        "Its global tokens.",
     ),
     Elsewhere(
         "average attention",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...space.ingredient import Paper
 from ...space.spec import Spec
-from ..frame import PAPER
+from ..frame import PAPER, Frame
 from .entry import Published
 
 ENTRIES = (
@@ -43,5 +43,26 @@ ENTRIES = (
             "learned), and the frame is the TTR paper's for recall."
         ),
         evidence="secondary",
+    ),
+    Published(
+        name="mesanet",
+        spec=Spec.parse("Gate * Importance | Linear | Exact"),
+        frame=Frame(conv=4, conv_on=("q", "k"), conv_activation="silu", qk_norm="l2"),
+        paper=Paper(
+            "MesaNet: Sequence Modeling by Locally Optimal Test-Time Training",
+            "von Oswald et al.",
+            2025,
+            "https://arxiv.org/abs/2506.05233",
+        ),
+        summary=(
+            "The mesa-layer with a gate on the past and a weight on each pair, under a ridge that "
+            "stays."
+        ),
+        deviation=(
+            "The solve is exact (paper: 30 conjugate gradients); the ridge is 1, where the paper's "
+            "starts (paper: learned per head and channel). The gate starts at half-lives from 16 "
+            "tokens to the sequence length (public code: 1 token)."
+        ),
+        evidence="code",
     ),
 )

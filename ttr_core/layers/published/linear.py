@@ -105,4 +105,28 @@ ENTRIES = (
         ),
         evidence="code",
     ),
+    Published(
+        name="power-retention",
+        spec=Spec.parse("Gate | Linear(map=polynomial) | Hebbian | readout=Normalized"),
+        frame=Frame(conv=2, conv_on=("k",), output_norm="layer"),
+        original=Frame(output_norm="layer"),
+        paper=Paper(
+            "Scaling Context Requires Rethinking Attention",
+            "Buckman, Gelada and Zhang",
+            2025,
+            "https://arxiv.org/abs/2507.04239",
+        ),
+        summary=(
+            "Linear attention on the monomials of an even degree, gated and divided by its weights."
+        ),
+        deviation=(
+            "Degree 2; map=polynomial(degree=4) is the paper's other, with 766 480 features at "
+            "K = 64. 1e-6 is added to the divisor itself (public code: to one that is relative to "
+            "the largest weight). The gate starts at a half-life of the sequence length; the "
+            "output norm has a gain. "
+            "A width-2 convolution on the keys is added, without which one layer cannot see which "
+            "token came before (original has the paper's frame)."
+        ),
+        evidence="code",
+    ),
 )

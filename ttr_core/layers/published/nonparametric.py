@@ -63,6 +63,48 @@ ENTRIES = (
         evidence="code",
     ),
     Published(
+        name="alibi",
+        spec=Spec.parse("Decay(slope=8.0) * ExpKernel | Constant | Exact"),
+        frame=Frame(conv=2, conv_on=("k",), output_norm="none"),
+        original=Frame(output_norm="none"),
+        paper=Paper(
+            "Train Short, Test Long: Attention with Linear Biases Enables Input Length "
+            "Extrapolation",
+            "Press, Smith and Lewis",
+            2021,
+            "https://arxiv.org/abs/2108.12409",
+        ),
+        summary="Softmax attention whose weights also decay at a fixed rate per head, RetNet's.",
+        deviation=(
+            "None in the weights: a bias of -m (t - i) is a decay of exp(-m) per token, and a lone "
+            "head has m = 1 / 256. "
+            "A width-2 convolution on the keys is added, without which one layer cannot see which "
+            "token came before (original has the paper's frame)."
+        ),
+        evidence="paper",
+    ),
+    Published(
+        name="sliding-window-attention",
+        spec=Spec.parse("ExpKernel * Window(size=64) | Constant | Exact"),
+        frame=Frame(rope=10000.0, conv=2, conv_on=("k",), output_norm="none"),
+        original=Frame(rope=10000.0, output_norm="none"),
+        paper=Paper(
+            "Longformer: The Long-Document Transformer",
+            "Beltagy et al.",
+            2020,
+            "https://arxiv.org/abs/2004.05150",
+        ),
+        summary="Softmax attention over the newest pairs alone.",
+        deviation=(
+            "The window has 64 tokens (paper: 512), and no token is global; rotary positions in "
+            "place of learned ones. What lies further back than the window is not recalled by one "
+            "layer; up to 64 tokens it is softmax attention. "
+            "A width-2 convolution on the keys is added, without which one layer cannot see which "
+            "token came before (original has the paper's frame)."
+        ),
+        evidence="paper",
+    ),
+    Published(
         name="local-linear-attention",
         spec=Spec.parse("ExpKernel | Affine | Exact(ridge=1.0)"),
         frame=PAPER,

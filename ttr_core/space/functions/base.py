@@ -206,6 +206,14 @@ class FeatureModel(FunctionClass):
     def written_answer(self, memory: Term, at: Letter) -> Term:
         return answer(memory, self.written_features(at))
 
+    @property
+    def negative(self) -> str:
+        """Why products of features may be negative by design, in words; empty where they are not.
+
+        Of features that are random or learned nothing is said.
+        """
+        return ""
+
     @abc.abstractmethod
     def inner_products(self, a: Tensor, b: Tensor, params: Params) -> Tensor:
         """Returns phi(a) . phi(b), [..., A, K] and [..., B, K] -> [..., A, B]."""

@@ -46,6 +46,10 @@ class Linear(LinearModel):
     def features_where(self) -> str:
         return "" if self.map.notation == "k" else rf"\phi(k) = {self.map.formula}"
 
+    @property
+    def negative(self) -> str:
+        return self.map.negative
+
     def features(self, x: Tensor, params: Params) -> Tensor:
         return self.map(x, params)
 

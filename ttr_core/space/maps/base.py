@@ -23,6 +23,11 @@ class FeatureMap(Ingredient):
         """phi(k) in LaTeX."""
         return self.notation
 
+    @property
+    def negative(self) -> str:
+        """Why products of features may be negative by design, in words; empty for other maps."""
+        return ""
+
     @abc.abstractmethod
     def __call__(self, x: Tensor, params: Mapping[str, Tensor]) -> Tensor:
         """Maps [..., K] to [..., F]."""

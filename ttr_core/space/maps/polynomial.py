@@ -113,10 +113,10 @@ class Polynomial(KernelMap):
     \phi(q)^\top \phi(k) = (q^\top k)^p$$
 
     C(K + p - 1, p) features. At an even degree the kernel is never negative, and a key and its
-    opposite are the same; at an odd one do not divide by its sum.
+    opposite are the same; at an odd one no mean divides by its sum, which crosses zero.
 
     Args:
-        degree: p.
+        degree: p; 2 and 4 are those of power retention.
 
     Reference: PolySketchFormer: Fast Transformers via Sketching Polynomial Kernels (Kacham,
     Mirrokni and Zhong, 2023) https://arxiv.org/abs/2310.01655
@@ -127,7 +127,13 @@ class Polynomial(KernelMap):
     name: ClassVar[str] = "polynomial"
     notation: ClassVar[str] = r"(\sqrt{p! / \prod_j n_j!}\, \prod_j k_j^{n_j})_{|n| = p}"
 
-    degree: int = option(2, "degree of the monomials", low=2, high=3)
+    degree: int = option(2, "degree of the monomials", low=2, high=4)
+
+    @property
+    def negative(self) -> str:
+        if self.degree % 2 == 0:
+            return ""
+        return f"to an odd power, {self.degree}, the product of a query and a key keeps its sign"
 
     def __call__(self, x: Tensor, params: Mapping[str, Tensor]) -> Tensor:
         return packed(x, self.degree)

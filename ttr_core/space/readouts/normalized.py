@@ -69,6 +69,11 @@ class Normalized(Divides):
             )
         if not isinstance(spec.function, FeatureModel):
             return f"{self.name} needs {FeatureModel.phrase}; {spec.function} is not."
+        if spec.function.negative and self.floor != "abs1":
+            return (
+                f"{self.name} divides by a sum of weights, and under {spec.function} that sum "
+                f"crosses zero: {spec.function.negative}. Take an even degree, or floor=abs1."
+            )
         return super().objection(spec)
 
 

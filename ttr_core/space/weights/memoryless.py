@@ -58,9 +58,11 @@ class Decay(SteadyWeights):
     $$\gamma_i^{(t)} = \gamma^{t-i}$$
 
     Args:
-        gamma: share kept per token, in (0, 1]; None takes RetNet's $1 - 2^{-5-h}$ for head h. A
-            lone head takes h = 7, RetNet's last of eight: what fades before it is asked for is not
-            learned.
+        gamma: share kept per token, in (0, 1]; None takes one for each head: RetNet's
+            $1 - 2^{-5-h}$ for head h from 0 on. A lone head takes h = 7, RetNet's last of eight:
+            what fades before it is asked for is not learned.
+        slope: where gamma is None, e > 0 for ALiBi's shares in place of RetNet's,
+            $\exp(-2^{-e (h + 1) / H})$; the paper's e is 8.
 
     Reference: Retentive Network: A Successor to Transformer for Large Language Models (Sun et
     al., 2023) https://arxiv.org/abs/2307.08621
@@ -80,6 +82,9 @@ class Decay(SteadyWeights):
         1.0,
         tune=(0.5, 0.8, 0.9, 0.95, 0.99, 0.999),
     )
+    slope: float | None = option(
+        None, "e of ALiBi's shares exp(-2^(-e (h + 1) / H)); none: RetNet's", 0.01, 64.0, since=2
+    )
 
     @property
     def fades(self) -> bool:
@@ -88,7 +93,11 @@ class Decay(SteadyWeights):
     def kept(self, index: str, primes: int = 0) -> Term:
         if self.gamma is not None:
             return ONE if self.gamma == 1 else Numeral(self.gamma)
-        share = Form("1 - 2^{{-5-h}}", _of_head, (Letter("head", "h"),))
+        head = Letter("head", "h")
+        share = Form("1 - 2^{{-5-h}}", _of_head, (head,))
+        if self.slope is not None:
+            arguments = (Numeral(self.slope), head, Letter("heads", "H"))
+            share = Form(r"\exp(-2^{{-{0} ({1} + 1) / {2}}})", _biased, arguments)
         return Let(r"\gamma" + "'" * primes, share)
 
     def elapsed(self, primes: int = 0) -> Term:
@@ -96,10 +105,12 @@ class Decay(SteadyWeights):
 
     def parameters(self, key_dim: int, value_dim: int, heads: int) -> dict[str, Tensor]:
         # In float64: an error of a logarithm grows with the length of the sequence.
-        first = LONE if heads == 1 else 0
+        first = LONE if heads == 1 and self.slope is None else 0
         head = torch.arange(first, first + heads, dtype=torch.float64)
         if self.gamma is not None:
             return {"log_decay": torch.full_like(head, math.log(self.gamma))}
+        if self.slope is not None:
+            return {"log_decay": -(2.0 ** (-self.slope * (head + 1) / heads))}
         return {"log_decay": torch.log1p(-(2.0 ** -(5.0 + head)))}
 
     def log_share(self, params: Params, dtype: torch.dtype) -> Tensor:
@@ -194,3 +205,7 @@ def _power(base: Tensor | float, t: int, i: int) -> Tensor | float:
 
 def _of_head(head: int) -> float:
     return 1 - 2.0 ** (-5 - head)
+
+
+def _biased(slope: float, head: int, heads: int) -> float:
+    return math.exp(-(2.0 ** (-slope * (head + 1) / heads)))
