@@ -12,9 +12,9 @@ from streamlit.delta_generator import DeltaGenerator
 import ttr_core as ttr
 from pages._explore import asked, fresh
 from pages._explore.asked import Picked
-from pages._shared import ui
+from pages._shared import palette, ui
 from ttr_core import Ingredient
-from ttr_core.words import called, formulas, unread
+from ttr_core.words import called, marked_formulas, unread
 
 SIZES = HEAD_SIZE, _, LENGTH = 64, 64, 1024  # K, V, T at which the state is counted
 FLOATS = (
@@ -152,7 +152,8 @@ def _equation(name: str, latex: str, help: str) -> None:
 
 @st.cache_data(max_entries=500, show_spinner=False)
 def _formulas(text: str) -> tuple[str, str, str]:
-    return formulas(ttr.Spec.parse(text))
+    objective, update, read = map(palette.colored, marked_formulas(ttr.Spec.parse(text)))
+    return objective, update, read
 
 
 def _title(picked: Picked) -> str:

@@ -18,7 +18,7 @@ from streamlit.delta_generator import DeltaGenerator
 import ttr_core as ttr
 from pages._explore import asked, chips
 from pages._explore.asked import Picked
-from pages._shared import controls, ui
+from pages._shared import controls, palette, ui
 from ttr_core import Ingredient, Option, RequestError, unknown
 
 FAMILIES = {
@@ -28,21 +28,19 @@ FAMILIES = {
     "readout": ("Read-out", "How the fitted function answers the query."),
 }
 CARDS = {
-    "weights": ("blue", "What counts"),
-    "function": ("orange", "What is fitted"),
-    "optimizer": ("green", "How it is fitted"),
+    "weights": "What counts",
+    "function": "What is fitted",
+    "optimizer": "How it is fitted",
 }
 MORE = ("loss", "readout")
-STYLE = """<style>
-[class*="st-key-chips-"] button, .st-key-ladder button {
+STYLE = f"""<style>
+{palette.STYLE}
+[class*="st-key-chips-"] button, .st-key-ladder button {{
   min-height: 1.7rem; padding: 0 .5rem; font-size: .85rem;
-}
-[class*="st-key-card-"] { padding: .6rem .8rem .5rem; border-top-width: 3px; }
-.st-key-card-weights { border-top-color: var(--st-blue-color, #0072B2); }
-.st-key-card-function { border-top-color: var(--st-orange-color, #D55E00); }
-.st-key-card-optimizer { border-top-color: var(--st-green-color, #009E73); }
-[class*="st-key-card-"] [data-testid="stPopoverButton"] { min-height: 1.4rem; padding: 0; }
-.st-key-update .katex { font-size: 1.05em; }
+}}
+[class*="st-key-card-"] {{ padding: .6rem .8rem .5rem; border-top-width: 3px; }}
+[class*="st-key-card-"] [data-testid="stPopoverButton"] {{ min-height: 1.4rem; padding: 0; }}
+.st-key-update .katex {{ font-size: 1.05em; }}
 </style>"""
 CHOICE, NARROW = 150, 92  # pixels of a control
 ROOM = 2  # settings beside a choice; one that needs words counts twice
@@ -85,9 +83,10 @@ def cards(picked: Picked) -> Cards:
     st.html(STYLE)
     _sync(picked.asked)
     notes: dict[str, DeltaGenerator] = {}
-    for column, (family, (color, title)) in zip(st.columns(3), CARDS.items(), strict=True):
+    for column, (family, title) in zip(st.columns(3), CARDS.items(), strict=True):
         with column.container(border=True, key=f"card-{family}", gap="xsmall", height="stretch"):
             with st.container(horizontal=True, horizontal_alignment="distribute"):
+                color = palette.INGREDIENTS[family].name
                 st.markdown(f":{color}[**{title}**]", width="content")
                 more = _more(family, picked.asked)
             with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):

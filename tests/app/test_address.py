@@ -19,9 +19,10 @@ from experiments_db.store import open_store
 from experiments_db.store.records import NewRun, Outcome
 from pages._explore import asked, sequences
 from pages._runs import details
-from pages._shared import address, params, snippets
+from pages._shared import address, palette, params, snippets
 from tests.app.app_text import text_of
 from ttr_core.lab import TASKS, Regression
+from ttr_core.words import marked_formulas
 
 Opener = Callable[..., AppTest]
 SMALL = {"regression.seq_len": "16", "regression.dim": "4", "regression.sequences": "2"}
@@ -265,8 +266,8 @@ def test_equations_notes_and_picture_have_the_same_values(page: Opener) -> None:
     drawn = Regression(**made).constants_of(spec).spec  # type: ignore[arg-type]
     assert drawn != spec, "nothing to tell apart: choose other sizes"
     ridge = f"{drawn.optimizer.ridge:g}"  # type: ignore[attr-defined]
-    update = ttr.describe(drawn).update
-    assert update != ttr.describe(spec).update
+    _, update, _ = map(palette.colored, marked_formulas(drawn))
+    assert ttr.describe(drawn).update != ttr.describe(spec).update
     formulas = [latex.value for latex in app.latex]
     assert any(part in formula for part in update.split(r",\qquad ")[:1] for formula in formulas)
     notes = [c.value for c in app.caption]

@@ -357,3 +357,14 @@ def test_all_of_it_is_on_one_screen_and_one_key_plays_it(visit: Visit) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     settle(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_letters_have_the_color_of_their_ingredient(visit: Visit, scheme: str) -> None:
+    page = visit(QUERY, scheme)
+    for owner, letter in (("weights", "a"), ("function", "S"), ("optimizer", "β")):
+        said = page.locator(".st-key-update .katex-html .mord", has_text=letter).last
+        card = page.locator(f".st-key-card-{owner} strong").first
+        wanted = card.evaluate("e => getComputedStyle(e).color")
+        assert said.evaluate("e => getComputedStyle(e).color") == wanted

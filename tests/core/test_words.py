@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from ttr_core.space.optimizers import Incremental
 from ttr_core.space.spec import listed
 from ttr_core.space.story import LEAST, STEP
 from ttr_core.space.terms import Letter, Term
+from ttr_core.words import OWNERS, formulas, marked_formulas
 from ttr_core.words.equations import objective, output, read, story, update
 
 MORE = [
@@ -177,6 +179,38 @@ def test_the_latex_is_sound(spec: ttr.Spec) -> None:
         assert opened == [latex.count(rf"{size})") for size in (r"\big", r"\Big")], latex
         assert latex.replace("(0,1]", "").count("(") == latex.count(")"), latex
         assert not re.search(r"(?<![\d.])[01] I\b|\+ 0(?![.\d])|(?<!1)0\^\\top", latex), latex
+
+
+def unmarked(text: str) -> str:
+    """Returns LaTeX without the marks of ingredients."""
+    for start in (rf"\{owner}{{" for owner in OWNERS):
+        while start in text:
+            before, _, rest = text.partition(start)
+            depth = list(accumulate((c == "{") - (c == "}") for c in rest))
+            end = depth.index(-1)
+            text = before + rest[:end] + rest[end + 1 :]
+    return text
+
+
+@pytest.mark.parametrize("spec", CELLS)
+def test_marks_change_no_formula(spec: ttr.Spec) -> None:
+    marked = marked_formulas(spec)
+    assert tuple(map(unmarked, marked)) == formulas(spec)
+    assert r"\function{" in marked[1]
+
+
+def test_marks_say_which_ingredient_a_letter_is_of() -> None:
+    _, update, read = marked_formulas(ttr.Spec.parse("Gate | Linear | SGD"))
+    assert update == (
+        r"\function{S_t} = \weights{a_t} \function{S_{t-1}} + \optimizer{\beta_t} k_t "
+        r"\big(v_t - (\weights{a_t} \function{S_{t-1}})^\top k_t\big)^\top"
+    )
+    assert read == r"y_t = \function{S_t}^\top q_t"
+    named = {"Uniform | Linear | DiagonalImplicit": r"\optimizer{\Delta_t}",
+             "ExpKernel | Constant | Exact": r"\weights{\gamma_i^{(t)}}",
+             "Uniform | Linear(map=taylor2) | Hebbian": r"\function{\phi(k_t)}"}  # fmt: skip
+    for text, part in named.items():
+        assert part in " ".join(marked_formulas(ttr.Spec.parse(text))), text
 
 
 def all_terms(spec: ttr.Spec) -> list[Term]:

@@ -4,12 +4,14 @@ from .defining import defining
 from .describe import formulas
 from .grid import place
 from .names import STANDINGS, called, standing
+from .owners import OWNERS, marked_formulas
 from .tables import GRID_COLUMNS, LAYER_COLUMNS, cited, grid_rows, layer_rows
 from .verdicts import unread, verdict
 
 __all__ = [
     "GRID_COLUMNS",
     "LAYER_COLUMNS",
+    "OWNERS",
     "STANDINGS",
     "called",
     "cited",
@@ -17,6 +19,7 @@ __all__ = [
     "formulas",
     "grid_rows",
     "layer_rows",
+    "marked_formulas",
     "place",
     "standing",
     "unread",

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from ..space.letters import Letters
 from ..space.spec import Spec
-from ..space.story import LEAST, Story
+from ..space.story import LEAST, Equation, Story
 from ..space.terms import Term, definitions
 
 BESIDE = r",\qquad "
@@ -33,30 +33,48 @@ def output(spec: Spec) -> Term:
     return spec.readout.written(letters(spec), story(spec).answer)
 
 
-def objective(spec: Spec) -> str:
+class Pen:
+    """How terms are written: as they stand."""
+
+    def term(self, term: Term) -> Term:
+        """Returns a term as it is written."""
+        return term
+
+    def left(self, equation: Equation) -> str:
+        """Returns the left side of an equation."""
+        return equation.left
+
+
+UNMARKED = Pen()
+
+
+def objective(spec: Spec, pen: Pen = UNMARKED) -> str:
     """Returns what is minimized."""
     goal = story(spec).objective
-    lines = [goal.term.tex(), *definitions(goal.term)]
+    term = pen.term(goal.term)
+    lines = [term.tex(), *definitions(term)]
     if goal.solved == LEAST:
-        norm = spec.function.written_norm(goal.free).tex()
+        norm = pen.term(spec.function.written_norm(goal.free)).tex()
         lines.insert(1, rf"{norm} \text{{ the least of all minimizers}}")
     return BESIDE.join(lines)
 
 
-def update(spec: Spec) -> str:
+def update(spec: Spec, pen: Pen = UNMARKED) -> str:
     """Returns how the memory is found; letters that the objective defines are not defined again."""
     told = story(spec)
-    lines = [f"{e.left} = {e.right.tex()}" for e in told.update]
-    known = definitions(told.objective.term)
-    new = [d for d in definitions(*(e.right for e in told.update)) if d not in known]
+    rights = [pen.term(e.right) for e in told.update]
+    lines = [f"{pen.left(e)} = {r.tex()}" for e, r in zip(told.update, rights, strict=True)]
+    known = definitions(pen.term(told.objective.term))
+    new = [d for d in definitions(*rights) if d not in known]
     if (pairs := window(spec)) is not None:
         new.append(rf"\text{{anew at each token, over the newest {pairs} pairs from the start}}")
     return BESIDE.join([*lines, *new])
 
 
-def read(spec: Spec) -> str:
+def read(spec: Spec, pen: Pen = UNMARKED) -> str:
     """Returns how the output is read."""
-    told, said = story(spec), output(spec)
-    known = definitions(told.objective.term, *(e.right for e in told.update))
+    told, said = story(spec), pen.term(output(spec))
+    terms = (told.objective.term, *(e.right for e in told.update))
+    known = definitions(*(pen.term(term) for term in terms))
     new = [d for d in definitions(said) if d not in known]
     return BESIDE.join([f"y_t = {said.tex()}", *new])
