@@ -173,6 +173,22 @@ def test_a_table_tells_what_another_layer_stands_for_and_where_seeds_are_missing
     assert "an earlier one" not in own
 
 
+def test_what_ends_short_has_its_cause_told_or_is_said_to_lack_one(tmp_path: Path) -> None:
+    limited = next(name for name, entry in ttr.catalog.items() if entry.limit)
+    free = [name for name, entry in ttr.catalog.items() if not entry.limit][:3]
+    ends = dict(zip((limited, *free), ("0.9499", "0.9499", "0.95", ""), strict=True))
+    page = section(
+        written(
+            tmp_path, *({"layer": n, "accuracy": x, "accuracy_median": x} for n, x in ends.items())
+        )
+    )
+    assert f"[{limited}](#{limited})**: {learning.md.plain(ttr.catalog[limited].limit)}" in page
+    (lacking,) = [line for line in page.splitlines() if "not isolated" in line]
+    assert [n for n in ends if f"[{n}]" in lacking] == [free[0], free[2]]
+    higher = written(tmp_path, {"layer": limited, "accuracy_median": "0.96"})
+    assert ttr.catalog[limited].limit[:20] not in section(higher)
+
+
 def test_what_is_reduced_is_told_and_nothing_else(tmp_path: Path) -> None:
     default = TrainConfig()
     text = section(written(tmp_path, {}))

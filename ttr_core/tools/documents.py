@@ -74,6 +74,7 @@ def catalog_page() -> str:
         f"- *Cost*: {_argument(Description, 'cost')}\n"
         f"- *Evidence*: {_argument(Published, 'evidence')}\n"
         f"- *Deviation*: {_argument(Published, 'deviation')}\n"
+        f"- *Limit*: {_argument(Published, 'limit')}\n"
         f"- *Symbols*: {SYMBOLS}",
         *learning.section(FOLDER / learning.FILE),
         *vital_table.vital_section(FOLDER / vital_table.FILE),
@@ -131,6 +132,7 @@ def _facts(entry: Published, about: Description) -> Iterable[tuple[str, str]]:
     yield "Nearest", "; ".join(near)
     yield "Frame", md.listing(map(md.code, _changed(entry.frame))) or "the default"
     yield "Deviation", md.plain(entry.deviations)
+    yield "Limit", md.plain(entry.limit)
     yield "Evidence", entry.evidence
     yield "Paper", _cited(entry.paper)
 

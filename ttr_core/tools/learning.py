@@ -37,6 +37,8 @@ SUPERSEDED = (
     "training; none says what a layer learns today."
 )
 NONE = "–"
+ENOUGH = 0.95
+"""Of the way from the worst to the best value: what ends below it has a cause to be named."""
 CHECKED = (Numeric, Flag, Choice)
 """What is read of the settings: not free text, and not what each layer has for itself."""
 
@@ -136,7 +138,22 @@ def _one(found: Sequence[Learned]) -> Iterable[str]:
         "([sweeps.md](sweeps.md) says how close), and how many of those tried; "
         f"{NONE} if none does. Seconds compare layers; another computer takes more or less."
     )
+    yield from _short(found)
     yield from _lacking(found)
+
+
+def _short(found: Sequence[Learned]) -> Iterable[str]:
+    """Yields, of the layers that end short, what was found to be the cause."""
+    causes = {one.layer: catalog[one.layer].limit for one in found if _ends_short(one)}
+    if told := [(md.link(name), md.plain(said)) for name, said in causes.items() if said]:
+        yield md.bullets(told)
+    if others := [md.link(name) for name, said in causes.items() if not said]:
+        yield f"Below {100 * ENOUGH:.0f} %, and the cause is not isolated: {md.listing(others)}."
+
+
+def _ends_short(one: Learned) -> bool:
+    score = one.setting.task.main().score(one.value)
+    return one.value is None or (score is not None and score < ENOUGH)
 
 
 def _lacking(found: Sequence[Learned]) -> Iterable[str]:

@@ -26,5 +26,11 @@ ENTRIES = (
             "per head (paper: per channel)."
         ),
         evidence="code",
+        limit=(
+            "No content key: a filter of the lag is one for all pairs of that lag. .13 of 8 pairs "
+            "(64 tokens, one layer, 1000 steps), 1 / pairs, is the answer of one that copies any "
+            "of the values; 1.00 after 132 steps where, in its own frame, its filters weigh "
+            "pairs whose keys are compared: LongConvolution | Linear | OneStep."
+        ),
     ),
 )

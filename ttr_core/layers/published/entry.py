@@ -36,6 +36,8 @@ class Published:
         revision: raised when the layer computes otherwise under the same spec and frame.
         original: the paper's own frame, where ``frame`` adds what one layer needs to see which
             token came before; None where they are one.
+        limit: what of associative recall one layer of it does not learn, and the cause as an
+            ablation found it; empty where it learns 8 pairs.
 
     Example:
         >>> import ttr_core as ttr
@@ -53,6 +55,7 @@ class Published:
     evidence: str
     revision: int = 1
     original: Frame | None = None
+    limit: str = ""
 
     @property
     def deviations(self) -> str:

@@ -1,0 +1,71 @@
+"""What holds a layer back is what its entry names: without it, what surrounds it learns 8 pairs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+import ttr_core as ttr
+from ttr_core.lab import MQAR, Finished, TrainConfig, train
+from ttr_core.space.maps.random import DiJiang
+from ttr_core.tools.learning import ENOUGH
+
+TASK = MQAR(pairs=8, seq_len=64, vocab_size=256)
+RATE = 0.01
+WITH_A_KEY = {
+    "lru": (
+        "LearnedDecay | Linear | Hebbian",
+        {"key_dim": 64, "qk_heads": 1, "gates": "dense", "conv": 2, "conv_on": ("k",)},
+    ),
+    "orchid": ("LongConvolution | Linear | OneStep", {}),
+}
+"""Layers without a content key -> the spec, and what of their frame, that gives them one."""
+
+LIMITED = [name for name, entry in ttr.catalog.items() if entry.limit]
+ELSEWHERE = {"dijiang"}
+
+
+def learned(
+    name: str, spec: ttr.Spec, frame: ttr.Frame, patch: pytest.MonkeyPatch, rate: float = RATE
+) -> float:
+    patch.setattr("ttr_core.layers.model.regression", lambda layer, frame_name: (spec, frame))
+    config = TrainConfig(lr=rate, steps=400, target=0.99, eval_examples=64)
+    *_, last = train(TASK, ttr.ModelConfig(layers=(name,), d_model=64), config)
+    assert isinstance(last, Finished)
+    return last.metrics["accuracy"] or 0.0
+
+
+@pytest.mark.learning
+@pytest.mark.parametrize("name", sorted(WITH_A_KEY))
+def test_it_learns_with_a_content_key(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its weights, heads and skip are as published; a convolution without a key is not enough."""
+    entry, (text, over) = ttr.catalog[name], WITH_A_KEY[name]
+    assert learned(name, ttr.Spec.parse(text), replace(entry.frame, **over), monkeypatch) >= ENOUGH
+    shifted = replace(entry.frame, conv=2, conv_on=("v",))
+    found = learned(name, entry.spec, shifted, monkeypatch)
+    assert found < 2 / TASK.pairs
+
+
+@pytest.mark.learning
+def test_dijiang_learns_more_without_the_sizes_of_its_random_scaling(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    entry, drawn = ttr.catalog["dijiang"], DiJiang.parameters
+    found = {}
+    for sizes in (True, False):
+
+        def parameters(
+            self: DiJiang, key_dim: int, value_dim: int, heads: int, sizes: bool = sizes
+        ) -> dict[str, torch.Tensor]:
+            (own,) = drawn(self, key_dim, value_dim, heads).values()
+            return {"diagonal": own if sizes else own.sign()}
+
+        monkeypatch.setattr(DiJiang, "parameters", parameters)
+        found[sizes] = learned("dijiang", entry.spec, entry.frame, monkeypatch, 0.003)
+    assert found[True] < 0.83 and found[False] > 0.88
+
+
+def test_every_limit_has_its_ablation() -> None:
+    assert sorted(LIMITED) == sorted({*WITH_A_KEY, *ELSEWHERE})
