@@ -271,6 +271,7 @@ def small(name: str) -> Experiment:
         "mqar": {"vocab_size": 64, "pairs": 3, "seq_len": 16},
         "regression": {"seq_len": 16, "dim": 8, "sequences": 4},
         "recall": {"pairs": 4, "seq_len": 16, "dim": 8, "vocab_size": 64},
+        "words": {"seq_len": 8, "read_to": 16},
     }
     return Experiment(task(name, sizes[name]), MODEL, SHORT, seed=2, layer="qknorm-attention")
 
