@@ -7,13 +7,13 @@ import json
 import time
 from collections.abc import Callable, Iterable
 
-from ttr_core.lab import Experiment, Progress, Started
+from ttr_core.lab import Experiment, Progress, one_thread
 
 from .estimate import Pace
 from .expansion import Planned
 
-UP_TO = 5
-"""Steps of a trial, the first of which warms up."""
+UP_TO = 10
+"""Steps of a trial, the first half of which warms up."""
 
 
 def tried(
@@ -61,11 +61,15 @@ def _alike(run: Planned) -> str:
 
 
 def _step_seconds(experiment: Experiment) -> float:
-    """Returns the processor seconds of a step, by those after the first."""
+    """Returns the processor seconds of a step as a worker takes them: on one thread, once warm."""
     steps = max(UP_TO, experiment.train.steps)
     train = dataclasses.replace(experiment.train, lr=0.01, target=None, steps=steps)
-    times: list[float] = []
-    for event in dataclasses.replace(experiment, train=train).run(stop=lambda: len(times) > 1):
-        if isinstance(event, (Started, Progress)):
-            times.append(time.process_time())
-    return (times[1] - times[0]) / UP_TO if len(times) > 1 else 0.0
+    seen: list[tuple[int, float]] = []
+    with one_thread():
+        for event in dataclasses.replace(experiment, train=train).run(stop=lambda: len(seen) > 1):
+            if isinstance(event, Progress):
+                seen.append((event.step, time.process_time()))
+    if len(seen) < 2:  # it diverged
+        return 0.0
+    (first, before), (last, after) = seen
+    return (after - before) / (last - first)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 import ttr_core as ttr
@@ -14,13 +15,13 @@ from experiments_db.cli import app
 from experiments_db.read import queries
 from experiments_db.read.filters import Conditions
 from experiments_db.store import open_store
-from experiments_db.sweeps import Pace, Work, expanded, tried
+from experiments_db.sweeps import Pace, Work, expanded, trial, tried
 from experiments_db.sweeps.estimate import Kind
 from experiments_db.sweeps.plan import checked
 from experiments_db.sweeps.plan_file import plan_of
 from experiments_db.sweeps.preview import in_order
 from ttr_core import RequestError
-from ttr_core.lab import Experiment
+from ttr_core.lab import Event, Experiment, Progress
 from ttr_core.words import defining
 
 SPECS = ("Uniform | Linear | SGD", "Uniform | Linear | Hebbian")
@@ -72,6 +73,30 @@ def test_a_layer_is_tried_once_and_its_other_kinds_take_their_time_from_it(
     known = [pace.seconds(run.kind) for run in runs]
     assert known[0] == 0.5 * runs[0].kind.steps, "the first takes what its steps took"
     assert None not in known and len(set(known)) > 1, "others in proportion to their work"
+
+
+def test_a_trial_counts_warm_steps_as_a_worker_takes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On one thread, and without the first steps, in which much is loaded and made ready."""
+    threads: list[int] = []
+    clock = iter((100.0, 103.0))
+    run = work_of(PLAN).runs[0]
+
+    def told(self: Experiment, stop: Callable[[], bool]) -> Iterator[Event]:
+        for step in (5, 10, 15):
+            threads.append(torch.get_num_threads())
+            yield Progress(step, 3, 1.0, 0.01, tokens_per_second=1.0, seconds=1.0)
+            if stop():
+                return
+
+    monkeypatch.setattr(Experiment, "run", told)
+    monkeypatch.setattr(trial.time, "process_time", lambda: next(clock))
+    torch.set_num_threads(2)
+    try:
+        assert tried([run]).seconds(run.kind) == 3.0 / 5 * run.kind.steps
+        assert torch.get_num_threads() == 2, "what others compute with is left as it was"
+    finally:
+        torch.set_num_threads(1)
+    assert threads == [1, 1]
 
 
 def test_settings_come_in_the_order_of_their_values_and_the_cheapest_first() -> None:

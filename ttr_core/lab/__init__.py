@@ -2,7 +2,7 @@
 
 from .clean_pairs import ReadBack, reads_back
 from .curve import PACE, STILL_RISING
-from .devices import DEVICES, gpus, resolve_device, take_gpu
+from .devices import DEVICES, gpus, one_thread, resolve_device, take_gpu
 from .events import Evaluated, Event, Finished, Progress, Started
 from .experiment import Experiment
 from .identity import RunIdentity, digest, fingerprint, identity, outdated
@@ -70,6 +70,7 @@ __all__ = [
     "gpus",
     "identity",
     "metrics",
+    "one_thread",
     "outdated",
     "reads_back",
     "resolve_device",

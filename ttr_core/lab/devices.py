@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -106,3 +107,23 @@ def too_large(
         f"Out of memory on {device} at {name}={asked}, and with {name}=1, too: shorten the "
         "sequences or lower model.d_model."
     )
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Computes on one thread for the duration of the block, as every run does.
+
+    The processor seconds of several threads hold what they wait for each other.
+
+    Example:
+        >>> import torch
+        >>> with one_thread():
+        ...     torch.get_num_threads()
+        1
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
