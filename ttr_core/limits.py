@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from .errors import LimitExceeded
 
@@ -39,8 +40,22 @@ class Estimate:
     bytes: float
 
 
-Smaller = Mapping[str, tuple[int, Callable[[int], Estimate]]]
-"""A size that could be lowered -> what was asked for, and what another number of it would cost."""
+class Lowered(NamedTuple):
+    """A size that could be lowered.
+
+    Args:
+        asked: its number.
+        cost: what another number of it would cost.
+        least: the smallest number that is one.
+    """
+
+    asked: int
+    cost: Callable[[int], Estimate]
+    least: int = 1
+
+
+Smaller = Mapping[str, Lowered]
+"""Sizes that could be lowered, by name."""
 
 NO_OTHER: Smaller = {}
 
@@ -71,15 +86,15 @@ def check(
         )
     nearest = [
         f"{name}={most}"
-        for name, (asked, cost) in smaller.items()
-        if (most := _largest_within(asked, cost, flops))
+        for name, size in smaller.items()
+        if (most := _largest_within(size, flops)) >= size.least
     ]
     would = f" {' or '.join(nearest)} would do." if nearest else ""
     raise LimitExceeded(f"{what} needs about {needs}. {lower}{would}")
 
 
-def _largest_within(asked: int, cost: Callable[[int], Estimate], flops: float) -> int:
-    return largest(asked, lambda n: _within(cost(n), flops))
+def _largest_within(size: Lowered, flops: float) -> int:
+    return largest(size.asked, lambda n: _within(size.cost(n), flops))
 
 
 def _within(estimate: Estimate, flops: float) -> bool:

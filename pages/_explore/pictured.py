@@ -16,7 +16,7 @@ import streamlit as st
 import ttr_core as ttr
 from pages._explore.pairs import unpacked
 from pages._shared import ui
-from ttr_core.lab import Constants, Prepared, Regression
+from ttr_core.lab import Constants, Experiment, Prepared, Regression, check_sizes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,6 +27,8 @@ BASELINES = {
     "fixed_linear": "best fixed linear map",
     "noise_floor": "noise floor",
 }
+AT_ONCE = 2e11
+"""Operations of a curve that nobody has to wait for longer than half a minute."""
 DRAWS = 4  # processes whose sequences are kept, some ten megabytes each
 
 
@@ -86,7 +88,12 @@ class Line:
 
 @st.cache_data(max_entries=500, show_spinner=False)
 def constants(text: str, sequence: Sequence) -> Constants:
-    """Finds what a layer is drawn with; for pairs that somebody brings on these themselves."""
+    """Finds what a layer is drawn with; for pairs that somebody brings on these themselves.
+
+    A curve that takes more than `AT_ONCE` operations is refused.
+    """
+    if not sequence.pairs:
+        check_sizes(Experiment(sequence.task, ttr.ModelConfig(layers=(text,))), AT_ONCE)
     brought = sequence.prepared().data if sequence.pairs else None
     with ui.computing():
         return sequence.task.constants_of(ttr.Spec.parse(text), sequence.seed, data=brought)

@@ -16,6 +16,7 @@ from pages._shared import params, snippets
 from tests.app.app_text import text_of
 from ttr_core import Option, RequestError, constraints
 from ttr_core.lab import TASKS, Event, Regression
+from ttr_core.lab.tasks import found_constants
 
 Opener = Callable[..., AppTest]
 PROCESSES = next(o for o in Regression.options() if o.name == "process").constraint.values
@@ -113,6 +114,17 @@ def test_noise_at_its_ends_draws_a_readable_page(page: Opener, value: str, proce
     sizes = {f"regression.{k}": str(v) for k, v in SMALL.items() if k in sequences.MOST}
     asked = {"regression.noise": value, "regression.process": process, "compare": ""}
     assert_readable(page("explore", **{**sizes, **asked}))
+
+
+def test_what_takes_minutes_is_refused_with_a_size_that_does_not(page: Opener) -> None:
+    sizes = {f"regression.{name}": str(most) for name, most in sequences.MOST.items()}
+    app = page("explore", layer="local-quadratic-attention", compare="", **sizes)
+    assert not app.exception and "would do" in text_of(app)
+    assert not app.get("bidi_component")
+
+
+def test_the_constants_that_are_written_down_are_those_of_the_first_picture() -> None:
+    assert found_constants.SETTINGS == sequences.STARTS
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from stories import formula
 from streams import TESTED, stream
 
 import ttr_core as ttr
+from ttr_core.lab import Experiment, Regression, check_sizes
 from ttr_core.solvers.api import _admitted
 from ttr_core.stream import LINKS, RANGES
 
@@ -112,6 +113,33 @@ def test_the_nearest_size_named_is_the_largest_that_is_not_refused() -> None:
         _admitted(solver, spec, fits, None)
         with pytest.raises(ttr.LimitExceeded):
             _admitted(solver, spec, larger, None)
+
+
+@pytest.mark.parametrize("text", ["local-quadratic-attention", "local-linear-attention"])
+def test_who_waits_is_refused_before_anything_is_drawn(text: str) -> None:
+    spec = ttr.catalog[text].spec
+
+    def asked(**sizes: int) -> Experiment:
+        return Experiment(Regression(**sizes), ttr.ModelConfig(layers=(str(spec),)))
+
+    most, sizes = 2e11, {"seq_len": 1024, "dim": 128, "sequences": 64}
+    check_sizes(asked(), most)
+    with pytest.raises(ttr.LimitExceeded, match="the limit is 2e") as refused:
+        check_sizes(asked(**sizes), most)
+    nearest = dict(re.findall(r"task\.(\w+)=(\d+)", str(refused.value)))
+    assert "seq_len" in nearest
+    for name, size in nearest.items():
+        check_sizes(asked(**{**sizes, name: int(size)}), most)
+        with pytest.raises(ttr.LimitExceeded):
+            check_sizes(asked(**{**sizes, name: int(size) + 1}), most)
+
+
+def test_no_size_is_named_that_is_none() -> None:
+    with pytest.raises(ttr.LimitExceeded) as refused:
+        layer = ttr.ModelConfig(layers=("ExpKernel | Quadratic | Exact(ridge=0.0)",))
+        check_sizes(Experiment(Regression(), layer), 2e11)
+    found = str(refused.value)
+    assert "seq_len" not in found and "sequences=1" not in found and "task.dim=" in found
 
 
 def test_an_unknown_solver_and_one_that_refuses() -> None:

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from ..errors import LimitExceeded
 from ..layers.model import MAX_PARAMETERS, about
-from ..limits import MAX_FLOPS, REFERENCE_FLOPS, Estimate, Shape, check
+from ..limits import MAX_FLOPS, REFERENCE_FLOPS, Estimate, Lowered, Shape, check
 from ..solvers import horizon, resolve
+from ..space.constraints import Numeric
+from ..space.spec import Spec
 from .experiment import Experiment
 from .tasks import EvaluatedTask, TrainedTask, generator
 
 FLOAT = 4  # bytes
 OPTIMIZED = 4  # a parameter, its gradient and AdamW's two moments
 KEPT = 24  # activations of the width of the model that a layer keeps for the backward pass
+LOWERED = ("seq_len", "sequences", "dim")  # sizes of an evaluation
 LOGITS = 3  # the logits, their softmax, their gradient
 
 
-def check_sizes(experiment: Experiment) -> None:
+def check_sizes(experiment: Experiment, flops: float = MAX_FLOPS) -> None:
     """Refuses an experiment that is too large for its solver or for memory.
 
     Args:
         experiment: what is to be run.
+        flops: the most operations of a solve; fewer where somebody waits for it.
 
     Raises:
         LimitExceeded: with the estimate, the limit and what to lower.
@@ -38,9 +43,9 @@ def check_sizes(experiment: Experiment) -> None:
             train = replace(experiment.train, batch_size=batch_size)
             return _training(replace(experiment, train=train), task)
 
-        check("This training", cost(size), smaller={"train.batch_size": (size, cost)})
+        check("This training", cost(size), flops, smaller={"train.batch_size": Lowered(size, cost)})
     elif isinstance(experiment.task, EvaluatedTask):
-        _check_evaluation(experiment, experiment.task)
+        _check_evaluation(experiment, experiment.task, flops)
 
 
 def too_long(experiment: Experiment) -> tuple[str, ...]:
@@ -100,12 +105,21 @@ def _inner(experiment: Experiment, length: int) -> Estimate:
     return Estimate(flops, held)
 
 
-def _check_evaluation(experiment: Experiment, task: EvaluatedTask) -> None:
-    dim = task.dim
+def _check_evaluation(experiment: Experiment, task: EvaluatedTask, flops: float) -> None:
+    own = {name: getattr(task, name) for name in LOWERED}
+    least = {o.name: o.constraint.low for o in task.options() if isinstance(o.constraint, Numeric)}
     for spec in experiment.specs:
-        features = spec.feature_size(dim)
-        shape = Shape(task.sequences, 1, task.seq_len, dim, dim, features)
         solver = resolve(spec)
-        most = REFERENCE_FLOPS if solver.name == "reference" else MAX_FLOPS
-        smaller = solver.smaller(spec, shape, "task.seq_len", "task.sequences")
-        check(f"{spec} on {task.name}", solver.estimate(spec, shape), most, smaller)
+
+        def cost(name: str, number: int, spec: Spec = spec) -> Estimate:
+            asked = own | {name: number}
+            dim, features = asked["dim"], spec.feature_size(asked["dim"])
+            shape = Shape(asked["sequences"], 1, asked["seq_len"], dim, dim, features)
+            return resolve(spec).estimate(spec, shape)
+
+        most = min(flops, REFERENCE_FLOPS) if solver.name == "reference" else flops
+        smaller = {
+            f"task.{name}": Lowered(number, partial(cost, name), int(least[name] or 1))
+            for name, number in own.items()
+        }
+        check(f"{spec} on {task.name}", cost("dim", task.dim), most, smaller)

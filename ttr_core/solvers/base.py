@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Generic, TypeVar, cast, get_args, get_origin
 
 from torch import Tensor
 
-from ..limits import Estimate, Shape, Smaller
+from ..limits import Estimate, Lowered, Shape, Smaller
 from ..named import Carried, Params
 from ..space.ingredient import Ingredient
 from ..space.losses import Loss, QuadraticLoss
@@ -78,8 +78,8 @@ class Solver(abc.ABC, Generic[P]):
             return self.estimate(spec, shape)
 
         return {
-            length: (shape.length, lambda n: cost(replace(shape, length=n))),
-            batch: (shape.batch, lambda n: cost(replace(shape, batch=n))),
+            length: Lowered(shape.length, lambda n: cost(replace(shape, length=n))),
+            batch: Lowered(shape.batch, lambda n: cost(replace(shape, batch=n))),
         }
 
     def state_size(self, spec: Spec, shape: Shape) -> int:

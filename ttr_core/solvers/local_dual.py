@@ -26,7 +26,7 @@ from torch.autograd.function import once_differentiable
 from ..systems import factor_in_place, substitute
 
 BLOCK = 16  # queries at a time, as long as their systems hold no more numbers than this:
-TOGETHER = 1 << 22
+TOGETHER = 1 << 19
 HELD = 1 << 25  # numbers that factors may hold between the passes; more are formed once more
 
 
@@ -141,7 +141,7 @@ def _factored(
     own = a[block]
     system = products[heads, None, seen, seen] - own[..., None]
     system -= own[..., None, :]
-    system = torch.addcmul(system, system, system)
+    system.addcmul_(system, system)
     root = weights.root[block]
     system *= (weights.data[heads, queries] * root)[..., None]
     system *= root[..., None, :]

@@ -19,7 +19,7 @@ from ..space.weights import PositiveWeights
 from ..stream import Stream
 from ..systems import solve_positive
 from .base import Solver
-from .local_dual import local_dual
+from .local_dual import TOGETHER, local_dual
 from .problem import Problem
 from .state import Past, State
 
@@ -71,9 +71,13 @@ class LocalPolynomial(Solver[_Asked]):
         if isinstance(p.optimizer, Sum):
             return Estimate(2.0 * pairs * (shape.key_dim + shape.value_dim), 12.0 * pairs)
         fit = _Fit(str(p), p.function, p.optimizer.ridge)
-        side = min(f, shape.length) if fit.dual else f
-        block = heads * min(BLOCK, shape.length) * shape.length * side
-        flops = pairs * (side * side + 4.0 * side + 2.0 * shape.value_dim) + rows * side**3
+        early = heads * fit.early(shape.key_dim, 0, shape.length)
+        seen = min(f, shape.length)
+        flops = early * (seen**3 / 12 + 4.0 * seen**2) + 2.0 * pairs * shape.value_dim
+        late = rows - early
+        flops += late * (shape.length * (f + 4.0) * f + f**3 / 3)
+        block = min(TOGETHER, rows * shape.length) if early else 0
+        block += heads * min(BLOCK, shape.length) * shape.length * f if late else 0
         return Estimate(flops, 8.0 * (3 * block + 2 * pairs))
 
     def state(self, p: _Asked) -> State:

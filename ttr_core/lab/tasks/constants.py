@@ -7,7 +7,7 @@ tries, one knob after the other, a small grid for each, on sequences that are no
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -51,6 +51,20 @@ class Constants:
     def fresh(cls, spec: Spec) -> Constants:
         """Returns the values that a fresh layer starts from."""
         return cls(spec, tuple((s.name, _fresh(s)) for s in spec.signals))
+
+    @classmethod
+    def at(cls, spec: Spec, values: Sequence[float | None]) -> Constants:
+        """Returns the constants at which the knobs of a spec stand at these values.
+
+        Args:
+            spec: a layer.
+            values: as `positions` returns them; None leaves a knob as it is.
+        """
+        constants = cls.fresh(spec)
+        for knob, value in zip(knobs(spec), values, strict=True):
+            if value is not None:
+                constants = knob.turned(constants, value)
+        return constants
 
     def stream(self, q: Tensor, k: Tensor, v: Tensor) -> Stream:
         """Builds the stream of [B, H, T, .] tensors whose signals are these constants."""
@@ -117,6 +131,16 @@ def knobs(spec: Spec) -> tuple[Knob, ...]:
     ]
     free = [s for s in spec.signals if s.link != "identity"]
     return (*found, *(Knob("signal", 0, s.name, _values(s)) for s in free))
+
+
+def positions(constants: Constants, spec: Spec) -> tuple[float | None, ...]:
+    """Returns where each knob of a spec stands; None is the ingredient's own rule.
+
+    Args:
+        constants: of the spec.
+        spec: whose knobs they are.
+    """
+    return tuple(knob.value(constants) for knob in knobs(spec))
 
 
 def tuned(

@@ -20,9 +20,11 @@ from ...space.spec import Spec
 from ..metric import Metric
 from .base import EvaluatedTask, Evaluation, generator, quiet
 from .constants import Constants, fixed, knobs, tuned
+from .found_constants import FOUND, SETTINGS
 from .processes import PROCESSES, SPEEDS, Draw, World, draw, given
 
 TUNING_SEQUENCES = 8
+NOT_OF_TUNING = ("sequences", "decay", "step", "scale", "ridge")
 FITTING_COPIES = 4  # held-out runs of each sequence that the best fixed map is fitted to
 MOST_LETTERS, MOST_WORDS = 500, 100  # of a text, and how many of its words differ
 LEAST_NOISE = 1e-6  # of keys that are made of noise: the square of less is lost in float32
@@ -246,13 +248,41 @@ class Regression(EvaluatedTask):
         progress: Callable[[int, int], None] = quiet,
         data: Draw | None = None,
     ) -> Constants:
-        """Returns the spec with its constants, tuned on held-out sequences, on data, or fixed."""
+        """Returns the spec with its constants, tuned on held-out sequences, on data, or fixed.
+
+        Those of the published layers in `SETTINGS` are known (`FOUND`).
+        """
         if self.constants == "fixed":
             asked: dict[str, float | None] = {"decay": math.log(self.decay), "gamma": self.decay}
             asked |= {"step": self.step, "scale": self.scale, "ridge": self.ridge}
             return fixed(spec, {name: x for name, x in asked.items() if x is not None})
+        if data is None and (known := self._known(spec, seed)) is not None:
+            return Constants.at(spec, known)
+        return self.tuning(spec, seed, device, progress, data)
+
+    def tuning(
+        self,
+        spec: Spec,
+        seed: int = 0,
+        device: str = "cpu",
+        progress: Callable[[int, int], None] = quiet,
+        data: Draw | None = None,
+    ) -> Constants:
+        """Returns the spec with its constants, tuned on held-out sequences or on data."""
         on = data or self.data(seed, "validation", TUNING_SEQUENCES)
         return tuned(spec, lambda c: self.errors(c, on, device).mean().item(), progress)
+
+    def tuning_error(self, constants: Constants, seed: int = 0) -> float:
+        """Returns what tuning makes small: the mean error on held-out sequences."""
+        return self.errors(constants, self.data(seed, "validation", TUNING_SEQUENCES)).mean().item()
+
+    def _known(self, spec: Spec, seed: int) -> tuple[float | None, ...] | None:
+        """Returns where the knobs of a spec stand, where that is written down."""
+        if seed != 0:
+            return None
+        others = {opt.name: opt.default for opt in self.options()} | SETTINGS
+        usual = all(getattr(self, n) == x for n, x in others.items() if n not in NOT_OF_TUNING)
+        return FOUND.get(str(spec)) if usual else None
 
     @torch.no_grad()
     def errors(self, constants: Constants, data: Draw, device: str = "cpu") -> Tensor:

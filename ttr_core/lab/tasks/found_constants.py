@@ -1,0 +1,62 @@
+"""Constants of the published layers, tuned on the regression that Explore opens with, seed 0.
+
+Found and written by ``python -m ttr_core.tools.tunings --write``: where each knob of a layer stands
+(`ttr_core.lab.tasks.constants.knobs`), in their order; None is the ingredient's own rule.
+`SETTINGS`: those that are not the task's defaults.
+"""
+
+from typing import Any
+
+SETTINGS: dict[str, Any] = {"process": "repeated", "seq_len": 128}
+
+FOUND: dict[str, tuple[float | None, ...]] = {
+    "ExpKernel | Constant | Exact": (4.0,),
+    "Gate * ExpKernel | Constant | Exact": (8.0, -0.2),
+    "ExpKernel | Affine | Exact": (4.0, 10.0),
+    "Uniform | Kernel | Exact(ridge=0.1)": (8.0,),
+    "ExpKernel(scale=2.0) | Quadratic | Exact": (1.0,),
+    "Whitened | Constant | Exact": (1.0,),
+    "Uniform | Linear | Exact": (1.0,),
+    "Decay | Linear | Hebbian": (0.95,),
+    "ChannelGate | Linear | Hebbian": (-0.05,),
+    "Decay | Linear(map=dijiang) | Hebbian": (0.99,),
+    "ChannelGate * Importance | Linear | Hebbian": (-0.05, 0.5),
+    "Gate * Importance | Linear | Hebbian": (-0.05, 0.15848931924611134),
+    "Gate * Importance | Linear | Hebbian | readout=Normalized(floor=abs1)": (-0.05, 0.5),
+    "Gate * Importance | Linear(map=rff) | Hebbian | readout=Normalized(floor=clamp, eps=0.01)": (
+        -0.02,
+        0.01,
+    ),
+    "Uniform | Linear | SGD": (1.0,),
+    "Gate | Linear | SGD": (-0.005, 1.0),
+    "Uniform | Linear | DiagonalImplicit": (0.06309573444801933,),
+    "Uniform | Linear | Implicit": (15.848931924611133,),
+    "Uniform | NormLinear | MiniBatch": (1.0,),
+    "Uniform | MLP(activation=gelu_tanh, bias=True, std=0.02) | MiniBatch": (0.06309573444801933,),
+    "Gate | MLP | ChunkMomentum(rate=0.1)": (-2.0, 0.01, 0.95),
+    "Gate | MLP(expansion=1) | MirrorDescent(geometry=lq, rate=0.01) | loss=Lp": (1.0, -2.0, 0.01),
+    "Gate | MLP | ChunkSGD | loss=Huber": (-2.0, 0.01, 0.15848931924611134),
+    "Gate | MLP(expansion=1) | MirrorDescent(rate=0.01)": (2.0, 0.0, 1.0),
+    "ChannelGate | Linear | Hebbian | readout=Bonus": (-0.07,),
+    "Gate | Linear | Hebbian": (-0.05,),
+    "Uniform | Linear | MultiStep": (0.6931448431551464,),
+    "ChannelGate | Linear | SGD": (-0.005, 1.0),
+    "Gate | Linear | MultiStep": (-0.005, 0.6931448431551464),
+    "ChannelGate | Linear | EraseWrite": (-0.005, 0.5, 0.5),
+    "ChannelGate | Linear | ChannelSGD": (0.0, 1.0, 0.5),
+    "Gate | Linear | ClosedLoop": (-0.02, 1.0),
+    "ChannelGate | Linear | GeneralizedDelta": (-0.005, 1.0),
+    "Uniform | Linear | GradientFlow": (1.0,),
+    "Gate | Linear | NLMS(share=token)": (-0.005, 1.0),
+    "Gate | Linear | Preconditioned": (-0.005, 0.5, -2.0, 0.01),
+    "ChannelGate | Linear | Preconditioned": (-0.005, 0.5, -2.0, 0.01),
+    "ChannelGate | Linear | Kalman": (-0.005, 0.039810717055349734, 0.4),
+    "ChannelGate | Linear | DiagonalKalman": (-0.005, 0.15848931924611134, 1.0),
+    "Gate | Linear | Momentum(push_by=token, link=twice_sigmoid)": (
+        -0.005,
+        0.6931448431551464,
+        0.57,
+        0.5,
+    ),
+    "Gate | Linear | Residual": (-0.02, 0.5, 0.5),
+}
