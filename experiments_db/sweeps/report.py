@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -76,11 +76,12 @@ def rows(store: Store, runs: Iterable[Planned]) -> list[dict[str, Any]]:
     return [_row(members) for members in groups.values()]
 
 
-def window(rates: Rates) -> dict[str, Any] | None:
+def window(rates: Rates, kept: Collection[float] = ()) -> dict[str, Any] | None:
     """Returns the window of learning rates that work, or None if fewer than two were compared.
 
     Args:
         rates: learning rate -> scores on the validation set, one for each seed.
+        kept: rates that work, whatever their scores were at the time.
 
     Example:
         >>> window({0.001: [0.5], 0.01: [1.0], 0.1: [0.97]})
@@ -92,7 +93,8 @@ def window(rates: Rates) -> dict[str, Any] | None:
         return None
     means = {rate: statistics.fmean(values) for rate, values in sorted(rates.items())}
     best = max(means, key=lambda rate: means[rate])
-    good = [rate for rate, mean in means.items() if mean >= max(LEARNS, WORKS * means[best])]
+    enough = max(LEARNS, WORKS * means[best])
+    good = [rate for rate, mean in means.items() if mean >= enough or rate in kept]
     low, high = (good[0], good[-1]) if good else (None, None)
     return {"best": best, "low": low, "high": high, "rates": len(good), "tried": len(means)}
 
@@ -173,7 +175,7 @@ def _chose(run: Planned) -> bool:
 def _row(members: list[Member]) -> dict[str, Any]:
     first = members[0][0]
     rates = _rates(members)
-    spread = window(rates)
+    spread = window(rates, _kept(members))
     counted = _chosen(members, None if spread is None else spread["best"])
     row: dict[str, Any] = {"layer": first.layer, "task": first.task}
     row["setting"] = _without_rate(first.setting)
@@ -243,6 +245,16 @@ def _rates(members: list[Member]) -> Rates:
                 value = None if tried["diverged"] else tried[metric.name]
                 rates.setdefault(float(tried["lr"]), []).append(metric.score(value) or 0.0)
     return rates
+
+
+def _kept(members: list[Member]) -> set[float]:
+    """Returns the rates that halving kept and that learned, perhaps after its first round."""
+    scored = (
+        (result["lr"], run.experiment.task.main().score(_validated(run, result)))
+        for run, result in members
+        if _is_halved(run)
+    )
+    return {float(rate) for rate, score in scored if (score or 0.0) >= LEARNS}
 
 
 def _is_halved(run: Planned) -> bool:

@@ -18,7 +18,7 @@ from experiments_db.sweeps import Preview, Work, expansion, plan_file, report, t
 from experiments_db.sweeps.estimate import Pace
 from experiments_db.sweeps.plan import checked
 from ttr_core import RequestError
-from ttr_core.lab import AFTER_FIRST_ROUND
+from ttr_core.lab import AFTER_FIRST_ROUND, VALIDATION
 
 PLAN = """
 specs: ["Uniform | Linear | SGD", "Uniform | Linear | Hebbian"]
@@ -106,13 +106,17 @@ def test_what_follows_is_in_the_estimate() -> None:
     assert known.pace.total((run.kind for run in (*known.open, *known.later)), 1)[0] > (alone or 0)
 
 
-def test_the_window_of_halving_is_that_of_its_first_round(
-    cli: Callable[..., Any], tmp_path: Path
+@pytest.mark.parametrize(
+    ("early", "late", "low", "good"),
+    [(0.95, 0.5, 0.01, 2), (0.6, 0.5, 0.01, 2), (0.6, 0.05, 0.03, 1), (0.95, None, 0.01, 2)],
+)
+def test_the_window_of_halving_is_that_of_its_first_round_and_the_rate_it_kept(
+    cli: Callable[..., Any], tmp_path: Path, early: float, late: float | None, low: float, good: int
 ) -> None:
     from experiments_db.store.records import Outcome
 
     (run, _), store = work_of(PLAN).runs, open_store(tmp_path / "window.duckdb")
-    scores = {0.001: 0.2, 0.01: 0.95, 0.03: 1.0}
+    scores = {0.001: 0.2, 0.01: early, 0.03: 1.0}
     with store.driver() as driver:
         from experiments_db.run.outcomes import new_run
 
@@ -123,6 +127,7 @@ def test_the_window_of_halving_is_that_of_its_first_round(
         ]
         assert claim.run_id is not None
         found = {"accuracy": 0.5, "still_rising": 1.0, "steps_to_50": 60.0}
+        found |= {} if late is None else {f"{VALIDATION}accuracy": late}
         tables = {"learning_rates": rows}
         outcome = Outcome("finished", found, tables=tables, lr=0.01, lrs_tried=[*scores])
         store.finish(claim.run_id, outcome)
@@ -133,7 +138,7 @@ def test_the_window_of_halving_is_that_of_its_first_round(
             (1, 0.01), (2, 0.01),
         ]  # fmt: skip
     (row,) = report.rows(store, work_of(PLAN).runs)
-    assert row["window"] == {"best": 0.03, "low": 0.01, "high": 0.03, "rates": 2, "tried": 3}
+    assert row["window"] == {"best": 0.03, "low": low, "high": 0.03, "rates": good, "tried": 3}
     assert (row["lr"], row["still_rising"]) == (0.01, 1)
     assert (row["steps_to_50"], row["steps_to_90"]) == (60.0, None)
     assert row["accuracy_median"] == row["accuracy_min"] == row["accuracy_max"] == 0.5

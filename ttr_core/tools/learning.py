@@ -26,7 +26,7 @@ from ..words import markdown as md
 
 FILE = "learning.csv"
 
-TAGGED = "list_contains(tags, 'learning-table')"
+TAGGED = "list_contains(tags, 'learning-table') AND NOT superseded"
 COMMANDS = f"""\
     python batch.py sweep examples/learning_table.yaml --output docs/{FILE}
     python batch.py runs --where "{TAGGED}" --output docs/evidence/learning.parquet
