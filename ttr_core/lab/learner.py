@@ -18,6 +18,7 @@ from .events import Evaluated
 from .protocol import LOOKS_TO_SETTLE, REPORT_EVERY, TrainConfig
 from .start import gradient_fault, loss_fault
 from .tasks import Batch, TrainedTask, generator
+from .trainers import TRAINERS
 
 
 class Learner:
@@ -45,7 +46,7 @@ class Learner:
         source = generator(seed, "init")
         built = SequenceModel(model, task.vocab_size, source, task.seq_len)
         self.model = built.to(device)
-        self.optimizer = adamw(self.model, lr, config.weight_decay, device)
+        self.optimizer = TRAINERS[config.trainer](self.model, lr, config.weight_decay, device)
         self.generator = generator(seed, "train", device)
         self.mark: Callable[[str], None] = lambda part: None  # hears when a part of a step ends
         self.step, self.loss, self.seconds, self.cpu_seconds = 0, math.nan, 0.0, 0.0
@@ -125,7 +126,7 @@ class Learner:
             self.reason = loss_fault(self.model, again)
 
     def _starts(self) -> bool:
-        """Whether the first gradient is finite: no step of AdamW mends one that is not."""
+        """Whether the first gradient is finite: no step mends one that is not."""
         self.reason = gradient_fault(self.model)
         self.diverged = bool(self.reason)
         return not self.diverged
@@ -214,16 +215,3 @@ def ranked(learners: Sequence[Learner]) -> list[Learner]:
         return (-came, *one.merit) if one.score >= best - RISE else (-math.inf, *one.merit)
 
     return sorted(learners, key=place, reverse=True)
-
-
-def adamw(
-    model: torch.nn.Module, lr: float, weight_decay: float, device: str
-) -> torch.optim.Optimizer:
-    """Returns AdamW, which decays matrices and leaves vectors and numbers alone."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
-    return torch.optim.AdamW(groups, lr=lr, fused=device in ("cpu", "cuda"))

@@ -9,6 +9,7 @@ from typing import ClassVar
 from ..space.constraints import Choice, Either, Number
 from ..space.option import check_options, option
 from .metric import Metric
+from .trainers import TRAINERS
 
 RATES = tuple(round(10 ** (-4 + i * (math.log10(3e-2) + 4) / 5), 7) for i in range(6))
 """The learning rates that ``lr="auto"`` and the standard protocol try."""
@@ -65,7 +66,7 @@ class TrainConfig:
     steps: int = option(600, "Steps at most.", low=1, high=1_000_000)
     batch_size: int = option(32, "Sequences per step.", low=1, high=65536)
     warmup: int = option(20, "Steps until the learning rate has grown to its peak.", low=0)
-    weight_decay: float = option(0.1, "AdamW's decay of matrices.", low=0.0, high=10.0)
+    weight_decay: float = option(0.1, "Decay of matrices.", low=0.0, high=10.0)
     clip: float = option(1.0, "Largest gradient norm; 0 does not clip.", low=0.0)
     target: float | None = option(
         0.99, "Accuracy, or how near another metric must be to its best, whose time is taken "
@@ -77,6 +78,10 @@ class TrainConfig:
     protocol: str = option("quick", "Rules of the run.", choices=("quick", "standard"))
     least_rate: float = option(
         RATES[0], "Smallest learning rate that auto tries.", low=RATES[0], high=RATES[-1], since=2,
+    )  # fmt: skip
+    trainer: str = option(
+        "adamw", "What moves the weights: AdamW, or Muon for matrices.", choices=tuple(TRAINERS),
+        since=3,
     )  # fmt: skip
 
     def __post_init__(self) -> None:
