@@ -45,3 +45,97 @@ def test_a_power_of_even_degree_is_retention_and_one_of_odd_degree_is_refused() 
     with pytest.raises(ttr.IncompatibleSpec, match=r"crosses zero: to an odd power, 3, .* even"):
         ttr.resolve(spec.format(3))
     ttr.resolve(spec.format("3").replace("Normalized", "Normalized(floor=abs1)"))
+
+
+def test_a_probe_that_is_solved_for_is_local_linear_attention() -> None:
+    local, probed = (
+        ttr.Spec.parse(t)
+        for t in ("ExpKernel | Affine | Exact(ridge=0.5)", "Probed | Constant | OneStep")
+    )
+    x = stream(local, 20)
+    wanted, rows = ttr.solve(local, x), []
+    for t in range(1, 21):
+        k, q = x.k[:, :, :t], x.q[:, :, t - 1 : t]
+        raw = torch.exp((q @ k.mT - 1) / 3**0.5)
+        p = raw / raw.sum(-1, keepdim=True)
+        mean = p @ k
+        spread = (k - mean).mT @ (p.mT * (k - mean))
+        ridge = 0.5 / raw.sum(-1, keepdim=True) * torch.eye(3, dtype=k.dtype)
+        rows.append(-torch.linalg.solve(spread + ridge, (q - mean).mT).mT)
+    close(ttr.solve(probed, replace(x, signals={"probe": torch.cat(rows, 2)})), wanted)
+
+
+def test_a_probe_of_nothing_and_no_turns_are_softmax_attention() -> None:
+    softmax = ttr.catalog["softmax-attention"].spec
+    for name, nothing in (("parallax", "probe"), ("path-attention", "turn")):
+        x = stream(ttr.catalog[name].spec, 20)
+        still = x.signals | {nothing: torch.zeros_like(x.signals[nothing])}
+        wanted = ttr.solve(softmax, replace(x, signals={}))
+        close(ttr.solve(ttr.catalog[name].spec, replace(x, signals=still)), wanted)
+
+
+def test_a_path_with_a_gate_is_softmax_attention_with_one() -> None:
+    path, fox = (
+        ttr.Spec.parse(f"Gate * {w} | Constant | Exact") for w in ("Reflected", "ExpKernel")
+    )
+    x = stream(path, 20)
+    signals = x.signals | {"turn": torch.zeros_like(x.signals["turn"])}
+    wanted = ttr.solve(fox, replace(x, signals={"decay": signals["decay"]}))
+    close(ttr.solve(path, replace(x, signals=signals)), wanted)
+
+
+def test_reflections_along_one_direction_count_parity() -> None:
+    """Two turns by 2 along the key leave it; one makes its opposite of it."""
+    spec = ttr.Spec.parse("Reflected(scale=1.0) | Constant | Exact")
+    one = torch.ones(1, 1, 3, 1, dtype=torch.float64)
+    x = ttr.Stream(one, one, one, {"turn_key": one, "turn": 2 * one})
+    gamma = spec.weights.log_matrix(x, {})[0, 0, 2, :, 0]
+    close(gamma, torch.tensor([1.0, -1.0, 1.0], dtype=torch.float64))
+
+
+def test_a_rest_of_a_stick_is_what_no_pair_took() -> None:
+    spec = ttr.catalog["stick-breaking"].spec
+    x = stream(spec, 12)
+    gamma = ttr.attention_map(spec, x)
+    rest = torch.sigmoid(-(x.q @ x.k.mT) / 3**0.5)
+    left = [rest[:, :, t, :t].prod(-1) for t in range(12)]
+    close(1 - gamma.sum(-1), torch.stack(left, -1))
+
+
+def test_sparse_weights_sum_to_one_and_one_step_arrives() -> None:
+    step, exact = (ttr.Spec.parse(f"Sparsemax | Constant | {o}") for o in ("OneStep", "Exact"))
+    x = stream(step, 12)
+    x = replace(x, q=4 * x.q)
+    gamma = ttr.attention_map(step, x)
+    close(gamma.sum(-1), torch.ones_like(gamma[..., 0]))
+    assert (gamma.tril() == 0).sum() > gamma[0].triu(1).eq(0).sum() / 2
+    close(ttr.solve(step, x), ttr.solve(exact, x, solver="reference"))
+
+
+def test_the_errors_of_lucid_are_those_of_a_kernel_that_takes_whole_steps() -> None:
+    """Read by the kernel, and divided by what it sums to, which is softmax."""
+    x = stream(ttr.catalog["lucid"].spec, 20)
+    unit = torch.nn.functional.normalize(x.k, dim=-1)
+    x = ttr.Stream(x.q, unit, x.v)
+    memory = "Uniform | Kernel(kernel=exponential, scale=1.7) | NLMS(eps=1e-12)"
+    mass = torch.exp(1.7 * (x.q @ unit.mT - 1)).tril().sum(-1, keepdim=True)
+    lucid = "Decorrelated(scale=1.7, spread=1.7) | Constant | OneStep"
+    close(ttr.solve(lucid, x), ttr.solve(memory, x) / mass)
+
+
+def test_a_step_of_nothing_corrects_nothing() -> None:
+    spec = ttr.catalog["deltaformer"].spec
+    x = stream(spec, 20)
+    softmax = ttr.solve(ttr.catalog["softmax-attention"].spec, replace(x, signals={}))
+    still = replace(x, signals={"step": torch.zeros_like(x.signals["step"])})
+    close(ttr.solve(spec, still), softmax)
+    assert (ttr.solve(spec, x) - softmax).abs().max() > 0.01
+
+
+def test_a_whole_step_on_a_repeated_key_replaces_its_value() -> None:
+    """The second pair has what the first left wrong; together they answer with its value."""
+    key = torch.tensor([1.0, 0.0], dtype=torch.float64).expand(1, 1, 2, 2)
+    v = torch.tensor([[3.0], [5.0]], dtype=torch.float64)[None, None]
+    x = ttr.Stream(key, key, v, {"step": torch.ones(1, 1, 2, 1, dtype=torch.float64)})
+    y = ttr.solve("SelfCorrected | Constant | OneStep", x)[0, 0, 1]
+    close(y, (v[0, 0, 0] + v[0, 0, 1] - v[0, 0, 0]) / 2)

@@ -224,6 +224,18 @@ def query(spec: ttr.Spec) -> None:
     assert (after / after[0] - before / before[0]).abs().max() > 1e-3
 
 
+def query_some(spec: ttr.Spec) -> None:
+    """A key that is asked for by far has all of the weight, and none where it is shunned."""
+    trial, rows = Trial(spec), []
+    trial.x.k[:, :, 0] *= 9
+    first = trial.x.k[:, :, 0]
+    for sign in (1, -1):
+        trial.x.q[:, :, -1] = sign * first
+        rows.append(trial.run().values["gamma"][-1])
+    assert rows[0][0] > 0 and (rows[0] == 0).any()
+    assert rows[1][0] == 0 and (rows[1] > 0).any()
+
+
 def query_fades(spec: ttr.Spec) -> None:
     query(spec)
     trial = Trial(spec)
@@ -252,6 +264,7 @@ MEASURES: dict[Fate, Callable[[ttr.Spec], None]] = {
     Fate.LAG: lag,
     Fate.GONE: gone,
     Fate.QUERY: query,
+    Fate.QUERY_SOME: query_some,
     Fate.QUERY_FADES: query_fades,
     Fate.FIT_FADES: fit_fades,
     Fate.ALIKE: alike,
@@ -302,6 +315,7 @@ def test_nothing_else_is_said_of_old_pairs(spec: ttr.Spec) -> None:
         ("Uniform | Linear | SGD", Fate.ALIKE),
         ("Importance | Linear | Exact", Fate.FIT_FADES),
         ("LongConvolution | Linear | OneStep", Fate.QUERY),
+        ("ExpKernel | Constant | OneStep", Fate.QUERY_SOME),
         ("Gate | Linear | SGD", Fate.EACH_FEATURE),
     ],
 )

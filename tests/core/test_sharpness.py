@@ -30,6 +30,11 @@ WRITTEN = [
 ] + [
     "Gate * Whitened(ridge=0.5) | Constant | Exact",
     "Whitened(ridge=0.5) | Affine | Exact",
+    "Reflected | Constant | Exact",
+    *(
+        f"{weights} | Constant | OneStep"
+        for weights in ("Sparsemax", "StickBreaking", "Probed", "SelfCorrected", "Decorrelated")
+    ),
 ]  # fmt: skip
 """Each comparison where another solver computes it."""
 

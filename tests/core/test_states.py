@@ -18,7 +18,7 @@ from ttr_core.space.ingredient import choices
 from ttr_core.space.optimizers import ChunkStart, FadingRidge, Retrospective
 from ttr_core.space.weights import PositiveWeights
 
-LENGTH, HEADS, SIZE = 20, 2, 4  # longer than a window
+LENGTH, HEADS, SIZE = 20, 2, 4  # longer than a window of the grid
 BY_NAME = {solver.name: solver for solver in SOLVERS}
 FASTEST = [(spec, ttr.resolve(spec).name) for spec in TESTED[::5]]
 KEPT = [
@@ -27,13 +27,17 @@ KEPT = [
 ]
 
 
+def tokens(spec: ttr.Spec) -> int:
+    return max(LENGTH, spec.weights.reach or 0)
+
+
 def shape_of(spec: ttr.Spec) -> Shape:
-    return Shape(1, HEADS, LENGTH, SIZE, SIZE, spec.feature_size(SIZE))
+    return Shape(1, HEADS, tokens(spec), SIZE, SIZE, spec.feature_size(SIZE))
 
 
 def value(formula: str, spec: ttr.Spec) -> float:
     """Evaluates a formula in T, d, H and F, written as a sum of products and a quotient."""
-    known = {"T": LENGTH, "d": HEADS * SIZE, "H": HEADS, "F": spec.feature_size(SIZE)}
+    known = {"T": tokens(spec), "d": HEADS * SIZE, "H": HEADS, "F": spec.feature_size(SIZE)}
     total = 0.0
     for term in formula.split(" + "):
         above, _, below = term.partition(" / ")
@@ -47,7 +51,7 @@ def value(formula: str, spec: ttr.Spec) -> float:
 @pytest.mark.parametrize(("spec", "solver"), KEPT)
 def test_a_state_holds_as_many_numbers_as_it_says(spec: ttr.Spec, solver: str) -> None:
     by = BY_NAME[solver]
-    x = stream(spec, LENGTH, heads=HEADS, key_dim=SIZE, value_dim=SIZE)
+    x = stream(spec, tokens(spec), heads=HEADS, key_dim=SIZE, value_dim=SIZE)
     with torch.no_grad():
         _, kept = by.run(spec, x, spec.parameters(SIZE, SIZE, HEADS), None)
     held = sum(z.numel() for z in kept.values())

@@ -141,7 +141,8 @@ def _pairs(spec: Spec) -> Iterator[State]:
         return
     parts = weights.factors()
     varied = any(w.signals for w in parts if isinstance(w, MemorylessWeights))
-    asked = [s for w in parts if not isinstance(w, MemorylessWeights) for s in w.signals]
+    kernels = [w for w in parts if not isinstance(w, MemorylessWeights)]
+    asked = [s for w in kernels for s in w.signals if s.name not in w.momentary]
     ones = spec.readout.divides
     if asked:  # of a kernel, or of weights that depend on other pairs
         return

@@ -24,6 +24,7 @@ from .local_polynomial import LocalPolynomial
 from .normal_equations import KernelNormalEquations, NormalEquations
 from .oracle import Reference
 from .prefix_cholesky import PrefixCholesky
+from .pseudo_values import PseudoValues
 from .scans import AutogradScan, RankOneScan
 from .sliding import Sliding
 
@@ -41,6 +42,7 @@ _ENDLESS: tuple[AnySolver, ...] = (
     ChunkedRLS(),
     NormalEquations(),
     Convolution(),
+    PseudoValues(),
     ParallelOneStep(),
     KernelNormalEquations(),
     LocalLine(),

@@ -15,6 +15,7 @@ class Fate(Enum):
     )
     GONE = "Pairs are gone once {reach} tokens have passed."
     QUERY = "Nothing is lost: every pair is kept, and each query weighs them anew."
+    QUERY_SOME = "Nothing is lost, but each query gives weight to some pairs and to the rest none."
     QUERY_FADES = "Nothing is lost, but old pairs count less, and each query picks its own."
     FIT_FADES = "Old pairs count less in a fit to all of them."
     ALIKE = "Nothing: all pairs count alike however old they are."

@@ -57,6 +57,8 @@ WORK: tuple[tuple[Size, tuple[str, ...], str], ...] = (
             "Cosine | Linear | OneStep",
             "Gate | Constant | Exact",
             "LongConvolution | Constant | OneStep",
+            "SelfCorrected | Constant | OneStep",
+            "Reflected | Constant | Exact",
             "Uniform | Kernel | SGD",
             "Uniform | Kernel | Exact(ridge=0.1)",
         ),

@@ -22,6 +22,7 @@ from .cosine import Cosine
 from .kernels import ExpKernel
 from .memoryless import ChannelGate, Decay, Gate, Importance, Uniform
 from .products import LISTED_PRODUCTS, MemorylessProduct, Product, product
+from .pseudo import CorrectedWeights
 
 load(__name__, __path__, first=("memoryless", "kernels", "cosine"))
 
@@ -31,6 +32,7 @@ __all__ = [
     "IMPORTANCE",
     "LISTED_PRODUCTS",
     "ChannelGate",
+    "CorrectedWeights",
     "Cosine",
     "Decay",
     "DotProductKernel",

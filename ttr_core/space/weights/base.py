@@ -57,6 +57,7 @@ class Weights(Ingredient):
 
     family: ClassVar[str] = "weights"
     phrase: ClassVar[str] = "regression weights"
+    momentary: ClassVar[tuple[str, ...]] = ()  # signals that no later token needs
 
     @abc.abstractmethod
     def matrix(self, x: Stream, params: Params) -> Tensor:

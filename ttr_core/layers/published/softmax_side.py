@@ -1,0 +1,138 @@
+"""Attention by other weights than softmax: sparse, broken, tilted, turned, corrected.
+
+What each paper changes is how much a pair counts; the rest is softmax attention's.
+"""
+
+from __future__ import annotations
+
+from ...space.ingredient import Paper
+from ...space.spec import Spec
+from ..frame import Frame
+from .entry import Published
+
+SHIFTED = (
+    "A width-2 convolution on the keys is added, without which one layer cannot see which token "
+    "came before (original has the paper's frame)."
+)
+PLAIN, PLAIN_SHIFTED = Frame(output_norm="none"), Frame(conv=2, conv_on=("k",), output_norm="none")
+ADDED = "A width-2 convolution on the keys is added, as to softmax attention."
+ROTARY = Frame(rope=10000.0, output_norm="none")
+ROTARY_SHIFTED = Frame(rope=10000.0, conv=2, conv_on=("k",), output_norm="none")
+
+ENTRIES = (
+    Published(
+        name="sparsemax-attention",
+        spec=Spec.parse("Sparsemax | Constant | OneStep"),
+        frame=ROTARY_SHIFTED,
+        paper=Paper(
+            "From Softmax to Sparsemax: A Sparse Model of Attention and Multi-Label Classification",
+            "Martins and Astudillo",
+            2016,
+            "https://arxiv.org/abs/1602.02068",
+        ),
+        summary="Softmax attention whose weights are the nearest point of the simplex: most are 0.",
+        deviation=(
+            "None in the weights. The paper attends from a recurrent network; here they stand in "
+            f"a transformer's attention, with rotary positions. {ADDED}"
+        ),
+        evidence="paper",
+    ),
+    Published(
+        name="stick-breaking",
+        spec=Spec.parse("StickBreaking | Constant | OneStep"),
+        frame=PLAIN_SHIFTED,
+        original=PLAIN,
+        paper=Paper(
+            "Stick-breaking Attention",
+            "Tan et al.",
+            2024,
+            "https://arxiv.org/abs/2410.17980",
+        ),
+        summary=(
+            "Softmax attention whose pairs take their shares in turn, the newest first, and may "
+            "leave some."
+        ),
+        deviation=f"None in the weights; what is left over is not used. {SHIFTED}",
+        evidence="code",
+    ),
+    Published(
+        name="parallax",
+        spec=Spec.parse("Probed | Constant | OneStep"),
+        frame=Frame(conv=2, conv_on=("k",), qk_norm="rms", output_norm="none"),
+        paper=Paper(
+            "Parallax",
+            "Zuo et al.",
+            2026,
+            "https://arxiv.org/abs/2605.29157",
+        ),
+        summary=(
+            "Local linear attention whose slope is not solved for: softmax attention tilted along "
+            "a learned probe."
+        ),
+        deviation=(
+            "The probe is projected with a bias and starts near 0, where it is softmax attention; "
+            "it is not normalized (paper: like q and k), and there are no rotary positions. "
+            f"{ADDED}"
+        ),
+        evidence="code",
+    ),
+    Published(
+        name="path-attention",
+        spec=Spec.parse("Reflected | Constant | Exact"),
+        frame=PLAIN_SHIFTED,
+        original=PLAIN,
+        paper=Paper(
+            "PaTH Attention: Position Encoding via Accumulating Householder Transformations",
+            "Yang et al.",
+            2025,
+            "https://arxiv.org/abs/2505.16381",
+        ),
+        summary=(
+            "Softmax attention whose keys are turned by every token since, as DeltaNet's memory is."
+        ),
+        deviation=(
+            "None in the weights (1e-12 is added to |w|^2). The direction is projected with a bias "
+            f"and not convolved (paper: of rank 32, after a convolution and SiLU). {SHIFTED}"
+        ),
+        evidence="code",
+    ),
+    Published(
+        name="deltaformer",
+        spec=Spec.parse("SelfCorrected | Constant | OneStep"),
+        frame=ROTARY_SHIFTED,
+        paper=Paper(
+            "Understanding Transformer from the Perspective of Associative Memory",
+            "Zhong et al.",
+            2025,
+            "https://arxiv.org/abs/2505.19488",
+        ),
+        summary=(
+            "DeltaNet's rule for a memory that answers by softmax attention: attention over errors."
+        ),
+        deviation=(
+            "Earlier pairs are asked by the key, as in the paper (public code asks by the query); "
+            "the step is a sigmoid that starts at 0.05: at 0.5 half of the mean of all earlier "
+            "values is taken off each while the weights are still flat, and nothing is learned. "
+            f"{ADDED}"
+        ),
+        evidence="code",
+    ),
+    Published(
+        name="lucid",
+        spec=Spec.parse("Decorrelated | Constant | OneStep"),
+        frame=ROTARY_SHIFTED,
+        original=ROTARY,
+        paper=Paper(
+            "LUCID: Attention with Preconditioned Representations",
+            "Duvvuri et al.",
+            2026,
+            "https://arxiv.org/abs/2602.10410",
+        ),
+        summary=(
+            "Softmax attention over the errors of a kernel delta rule with whole steps on unit "
+            "keys."
+        ),
+        deviation=f"None in the weights (1e-12 is added to |k|^2). {SHIFTED}",
+        evidence="secondary",
+    ),
+)
