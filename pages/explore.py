@@ -28,7 +28,7 @@ with st.container(horizontal=True, vertical_alignment="center", gap="small"):
     sequences.own_words()
 constants = regression.show(picked, upper.verdict)
 layer.show_equations(upper, str(constants.spec))
-cards.say_drawn(constants.spec, sequences.how(upper.verdict))
+cards.say_drawn(constants, sequences.how(upper.verdict))
 layer.show_more(picked, upper, str(constants.spec))
 if not picked.wrong:
     training.show(picked)

@@ -16,10 +16,11 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 import ttr_core as ttr
-from pages._explore import asked, chips
+from pages._explore import asked, chips, locks
 from pages._explore.asked import Picked
 from pages._shared import controls, palette, ui
 from ttr_core import Ingredient, Option, RequestError, unknown
+from ttr_core.lab import Constants
 
 FAMILIES = {
     "function": ("Function class", "What is fitted: the class of functions from keys to values."),
@@ -39,7 +40,9 @@ STYLE = f"""<style>
   min-height: 1.7rem; padding: 0 .5rem; font-size: .85rem;
 }}
 [class*="st-key-card-"] {{ padding: .6rem .8rem .5rem; border-top-width: 3px; }}
-[class*="st-key-card-"] [data-testid="stPopoverButton"] {{ min-height: 1.4rem; padding: 0; }}
+[class*="st-key-card-"] [data-testid="stPopoverButton"], [class*="st-key-lock-"] button {{
+  min-height: 1.4rem; padding: 0;
+}}
 .st-key-update .katex {{ font-size: 1.05em; }}
 </style>"""
 CHOICE, NARROW = 150, 92  # pixels of a control
@@ -54,19 +57,24 @@ class Cards:
     Args:
         picked: what is asked for and what is drawn.
         notes: a place below the settings of each ingredient, by the key of its control.
+        heads: a place beside the title of each card, by family.
     """
 
     picked: Picked
     notes: dict[str, DeltaGenerator]
+    heads: dict[str, DeltaGenerator]
 
-    def say_drawn(self, spec: ttr.Spec, how: str) -> None:
-        """Says beside their controls which settings the pictures are drawn with, where they differ.
+    def say_drawn(self, constants: Constants, how: str) -> None:
+        """Says in the cards which values the pictures are drawn with.
 
         Args:
-            spec: the layer with the values that are drawn.
-            how: where they come from, in a word.
+            constants: these values.
+            how: where they come from, in a word: what is tuned has a lock.
         """
-        drawn = _parts(spec)
+        if how == "tuned":
+            locks.show(self.heads, self.picked.spec, constants)
+            return
+        drawn = _parts(constants.spec)
         for key, part in _parts(self.picked.spec).items():
             other = [
                 f"{controls.label(option)} {controls.shown(getattr(drawn[key], option.name))}"
@@ -83,11 +91,15 @@ def cards(picked: Picked) -> Cards:
     st.html(STYLE)
     _sync(picked.asked)
     notes: dict[str, DeltaGenerator] = {}
+    heads: dict[str, DeltaGenerator] = {}
     for column, (family, title) in zip(st.columns(3), CARDS.items(), strict=True):
         with column.container(border=True, key=f"card-{family}", gap="xsmall", height="stretch"):
             with st.container(horizontal=True, horizontal_alignment="distribute"):
                 color = palette.INGREDIENTS[family].name
                 st.markdown(f":{color}[**{title}**]", width="content")
+                heads[family] = st.container(
+                    horizontal=True, gap="small", width="content", key=f"locks-{family}"
+                )
                 more = _more(family, picked.asked)
             with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
                 if family == "weights":
@@ -100,7 +112,7 @@ def cards(picked: Picked) -> Cards:
             chips.show(family, picked.asked)
     if (error := st.session_state.pop("picker_error", None)) is not None:
         controls.refused(error)
-    return Cards(picked, notes)
+    return Cards(picked, notes, heads)
 
 
 def _more(family: str, spec: ttr.Spec) -> DeltaGenerator:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 ProcessSettings = tuple[tuple[str, Any], ...]
+HeldTo = tuple[tuple[str, float], ...]  # of knobs that are held
 BASELINES = {
     "repeat_last": "repeat the last value",
     "fixed_linear": "best fixed linear map",
@@ -87,7 +88,7 @@ class Line:
 
 
 @st.cache_data(max_entries=500, show_spinner=False)
-def constants(text: str, sequence: Sequence) -> Constants:
+def constants(text: str, sequence: Sequence, held: HeldTo = ()) -> Constants:
     """Finds what a layer is drawn with; for pairs that somebody brings on these themselves.
 
     A curve that takes more than `AT_ONCE` operations is refused.
@@ -96,13 +97,15 @@ def constants(text: str, sequence: Sequence) -> Constants:
         check_sizes(Experiment(sequence.task, ttr.ModelConfig(layers=(text,))), AT_ONCE)
     brought = sequence.prepared().data if sequence.pairs else None
     with ui.computing():
-        return sequence.task.constants_of(ttr.Spec.parse(text), sequence.seed, data=brought)
+        return sequence.task.constants_of(
+            ttr.Spec.parse(text), sequence.seed, data=brought, held=dict(held)
+        )
 
 
 @st.cache_data(max_entries=500, show_spinner=False)
-def curve(text: str, sequence: Sequence) -> Line:
+def curve(text: str, sequence: Sequence, held: HeldTo = ()) -> Line:
     """Computes one layer's curve."""
-    used, prepared = constants(text, sequence), sequence.prepared()
+    used, prepared = constants(text, sequence, held), sequence.prepared()
     with ui.computing():
         found = sequence.task.evaluate(
             ttr.Spec.parse(text), sequence.seed, constants=used, prepared=prepared
@@ -117,13 +120,13 @@ def curve(text: str, sequence: Sequence) -> Line:
     )
 
 
-def attention(text: str, sequence: Sequence, tokens: int) -> tuple[Tensor, float]:
+def attention(text: str, sequence: Sequence, held: HeldTo, tokens: int) -> tuple[Tensor, float]:
     """Computes the attention map of the first tokens of the first sequence.
 
     Returns:
         The map [T, T], and its relative error where random signs have estimated it, else 0.
     """
-    used, prepared = constants(text, sequence), sequence.prepared()
+    used, prepared = constants(text, sequence, held), sequence.prepared()
     with ui.computing():
         q, k, v = (x[:, :1, :tokens] for x in (prepared.data.q, prepared.data.k, prepared.data.v))
         if sequence.task.keys == "l2":

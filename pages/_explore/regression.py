@@ -16,18 +16,18 @@ from typing import Any
 import streamlit as st
 
 import ttr_core as ttr
-from pages._explore import asked, pictured, sequences
+from pages._explore import asked, locks, pictured, sequences
 from pages._explore.asked import Picked
 from pages._explore.layer import SLOW, Verdict, judged
-from pages._explore.pictured import BASELINES, Line, Sequence
+from pages._explore.pictured import BASELINES, HeldTo, Line, Sequence
 from pages._explore.play import film, player
 from pages._shared import address, controls, params, ui
 from ttr_core import Option, RequestError, constraints
 from ttr_core.lab import Constants, Regression
 from ttr_core.words import called
 
-SLOW_MAP_TOKENS = 24
-"""Of the map of a layer that is slow, or whose outputs are not linear in the values."""
+SLOW_MAP_TOKENS, SAMPLED_TOKENS = 24, 64
+"""Of the map of a layer that is slow, and of one whose outputs are not linear in the values."""
 COMPARED = ("softmax-attention", "linear-attention")  # beside the layer, until people choose
 MOST_COMPARED = 6
 
@@ -36,7 +36,13 @@ def address_params() -> dict[str, params.Param]:
     """Returns the settings by their names in the address."""
     compared = params.Several("layer", tuple(ttr.catalog), COMPARED, MOST_COMPARED)
     step = params.settings_of({"t": STEP})
-    return {**sequences.sequence_params(), **step, "compare": compared}
+    return {
+        **sequences.sequence_params(),
+        **step,
+        "beside": params.Words(80),
+        "compare": compared,
+        locks.HOLD: locks.HeldValues(),
+    }
 
 
 STEP = Option("t", constraints.Whole(0, 16383), None, "The step on show; none: the last.", True)
@@ -44,9 +50,9 @@ VISITS, STARTED = "play.visits", "play.started"
 
 
 @st.cache_data(max_entries=200, show_spinner=False)
-def _map(text: str, sequence: Sequence, tokens: int) -> dict[str, Any]:
+def _map(text: str, sequence: Sequence, held: HeldTo, tokens: int) -> dict[str, Any]:
     """Returns the attention map of the first tokens of the first sequence, packed."""
-    weights, missed = pictured.attention(text, sequence, tokens)
+    weights, missed = pictured.attention(text, sequence, held, tokens)
     return {**film.packed(weights), "missed": missed if math.isfinite(missed) else None}
 
 
@@ -62,7 +68,7 @@ def show(picked: Picked, found: Verdict) -> Constants:
     with picture, _said_in_words():
         _play(picked, sequence, compared)
     try:
-        return pictured.constants(picked.spec.expanded, sequence)
+        return pictured.constants(picked.spec.expanded, sequence, locks.values_held(picked.spec))
     except (RequestError, RuntimeError, ArithmeticError):  # said above, where the pictures were
         return Constants.fresh(picked.spec)
 
@@ -80,7 +86,7 @@ def _said_in_words() -> Iterator[None]:
 
 def _knobs(picked: Picked, found: Verdict) -> tuple[Sequence, list[str]]:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        sequence = sequences.knobs(picked.spec, found)
+        sequence = sequences.sequence_knobs(picked.spec, found)
         compared = st.multiselect(
             "Pinned beside it",
             list(ttr.catalog),
@@ -113,18 +119,20 @@ def _play(picked: Picked, sequence: Sequence, compared: list[str]) -> None:
         for text, label in _lines(picked, compared).items()
         if text == picked.spec.expanded or judged(text).kind != SLOW
     }
-    found = {}
+    found: dict[str, Line] = {}
+    kept: dict[str, HeldTo] = {picked.spec.expanded: locks.values_held(picked.spec)}
     for i, (text, label) in enumerate(lines.items(), 1):
         # It shows itself where a curve takes long, and how long it has taken.
         with st.spinner(f"Computing {label}, {i} of {len(lines)} curves", show_time=True):
-            found[label] = pictured.curve(text, sequence)
+            found[label] = pictured.curve(text, sequence, kept.get(text, ()))
     own = found[lines[picked.spec.expanded]]
     if not any(math.isfinite(e) for curve in found.values() for e in curve.error):
         ui.failed("Nothing to draw", "No error is a number: the sequences themselves hold none.")
         return
+    maps = {text: _map_of(text, sequence, kept.get(text, ())) for text in lines}
     layers = [
-        film.Layer(label, found[label].error, found[label].spread, _map_of(text, sequence, not i))
-        for i, (text, label) in enumerate(lines.items())
+        film.Layer(label, found[label].error, found[label].spread, maps[text])
+        for text, label in lines.items()
     ]
     baselines = {BASELINES[name]: values for name, values in own.baselines.items()}
     alt = {
@@ -134,8 +142,7 @@ def _play(picked: Picked, sequence: Sequence, compared: list[str]) -> None:
     player.show(
         film.Film(tuple(layers), baselines, task.switch_step, alt, sequence.words), _start()
     )
-    own_map = layers[0].map
-    _below(picked, found, own, task, own_map["missed"] if own_map else 0.0)
+    _below(picked, found, own, task, maps[picked.spec.expanded]["missed"])
 
 
 def _start() -> player.Start:
@@ -143,20 +150,19 @@ def _start() -> player.Start:
     if address.reads():
         visit = st.session_state.get(VISITS, 0) + 1
         st.session_state[VISITS] = visit
-        st.session_state[STARTED] = player.Start(address.value("t"), visit)
+        st.session_state[STARTED] = player.Start(address.value("t"), visit, address.value("beside"))
     else:
-        address.take_from_browser("t")
+        for name in ("t", "beside"):
+            address.take_from_browser(name)
     start: player.Start = st.session_state.setdefault(STARTED, player.Start(None, 0))
     return start
 
 
-def _map_of(text: str, sequence: Sequence, own: bool) -> dict[str, Any] | None:
-    """Returns a layer's map; of one that is beside it only where it costs next to nothing."""
+def _map_of(text: str, sequence: Sequence, held: HeldTo) -> dict[str, Any]:
+    """Returns a layer's map: of fewer tokens where it is estimated or the layer is slow."""
     exact, slow = ttr.Spec.parse(text).linear_in_v, judged(text).kind == SLOW
-    if not exact and not own:
-        return None
-    tokens = min(sequence.task.seq_len, film.MOST_TOKENS if exact and not slow else SLOW_MAP_TOKENS)
-    return _map(text, sequence, tokens)
+    most = SLOW_MAP_TOKENS if slow else film.MOST_TOKENS if exact else SAMPLED_TOKENS
+    return _map(text, sequence, held, min(sequence.task.seq_len, most))
 
 
 def _mean(line: Line) -> str:
@@ -188,6 +194,6 @@ def _below(
             "same weight in both."
             + ("" if picked.spec.linear_in_v else
                " This layer is not linear in the values: its map is an average over channels, of "
-               f"the first {SLOW_MAP_TOKENS} tokens, estimated from random signs within "
+               f"the first {SAMPLED_TOKENS} tokens, estimated from random signs within "
                f"{ui.percent(missed)} of its length (a standard error).")
         )  # fmt: skip

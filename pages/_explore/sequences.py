@@ -138,7 +138,7 @@ def _uploaded() -> None:
 # --- knobs -------------------------------------------------------------------------------------
 
 
-def knobs(spec: ttr.Spec, found: Verdict) -> Sequence:
+def sequence_knobs(spec: ttr.Spec, found: Verdict) -> Sequence:
     """Shows the knobs of the sequence that is played, and returns it.
 
     Raises:

@@ -19,7 +19,7 @@ from experiments_db.store import open_store
 from experiments_db.store.records import NewRun, Outcome
 from pages._explore import asked, sequences
 from pages._runs import details
-from pages._shared import address, palette, params, snippets
+from pages._shared import address, palette, params, snippets, ui
 from tests.app.app_text import text_of
 from ttr_core.lab import TASKS, Regression
 from ttr_core.words import marked_formulas
@@ -270,8 +270,7 @@ def test_equations_notes_and_picture_have_the_same_values(page: Opener) -> None:
     assert ttr.describe(drawn).update != ttr.describe(spec).update
     formulas = [latex.value for latex in app.latex]
     assert any(part in formula for part in update.split(r",\qquad ")[:1] for formula in formulas)
-    notes = [c.value for c in app.caption]
-    assert any(f"drawn with Ridge {ridge}" in note and "tuned" in note for note in notes)
+    assert app.button(key="lock.optimizer.ridge").label == f"ridge **{ui.escaped(ridge)}**"
     assert f"Tuned: ridge = {ridge}" in text_of(app)
 
 

@@ -47,7 +47,7 @@ class Player {
     ui.time.onclick = () => this.play(!this.playing);
     ui.first.onclick = () => this.seek(0);
     ui.t.oninput = () => this.seek(+ui.t.value);
-    ui.beside.onchange = () => { this.other = ui.beside.value; this.paint(); this.wake(); };
+    ui.beside.onchange = () => { this.other = ui.beside.value; this.paint(); this.wake(); this.rest(); };
     ui.full.onclick = () => (document.fullscreenElement ? document.exitFullscreen() : this.root.requestFullscreen?.());
     ui.guess.onclick = () => this.predict(!this.guessing);
     this.root.onkeydown = (e) => this.key(e);
@@ -89,7 +89,7 @@ class Player {
       const before = this.film, from = this.shown?.own;
       this.film = film;
       this.n = film.steps;
-      if (this.visit !== film.start.visit) this.t = film.start.step ?? this.n - 1; // a visit, or Back
+      if (this.visit !== film.start.visit) [this.t, this.other] = [film.start.step ?? this.n - 1, film.start.beside]; // a visit, or Back
       else if (before && before.steps !== this.n && this.t >= before.steps - 1) this.t = this.n - 1;
       this.visit = film.start.visit;
       this.t = Math.max(0, Math.min(this.t, this.n - 1));
@@ -104,9 +104,14 @@ class Player {
 
   choices() { // of the second map: the other layers that have one
     const names = this.film.layers.flatMap((layer, i) => (i && this.maps[i] ? [layer.name] : []));
-    if (!names.includes(this.other)) this.other = names[0] ?? "";
-    this.ui.beside.replaceChildren(...names.map((name) => new Option(name, name, false, name === this.other)));
-    this.ui.name.textContent = this.ui.name.title = this.film.layers[0].name; // as text: a name is data
+    this.usual = names[0] ?? "";
+    if (!names.includes(this.other)) this.other = this.usual;
+    const said = (name) => { // an estimated map says how far it may be off
+      const missed = this.film.layers.find((layer) => layer.name === name).map?.missed;
+      return missed ? `${name} (estimated, ± ${Math.round(100 * missed)} %)` : name;
+    };
+    this.ui.beside.replaceChildren(...names.map((name) => new Option(said(name), name, false, name === this.other)));
+    this.ui.name.textContent = this.ui.name.title = said(this.film.layers[0].name); // as text: a name is data
     this.root.classList.toggle("alone", !names.length);
   }
 
@@ -133,7 +138,8 @@ class Player {
     clearTimeout(this.later);
     this.later = setTimeout(() => {
       const here = new URL(location.href), t = Math.floor(this.t);
-      t === this.film.last ? here.searchParams.delete("t") : here.searchParams.set("t", t);
+      const say = (name, value, usual) => (value === usual ? here.searchParams.delete(name) : here.searchParams.set(name, value));
+      say("t", t, this.film.last); say("beside", this.other, this.usual);
       if (here.href !== location.href) history.replaceState(history.state, "", here);
     }, REST_MS);
   }

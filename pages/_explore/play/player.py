@@ -35,10 +35,12 @@ class Start:
     Args:
         step: None for the last.
         visit: another number wherever the address is to be heard again.
+        beside: the layer of the second map; the first pinned one where there is none of this name.
     """
 
     step: int | None
     visit: int
+    beside: str = ""
 
 
 def show(film: Film, start: Start) -> None:

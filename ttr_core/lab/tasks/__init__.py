@@ -14,7 +14,7 @@ from .base import (
     metrics,
     task,
 )
-from .constants import Constants
+from .constants import Constants, Knob, knobs
 from .labeled import LabeledTask
 from .mqar import MQAR
 from .recall import Recall
@@ -29,6 +29,7 @@ __all__ = [
     "Constants",
     "EvaluatedTask",
     "Evaluation",
+    "Knob",
     "LabeledTask",
     "Prepared",
     "Recall",
@@ -36,6 +37,7 @@ __all__ = [
     "Task",
     "TrainedTask",
     "generator",
+    "knobs",
     "metrics",
     "task",
 ]

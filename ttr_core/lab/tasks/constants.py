@@ -97,6 +97,11 @@ class Knob:
     name: str
     values: tuple[float, ...]
 
+    @property
+    def key(self) -> str:
+        """What tells it from the others of its spec: ``signal.step``, ``weights.1.scale``."""
+        return ".".join([self.axis, *([str(self.part)] if self.part else []), self.name])
+
     def value(self, constants: Constants) -> float | None:
         """Returns the knob's position; None is the ingredient's own default rule."""
         if self.axis == "signal":
@@ -147,6 +152,7 @@ def tuned(
     spec: Spec,
     error: Callable[[Constants], float],
     progress: Callable[[int, int], None] = quiet,
+    held: Mapping[str, float] | None = None,
 ) -> Constants:
     """Turns one knob after the other to its best value; two rounds where there are several.
 
@@ -154,8 +160,13 @@ def tuned(
         spec: whose knobs are turned.
         error: what is to become small; not a number counts as infinite.
         progress: called as ``progress(done, total)`` before each try.
+        held: values that knobs keep, by their keys.
     """
     best, todo = Constants.fresh(spec), knobs(spec)
+    for knob in todo:
+        if held and knob.key in held:
+            best = knob.turned(best, held[knob.key])
+    todo = tuple(knob for knob in todo if not held or knob.key not in held)
     seen: dict[Constants, float] = {}
     rounds = 1 if len(todo) < 2 else 2
     total = rounds * sum(len(knob.values) for knob in todo)

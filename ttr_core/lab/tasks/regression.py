@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -247,18 +247,27 @@ class Regression(EvaluatedTask):
         device: str = "cpu",
         progress: Callable[[int, int], None] = quiet,
         data: Draw | None = None,
+        held: Mapping[str, float] | None = None,
     ) -> Constants:
         """Returns the spec with its constants, tuned on held-out sequences, on data, or fixed.
 
         Those of the published layers in `SETTINGS` are known (`FOUND`).
+
+        Args:
+            spec: the layer.
+            seed: decides the sequences.
+            device: where the layer is solved.
+            progress: called as ``progress(done, total)`` between tries of the tuning.
+            data: what is tuned on instead.
+            held: values of knobs that are not tuned, by `Knob.key`.
         """
         if self.constants == "fixed":
             asked: dict[str, float | None] = {"decay": math.log(self.decay), "gamma": self.decay}
             asked |= {"step": self.step, "scale": self.scale, "ridge": self.ridge}
             return fixed(spec, {name: x for name, x in asked.items() if x is not None})
-        if data is None and (known := self._known(spec, seed)) is not None:
+        if data is None and not held and (known := self._known(spec, seed)) is not None:
             return Constants.at(spec, known)
-        return self.tuning(spec, seed, device, progress, data)
+        return self.tuning(spec, seed, device, progress, data, held)
 
     def tuning(
         self,
@@ -267,10 +276,11 @@ class Regression(EvaluatedTask):
         device: str = "cpu",
         progress: Callable[[int, int], None] = quiet,
         data: Draw | None = None,
+        held: Mapping[str, float] | None = None,
     ) -> Constants:
         """Returns the spec with its constants, tuned on held-out sequences or on data."""
         on = data or self.data(seed, "validation", TUNING_SEQUENCES)
-        return tuned(spec, lambda c: self.errors(c, on, device).mean().item(), progress)
+        return tuned(spec, lambda c: self.errors(c, on, device).mean().item(), progress, held)
 
     def tuning_error(self, constants: Constants, seed: int = 0) -> float:
         """Returns what tuning makes small: the mean error on held-out sequences."""
