@@ -23,7 +23,7 @@ from pages._explore import asked
 from pages._explore.asked import Picked
 from pages._shared import address, charts, controls, params, snippets, ui, units
 from ttr_core import FRAMES, ModelConfig, Option, RequestError, constraints, options_of
-from ttr_core.lab import TASKS, Experiment, Metric, TrainConfig
+from ttr_core.lab import DEVICES, TASKS, Experiment, Metric, TrainConfig, gpus
 
 MAIN = {
     "task": ("pairs", "seq_len", "variant"),
@@ -69,7 +69,8 @@ def take_over() -> None:
     known = groups(address.value("task"))
     named = {f"{group}.{o.name}": o for group, options in known.items() for o in options}
     frame = params.OneOf("frame", (None, *FRAMES))
-    address.take({**params.settings_of({**named, "seed": SEED}), "frame": frame})
+    device = params.OneOf("device", DEVICES if gpus() else DEVICES[:2], DEVICES[0])
+    address.take({**params.settings_of({**named, "seed": SEED}), "frame": frame, "device": device})
     address.take({"run": params.Words(RUN_CHARS)})
 
 
@@ -82,12 +83,14 @@ class Asked:
         frame: what stands around the memory.
         sets: settings that differ from their defaults.
         seed: the seed.
+        device: where it runs.
     """
 
     task: str
     frame: str
     sets: dict[str, Any]
     seed: int
+    device: str
 
 
 def show(picked: Picked) -> None:
@@ -102,6 +105,7 @@ def show(picked: Picked) -> None:
             frame=form.frame,
             sets={key: snippets.written(value) for key, value in form.sets.items()},
             seed=form.seed,
+            device=form.device,
         )
     except RequestError as error:
         controls.refused(error)
@@ -141,6 +145,14 @@ def _form(picked: Picked) -> Asked:
                     controls.control(option, f"{group}.{option.name}")
         with st.container(width=110):
             seed = controls.control(SEED, "seed")
+        if found := gpus():  # else there is nothing to choose
+            st.segmented_control(
+                "Device",
+                DEVICES,
+                key="device",
+                required=True,
+                help=f"auto takes a GPU, {', '.join(found)}, of which each has one run at a time.",
+            )
     with st.expander("More settings"):
         _more(known)
     sets = {
@@ -148,7 +160,7 @@ def _form(picked: Picked) -> Asked:
         for group, options in known.items()
         for name, value in controls.values(options, group).items()
     }
-    return Asked(task, frame, sets, seed)
+    return Asked(task, frame, sets, seed, address.value("device"))
 
 
 def _frame(picked: Picked) -> str:
@@ -368,6 +380,6 @@ def _already(known: Any, metric: Metric) -> None:
 
 def _as_text(picked: Picked, form: Asked) -> None:
     with st.expander("The same on the command line and in Python", icon=":material/terminal:"):
-        call = (form.task, picked.layer, picked.text, form.sets, form.frame, form.seed)
+        call = (form.task, picked.layer, picked.text, form.sets, form.frame, form.seed, form.device)
         st.code(snippets.command(*call), language="bash", wrap_lines=True)
         st.code(snippets.run_snippet(*call), language="python")

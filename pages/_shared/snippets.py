@@ -106,14 +106,16 @@ def run_snippet(
     sets: Mapping[str, Any],
     frame: str | None = None,
     seed: int = 0,
+    device: str = "auto",
 ) -> str:
     """Returns Python that runs the same experiment without storing it."""
     which = f"layer={layer!r}" if layer else f"spec={spec!r}"
+    where = "" if device == "auto" else f", device={device!r}"
     settings = {key: written(value) for key, value in sets.items()}
     return f"""\
 {found_from_anywhere()}from experiments_db.run.request import request
 
-experiment = request({which}, task={task!r}, frame={frame!r}, sets={settings!r}, seed={seed})
+experiment = request({which}, task={task!r}, frame={frame!r}, sets={settings!r}, seed={seed}{where})
 for event in experiment.run(stop=lambda: False):
     print(event)
 """

@@ -57,6 +57,26 @@ def test_every_published_layer_can_be_shown(page: Opener, layer: str) -> None:
     assert app.text_input(key="spec").value == str(ttr.catalog[layer].spec)
 
 
+@pytest.mark.parametrize("found", [(), ("one GPU", "another")])
+def test_a_device_is_chosen_where_there_is_more_than_one(
+    page: Opener, monkeypatch: pytest.MonkeyPatch, found: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("pages._explore.training.gpus", lambda: found)
+    monkeypatch.setattr("ttr_core.lab.devices.gpus", lambda: found)
+    small = {"regression.seq_len": "16", "regression.dim": "4", "regression.sequences": "2"}
+    app = page("explore", layer="deltanet", compare="", device="cuda", **small)
+    shown = [control for control in app.segmented_control if control.key == "device"]
+    assert not app.exception and len(shown) == bool(found)
+    said = "".join(block.value for block in app.code)
+    assert ("--device cuda" in said) == ("device='cuda'" in said) == bool(found)
+    if found:
+        assert all(name in shown[0].help for name in found)
+        shown[0].set_value("cpu").run()
+        assert not app.exception and "--device cpu" in "".join(one.value for one in app.code)
+    else:
+        assert "auto" in text_of(app)
+
+
 def verdicts() -> dict[str, str]:
     """Returns a spec of each verdict that the grid has."""
     shown = {cell.verdict: cell.spec for cell in reversed(ttr.grid())}

@@ -127,6 +127,29 @@ def test_training_goes_as_with_the_logits(monkeypatch: pytest.MonkeyPatch) -> No
     assert mine == pytest.approx(losses(), abs=1e-4) and mine[0] > mine[-1]
 
 
+def test_products_in_half_precision_are_as_under_automatic_casts() -> None:
+    rows, table, labels = drawn(torch.float32)
+    asked = cross_entropy(rows, table, labels, torch.bfloat16)
+    with torch.autocast("cpu", torch.bfloat16):
+        cast = cross_entropy(rows, table, labels)
+    assert asked.dtype == torch.float32 and torch.equal(asked, cast)
+    assert not torch.equal(asked, cross_entropy(rows, table, labels))
+    found, wanted = (torch.autograd.grad(x, (rows, table)) for x in (asked, cast))
+    assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
+
+
+def test_a_training_takes_half_precision_where_it_is_asked_for() -> None:
+    def losses(products: str) -> list[float]:
+        asked, model = MQAR(vocab_size=1024, pairs=4, seq_len=32), ModelConfig(layers=("gla",))
+        learner = Learner(asked, model, TrainConfig(loss_products=products), 0.01, 0, "cpu")
+        for _ in range(5):
+            learner.advance()
+        return [loss for _, loss in learner.losses]
+
+    whole, half = losses("float32"), losses("bfloat16")
+    assert half != whole and half == pytest.approx(whole, abs=2e-3)
+
+
 @pytest.mark.parametrize("name", [n for n, cls in TASKS.items() if issubclass(cls, LabeledTask)])
 def test_every_task_of_tokens_trains_by_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 from collections.abc import Iterator
@@ -360,6 +361,27 @@ def test_out_of_memory_names_a_size_that_fits(fits: int, monkeypatch: pytest.Mon
     assert asked > 3
     with pytest.raises(LimitExceeded, match=f"on cpu at train.batch_size={asked}.*{said}"):
         list(experiment.run())
+
+
+def test_layers_are_compiled_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[torch.nn.Module] = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: compiled.append(module))
+    for asked in (False, True):
+        config = dataclasses.replace(SHORT, compile=asked)
+        learner = Learner(TINY, MODEL, config, 0.01, 0, "cpu")
+        assert compiled == ([*learner.model.blocks] if asked else [])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # torch's own, while it traces
+def test_compiled_layers_train_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    graphs = functools.partial(torch.nn.Module.compile, backend="aot_eager")  # needs no compiler
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: graphs(module))
+    found = []
+    for asked in (False, True):
+        config = dataclasses.replace(SHORT, steps=5, compile=asked)
+        found.append(end(train(TINY, MODEL, config, seed=0)).curves["train_loss"])
+    assert found[0][-1] == pytest.approx(found[1][-1], abs=1e-4)
 
 
 def test_tasks_are_trained_or_evaluated() -> None:

@@ -15,7 +15,7 @@ from ..layers.model import ModelConfig, SequenceModel
 from .curve import MARKS, RISE, first_reached, flat, rise
 from .evaluate import means
 from .events import Evaluated
-from .protocol import LOOKS_TO_SETTLE, REPORT_EVERY, TrainConfig
+from .protocol import LOOKS_TO_SETTLE, PRODUCTS, REPORT_EVERY, TrainConfig
 from .start import gradient_fault, loss_fault
 from .tasks import Batch, TrainedTask, generator
 from .trainers import TRAINERS
@@ -46,6 +46,11 @@ class Learner:
         source = generator(seed, "init")
         built = SequenceModel(model, task.vocab_size, source, task.seq_len)
         self.model = built.to(device)
+        if config.loss_products != PRODUCTS[0]:
+            self.model.loss_products = getattr(torch, config.loss_products)
+        if config.compile:
+            for block in self.model.blocks:
+                block.compile()
         self.optimizer = TRAINERS[config.trainer](self.model, lr, config.weight_decay, device)
         self.generator = generator(seed, "train", device)
         self.mark: Callable[[str], None] = lambda part: None  # hears when a part of a step ends

@@ -27,6 +27,8 @@ start would be dropped (docs/sweeps.md has the figures)."""
 AFTER_FIRST_ROUND = "after_first_round"
 """Column of the table of learning rates: the main metric when all had the same training."""
 
+PRODUCTS = ("float32", "bfloat16")
+
 COOLDOWN = 0.2
 """The steps in which the rate falls to zero, over those before them."""
 
@@ -82,6 +84,15 @@ class TrainConfig:
     trainer: str = option(
         "adamw", "What moves the weights: AdamW, or Muon for matrices.", choices=tuple(TRAINERS),
         since=3,
+    )  # fmt: skip
+    loss_products: str = option(
+        "float32", "Precision of the products of the loss: most of a step with many words is "
+        "these, which some processors multiply several times as fast in bfloat16.",
+        choices=PRODUCTS, since=4,
+    )  # fmt: skip
+    compile: bool = option(
+        False, "Whether torch.compile makes the layers faster, after a minute of compiling.",
+        since=4,
     )  # fmt: skip
 
     def __post_init__(self) -> None:

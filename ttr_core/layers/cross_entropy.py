@@ -16,7 +16,9 @@ TILE = 2**17
 """Logits held at once: a tile that stays in a core's cache (half a MiB in float32)."""
 
 
-def cross_entropy(hidden: Tensor, embedding: Tensor, labels: Tensor) -> Tensor:
+def cross_entropy(
+    hidden: Tensor, embedding: Tensor, labels: Tensor, products: torch.dtype | None = None
+) -> Tensor:
     r"""Returns the mean cross-entropy of answers without ever holding all of their logits.
 
     $$L = \frac{1}{N} \sum_n \left( \log \sum_j e^{h_n \cdot e_j} - h_n \cdot e_{y_n} \right)$$
@@ -30,6 +32,8 @@ def cross_entropy(hidden: Tensor, embedding: Tensor, labels: Tensor) -> Tensor:
         hidden: h [.., D], what is multiplied with the embedding.
         embedding: e [vocabulary, D].
         labels: y [..], integers from 0 to the vocabulary - 1, as many as there are h.
+        products: the type in which h and e are multiplied, and their gradients made; sums and
+            exponentials are in float32 or better. None: that of automatic casts, else that of h.
 
     Returns:
         A scalar; in float32 where the products are in half precision.
@@ -51,7 +55,7 @@ def cross_entropy(hidden: Tensor, embedding: Tensor, labels: Tensor) -> Tensor:
             f"{len(asked)} labels for {len(rows)} answers: give labels of shape "
             f"{tuple(hidden.shape[:-1])}."
         )
-    dtype = _dtype(rows)
+    dtype = products or _dtype(rows)
     with full_precision(rows.device):
         learned = torch.is_grad_enabled() and (rows.requires_grad or embedding.requires_grad)
         if learned:

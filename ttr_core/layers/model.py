@@ -143,6 +143,7 @@ class SequenceModel(nn.Module):
                 f"{MAX_PARAMETERS:,}. Lower model.d_model, model.depth or the vocabulary."
             )
         self.config = config
+        self.loss_products: torch.dtype | None = None  # as `cross_entropy` takes them
         # Tied logits at unit temperature: rows of norm 1 after the final norm of sqrt(d).
         self.embedding = normal((vocab_size, d), d**-0.5, generator)
         self.blocks = nn.ModuleList(
@@ -181,7 +182,8 @@ class SequenceModel(nn.Module):
             RequestError: tokens or positions that are no batch of integers on the model's device,
                 or labels that are not as many as the positions.
         """
-        return cross_entropy(self._hidden(tokens, positions), self.embedding, labels)
+        hidden = self._hidden(tokens, positions)
+        return cross_entropy(hidden, self.embedding, labels, self.loss_products)
 
     def judged(self, tokens: Tensor, positions: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Returns each answer's cross-entropy and whether it is right, [B, P]; no gradients.
