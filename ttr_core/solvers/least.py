@@ -23,6 +23,7 @@ from ..space.optimizers import (
     FadingRidge,
     FixedRidge,
     Incremental,
+    Iterations,
     KeyStep,
     Retrospective,
     Sum,
@@ -87,7 +88,7 @@ def _running(spec: Spec) -> Iterator[State]:
         return
     elif isinstance(optimizer, Sum):
         yield _summed(spec, 1)
-    elif isinstance(optimizer, FixedRidge):
+    elif isinstance(optimizer, FixedRidge | Iterations):
         if isinstance(model, MatrixModel):  # a polynomial's sums can be moved to any query
             yield Matrix(model, gram=True)
     elif isinstance(optimizer, FadingRidge):
@@ -149,7 +150,7 @@ def _pairs(spec: Spec) -> Iterator[State]:
     reach = Past(spec).reach
     if isinstance(optimizer, Sum):
         yield Pairs(int(ones and (varied or bool(optimizer.signals))), reach=reach)
-    elif isinstance(optimizer, FixedRidge):
+    elif isinstance(optimizer, FixedRidge | Iterations):
         yield Pairs(int(varied), reach=reach)
     elif isinstance(optimizer, KeyStep) and reach is None:
         yield Pairs(int(ones))

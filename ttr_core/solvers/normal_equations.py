@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -12,7 +12,8 @@ from ..fading import left
 from ..limits import Estimate, Shape
 from ..named import Carried
 from ..space.functions import LinearModel
-from ..space.optimizers import FixedRidge
+from ..space.optimizers import FixedRidge, Iterations
+from ..space.readouts import Direct, Mixes, Readout
 from ..space.weights import MemorylessWeights, PositiveWeights
 from ..systems import solve_positive
 from .base import Solver
@@ -23,8 +24,8 @@ from .state import Matrix, Past, State
 BLOCK = 16  # queries at a time; each holds an F x F matrix
 
 
-_Running = Problem[MemorylessWeights, LinearModel, FixedRidge]
-_Kernel = Problem[PositiveWeights, LinearModel, FixedRidge]
+_Running = Problem[MemorylessWeights, LinearModel, FixedRidge | Iterations]
+_Kernel = Problem[PositiveWeights, LinearModel, FixedRidge | Iterations]
 
 
 class NormalEquations(Solver[_Running]):
@@ -37,6 +38,7 @@ class NormalEquations(Solver[_Running]):
 
     name: ClassVar[str] = "normal_equations"
     cost: ClassVar[str] = "T F^3, one dense solve per token"
+    readouts: ClassVar[tuple[type[Readout], ...]] = (Direct, Mixes)
 
     def work(self, p: _Running, shape: Shape) -> Estimate:
         rows, f = shape.batch * shape.heads * shape.length, shape.features
@@ -48,7 +50,7 @@ class NormalEquations(Solver[_Running]):
 
     def solve(self, p: _Running, kept: Carried | None) -> tuple[Tensor, Carried]:
         x, (q, k) = p.x, p.features()
-        q, k, v = precise(p.optimizer.ridge, q, k, x.v)
+        q, k, v = _precise(p, q, k, x.v)
         log_decay, importance = p.recency()
         log_decay = torch.zeros_like(k[..., :1]) if log_decay is None else log_decay.to(k.dtype)
         importance = torch.ones_like(k[..., :1]) if importance is None else importance.to(k.dtype)
@@ -56,15 +58,29 @@ class NormalEquations(Solver[_Running]):
         gram = k.new_zeros(batch, heads, width, width) if kept is None else kept["G"]
         moment = k.new_zeros(batch, heads, width, x.value_dim) if kept is None else kept["R"]
         outputs = []
-        tensors = (z.split(BLOCK, 2) for z in (q, k, v, log_decay, importance))
-        for qb, kb, vb, decay, weight in zip(*tensors, strict=True):
-            y, gram, moment = _block(p, qb, kb, vb, decay, weight, gram, moment)
+        tensors = [z.split(BLOCK, 2) for z in (q, k, v, log_decay, importance)]
+        shares = _shares(p, q).split(BLOCK, 2)
+        for share, qb, kb, vb, decay, weight in zip(shares, *tensors, strict=True):
+            y, gram, moment = _block(p, share, qb, kb, vb, decay, weight, gram, moment)
             outputs.append(y)
         return p.read(torch.cat(outputs, 2).to(x.v.dtype)), {"G": gram, "R": moment}
 
 
+def _precise(p: Problem[Any, LinearModel, FixedRidge | Iterations], *z: Tensor) -> list[Tensor]:
+    """Returns tensors in the precision of the ridge; one in proportion to |H| asks for none."""
+    return [*z] if isinstance(p.optimizer, Iterations) else precise(p.optimizer.ridge, *z)
+
+
+def _shares(p: _Running, q: Tensor) -> Tensor:
+    """Returns the share of the fit in what is read, [B, H, T, 1]."""
+    if isinstance(p.readout, Mixes):
+        return p.readout.share(p.x.signals).to(q.dtype)
+    return torch.ones_like(q[..., :1])
+
+
 def _block(
     p: _Running,
+    share: Tensor,
     q: Tensor,
     k: Tensor,
     v: Tensor,
@@ -83,7 +99,13 @@ def _block(
     else:
         keys = between * (importance * k)[:, :, None]  # (B H C C F)
         grams = keys.mT @ keys + kept[..., :, None] * kept[..., None, :] * gram[:, :, None]
+    if not p.optimizer.linear_in_values:
+        if not p.weights.per_feature:
+            keys = weights[..., None] * k[:, :, None]
+        moments = keys.mT @ v[:, :, None] + kept[..., None] * moment[:, :, None]
+        return _by_memory(p, share, q, grams, moments), grams[:, :, -1], moments[:, :, -1]
     solved = _solve(p, grams, q)  # (B H C F)
+    solved = q + share * (solved - q) if isinstance(p.readout, Mixes) else solved
     if not p.weights.per_feature:
         scores = weights * (solved @ k.mT)
         last = weights[:, :, -1, :, None] * k
@@ -93,6 +115,15 @@ def _block(
     y = scores @ v + (solved * kept) @ moment
     decayed = moment * kept[:, :, -1, :, None]
     return y, grams[:, :, -1], decayed + last.mT @ v
+
+
+def _by_memory(p: _Running, share: Tensor, q: Tensor, grams: Tensor, moments: Tensor) -> Tensor:
+    """Returns outputs where the steps depend on the values, so that each memory is made."""
+    assert isinstance(p.optimizer, Iterations)
+    memory = p.optimizer.solved(grams, moments)
+    if isinstance(p.readout, Mixes):
+        memory = moments + share[..., None] * (memory - moments)
+    return (q[..., None, :] @ memory).squeeze(-2)
 
 
 def _left(log_decay: Tensor) -> tuple[Tensor, Tensor]:
@@ -113,6 +144,8 @@ def _solve(p: _Kernel, grams: Tensor, q: Tensor, scale: Tensor | None = None) ->
     Raises:
         Singular: G and the ridge leave a matrix that cannot be factored.
     """
+    if isinstance(p.optimizer, Iterations):
+        return p.optimizer.solved(grams, q[..., None]).squeeze(-1)
     width, free = q.shape[-1], p.function.intercepts
     if p.optimizer.ridge == 0 and free < width:
         inverse = torch.linalg.pinv(grams, hermitian=True)
@@ -146,6 +179,8 @@ class KernelNormalEquations(Solver[_Kernel]):
     def declines(self, p: _Kernel) -> str | None:
         if p.weights.per_feature:
             return "needs one weight per pair"
+        if not p.optimizer.linear_in_values:
+            return "takes the same steps for every right-hand side, from the query"
         return None
 
     def work(self, p: _Kernel, shape: Shape) -> Estimate:
@@ -159,7 +194,7 @@ class KernelNormalEquations(Solver[_Kernel]):
     def solve(self, p: _Kernel, kept: Carried | None) -> tuple[Tensor, Carried]:
         past = Past(p.spec)
         x = past.restored(p.x, kept)
-        q, k, v = precise(p.optimizer.ridge, *p.features(x), x.v)
+        q, k, v = _precise(p, *p.features(x), x.v)
         log, empty = p.weighed(x)
         log = log.to(k.dtype)
         top = log.detach().amax(-1, keepdim=True)

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..named import Params, part
 from ..space.functions import LinearModel, Memory
 from ..space.optimizers import Incremental, Retrospective
-from ..space.readouts import ReadsBefore
+from ..space.readouts import Mixes, ReadsBefore
 from ..space.spec import Spec
 from ..space.weights import MemorylessWeights, RunningWeights
 from ..stream import Stream
@@ -49,7 +49,13 @@ def _outputs(spec: Spec, x: Stream, params: Params) -> Tensor:
     if spec.readout.divides:
         ones = Stream(x.q, x.k, torch.ones_like(x.v[..., :1]), x.signals)
         normalizer = run(spec, ones, params)
-    return spec.readout(run(spec, x, params), normalizer)
+    said = spec.readout(run(spec, x, params), normalizer)
+    if not isinstance(spec.readout, Mixes):
+        return said
+    signals = {n: s[0, 0, x.length - x.q.shape[2] :] for n, s in x.signals.items()}
+    share = spec.readout.share(signals)
+    plain = _retrospective(spec.with_axis("optimizer", spec.readout.beside), x, params)
+    return share * said + (1 - share) * plain
 
 
 def _one(z: Tensor, b: int, h: int) -> Tensor:

@@ -192,7 +192,7 @@ def choices(family: str) -> tuple[type[Ingredient], ...]:
     Example:
         >>> import ttr_core as ttr
         >>> [c.name for c in ttr.choices("readout")]
-        ['Plain', 'Normalized', 'Bonus']
+        ['Plain', 'Normalized', 'Bonus', 'Mixed']
     """
     if family not in REGISTRY:
         raise unknown("family of ingredients", family, REGISTRY)

@@ -68,6 +68,7 @@ WORK: tuple[tuple[Size, tuple[str, ...], str], ...] = (
         (1, 2, 256, 32),
         (
             "Gate | Linear | Exact(ridge=0.1)",
+            "Gate | Linear | Chebyshev",
             "ExpKernel | Linear | Exact(ridge=0.1)",
             "ExpKernel | Affine | Exact(ridge=0.1)",
             "ExpKernel | Quadratic | Exact(ridge=0.1)",

@@ -27,7 +27,7 @@ class Elsewhere:
 
     Example:
         >>> ELSEWHERE[0].name, ELSEWHERE[0].cell
-        ('Gated KalmaNet', 'Gate * Importance | Linear | Exact')
+        ('the memory of LUCID', 'Uniform | Kernel | SGD')
     """
 
     name: str
@@ -37,18 +37,6 @@ class Elsewhere:
 
 
 ELSEWHERE = (
-    Elsewhere(
-        "Gated KalmaNet",
-        "Gate * Importance | Linear | Exact",
-        Paper(
-            "Gated KalmaNet: A Fading Memory Layer Through Test-Time Ridge Regression",
-            "Peng et al.",
-            2025,
-            "https://arxiv.org/abs/2511.21016",
-        ),
-        "A ridge in proportion to the norm of the Gram matrix, and a read-out that mixes the "
-        "query with its solution.",
-    ),
     Elsewhere(
         "the memory of LUCID",
         "Uniform | Kernel | SGD",

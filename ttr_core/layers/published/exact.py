@@ -65,4 +65,26 @@ ENTRIES = (
         ),
         evidence="code",
     ),
+    Published(
+        name="gated-kalmanet",
+        spec=Spec.parse("Gate * Importance | Linear | Chebyshev | readout=Mixed"),
+        frame=Frame(conv=4, conv_activation="silu", qk_norm="l2", output_gate="silu"),
+        paper=Paper(
+            "Gated KalmaNet: A Fading Memory Layer Through Test-Time Ridge Regression",
+            "Peng et al.",
+            2025,
+            "https://arxiv.org/abs/2511.21016",
+        ),
+        summary=(
+            "MesaNet with a ridge in proportion to the moments, thirty Chebyshev steps, and a "
+            "share of linear attention in what is read."
+        ),
+        deviation=(
+            "None in the recurrence. The weight of a pair is a sigmoid (paper: its square, keys "
+            "and values both times a sigmoid plus 1e-6); gradients are those of the steps (public "
+            "kernels: of the exact solution). The gate starts at half-lives from 16 tokens to the "
+            "sequence length (paper: Mamba-2's)."
+        ),
+        evidence="code",
+    ),
 )

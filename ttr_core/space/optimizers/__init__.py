@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..ingredient import load
 from .base import Incremental, Optimizer, Retrospective
 from .chunked import ChunkMomentum, ChunkSGD, ChunkStart, MiniBatch, Mirrored
+from .iterated import Iterations
 from .mirror import MirrorDescent
 from .rank_one import NLMS, SGD, Hebbian, Implicit
 from .retrospective import Exact, OneStep
@@ -38,6 +39,7 @@ __all__ = [
     "HistorySteps",
     "Implicit",
     "Incremental",
+    "Iterations",
     "KeyStep",
     "MiniBatch",
     "MirrorDescent",

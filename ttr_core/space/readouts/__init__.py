@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..ingredient import load
-from .base import Direct, Divides, Readout, ReadsBefore
+from .base import Direct, Divides, Mixes, Readout, ReadsBefore
 from .bonus import Bonus
 from .normalized import Normalized
 from .plain import Plain
@@ -14,6 +14,7 @@ __all__ = [
     "Bonus",
     "Direct",
     "Divides",
+    "Mixes",
     "Normalized",
     "Plain",
     "Readout",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Mapping
 from typing import ClassVar
 
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch import Tensor
 from ...named import Params
 from ..ingredient import Ingredient
 from ..letters import Letters
+from ..optimizers import OneStep, Optimizer
 from ..terms import Term
 
 
@@ -61,6 +63,28 @@ class Divides(Readout):
     def __call__(self, prediction: Tensor, normalizer: Tensor | None) -> Tensor:
         assert normalizer is not None, f"{self} divides, and has nothing to divide by"
         return self.divide(prediction, normalizer)
+
+
+class Mixes(Readout):
+    r"""Trait: mixes what a fit says with what the sum of the pairs says.
+
+    Where the fit is $R^\top x$ with x from the normal equations of the query, it is read with
+    $\phi(q) + \alpha (x - \phi(q))$.
+    """
+
+    phrase: ClassVar[str] = "a readout between a fit and the sum of the pairs"
+
+    @abc.abstractmethod
+    def share(self, signals: Mapping[str, Tensor]) -> Tensor:
+        """Returns alpha, the share of the fit, [..., 1], from the signals of the same tokens."""
+
+    @property
+    def beside(self) -> Optimizer:
+        """What makes the sum."""
+        return OneStep()
+
+    def __call__(self, prediction: Tensor, normalizer: Tensor | None) -> Tensor:
+        return prediction
 
 
 class ReadsBefore(Readout):
