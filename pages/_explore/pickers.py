@@ -44,6 +44,7 @@ STYLE = f"""<style>
   min-height: 1.4rem; padding: 0;
 }}
 .st-key-update .katex {{ font-size: 1.05em; }}
+.katex-display {{ padding-top: .4em; }} /* a high transpose sign would be cut off */
 </style>"""
 CHOICE, NARROW = 150, 92  # pixels of a control
 ROOM = 2  # settings beside a choice; one that needs words counts twice
