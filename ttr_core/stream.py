@@ -51,6 +51,8 @@ class Signal:
         most: the largest valid number; None for what the link gives.
         further: of several units in a row, the value that all but the first start from; None for
             ``init``.
+        by_curvature: of a step, whether ``init`` is that on a unit key: where the loss of a pair
+            curves more, a fresh layer starts from as much less.
 
     Raises:
         RequestError: a width that is none of these.
@@ -71,6 +73,7 @@ class Signal:
     help: str
     most: float | None = None
     further: float | None = None
+    by_curvature: bool = False
 
     def __post_init__(self) -> None:
         if self.unit not in WIDTHS or self.count < 1:

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 import ttr_core as ttr
+from ttr_core.lab import Experiment
 from ttr_core.layers.conv import NOISE, ShortConv, blended
 from ttr_core.layers.layer import ACTIVATIONS
 from ttr_core.space.optimizers.multi_step import FURTHER
@@ -98,6 +99,83 @@ def test_the_further_steps_of_a_token_start_near_nothing(heads: int) -> None:
     stream, _ = layer.regression(torch.zeros(1, 1, 16))
     for head in stream.signals["step"][0, :, 0].tolist():
         assert head == pytest.approx([0.5, FURTHER, FURTHER])
+
+
+# ---- steps by the curvature of a pair's loss
+
+
+STEPPED = ("SGD", "Momentum", "MultiStep(n=3)", "ClosedLoop", "GradientFlow", "Implicit")
+LONG = ("NormLinear", "MLP", "Linear(map=elu1)", "Linear(map=taylor2)", "Kernel(kernel=polynomial)")
+
+
+@torch.no_grad()
+def first_step(spec: str) -> float:
+    """The share of its error that the first pair of a fresh layer takes away, to first order."""
+    layer = ttr.SequenceLayer(spec, "standard", 64, generator=source()).double()
+    stream, params = layer.regression(torch.zeros(64, 1, 64, dtype=torch.float64))
+    draw = torch.Generator().manual_seed(1)
+    k, v = torch.randn(2, 64, 1, 1, 64, dtype=torch.float64, generator=draw)
+    k = F.normalize(k, dim=-1)
+
+    def answers(share: float) -> torch.Tensor:
+        signals = {n: s * share if n == "step" else s for n, s in stream.signals.items()}
+        return ttr.solve(layer.spec, ttr.Stream(k, k, v, signals), params)
+
+    before, little = answers(1e-12), 1e-5
+    moved, error = (answers(little) - before) / little, v - before
+    return float((moved * error).sum() / error.square().sum())
+
+
+@pytest.mark.parametrize("optimizer", STEPPED)
+@pytest.mark.parametrize("function", LONG)
+def test_a_fresh_step_takes_away_as_much_of_an_error_as_on_unit_keys(
+    function: str, optimizer: str
+) -> None:
+    spec = ttr.Spec.parse(f"Uniform | {function} | {optimizer}")
+    if spec.objections() or ttr.caution(spec):
+        pytest.skip("no layer")
+    unit = first_step(f"Uniform | Linear | {optimizer}")
+    found = first_step(f"Uniform | {function} | {optimizer}")
+    assert 0.4 * unit < found < 1.1 * unit  # behind a norm half of an error is out of reach
+
+
+@pytest.mark.parametrize("optimizer", STEPPED)
+def test_on_unit_keys_a_step_starts_where_it_is_written(optimizer: str) -> None:
+    layer = ttr.SequenceLayer(f"Uniform | Linear | {optimizer}", "standard", 16)
+    step = layer.regression(torch.zeros(1, 1, 16))[0].signals["step"][0, 0, 0, 0].detach()
+    (written,) = (signal.init for signal in layer.spec.signals if signal.name == "step")
+    assert float(step) == pytest.approx(written, rel=1e-6)
+
+
+def test_gates_that_erase_and_write_start_by_the_curvature_too() -> None:
+    layer = ttr.SequenceLayer("Uniform | Linear(map=elu1) | EraseWrite", "standard", 64)
+    signals = layer.regression(torch.zeros(1, 1, 64))[0].signals
+    for name in ("erase", "write"):
+        assert 0 < float(signals[name].detach().max()) < 0.005
+
+
+def test_elu_starts_sharper_under_steps_than_in_a_sum() -> None:
+    """A step for one key must not undo what is known of another."""
+    overlap = {}
+    for optimizer in ("Hebbian", "SGD"):
+        layer = ttr.SequenceLayer(f"Uniform | Linear(map=elu1) | {optimizer}", "standard", 64)
+        keys = F.normalize(torch.randn(200, 64, generator=source()), dim=-1)[None]
+        model, own = layer.spec.function, {"log_scale": layer.params["function.log_scale"].detach()}
+        phi = F.normalize(model.features(keys, own)[0], dim=-1)
+        overlap[optimizer] = float(((phi @ phi.T).sum() - 200) / (200 * 199))
+    assert overlap["Hebbian"] == pytest.approx(0.69, abs=0.02)
+    assert overlap["SGD"] == pytest.approx(0.41, abs=0.02)
+
+
+def test_what_starts_by_the_curvature_is_a_run_of_its_own_and_nothing_else_is() -> None:
+    """No entry of the catalog computes otherwise than before there was this start."""
+    own = [name for name, entry in ttr.catalog.items() if entry.spec.starts_by_steps]
+    assert own == []
+    for text in ("Uniform | MLP | SGD", "Gate | Linear(map=elu1) | NLMS"):
+        assert ttr.Spec.parse(text).starts_by_steps
+    assert not ttr.Spec.parse("Gate | Linear(map=elu1) | Hebbian").starts_by_steps
+    run = Experiment(ttr.task("mqar"), ttr.ModelConfig(layers=("Uniform | MLP | SGD",)))
+    assert run.config()["revisions"]["start/steps"] == 2
 
 
 # ---- what has no shift cannot bind

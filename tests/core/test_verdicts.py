@@ -58,6 +58,16 @@ def test_what_reads_back_nothing_says_what_was_seen() -> None:
     assert "every query gets one answer" in str(unread(ttr.catalog["orchid"].spec))
 
 
+def test_a_bias_that_outruns_its_matrix_gives_every_query_one_answer() -> None:
+    """Entries of a simplex are 1 / K of its sum, and so are its moves; the bias takes whole steps.
+
+    With simplices of sum K the two go alike, and pairs are read back.
+    """
+    mute = reads_back("Uniform | NormLinear | MirrorDescent")
+    assert mute.why == "ALIKE" and mute.spread < 0.001
+    assert reads_back("Uniform | NormLinear | MirrorDescent(rate=0.1, scale=64.0)").share > 0.7
+
+
 def test_the_bound_is_from_below() -> None:
     one = ReadBack(share=0.5, low=0.26, chance=0.125, size=1.0, spread=1.0)
     assert one.reads and not one.why

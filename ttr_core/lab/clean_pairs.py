@@ -19,7 +19,7 @@ from .tasks.base import generator
 PAIRS, STREAMS = 8, 20
 D_MODEL = 64
 STUDENT = 1.729  # the 95 % quantile of t at 19 degrees of freedom: a bound from one side
-ALIKE = 0.05  # of the size of the answers: what differs less from query to query is one answer
+ALIKE = 0.05  # of what values add: what differs less from query to query is one answer
 GROWN = 100.0  # times the size of the values: what is larger has grown out of bounds
 
 
@@ -32,7 +32,8 @@ class ReadBack:
         low: lower 95 % bound of that share over the streams.
         chance: the share that a guess reads back.
         size: of the answers beside that of the values.
-        spread: how far answers differ from query to query, beside their size.
+        spread: how far what the values add to its answers differs from query to query, beside the
+            size of what they add.
 
     Example:
         >>> found = reads_back("Gate | Linear | SGD")
@@ -88,8 +89,13 @@ def reads_back(spec: Spec | str, seed: int = 0) -> ReadBack:
     q = torch.zeros_like(_each(k))
     length = stream.q.norm(dim=-1).mean()  # the frame may have made queries longer than keys
     q[:, :, -1] = k.transpose(1, 2).flatten(0, 1) * length  # pair j of a stream asks in copy j
-    y, _ = prefill(layer.spec, Stream(q, _each(k), _each(v), signals), params)
-    answers = y[:, 0, -1].view(STREAMS, PAIRS, -1)
+
+    def asked(values: Tensor) -> Tensor:
+        y, _ = prefill(layer.spec, Stream(q, _each(k), _each(values), signals), params)
+        return y[:, 0, -1].view(STREAMS, PAIRS, -1)
+
+    answers = asked(v)
+    added = answers - asked(-v)
     near = torch.cosine_similarity(answers[:, :, None], v[:, 0, None], -1)
     hit = (near.argmax(-1) == torch.arange(PAIRS)).double().mean(1)
     return ReadBack(
@@ -97,7 +103,7 @@ def reads_back(spec: Spec | str, seed: int = 0) -> ReadBack:
         low=float(hit.mean() - STUDENT * hit.std() / math.sqrt(STREAMS)),
         chance=1 / PAIRS,
         size=_size(answers) / _size(v),
-        spread=_size(answers - answers.mean(1, keepdim=True)) / max(_size(answers), 1e-30),
+        spread=_size(added - added.mean(1, keepdim=True)) / max(_size(added), 1e-30),
     )
 
 

@@ -37,6 +37,12 @@ VERSION = 1
 HOLDS = {"layer": ("layer", "spec"), "model": ("model",), "frame": ("frames",), "train": ("train",)}
 """What may decide a task -> the keys of a configuration that hold it."""
 
+STARTS = {"start/steps": 2}
+"""What starts by more than one choice, which alone compute as they did, and its revision.
+
+Steps by the curvature of a pair's loss, and features that are sharper under them.
+"""
+
 FORM = {"task": dict, "spec": str, "model": dict, "frames": list, "train": dict}
 
 Config = Mapping[str, Any]
@@ -136,10 +142,10 @@ def revisions() -> dict[str, int]:
     choices = {f"{family}/{n}": c for family, found in REGISTRY.items() for n, c in found.items()}
     gates = {f"gates/{name}": cls for name, cls in GATES.items()}
     tasks = {f"task/{name}": cls for name, cls in TASKS.items()}
-    rest = {"frame": Frame, "model": ModelConfig, "train": TrainConfig}
+    rest: dict[str, Any] = {"frame": Frame, "model": ModelConfig, "train": TrainConfig}
     classes: dict[str, Any] = {**choices, **gates, **tasks, **rest}
     entries = {f"entry/{name}": entry.revision for name, entry in catalog.items()}
-    return {**{name: int(cls.revision) for name, cls in classes.items()}, **entries}
+    return {**{name: int(cls.revision) for name, cls in classes.items()}, **entries, **STARTS}
 
 
 def outdated() -> list[str]:
@@ -219,8 +225,11 @@ def _text(text: str) -> str:
 @functools.lru_cache(maxsize=4096)
 def _parts(text: str) -> tuple[str, ...]:
     spec = _read(text)
-    parts = () if spec is None else (p for i in spec.ingredients for p in i.within())
-    return tuple(f"{part.family}/{part.name}" for part in parts if part.listed())
+    if spec is None:
+        return ()
+    parts = (p for i in spec.ingredients for p in i.within())
+    named = tuple(f"{part.family}/{part.name}" for part in parts if part.listed())
+    return (*named, *STARTS) if spec.starts_by_steps else named
 
 
 @functools.lru_cache(maxsize=4096)

@@ -26,6 +26,7 @@ from .rotary import rotated, with_extra_keys
 from .shift import TokenShift
 
 EPS = 1e-6
+KEYS = 16  # over which the curvature of a pair's loss is measured
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"silu": F.silu, "sigmoid": torch.sigmoid}
 OPEN = {"silu": 1.2784645, "sigmoid": 2.0}  # where they are 1 and .88
 
@@ -86,12 +87,11 @@ class SequenceLayer(nn.Module):
         convolved = on_values if from_values else wanted
         self.conv = ShortConv(frame, convolved, generator) if frame.conv else None
         inputs = wanted[2] if from_values else d_model
-        self.signals = GATES[frame.gates](self._site(inputs, length, generator))
+        own = self._fresh_tensors()
+        self.signals = GATES[frame.gates](self._site(inputs, length, generator, own))
         self.own = nn.ParameterDict()
-        for name, value in spec.parameters(sizes.key_dim, sizes.value_dim, sizes.heads).items():
-            self.own[name.replace(".", "/")] = nn.Parameter(value, value.requires_grad)
-        for name, start in self._fresh_scales().items():
-            self.own[f"{name}/{LOG_SCALE}"] = nn.Parameter(start)
+        for name, tensor in own.items():
+            self.own[name.replace(".", "/")] = tensor
         self.skip = nn.Parameter(torch.zeros(sizes.heads)) if frame.skip == "values" else None
         self.direct = normal((d_model,), 1.0, generator) if frame.skip == "input" else None
         gains = sizes.value_dim if frame.output_norm == "rms" else sizes.inner
@@ -100,7 +100,9 @@ class SequenceLayer(nn.Module):
         self.gate = self._fresh_gate(generator) if gated else None
         self.out = linear(sizes.inner, d_model, generator)
 
-    def _site(self, inputs: int, length: int, generator: torch.Generator | None) -> Site:
+    def _site(
+        self, inputs: int, length: int, generator: torch.Generator | None, own: dict[str, Tensor]
+    ) -> Site:
         """Returns where the gates stand, which see so many inputs."""
         frame = self.frame
         return Site(
@@ -114,7 +116,31 @@ class SequenceLayer(nn.Module):
             frame.decay_rank,
             frame.decay_floor,
             of_channels=frame.heads == "channels",
+            curvature=self._curvature(own),
         )
+
+    def _fresh_tensors(self) -> dict[str, Tensor]:
+        """Returns the spec's own tensors as they start, and the logs of scales that are learned."""
+        given = self.spec.parameters(self.sizes.key_dim, self.sizes.value_dim, self.sizes.heads)
+        own: dict[str, Tensor] = {n: nn.Parameter(z, z.requires_grad) for n, z in given.items()}
+        scales = self._fresh_scales().items()
+        return own | {f"{name}.{LOG_SCALE}": nn.Parameter(start) for name, start in scales}
+
+    def _curvature(self, own: dict[str, Tensor]) -> Tensor | None:
+        """Returns that of a fresh pair's loss, [H], where steps start by it and keys have a length.
+
+        Keys of that length are drawn from a source of their own.
+        """
+        square = self.frame.key_square(self.sizes.key_dim)
+        asked = any(signal.by_curvature for signal in self.spec.signals)
+        if not asked or square is None or self.frame.key_scale != "none":
+            return None
+        source = torch.Generator().manual_seed(0)
+        heads, size = self.sizes.heads, self.sizes.key_dim
+        keys = torch.randn(heads, KEYS, size, generator=source, dtype=torch.float64)
+        params = {n: p.detach().double() for n, p in part(own, "function").items()}
+        found = self.spec.function.curvature(F.normalize(keys, dim=-1) * square**0.5, params)
+        return None if found is None else 1 / (1 / found.detach()).mean(-1)
 
     @torch.no_grad()
     def _match_keys_with_queries(self) -> None:
@@ -146,7 +172,7 @@ class SequenceLayer(nn.Module):
             start = own.own_scale(size)
             if own.scale is None and square is not None:
                 start = own.scale_start(self.spec) / square
-            found[path.replace(".", "/")] = torch.full((heads,), math.log(start))
+            found[path] = torch.full((heads,), math.log(start))
         return found
 
     def extra_repr(self) -> str:

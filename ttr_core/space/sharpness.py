@@ -34,6 +34,7 @@ class Comparison(Ingredient):
 
     phrase: ClassVar[str] = "a comparison of queries with keys through a scale"
     scale_range: ClassVar[tuple[float, float]] = (0.01, 1000.0)  # of what is learned
+    sharper_steps: ClassVar[bool] = False  # whether it starts sharper under steps than in a fit
     scale: float | None  # the option: s, None where nothing is written
 
     @abc.abstractmethod

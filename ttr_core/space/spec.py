@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
+import torch
 from torch import Generator, Tensor, nn
 
 from ..errors import IncompatibleSpec, RequestError
+from ..named import part
 from ..stream import Signal
 from .functions import FeatureModel, FunctionClass, LinearModel, MatrixModel
 from .ingredient import Ingredient, choices
@@ -158,6 +160,21 @@ class Spec:
             for inner, found in getattr(self, f.name).placed().items()
         }
         return {p: c for p, c in placed.items() if isinstance(c, Comparison) and c.compares}
+
+    @property
+    def starts_by_steps(self) -> bool:
+        """Whether a fresh layer's steps or scale are others than on keys of unit length alone."""
+        if not self.optimizer.corrects:
+            return False
+        if any(compared.sharper_steps for compared in self.comparisons().values()):
+            return True
+        if not any(signal.by_curvature for signal in self.signals):
+            return False
+        own = part(self.parameters(8, 8, 1), "function")
+        keys = torch.eye(8, dtype=torch.float64)[None]
+        wide = {name: tensor.detach().double() for name, tensor in own.items()}
+        found = self.function.curvature(keys, wide)
+        return found is not None and float(found.max()) > 1 + 1e-6
 
     def layer(
         self,

@@ -17,7 +17,7 @@ class Unread(Enum):
     """What is seen where a fresh layer does not read back the pairs that it has just been given."""
 
     GROWN = "its answers grow to more than 100 times the size of the values"
-    ALIKE = "its answers to different queries differ by less than 5 %"
+    ALIKE = "what values add to its answers differs by less than 5 % from query to query"
     OTHER = "its answers are nearer to the values of other keys"
     SINGULAR = "its equations are singular in float32"
 

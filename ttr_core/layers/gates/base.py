@@ -46,6 +46,7 @@ class Site:
         decay_floor: least share kept, of gates that have one.
         of_channels: whether each channel of the values is a head, so that projections need a low
             rank.
+        curvature: of the loss of a fresh pair, [H]; None where keys may have any length.
     """
 
     spec: Spec
@@ -58,6 +59,7 @@ class Site:
     decay_rank: int
     decay_floor: float
     of_channels: bool
+    curvature: Tensor | None = None
 
     def width(self, signal: Signal) -> int:
         """Returns how many numbers per token and head a signal has."""
@@ -174,6 +176,9 @@ def signal_map(site: Site, signal: Signal) -> SignalMap:
         start = torch.full((count,), signal.init)
         if signal.further is not None:
             start.view(site.sizes.heads, signal.count, -1)[:, 1:] = signal.further
+        if signal.by_curvature and site.curvature is not None:
+            least = site.curvature.clamp_min(1)[:, None]  # on unit keys it is as it is written
+            start = (start.view(site.sizes.heads, -1) / least).flatten().to(start)
     low = rank(site, width) if decay or site.of_channels else 0
     return SignalMap(site, width, link, start, low)
 

@@ -65,6 +65,20 @@ class FunctionClass(Ingredient):
     ) -> Tensor:
         """Returns m(x), [..., K] -> [..., V]; local models are centered at ``center``."""
 
+    def curvature(self, keys: Tensor, params: Params) -> Tensor | None:
+        r"""Returns how far a unit step moves the answer that it corrects, for each unit of error.
+
+        Of features it is $|\phi(k)|^2$: a step of more than two over it makes errors grow.
+
+        Args:
+            keys: [H, N, K].
+            params: the model's own tensors, as they start.
+
+        Returns:
+            [H, N], or None where nobody steps.
+        """
+        return None
+
     @abc.abstractmethod
     def penalty(self, memory: Memory) -> Tensor:
         """Returns the squared norm that a ridge counts; never an intercept."""
@@ -217,6 +231,9 @@ class FeatureModel(FunctionClass):
     @abc.abstractmethod
     def inner_products(self, a: Tensor, b: Tensor, params: Params) -> Tensor:
         """Returns phi(a) . phi(b), [..., A, K] and [..., B, K] -> [..., A, B]."""
+
+    def curvature(self, keys: Tensor, params: Params) -> Tensor | None:
+        return self.inner_products(keys, keys, params).diagonal(dim1=-2, dim2=-1)
 
 
 class LinearModel(MatrixModel, FeatureModel, StagedModel):

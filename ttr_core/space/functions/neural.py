@@ -58,6 +58,18 @@ class LayeredModel(StagedModel):
             z = z if bias is None else z + memory[bias][..., None, :]
         return self.answer(x, z, params)
 
+    def curvature(self, keys: Tensor, params: Params) -> Tensor | None:
+        names = [name for stage in self.stages for name in stage if name is not None]
+        found: list[Tensor] = []
+        with torch.inference_mode(False), torch.enable_grad():
+            memory = {name: params[name].detach().clone().requires_grad_() for name in names}
+            given = {name: params[name].detach().clone() for name in params}
+            for key in keys.clone().unbind(-2):  # one number of each answer stands for all
+                said = self.predict(memory, key[..., None, :], given)[..., 0].sum()
+                slopes = torch.autograd.grad(said, list(memory.values()))
+                found.append(torch.stack([z.square().flatten(1).sum(1) for z in slopes]).sum(0))
+        return torch.stack(found, 1)
+
     def answer(self, x: Tensor, z: Tensor, params: Params) -> Tensor:
         if not self.square:
             return z

@@ -35,6 +35,7 @@ class Optimizer(Ingredient, abc.ABC):
     linear_in_values: ClassVar[bool] = True
     takes_signed: ClassVar[bool] = False  # whether weights may be of either sign
     by_gradients: ClassVar[bool] = False  # whether any loss and any model will do
+    corrects: ClassVar[bool] = False  # whether it steps toward the newest pair, whatever others say
 
     @abc.abstractmethod
     def forgetting(self, on: Letters) -> tuple[Fate, ...]:
@@ -80,6 +81,7 @@ class Incremental(Optimizer):
 
     phrase: ClassVar[str] = "an optimizer that folds tokens one by one into a running memory"
     needs: ClassVar[tuple[type[Ingredient], ...]] = (RunningWeights,)
+    corrects: ClassVar[bool] = True
     discounts: ClassVar[bool] = False  # forgetting discounts what the fit is made from, not the fit
 
     def weighed_by(self, weights: Weights) -> Weights:

@@ -21,9 +21,13 @@ from .rank_one import bounded
 from .structure import Features, RankOneSteps, Steps, WrittenSteps, weighed_key, weighed_pair
 
 ERASE = Signal(
-    "erase", "feature", "sigmoid", 0.5, 0.01, 1.0, "share of each feature that is asked and erased"
-)
-WRITE = Signal("write", "value", "sigmoid", 0.5, 0.01, 1.0, "share of each value that is written")
+    "erase", "feature", "sigmoid", 0.5, 0.01, 1.0, "share of each feature that is asked and erased",
+    by_curvature=True,
+)  # fmt: skip
+WRITE = Signal(
+    "write", "value", "sigmoid", 0.5, 0.01, 1.0, "share of each value that is written",
+    by_curvature=True,
+)  # fmt: skip
 TINY = 1e-30  # below a root, which has no slope at 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import torch
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ..spec import Spec
 
 SIZE = "tokens per chunk, whose gradients are taken at the memory before it"
+CHUNK_STEP = replace(STEP, by_curvature=False)  # a share of the rate, which is chosen for the model
 RATE = "largest step, which the signal is a share of"
 
 
@@ -189,7 +190,7 @@ class ChunkSGD(ChunkStart):
 
     @property
     def signals(self) -> tuple[Signal, ...]:
-        return (STEP,)
+        return (CHUNK_STEP,)
 
     def begin(self, memory: Memory) -> Carried:
         return whole(at=memory) | counter(memory)
@@ -242,7 +243,7 @@ class ChunkMomentum(ChunkStart):
 
     @property
     def signals(self) -> tuple[Signal, ...]:
-        return (STEP, MOMENTUM)
+        return (CHUNK_STEP, MOMENTUM)
 
     def begin(self, memory: Memory) -> Carried:
         zero = {n: torch.zeros_like(m) for n, m in memory.items()}
@@ -302,7 +303,7 @@ class MiniBatch(ChunkStart):
 
     @property
     def signals(self) -> tuple[Signal, ...]:
-        return (STEP,)
+        return (CHUNK_STEP,)
 
     def objection(self, spec: Spec) -> str | None:
         if isinstance(spec.function, KernelModel):

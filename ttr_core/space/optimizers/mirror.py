@@ -17,8 +17,7 @@ from ..option import SHARPNESSES, option
 from ..story import Criterion, Equation, Story, before, now, signal
 from ..terms import PRODUCT, Form, Letter, Numeral, Value
 from .base import faded
-from .chunked import RATE, SIZE, Course, Mirrored, Segment, counter, descent
-from .rank_one import STEP
+from .chunked import CHUNK_STEP, RATE, SIZE, Course, Mirrored, Segment, counter, descent
 
 if TYPE_CHECKING:
     from ..spec import Spec
@@ -60,12 +59,11 @@ class MirrorDescent(Mirrored):
     size: int = option(16, SIZE, low=1, high=4096)
     rate: float = option(1.0, RATE, low=1e-6, high=1e6)
     horizon: ClassVar[int | None] = 4096
-    examples: ClassVar[tuple[dict[str, object], ...]] = ({"rate": 0.1},)
     linear_in_values: ClassVar[bool] = False
 
     @property
     def signals(self) -> tuple[Signal, ...]:
-        return (STEP,)
+        return (CHUNK_STEP,)
 
     def objection(self, spec: Spec) -> str | None:
         if self.geometry == "entropy" and isinstance(spec.function, ConstantModel):

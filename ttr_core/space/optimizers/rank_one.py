@@ -32,6 +32,7 @@ STEP = Signal(
     1.0,
     "step size of the newest pair",
     most=math.inf,  # what is stable depends on the length of the key
+    by_curvature=True,
 )
 PROXIMAL_STEP = replace(
     STEP, link="softplus", init=1.0, high=100.0, help="weight of the newest pair against staying"

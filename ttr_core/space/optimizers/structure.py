@@ -38,6 +38,7 @@ class Sum(Optimizer):
     """
 
     phrase: ClassVar[str] = "an optimizer whose memory is a weighted sum of the pairs"
+    corrects: ClassVar[bool] = False
 
     @abc.abstractmethod
     def factor(self, signals: Signals) -> Tensor | None:
@@ -62,6 +63,7 @@ class RidgeFit(Optimizer, abc.ABC):
     """
 
     phrase: ClassVar[str] = "an optimizer that solves least squares with a ridge"
+    corrects: ClassVar[bool] = False
     ridge: float  # lambda, in units of |phi|^2
 
 
