@@ -19,6 +19,7 @@ from ttr_core import solvers
 from ttr_core.solvers import SOLVERS
 from ttr_core.solvers.chunks import chunk_size
 from ttr_core.space.functions import LayeredModel
+from ttr_core.space.ingredient import REGISTRY
 from ttr_core.space.optimizers import (
     DiagonalStep,
     HistorySteps,
@@ -187,29 +188,60 @@ def test_at_the_ends_a_solver_gives_what_is_defined(spec: ttr.Spec, solver: str)
                 assert (single[case] - slope[case]).norm() <= most, where
 
 
+def test_a_key_of_0_has_the_slope_of_the_keys_near_it() -> None:
+    """What runs the definition sees phi v^T alone, which shows no value at a key of 0.
+
+    So automatic slopes are 0 there. Those of its outputs' differences are not, and they are what
+    the solver that layers run gives.
+    """
+    spec = ttr.Spec.parse("Gate | Linear | Residual")
+    solver = ttr.resolve(spec).name
+    x = stream(spec, LENGTH, heads=1)
+    x.k[:, :, 1] = 0.0
+    _, (_, to_k, *_) = answers(spec, x, solver)
+    for channel in range(x.key_dim):
+        told = []
+        for little in (1e-5, -1e-5):
+            k = x.k.clone()
+            k[:, :, 1, channel] = little
+            y = ttr.solve(spec, replace(x, k=k), parameters(spec, x), solver="reference")
+            told.append(float(y.sin().sum()))
+        slope = float(to_k[..., 1, channel].sum())
+        assert slope == pytest.approx((told[0] - told[1]) / 2e-5, rel=1e-6)
+
+
 ABSENT = [0, 3, 4]
 
 
 def by_weight_alone(spec: ttr.Spec) -> bool:
     """Whether a token without a weight leaves nothing: no momentum, turn or chunk goes on by it.
 
-    Nor what an optimizer knows of the pairs beside the memory, which grows unsure with time.
+    What an optimizer knows of the pairs beside the memory goes on by signals of its own, a filter's
+    drift or the weight of a squared key: with those at 0 too, nothing is left (`STILL`).
     """
     weighed = any(signal.name == "importance" for signal in spec.signals)
     timeless = isinstance(spec.optimizer, Retrospective | RankOneSteps | DiagonalStep)
-    timeless = timeless and not isinstance(spec.optimizer, HistorySteps)
     steady = any(isinstance(part, SteadyWeights) for part in spec.weights.factors())
     return weighed and timeless and not steady
 
 
+STILL = {"importance", "drift", "squares"}
+FILTERS = [  # none is listed under a weight of its own
+    ttr.Spec.parse(f"Gate * Importance | Linear | {name}")
+    for name, choice in REGISTRY["optimizer"].items()
+    if issubclass(choice, HistorySteps)
+]
 WEIGHED = [p for p in PAIRS if by_weight_alone(p.values[0])]
+WEIGHED += [
+    pytest.param(spec, by, id=f"{spec} by {by}") for spec in FILTERS for by in accepting(spec)
+]
 
 
 @pytest.mark.parametrize(("spec", "solver"), WEIGHED)
 def test_a_token_of_weight_0_is_as_if_it_were_absent(spec: ttr.Spec, solver: str) -> None:
     """Outputs and gradients of the others are those of a stream without it."""
     x = stream(spec, 9, heads=1)
-    still = {"importance": 0.0} | {s.name: 0.0 for s in spec.signals if s.logarithmic}
+    still = {s.name: 0.0 for s in spec.signals if s.logarithmic or s.name in STILL}
     signals = {n: s.clone() for n, s in x.signals.items()}
     for name, nothing in still.items():
         signals[name][:, :, ABSENT] = nothing
