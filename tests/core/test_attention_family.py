@@ -139,3 +139,22 @@ def test_a_whole_step_on_a_repeated_key_replaces_its_value() -> None:
     x = ttr.Stream(key, key, v, {"step": torch.ones(1, 1, 2, 1, dtype=torch.float64)})
     y = ttr.solve("SelfCorrected | Constant | OneStep", x)[0, 0, 1]
     close(y, (v[0, 0, 0] + v[0, 0, 1] - v[0, 0, 0]) / 2)
+
+
+def test_spans_of_one_weight_are_gated_linear_attention() -> None:
+    spec = ttr.catalog["log-linear-attention"].spec
+    x = stream(spec, 20)
+    alike = x.signals | {"levels": torch.ones_like(x.signals["levels"])}
+    wanted = ttr.solve("Gate | Linear | Hebbian", replace(x, signals={"decay": x.signals["decay"]}))
+    close(ttr.solve(spec, replace(x, signals=alike)), wanted)
+
+
+def test_what_lies_beyond_the_last_level_counts_as_it() -> None:
+    few, many = (f"Fenwick(levels={n}) | Linear | OneStep" for n in (3, 16))
+    x = stream(ttr.Spec.parse(many), 20)
+    levels = x.signals["levels"]
+    capped = torch.cat([levels[..., :3], levels[..., 2:3].expand(-1, -1, -1, 13)], -1)
+    close(
+        ttr.solve(few, replace(x, signals={"levels": levels[..., :3]})),
+        ttr.solve(many, replace(x, signals={"levels": capped})),
+    )

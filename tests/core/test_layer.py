@@ -95,11 +95,11 @@ def test_standard_frames_hold_about_as_many_parameters() -> None:
     for name, e in ttr.catalog.items():  # a learned map is part of the regression
         own = e.spec.parameters(64, 64, 1).values()
         counts[name] -= sum(p.numel() for p in own if p.requires_grad)
-    # A gate per channel, or a second key and value, costs more.
+    # A gate per channel or span, or a second key and value, costs more.
     scalar = {
         n: c
         for n, c in counts.items()
-        if all(s.unit == "scalar" for s in ttr.catalog[n].spec.signals)
+        if all(s.width == "scalar" for s in ttr.catalog[n].spec.signals)
     }
     assert max(scalar.values()) <= 1.05 * min(scalar.values()), counts
 

@@ -100,6 +100,9 @@ def test_in_another_frame_a_layer_made_by_its_frame_is_a_cell() -> None:
         assert not tied & {*cell.known_as}
 
 
+GLA = ("gla", "cell of hgrn2", "cell of gated-slot-attention")
+
+
 def test_a_whole_layer_names_its_cell_before_one_that_its_frame_makes() -> None:
-    assert ttr.cell("ChannelGate | Linear | Hebbian").known_as == ("gla", "cell of hgrn2")
+    assert ttr.cell("ChannelGate | Linear | Hebbian").known_as == GLA
     assert ttr.cell("Gate | Linear | Hebbian").known_as == ("gated retention", "cell of gateloop")

@@ -13,6 +13,9 @@ class Fate(Enum):
         "A pair counts by its distance, through filters that the content so far mixes; neither "
         "its key nor the query changes that."
     )
+    SPANS = (
+        "Nothing is lost: each token weighs spans of the past anew, the longer the further back."
+    )
     GONE = "Pairs are gone once {reach} tokens have passed."
     QUERY = "Nothing is lost: every pair is kept, and each query weighs them anew."
     QUERY_SOME = "Nothing is lost, but each query gives weight to some pairs and to the rest none."

@@ -80,7 +80,17 @@ def lucid(q, k, v):
     return torch.softmax(scores, 1) @ torch.linalg.inv(P) @ v
 
 
+def memory_mosaics(q, k, v):
+    """Zhang et al. 2024, Eq. 3-5: sum_i e^(b q.k_i) v_i / sum_i e^(b q.k_i).
+
+    `test_made_pairs` has how keys and values are made; here b = 1 / sqrt(d).
+    """
+    e = [torch.exp(k[: t + 1] @ q[t] / math.sqrt(k.shape[1])) for t in range(len(q))]
+    return torch.stack([e_t @ v[: len(e_t)] / e_t.sum() for e_t in e])
+
+
 RECURRENCES = {
+    "memory-mosaics": memory_mosaics,
     "sparsemax-attention": sparsemax_attention,
     "stick-breaking": stick_breaking,
     "parallax": parallax,

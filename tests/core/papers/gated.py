@@ -73,7 +73,42 @@ def rfa_gate(q, k, v, decay, importance, rows, sigma):
     return torch.stack(out)
 
 
+def gated_slot_attention(q, k, v, decay):
+    """Zhang et al. 2024, Eq. 9: V_t = Diag(a_t) V_{t-1} + s_t v_t^T, o_t = V_t^T p_t.
+
+    `test_made_pairs` has s = 1 - a and p, the softmax over slots, which are k and q here.
+    """
+    V, out = torch.zeros(k.shape[1], v.shape[1], dtype=k.dtype), []
+    for t in range(len(q)):
+        V = decay[t].exp()[:, None] * V + torch.outer(k[t], v[t])
+        out.append(V.T @ q[t])
+    return torch.stack(out)
+
+
+def log_linear_attention(q, k, v, decay, levels):
+    """Guo et al. 2025, Eq. 5-7: buckets of t are [t], then by the bits of t from the lowest.
+
+    Each set bit 2^b covers that many tokens before those of the lower bits, at level b + 1.
+    """
+    out = []
+    for t in range(len(q)):
+        spans, end, rest = [(0, t, t + 1)], t, t
+        while rest:
+            size = rest & -rest
+            spans.append((size.bit_length(), end - size, end))
+            end, rest = end - size, rest - size
+        o = torch.zeros(v.shape[1], dtype=v.dtype)
+        for level, start, stop in spans:
+            for i in range(start, stop):
+                fade = decay[i + 1 : t + 1].sum().exp()
+                o = o + levels[t, level] * fade * (q[t] @ k[i]) * v[i]
+        out.append(o)
+    return torch.stack(out)
+
+
 RECURRENCES = {
+    "log-linear-attention": log_linear_attention,
+    "gated-slot-attention": gated_slot_attention,
     "hgrn2": hgrn2,
     "mamba": mamba,
     "mamba2": mamba2,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...space.ingredient import load
-from .base import GATES, Gates, SignalMap, Site, TurnedGates
+from .base import GATES, Gates, MadePairs, SignalMap, Site, TurnedGates
 from .dense import Dense
 
 load(__name__, __path__)
@@ -12,6 +12,7 @@ __all__ = [
     "GATES",
     "Dense",
     "Gates",
+    "MadePairs",
     "SignalMap",
     "Site",
     "TurnedGates",

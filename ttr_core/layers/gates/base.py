@@ -138,6 +138,10 @@ class TurnedGates(Gates):
         """Returns the outputs, [B, H, T, V]; ``state`` is the one after their last token."""
 
 
+class MadePairs(Gates):
+    """Trait: what is regressed on what is made here, from the frame's queries, keys and values."""
+
+
 class SignalMap(nn.Module):
     """A projection behind a link, which starts at a sensible value.
 

@@ -33,4 +33,25 @@ ENTRIES = (
             "pairs whose keys are compared: LongConvolution | Linear | OneStep."
         ),
     ),
+    Published(
+        name="higher-order-linear-attention",
+        spec=Spec.parse("Uniform | Linear | Hebbian"),
+        frame=Frame(conv=2, conv_on=("k",), qk_norm="l2", gates="second_order"),
+        paper=Paper(
+            "Higher-order Linear Attention",
+            "Zhang, Qin, Wang and Gu",
+            2025,
+            "https://arxiv.org/abs/2510.27258",
+        ),
+        summary=(
+            "A baseline outside the frame: linear attention whose values are attached to queries, "
+            "each seen through the moments of the keys."
+        ),
+        deviation=(
+            "None in the recurrence, without its decay and its divisor, which are options. Queries "
+            "and keys have length 1 (paper: queries over the root of their size). A width-2 "
+            "convolution on the keys is added, as to linear attention."
+        ),
+        evidence="secondary",
+    ),
 )

@@ -13,7 +13,7 @@ from ...space.functions import LinearModel
 from ...space.ingredient import Paper
 from ...space.spec import Spec
 from ..frame import Frame
-from ..gates import GATES, TurnedGates
+from ..gates import GATES, MadePairs, TurnedGates
 from ..layer import SequenceLayer
 
 EVIDENCE = ("code", "paper", "secondary")
@@ -83,12 +83,12 @@ class Published:
 
     @property
     def tied(self) -> bool:
-        """Whether it is what it is by its frame: signals that are tied to one another, or turned.
+        """Whether it is what it is by its frame: signals tied or turned, or pairs that it makes.
 
         In another frame its three ingredients are the cell of this layer, not this layer.
         """
         gates = GATES[self.frame.gates]
-        return bool(gates.ties) or issubclass(gates, TurnedGates)
+        return bool(gates.ties) or issubclass(gates, TurnedGates | MadePairs)
 
     def layer(
         self,

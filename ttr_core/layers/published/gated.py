@@ -144,4 +144,47 @@ ENTRIES = (
         ),
         evidence="paper",
     ),
+    Published(
+        name="gated-slot-attention",
+        spec=Spec.parse("ChannelGate | Linear | Hebbian"),
+        frame=Frame(
+            conv=2, conv_on=("k",), gates="slots", decay_link="slow_log_sigmoid", decay_rank=16
+        ),
+        paper=Paper(
+            "Gated Slot Attention for Efficient Linear-Time Sequence Modeling",
+            "Zhang et al.",
+            2024,
+            "https://arxiv.org/abs/2409.07146",
+        ),
+        summary=(
+            "GLA twice: what the first pass says is softmaxed over slots, and asks the second."
+        ),
+        deviation=(
+            "As many slots as a key has entries (paper: 64). Queries, keys and values are not "
+            "activated (paper: SiLU); gates are of rank 16 and start at half-lives from 16 tokens "
+            "to the sequence length. A width-2 convolution on the keys is added, as to GLA."
+        ),
+        evidence="code",
+    ),
+    Published(
+        name="log-linear-attention",
+        spec=Spec.parse("Gate * Fenwick | Linear | OneStep"),
+        frame=Frame(conv=4, conv_activation="silu", output_gate="silu"),
+        paper=Paper(
+            "Log-Linear Attention",
+            "Guo et al.",
+            2025,
+            "https://arxiv.org/abs/2506.04761",
+        ),
+        summary=(
+            "Gated linear attention that reads spans of 1, 1, 2, 4, ... tokens back, each with a "
+            "weight of the token's own."
+        ),
+        deviation=(
+            "None in the weights: that of gated linear attention, without Mamba-2's write gate. "
+            "Computed from all pairs, in T^2 (paper: from log T memories, in T log T); 16 levels. "
+            "The gate is one number per token, at a half-life of the sequence length at first."
+        ),
+        evidence="code",
+    ),
 )

@@ -135,4 +135,25 @@ ENTRIES = (
         deviation=f"None in the weights (1e-12 is added to |k|^2). {SHIFTED}",
         evidence="secondary",
     ),
+    Published(
+        name="memory-mosaics",
+        spec=Spec.parse("ExpKernel | Constant | Exact"),
+        frame=Frame(qk_norm="l2", temperature="learned", gates="mosaic", output_norm="none"),
+        paper=Paper(
+            "Memory Mosaics",
+            "Zhang et al.",
+            2024,
+            "https://arxiv.org/abs/2405.06394",
+        ),
+        summary=(
+            "Softmax attention that predicts: its keys are averages of what came before, its "
+            "values what came next."
+        ),
+        deviation=(
+            "Queries have a projection of their own, which starts as that of the keys (paper: one "
+            "for both), and both are normalized before the average, too; the first pair has no "
+            "key (paper: there is none). The scale is learned from 16 on."
+        ),
+        evidence="paper",
+    ),
 )

@@ -79,6 +79,11 @@ class Weights(Ingredient):
         return None
 
     @property
+    def spans(self) -> bool:
+        """Whether each token weighs whole spans of the past."""
+        return False
+
+    @property
     def reads_past(self) -> bool:
         """Whether a pair's weight depends on others before it, so that all of them are needed."""
         return False
@@ -88,6 +93,8 @@ class Weights(Ingredient):
         """What becomes of old pairs whatever the fit; nothing where the optimizer decides."""
         if self.reach is not None:
             return (Fate.GONE,)
+        if self.spans:
+            return (Fate.SPANS,)
         if self.asks_query:
             return (Fate.QUERY_FADES if self.fades else Fate.QUERY,)
         return ()

@@ -67,6 +67,10 @@ class Multiplied(PositiveWeights, abc.ABC):
         )
 
     @property
+    def spans(self) -> bool:
+        return any(part.spans for part in self.parts)
+
+    @property
     def reads_past(self) -> bool:
         return any(part.reads_past for part in self.parts)
 
