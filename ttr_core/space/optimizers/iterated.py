@@ -18,6 +18,7 @@ from ..option import option
 from ..story import QUERY, Criterion, Equation, Story
 from ..terms import HALF, Form, Let, inner, outer, square, total
 from .base import Retrospective
+from .polynomial_steps import stepped
 
 if TYPE_CHECKING:
     from ..spec import Spec
@@ -59,7 +60,18 @@ class Iterations(Retrospective):
     def solved(self, gram: Tensor, right: Tensor) -> Tensor:
         """Returns the same for H given as matrices, [..., F, F]."""
         norm = (gram.square().sum((-2, -1), keepdim=True) + TINY).sqrt()
-        return self.approach(lambda x: gram @ x, right, norm)
+        if self.shares is None:
+            return self.approach(lambda x: gram @ x, right, norm)
+        size = 2 / (2 * self.ridge + 1)
+        return stepped(gram / norm, right / norm, size, self.ridge, self.shares)
+
+    @property
+    def shares(self) -> tuple[float, ...] | None:
+        """How far each step goes beyond the last two; None where that follows the right-hand side.
+
+        Of steps of the size 2 / (2 lambda + |H|_F), for whatever right-hand side.
+        """
+        return None
 
     def objection(self, spec: Spec) -> str | None:
         if reason := super().objection(spec):
@@ -119,6 +131,10 @@ class GradientDescent(Iterations):
         rf"S^{{{{(0)}}}} = \eta_t {{1}},\quad {SPAN}"
     )
 
+    @property
+    def shares(self) -> tuple[float, ...]:
+        return (1.0,) * self.steps
+
     def approach(self, product: Applied, right: Tensor, norm: Tensor) -> Tensor:
         ridge = self.ridge * norm
         size = 2 / (2 * ridge + norm)
@@ -157,6 +173,13 @@ class Chebyshev(Iterations):
         r"\rho = \tfrac{{|{0}|_F}}{{2 \lambda_t + |{0}|_F}},\quad "
         rf"S^{{{{(0)}}}} = \eta_t {{1}},\quad S^{{{{(-1)}}}} = 0,\quad {SPAN}"
     )
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        quarter, found = (1 / (1 + 2 * self.ridge)) ** 2 / 4, [2.0]
+        for _ in range(self.steps):
+            found.append(1 / (1 - quarter * found[-1]))
+        return tuple(found[1:])
 
     def approach(self, product: Applied, right: Tensor, norm: Tensor) -> Tensor:
         ridge, omega = self.ridge * norm, 2.0
