@@ -42,7 +42,7 @@ class Trained:
 
 def trained(layer: str, rate: float, seed: int) -> Trained:
     model = ttr.ModelConfig(layers=(layer,), frame="published", d_model=64)
-    config = TrainConfig(lr=rate, steps=STEPS, batch_size=32, target=0.97, eval_examples=64)
+    config = TrainConfig(lr=rate, steps=STEPS, batch_size=32, target=0.97, eval_every=10)
     *_, last = train(TASK, model, config, seed)
     assert isinstance(last, Finished)
     return Trained(
