@@ -67,6 +67,25 @@ def channel_scores(a: Tensor, b: Tensor, log_decay: Tensor) -> Tensor:
     return run(a, b, log_decay)
 
 
+def channel_pairs(
+    r: Tensor, q: Tensor, b: Tensor, log_decay: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Returns `channel_scores` of two kinds of rows, and what is left since and until each token.
+
+    Args:
+        r: rows, [..., C, F].
+        q: other rows, [..., C, F].
+        b: the columns that both meet, [..., C, F].
+        log_decay: l, at most 0, -inf for a reset, [..., C, F], of more than one token.
+
+    Returns:
+        The scores of r and of q, [..., C, C]; what is left at each token of what was there before
+        the chunk, and at its end of what each token wrote, [..., C, F].
+    """
+    run: Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]] = ChannelPairs.apply
+    return run(r, q, b, log_decay)
+
+
 class ChannelReads(torch.autograd.Function):
     """The chunks of all heads: q, k and the log decays are [B, H, N, C, F], v is [B, H, N, C, V].
 
@@ -177,6 +196,70 @@ class ChannelScores(torch.autograd.Function):
         of_decay = from_each(pairs).masked_fill_(log_decay.isneginf(), 0.0)
         own = grad.diagonal(dim1=-2, dim2=-1)[..., None]
         return da.addcmul_(own, b), db.addcmul_(own, a), of_decay
+
+
+class ChannelPairs(torch.autograd.Function):
+    """`channel_pairs`: columns are faded and blocks joined once for both kinds of rows."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(
+        r: Tensor, q: Tensor, b: Tensor, log_decay: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Returns both scores, [..., C, C], and the decays since and until each token."""
+        of_r = r.new_zeros(*r.shape[:-1], r.shape[-2])
+        of_q = torch.zeros_like(of_r)
+        for scores, a in ((of_r, r), (of_q, q)):
+            scores.diagonal(dim1=-2, dim2=-1).copy_(torch.linalg.vecdot(a, b))
+        since, until = log_decay.exp(), torch.ones_like(log_decay)
+        for size in sizes(r.shape[-2]):
+            blocks = (halves(z, size) for z in (r, q, b, since, until))
+            places = (corners(of_r, size), corners(of_q, size))
+            for (ones, others, columns, at, of), first, second in zip(
+                zip(*blocks, strict=True), *places, strict=True
+            ):
+                rows = torch.cat([ones[1] * at[1], others[1] * at[1]], -2)
+                met = rows @ (columns[0] * of[0]).mT
+                first.copy_(met[..., : first.shape[-2], :])
+                second.copy_(met[..., first.shape[-2] :, :])
+                _join(at, of)
+        return of_r, of_q, since, until
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> None:
+        """Keeps what the gradient needs."""
+        ctx.save_for_backward(*inputs, *output[2:])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, of_r: Tensor, of_q: Tensor, *ends: Tensor) -> tuple[Tensor, ...]:
+        """Returns the gradients of r, q, b and the log decays."""
+        r, q, b, log_decay, whole, rest = ctx.saved_tensors
+        dr, dq, db = torch.zeros_like(r), torch.zeros_like(q), torch.zeros_like(b)
+        since, until = log_decay.exp(), torch.ones_like(log_decay)
+        for size in sizes(r.shape[-2]):
+            blocks = (halves(z, size) for z in (r, q, b, dr, dq, db, since, until))
+            places = (corners(of_r, size), corners(of_q, size))
+            for (ones, others, columns, drs, dqs, dbs, at, of), first, second in zip(
+                zip(*blocks, strict=True), *places, strict=True
+            ):
+                grad, rows = torch.cat([first, second], -2), first.shape[-2]
+                of_rows = grad @ (columns[0] * of[0])
+                drs[1].addcmul_(of_rows[..., :rows, :], at[1])
+                dqs[1].addcmul_(of_rows[..., rows:, :], at[1])
+                both = torch.cat([ones[1] * at[1], others[1] * at[1]], -2)
+                dbs[0].addcmul_(grad.mT @ both, of[0])
+                _join(at, of)
+        until_end = ends[1] * rest
+        pairs = (r * dr).addcmul_(q, dq).addcmul_(b, db, value=-1)
+        pairs = pairs.addcmul_(ends[0], whole).sub_(until_end)
+        of_decay = from_each(pairs) + until_end.sum(-2, keepdim=True)
+        for da, a, grad in ((dr, r, of_r), (dq, q, of_q)):
+            own = grad.diagonal(dim1=-2, dim2=-1)[..., None]
+            da.addcmul_(own, b)
+            db.addcmul_(own, a)
+        return dr, dq, db, of_decay.masked_fill_(log_decay.isneginf(), 0.0)
 
 
 def _join(since: tuple[Tensor, Tensor], until: tuple[Tensor, Tensor]) -> None:

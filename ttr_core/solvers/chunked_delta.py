@@ -102,11 +102,14 @@ def delta(
     r, e = split(read, size), split(erase, size)
     fade = None if log_decay is None else fade_of(split(log_decay, size))
 
-    def asked(columns: Tensor) -> Tensor:
-        if fade is not None and undecayed:
-            return one_down(fade.scores(one_up(r), columns))
-        return met(r, columns, fade)
+    def asked(columns: Tensor) -> tuple[Tensor, Tensor]:
+        if fade is None:
+            return met(r, columns, None), met(q, columns, None)
+        if undecayed:
+            return one_down(fade.scores(one_up(r), columns)), fade.scores(q, columns)
+        return fade.both(r, q, columns)
 
+    system, seen_by = asked(e)
     own = writes = keep = None
     q_in, r_in, e_out = q, r, e
     if fade is not None:
@@ -115,13 +118,13 @@ def delta(
         keep = fade.keep
     if steps.erase is not None:  # the values go another way than the errors, and are none of them
         w = split(steps.write, size)
-        own = met(q, w, fade) @ v
-        writes = (w if fade is None else w * fade.until).mT @ v
-        v = -asked(w).tril(-1) @ v
+        of_errors, of_outputs = asked(w)
+        own, writes = of_outputs @ v, (w if fade is None else w * fade.until).mT @ v
+        v = -of_errors.tril(-1) @ v
     if start is None:
         start = v.new_zeros(*v.shape[:2], r.shape[-1], v.shape[-1])
     run: Callable[..., tuple[Tensor, ...]] = DeltaChunks.apply
-    y, last, *_ = run(asked(e), met(q, e, fade), v, r_in, q_in, e_out, keep, writes, start)
+    y, last, *_ = run(system, seen_by, v, r_in, q_in, e_out, keep, writes, start)
     return join(y if own is None else y + own, length), last
 
 

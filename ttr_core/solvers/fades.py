@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import abc
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..fading import from_each, left
-from .channels import channel_scores
+from .channels import channel_pairs, channel_scores
 from .chunks import one_up, scores
 
 
@@ -27,6 +28,10 @@ class Fade(abc.ABC):
     @abc.abstractmethod
     def scores(self, a: Tensor, b: Tensor) -> Tensor:
         """Returns what row t meets of column i <= t, [..., C, n C], where n columns have a row."""
+
+    def both(self, r: Tensor, q: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns `scores` of two kinds of rows with the same columns."""
+        return self.scores(r, b), self.scores(q, b)
 
     @property
     def keep(self) -> Tensor:
@@ -50,9 +55,23 @@ class FeatureFade(Fade):
 
     def __init__(self, log_decay: Tensor) -> None:
         self.log_decay = log_decay
-        alone = log_decay.shape[-2] == 1  # decoding
-        self.since = (log_decay if alone else log_decay.cumsum(-2)).exp()
-        self.until = torch.ones_like(log_decay) if alone else from_each(one_up(log_decay)).exp()
+        self.alone = log_decay.shape[-2] == 1  # decoding
+
+    @cached_property
+    def since(self) -> Tensor:  # type: ignore[override]  # computed when it is asked for
+        return (self.log_decay if self.alone else self.log_decay.cumsum(-2)).exp()
+
+    @cached_property
+    def until(self) -> Tensor:  # type: ignore[override]
+        own = self.log_decay
+        return torch.ones_like(own) if self.alone else from_each(one_up(own)).exp()
+
+    def both(self, r: Tensor, q: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+        if self.alone or q.shape[-2] != b.shape[-2]:
+            return super().both(r, q, b)
+        # The same blocks tell what is left since and until each token.
+        of_r, of_q, self.since, self.until = channel_pairs(r, q, b, self.log_decay)
+        return of_r, of_q
 
     def scores(self, a: Tensor, b: Tensor) -> Tensor:
         every = b.shape[-2] // a.shape[-2]
