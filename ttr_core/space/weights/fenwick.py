@@ -47,6 +47,10 @@ class Fenwick(PositiveWeights):
         return (Signal("levels", f"{self.levels}*scalar", "softplus", 1.0, 0.01, 4.0, help),)
 
     @property
+    def reads_past(self) -> bool:
+        return True  # a span is told by places, which count from the first token
+
+    @property
     def spans(self) -> bool:
         return True
 
