@@ -1,0 +1,170 @@
+"""Where all that is learned starts: signals, tensors and sizes, by numbers written here alone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from functools import cache
+
+import pytest
+import torch
+
+import ttr_core as ttr
+from ttr_core.layers.frame import PAPER, STANDARD
+
+D, LENGTH = 64, 256
+
+
+@cache
+def fresh(name: str) -> ttr.SequenceLayer:
+    source = torch.Generator().manual_seed(0)
+    return ttr.catalog[name].layer(D, length=LENGTH, generator=source)
+
+
+@torch.no_grad()
+def signals(name: str) -> dict[str, torch.Tensor]:
+    """The signals of a token that says nothing."""
+    return fresh(name).regression(torch.zeros(1, 1, D))[0].signals
+
+
+EVERY = pytest.mark.parametrize("name", list(ttr.catalog))
+
+# ---- signals
+
+STARTS = {
+    "importance": 0.5, "momentum": 0.5, "push": 0.5, "erase": 0.5, "write": 0.5, "rate": 0.5,
+    "squares": 0.5, "noise": math.log(2), "drift": math.log(2), "step": 0.5,
+}  # fmt: skip
+OTHERWISE = {
+    ("longhorn-exact", "step"): 1.0, ("deltaformer", "step"): 0.05,
+    ("mlstm", "importance"): 1.0,
+    ("gated-deltaproduct", "step"): (0.5, 0.02), ("deltaproduct", "step"): (0.5, 0.02),
+}  # fmt: skip
+TIED = ("mamba", "mamba2", "rfa-gate")  # a weight that is a step, or what is forgotten
+
+
+@EVERY
+def test_a_signal_starts_where_it_says(name: str) -> None:
+    for signal, value in signals(name).items():
+        if signal not in STARTS or (name in TIED and signal == "importance"):
+            continue
+        start = torch.tensor(OTHERWISE.get((name, signal), STARTS[signal]))
+        torch.testing.assert_close(value, start.expand_as(value), rtol=0.1, atol=0.0)
+
+
+OWN = ("selective", "exponential", "double_exponential")  # gates whose papers say where
+
+
+@pytest.mark.parametrize("name", [n for n, e in ttr.catalog.items() if e.frame.gates not in OWN])
+def test_fresh_decays_span_what_is_remembered(name: str) -> None:
+    layer = fresh(name)
+    for signal, value in signals(name).items():
+        if signal.startswith("decay"):
+            lives = -math.log(2) / value
+            first = layer.spec.function.shortest_half_life if lives.numel() > 1 else LENGTH
+            assert lives.min().item() == pytest.approx(first, rel=0.02)
+            assert lives.max().item() == pytest.approx(LENGTH, rel=0.02)
+
+
+def test_decays_that_papers_set_start_there() -> None:
+    assert signals("mlstm")["decay"].item() == pytest.approx(-math.log1p(math.exp(-4.5)), rel=1e-3)
+    place = torch.arange(D) / (D - 1)
+    wanted = -torch.exp(-6 + 5 * place**0.7)
+    torch.testing.assert_close(signals("rwkv6")["decay"].flatten(), wanted, rtol=1e-3, atol=0.0)
+    steps = signals("mamba")["importance"].flatten()
+    assert steps.tolist() not in (sorted(steps.tolist()), sorted(steps.tolist(), reverse=True))
+    phases = fresh("lru").signals.theta.detach().exp()
+    assert phases.min() < 0.5 and 5.8 < phases.max() <= 2 * math.pi
+    fade = fresh("orchid").own["weights/fade"].detach().exp()
+    lives = math.log(2) / fade
+    assert (lives.min().item(), lives.max().item()) == pytest.approx((4, 1024), rel=1e-3)
+
+
+# ---- tensors
+
+SET = {
+    "sigma": 1.0, "gamma": 1.0, "beta": 0.0, "b": 0.0, "b1": 0.0, "b2": 0.0, "norm": 1.0,
+    "skip": 0.0, "feedback": 1.0, "center": -0.2, "share": 0.02, "mix": 1.02,
+}  # fmt: skip
+"""What multiplies starts at 1 and what is added at 0, but for what papers say otherwise."""
+
+
+@EVERY
+def test_a_tensor_that_is_set_starts_there(name: str) -> None:
+    for path, p in fresh(name).named_parameters():
+        leaf = path.replace("/", ".").split(".")[-1]
+        if leaf in SET:
+            assert torch.equal(p, torch.full_like(p, SET[leaf])), path
+
+
+@EVERY
+def test_a_tensor_that_is_drawn_keeps_the_size_of_its_inputs(name: str) -> None:
+    layer = fresh(name)
+    for path, p in layer.named_parameters():
+        if path.endswith("weight") and p.dim() == 2:
+            opened = path.endswith("up.weight") or (path == "gate.weight")
+            size = (0.1 if opened else 1.0) * p.shape[1] ** -0.5
+            assert p.std().item() == pytest.approx(size, rel=max(0.1, 4 * p.numel() ** -0.5)), path
+        if path in ("own.function/W", "own.function/Z") and name != "hedgehog":
+            assert p.std().item() == pytest.approx(p.shape[-1] ** -0.5, rel=0.1), path
+    if layer.direct is not None:
+        assert layer.direct.std().item() == pytest.approx(1, rel=0.3)
+    if name == "hedgehog":
+        assert torch.equal(layer.own["function/W"][0], torch.eye(D))
+
+
+@EVERY
+def test_keys_start_from_the_projection_of_the_queries(name: str) -> None:
+    layer = fresh(name)
+    queries, keys, _ = layer.widths
+    weight = layer.qkv.weight if layer.qk is None else layer.qk.weight
+    assert queries == keys and torch.equal(weight[:queries], weight[queries : queries + keys])
+
+
+def test_shares_of_the_token_before_fall_over_the_channels() -> None:
+    shift = fresh("rwkv6").shift
+    assert shift is not None
+    place = torch.arange(D) / D
+    wanted = torch.stack([1 - place**power for power in (0.5, 1, 1, 1, 0.5)])
+    torch.testing.assert_close(shift.shares.detach(), wanted)
+    assert 5e-5 < shift.down.abs().max() <= 1e-4 and 5e-3 < shift.up.abs().max() <= 1e-2
+
+
+def test_the_further_keys_of_a_token_are_treated_as_its_own() -> None:
+    layer = ttr.SequenceLayer("Uniform | Linear | MultiStep(n=3)", "standard", 16, 2)
+    extra = layer.regression(torch.randn(1, 5, 16))[0].signals["extra_keys"]
+    torch.testing.assert_close(extra.unflatten(-1, (2, 8)).norm(dim=-1), torch.ones(1, 2, 5, 2))
+
+
+def test_logits_of_a_fresh_model_are_of_size_one() -> None:
+    source = torch.Generator().manual_seed(0)
+    model = ttr.SequenceModel(ttr.ModelConfig(layers=("deltanet",)), 100, source)
+    tokens = torch.randint(100, (2, 20), generator=source)
+    embedded = model._embedded(tokens, ("B", "T"))
+    assert embedded.std().item() == pytest.approx(1, rel=0.1)
+    assert model(tokens).std().item() == pytest.approx(1, rel=0.3)
+
+
+# ---- sizes
+
+
+def test_the_two_frames_differ_in_their_convolution_alone() -> None:
+    assert (STANDARD.conv, STANDARD.conv_on) == (4, ("q", "k", "v"))
+    assert (PAPER.conv, PAPER.conv_on) == (2, ("k",))
+    assert replace(PAPER, conv=4, conv_on=("q", "k", "v")) == STANDARD
+    assert STANDARD.qk_norm == "l2" and STANDARD.temperature == "learned"
+
+
+@EVERY
+def test_a_gate_of_many_numbers_has_a_map_of_low_rank(name: str) -> None:
+    layer = fresh(name)
+    ranks = {
+        path: p.shape[0] for path, p in layer.signals.named_parameters() if "down.weight" in path
+    }
+    wanted = {4} if layer.frame.heads == "channels" else {16}
+    assert set(ranks.values()) <= wanted
+    decay = signals(name).get("decay")
+    if decay is not None and decay.shape[-1] > 1 and layer.frame.gates in ("dense", "floored"):
+        assert ranks
+    if layer.frame.gates in ("selective", "proximal") and layer.frame.heads == "channels":
+        assert ranks
