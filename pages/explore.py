@@ -26,6 +26,7 @@ with st.container(horizontal=True, vertical_alignment="center", gap="small"):
     ladder.show(picked)
     sequences.chooser()
     sequences.own_words()
+    ladder.tell_rung(picked)
 constants = regression.show(picked, upper.verdict)
 layer.show_equations(upper, str(constants.spec))
 cards.say_drawn(constants, sequences.how(upper.verdict))

@@ -36,8 +36,8 @@ RUNGS = {
 
 
 def show(picked: Picked) -> None:
-    """Shows the rungs, each of which is a state of the page, and what the one on show adds."""
-    here = next((name for name, (text, _) in RUNGS.items() if _same(text, picked)), None)
+    """Shows the rungs, each of which is a state of the page."""
+    here = _here(picked)
     with st.container(
         horizontal=True, gap="xsmall", key="ladder", vertical_alignment="center", width="content"
     ):
@@ -52,8 +52,16 @@ def show(picked: Picked) -> None:
                 args=(text,),
                 help=ui.escaped(f"{adds} {text}"),
             )
-        if here:
-            st.caption(ui.escaped(RUNGS[here][1]), width="content")
+
+
+def tell_rung(picked: Picked) -> None:
+    """Says what the rung on show adds, if it is one."""
+    if here := _here(picked):
+        st.caption(ui.escaped(RUNGS[here][1]), width="content")
+
+
+def _here(picked: Picked) -> str | None:
+    return next((name for name, (text, _) in RUNGS.items() if _same(text, picked)), None)
 
 
 def _same(text: str, picked: Picked) -> bool:

@@ -15,13 +15,13 @@ import streamlit as st
 from experiments_db.errors import StoreError
 from experiments_db.read import queries
 from experiments_db.run import request
-from experiments_db.run.jobs import Job, Snapshot
+from experiments_db.run.jobs import Job
 from experiments_db.run.request import usual_frame
 from experiments_db.run.supervisor import Supervisor
 from experiments_db.store import Store
-from pages._explore import asked
+from pages._explore import asked, live
 from pages._explore.asked import Picked
-from pages._shared import address, charts, controls, params, snippets, ui, units
+from pages._shared import address, controls, params, snippets, ui, units
 from ttr_core import FRAMES, ModelConfig, Option, RequestError, constraints, options_of
 from ttr_core.lab import DEVICES, TASKS, Experiment, Metric, TrainConfig, gpus
 
@@ -45,10 +45,8 @@ FRAME_SHOWN = "pick.frame"
 SEED = Option(
     "seed", constraints.Whole(0, 2**31 - 1), 0, "Decides initial weights and training batches."
 )
-REDRAW_SECONDS = 0.7
 SHOWN_RUNS = 8
 RUN_CHARS = 80
-UNNAMED = "job.unnamed"  # whether the run of this session's job is not in the address yet
 
 
 def groups(task: str) -> dict[str, tuple[Option, ...]]:
@@ -117,7 +115,7 @@ def show(picked: Picked) -> None:
     if store.readonly:
         st.caption("This server only shows what is in its store: training is off.")
     else:
-        _train(experiment, known)
+        _train(store, experiment, known)
     _already(known, experiment.task.main())
     _as_text(picked, form)
 
@@ -215,12 +213,12 @@ def _same_config(path: str, version: str, asked: str, _store: Store) -> pd.DataF
     return queries.same_config(_store, asked)
 
 
-def _train(experiment: Experiment, known: Any) -> None:
+def _train(store: Store, experiment: Experiment, known: Any) -> None:
     supervisor = ui.supervisor()
     if supervisor is None:
         return
     supervisor.warm()
-    job = _job(supervisor)
+    job, best = _job(supervisor), live.best_of(store, known, experiment.task.main())
     active = job is not None and not job.ended
     again = known is not None and len(known) > 0
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -248,15 +246,18 @@ def _train(experiment: Experiment, known: Any) -> None:
             help="Otherwise a run stops a minute after nobody looks at it.",
         )
         steps, batch = experiment.train.steps, experiment.train.batch_size
-        st.caption(f"At most {ui.count(steps)} steps of {ui.count(batch)} sequences")
+        said = f"At most {ui.count(steps)} steps of {ui.count(batch)} sequences"
+        st.caption(f"{said}{live.estimate(known)}")
     if job is not None:
         job.keep = keep
-        st.fragment(_live, run_every=REDRAW_SECONDS if active else None)(supervisor, job.id)
+        st.fragment(live.show, run_every=live.REDRAW_SECONDS if active else None)(
+            supervisor, job.id, best
+        )
 
 
 def _start(supervisor: Supervisor, experiment: Experiment, fresh: bool) -> None:
     job = supervisor.start(experiment, fresh=fresh, keep=st.session_state.get("keep", False))
-    st.session_state["job"], st.session_state[UNNAMED] = job.id, True
+    st.session_state["job"], st.session_state[live.UNNAMED] = job.id, True
     address.put("run", "")  # until it has a name in the store
     st.toast(f"Training {', '.join(experiment.model.layers)}", icon=":material/play_circle:")
 
@@ -267,91 +268,8 @@ def _job(supervisor: Supervisor) -> Job | None:
     if name := address.value("run"):
         return supervisor.watch(name, session)
     job = supervisor.watch(st.session_state.get("job", ""), session)
-    over = job is None or (job.ended and not st.session_state.get(UNNAMED))
+    over = job is None or (job.ended and not st.session_state.get(live.UNNAMED))
     return None if over else job
-
-
-def _live(supervisor: Supervisor, job_id: str) -> None:
-    """Draws a job; while it works this reruns by itself, and once more when it has ended."""
-    job = supervisor.watch(job_id, ui.session_id())
-    if job is None:
-        return
-    now = job.snapshot()
-    if now.run_id and st.session_state.pop(UNNAMED, False):
-        address.put("run", now.run_id)
-        address.tell()
-    with st.container(border=True, key="live"):
-        _headline(job, now)
-        if now.losses or now.values:
-            loss, value = st.columns(2, gap="medium")
-            loss.altair_chart(
-                charts.learning(now.losses, "training loss", now.steps, False),
-                key="live.loss",
-                alt=_said("Training loss", now.losses),
-            )
-            value.altair_chart(
-                charts.learning(now.values, now.metric.name, now.steps, now.metric.share),
-                key="live.metric",
-                alt=_said(now.metric.title, now.values),
-            )
-        if now.ended:
-            _ended(now)
-    if now.ended and st.session_state.get("drawn_to_the_end") != job_id:
-        st.session_state["drawn_to_the_end"] = job_id
-        st.rerun()
-
-
-def _said(what: str, points: tuple[tuple[int, float], ...]) -> str:
-    return f"{what}: {points[-1][1]:.3g} at step {points[-1][0]}" if points else f"{what}: none yet"
-
-
-def _headline(job: Job, now: Snapshot) -> None:
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        ui.status_badge(now.status)
-        st.text(", ".join(job.experiment.model.layers))
-    if now.ended:
-        return
-    share = min(1.0, now.step / now.steps) if now.steps else 0.0
-    left = "starting" if not now.step else "measuring its pace"
-    if now.remaining is not None:
-        left = f"at most {ui.seconds(now.remaining)} to go"
-    st.progress(share, text=f"Step {now.step} of {now.steps or '…'} · {left}")
-    if now.message:
-        st.text(now.message)
-
-
-def _ended(now: Snapshot) -> None:
-    if now.status == "existing":
-        st.caption("The store holds this run already; see below.")
-        return
-    for said in (now.error, now.unstored):
-        if said:
-            st.text(said)
-    facts = {
-        **_reached(now),
-        "Steps": ui.count(now.step),
-        "Time": ui.seconds(now.seconds),
-        "Tokens per second": ui.count(now.tokens_per_second),
-    }
-    for column, (name, value) in zip(st.columns(len(facts)), facts.items(), strict=True):
-        column.metric(name, value)
-    if now.run_id:
-        st.page_link(
-            "pages/runs.py",
-            label="All about this run",
-            icon=":material/table_rows:",
-            query_params={"run": now.run_id},
-        )
-
-
-def _reached(now: Snapshot) -> dict[str, str]:
-    """Returns the result by its name: of a run that was cut short what it was at, if anything."""
-    metric = now.metric
-    if (tested := now.metrics.get(metric.name)) is not None:
-        return {f"Test {metric.name}": metric.shown(tested)}
-    if now.value is not None:
-        return {f"Last {metric.name} on validation": metric.shown(now.value)}
-    return {}
 
 
 # --- what is known already ---------------------------------------------------------------------

@@ -243,6 +243,31 @@ def _median(costs: Sequence[Cost]) -> Cost:
     return Cost(middle("cpu"), middle("chart"), middle("wall"), int(middle("bytes")))
 
 
+def playing(browser: Browser) -> None:
+    """Prints frames per second while 6 layers of 256 steps play, and waiting for a changed knob."""
+    six = ["deltanet", "gla", "retnet", "linear-attention", "mesa-layer"]
+    query = urlencode({"regression.seq_len": "256", "compare": six}, doseq=True)
+    with served() as server:
+        visit, _ = Visit.opened(browser, server)
+        page, player = visit.page, visit.page.locator(".play")
+        page.goto(f"{server.address}/?{query}")
+        settle(page)
+        page.locator("body").press("p")
+        before, began = int(player.get_attribute("data-frames") or 0), time.monotonic()
+        page.wait_for_timeout(5000)
+        drawn = int(player.get_attribute("data-frames") or 0) - before
+        layers, rate = player.get_attribute("data-layers"), drawn / (time.monotonic() - began)
+        print(f"playing {layers} layers x 256 steps: {rate:.0f} frames a second")
+        took = []
+        for rung in ("Hebbian sum", "SGD steps", "Exact fit", "with a gate", "softmax"):
+            began = time.monotonic()
+            page.get_by_role("button", name=rung).click()
+            page.locator('.play[data-moving="true"]').wait_for()
+            took.append(time.monotonic() - began)
+            settle(page)
+        print("a rung to its first moving frame: " + ", ".join(f"{s:.2f} s" for s in took))
+
+
 def visits(browser: Browser, layers: Sequence[str], count: int) -> None:
     """Prints the memory of a server at which two people change the layer and the seed in turn."""
     with served() as server:
@@ -255,19 +280,23 @@ def visits(browser: Browser, layers: Sequence[str], count: int) -> None:
                 print(f"memory after {i + 1} changes by two people: {_listed(server.memory())}")
 
 
+def chromium() -> str:
+    """Returns where Chromium is, or ends the program with a sentence."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    return found or sys.exit("This needs Chromium: apt-get install chromium")
+
+
 def main() -> None:
     """Measures what was asked for."""
     asked = argparse.ArgumentParser(description="Measures the app in headless Chromium.")
     asked.add_argument("--layers", nargs="*", default=list(ttr.catalog), help="layers to change to")
     asked.add_argument("--visits", type=int, default=200, help="changes by two people; 0 for none")
     chosen = asked.parse_args()
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        sys.exit("This needs Chromium: apt-get install chromium")
     expect.set_options(timeout=60_000)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         openings(browser)
+        playing(browser)
         if chosen.layers:
             changes(browser, chosen.layers)
         if chosen.visits:

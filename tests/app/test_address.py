@@ -313,14 +313,14 @@ def test_no_time_is_promised_before_a_pace_is_measured() -> None:
 def _cut_short() -> None:
     from experiments_db.run.jobs import Job
     from experiments_db.run.request import request
-    from pages._explore import training
+    from pages._explore import live
 
     job = Job("job-1", request(layer="deltanet"))
     job.begin(None)
     job.add({"event": "progress", "step": 20, "steps": 600, "loss": 9.0, "lr": 0.01, "seconds": 1})
     job.add({"event": "evaluated", "step": 20, "metrics": {"accuracy": 0.0}})
     job.end("cancelled")
-    training._ended(job.snapshot())
+    live._ended(job.snapshot())
 
 
 def test_a_cancelled_run_shows_no_test_result() -> None:

@@ -11,17 +11,17 @@ def _page() -> None:
 
     from experiments_db.run.jobs import Job
     from experiments_db.run.request import request
-    from pages._explore import training
+    from pages._explore import live
 
     job = Job("job-1", request(layer="deltanet", task="regression"))
     if st.session_state["ends"]:
         job.unstored = "It was kept in *runs*.results."
         job.end("finished", job.unstored)
-        training._ended(job.snapshot())
+        live._ended(job.snapshot())
     else:
         job.begin(None)
         job.say("The result is only in memory.")
-        training._headline(job, job.snapshot())
+        live._headline(job, job.snapshot())
 
 
 @pytest.mark.parametrize(

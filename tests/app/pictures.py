@@ -1,0 +1,74 @@
+"""The pictures of README and docs, taken in a browser: ``python -m tests.app.pictures [--write]``.
+
+An animated one of the ladder playing, as a GIF of few colors, and one of the page. Without
+``--write`` they land in a temporary folder, to be looked at first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import tempfile
+from pathlib import Path
+from urllib.parse import urlencode
+
+from PIL import Image
+from playwright.sync_api import FloatRect, Page, ViewportSize, sync_playwright
+
+from pages._explore.ladder import RUNGS
+from tests.app.browsing import FLAGS, settle
+from tests.app.measure import ROOT, chromium, served
+
+SIZE: ViewportSize = {"width": 1440, "height": 900}
+PART: FloatRect = {"x": 60, "y": 75, "width": 1320, "height": 800}  # without the menu
+SHOWN = ("softmax", "SGD steps", "Exact fit", "with a gate")
+FRAMES, FRAME_MS, REST_MS = 10, 140, 1300
+WIDTH, COLORS = 820, 128
+
+
+def frames(page: Page, address: str) -> tuple[list[Image.Image], list[int]]:
+    """Returns the frames of some rungs, each played to its end, and how long each stands."""
+    found, stays = [], []
+    for rung in SHOWN:
+        text, _ = RUNGS[rung]
+        page.goto(f"{address}/?{urlencode({'spec': text, 't': 0})}")
+        settle(page)
+        slider = page.get_by_role("slider", name="Step t")
+        last = int(slider.get_attribute("max") or 0)
+        for i in range(FRAMES + 1):
+            slider.fill(str(round(last * i / FRAMES)))
+            page.wait_for_timeout(60)
+            found.append(_taken(page))
+            stays.append(REST_MS if i == FRAMES else FRAME_MS)
+    return found, stays
+
+
+def _taken(page: Page) -> Image.Image:
+    shot = Image.open(io.BytesIO(page.screenshot(clip=PART))).convert("RGB")
+    small = shot.resize((WIDTH, round(WIDTH * shot.height / shot.width)), Image.Resampling.LANCZOS)
+    return small.quantize(COLORS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+
+
+def main() -> None:
+    """Takes the pictures and says where they are."""
+    asked = argparse.ArgumentParser(description="Takes the pictures of README and docs.")
+    asked.add_argument("--write", action="store_true", help="into docs/images")
+    folder = ROOT / "docs/images" if asked.parse_args().write else Path(tempfile.mkdtemp())
+    with served() as server, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        page = browser.new_page(viewport=SIZE)
+        page.set_default_timeout(60_000)
+        (first, *others), stays = frames(page, server.address)
+        first.save(folder / "ladder.gif", save_all=True, append_images=others, duration=stays,
+                   loop=0, optimize=True)  # fmt: skip
+        page.goto(f"{server.address}/")
+        settle(page)
+        page.wait_for_timeout(500)
+        page.screenshot(path=str(folder / "explore.png"))
+        browser.close()
+    for path in sorted(folder.glob("[le][ax]*.*")):
+        print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()
