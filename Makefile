@@ -96,6 +96,7 @@ format: $(VENV)/.tests
 
 docs: $(VENV)/.app
 	@$(BIN)/python -m ttr_core.tools.equals --write
+	@$(BIN)/python -m ttr_core.tools.tunings --write
 	@$(BIN)/python -m ttr_core.tools.documents --write
 
 clean:

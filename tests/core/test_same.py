@@ -76,3 +76,8 @@ def test_no_cell_of_the_grid_is_computed(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(same, "_output", computed)
     assert any(ttr.cell(spec).same_as for spec in ttr.triples() if not spec.objections())
     assert all(ttr.describe(entry.spec).text for entry in ttr.catalog.values())
+
+
+def test_what_is_learned_is_not_what_stands_though_both_start_alike() -> None:
+    learned = same.same_as(ttr.Spec.parse("LearnedDecay | Linear | Hebbian"))
+    assert learned == ("LearnedDecay | Linear | OneStep",)

@@ -17,6 +17,9 @@ TOLERANCE = 1e-9
 
 Signature = tuple[tuple[str, ...], int | None, bool]
 
+LEARNED = 0.1
+"""How far what is learned has moved from its start where two layers are compared."""
+
 
 def same_as(spec: Spec) -> tuple[str, ...]:
     """Returns the listed points whose outputs and signals are those of ``spec``.
@@ -133,7 +136,10 @@ def _outputs(specs: tuple[Spec, ...]) -> torch.Tensor:
 @lru_cache(maxsize=4096)
 @torch.no_grad()  # what would be kept for a backward pass costs time
 def _output(spec: Spec) -> torch.Tensor:
-    """The layer's output on one generic sequence, its signals drawn by their names."""
+    """The layer's output on one generic sequence, its signals drawn by their names.
+
+    What is learned is not as it starts: a layer whose decay is learned is none whose decay stands.
+    """
     generator = torch.Generator().manual_seed(0)
 
     def draw(width: int) -> torch.Tensor:
@@ -146,4 +152,9 @@ def _output(spec: Spec) -> torch.Tensor:
     for signal in spec.signals:
         generator.manual_seed(sum(map(ord, signal.name)))
         signals[signal.name] = LINKS[signal.link](draw(spec.signal_width(signal, 3, size)))
-    return solve(spec, Stream(q, k, v, signals))
+    own = spec.parameters(3, size, 1)
+    for name, tensor in own.items():
+        generator.manual_seed(sum(map(ord, name)))
+        drawn = torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
+        own[name] = tensor.double() + LEARNED * drawn if tensor.requires_grad else tensor
+    return solve(spec, Stream(q, k, v, signals), own)

@@ -90,6 +90,10 @@ class Knob:
         part: which factor of the weights; 0 elsewhere.
         name: of the signal or the option.
         values: what tuning tries.
+
+    Example:
+        >>> Knob("signal", 0, "step", (0.1, 0.5)).key
+        'signal.step'
     """
 
     axis: str
@@ -123,7 +127,16 @@ class Knob:
 
 
 def knobs(spec: Spec) -> tuple[Knob, ...]:
-    """Returns what can be tuned: options left at their default, then every signal."""
+    """Returns what can be tuned: options left at their default, then every signal.
+
+    Args:
+        spec: of a layer.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> [knob.key for knob in knobs(ttr.Spec.parse("Gate | Linear | SGD"))]
+        ['signal.decay', 'signal.step']
+    """
     found = [
         Knob(axis, index, opt.name, opt.tune)
         for axis in ("weights", "function", "optimizer")

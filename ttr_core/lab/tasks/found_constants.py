@@ -20,7 +20,7 @@ FOUND: dict[str, tuple[float | None, ...]] = {
     "Whitened | Constant | Exact": (1.0,),
     "Uniform | Linear | Exact": (1.0,),
     "Gate * Importance | Linear | Exact": (0.01, -0.07, 0.15848931924611134),
-    "Gate * Importance | Linear | Chebyshev | readout=Mixed": (-0.07, 0.5, 1.0),
+    "Gate * Importance | Linear | Chebyshev | readout=Mixed": (-0.07, 0.15848931924611134, 1.0),
     "Decay | Linear | Hebbian": (0.95,),
     "ChannelGate | Linear | Hebbian": (-0.05,),
     "Gate | Linear(map=polynomial) | Hebbian | readout=Normalized": (-0.07,),
