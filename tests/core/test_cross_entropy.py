@@ -155,7 +155,7 @@ def test_every_task_of_tokens_trains_by_it(name: str, monkeypatch: pytest.Monkey
     seen = []
 
     def counted(*arguments: Tensor) -> Tensor:
-        seen.append(len(arguments))
+        seen.append(arguments)
         return cross_entropy(*arguments)
 
     monkeypatch.setattr("ttr_core.layers.model.cross_entropy", counted)
@@ -163,7 +163,7 @@ def test_every_task_of_tokens_trains_by_it(name: str, monkeypatch: pytest.Monkey
     assert isinstance(asked, LabeledTask)
     built = SequenceModel(ttr.ModelConfig(d_model=8), asked.vocab_size, generator(0, "init"))
     batch = asked.sample(2, generator(0, "train"))
-    assert asked.loss(built, batch).requires_grad and seen == [3]
+    assert asked.loss(built, batch).requires_grad and len(seen) == 1
     assert torch.allclose(asked.loss(built, batch), by_logits(asked, built, batch), rtol=1e-5)
 
 

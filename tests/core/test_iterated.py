@@ -12,7 +12,7 @@ from test_properties import close
 import ttr_core as ttr
 from ttr_core.solvers import SOLVERS
 
-SPEC = "Gate | Linear | {}(steps={}, ridge=0.1)"
+SPEC = "Gate | Linear | {}(iterations={}, ridge=0.1)"
 LADDER = ("GradientDescent", "Chebyshev", "ConjugateGradient")
 LINEAR = ("Gate | Linear | Hebbian", "Gate * Importance | Linear | Hebbian")
 
@@ -111,7 +111,7 @@ def test_every_rung_is_solved_as_it_is_defined(name: str, weights: str) -> None:
     """Written by name, and in no cell of the grid."""
     from test_definition import compare
 
-    spec = ttr.Spec.parse(f"{weights} | Linear | {name}(steps=2)")
+    spec = ttr.Spec.parse(f"{weights} | Linear | {name}(iterations=2)")
     solvers = [s.name for s in SOLVERS[:-1] if s.refusal(spec) is None]
     assert solvers or (weights, name) == ("ExpKernel", "ConjugateGradient")
     for solver in solvers:

@@ -37,6 +37,12 @@ CASES: tuple[str, ...] = (
     "ExpKernel | Kernel | Exact",
     "ExpKernel | Kernel | OneStep",
     "Whitened | Constant | Exact",
+    "Sparsemax | Constant | OneStep",
+    "StickBreaking | Constant | OneStep",
+    "Probed | Constant | OneStep",
+    "Reflected | Constant | Exact",
+    "SelfCorrected | Constant | OneStep",
+    "Decorrelated | Constant | OneStep",
     "Uniform | Kernel | Exact",
     "Uniform | Kernel | OneStep",
     "Uniform | Kernel(kernel=exponential) | OneStep",
@@ -89,7 +95,10 @@ def _cosine(spec: Spec, params: dict[str, Tensor], seed: int) -> float:
     asked = range(0, PAIRS, READ)
     q = k[0, 0, asked][:, None, None]  # one query after all pairs, as many sequences as queries
     wide = (len(asked), 1, PAIRS, -1)
-    signals = {s.name: k.new_full((*wide[:3], 1), s.idle) for s in spec.signals}
+    signals = {
+        s.name: k.new_full((*wide[:3], spec.signal_width(s, SIZE, SIZE)), s.idle)
+        for s in spec.signals
+    }
     y = solve(spec, Stream(q, k.expand(wide), v.expand(wide), signals), params)
     return F.cosine_similarity(y[:, 0, 0], v[0, 0, asked], dim=-1).mean().item()
 

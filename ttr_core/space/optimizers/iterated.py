@@ -41,7 +41,7 @@ class Iterations(Retrospective):
     """
 
     phrase: ClassVar[str] = "an optimizer that takes some steps toward a ridge fit"
-    steps: int
+    iterations: int
     ridge: float
     needs: ClassVar[tuple[type[Ingredient], ...]] = (LinearModel,)
     examples: ClassVar[tuple[dict[str, Any], ...]] = ()  # by their names, not in the grid
@@ -95,7 +95,7 @@ class Iterations(Retrospective):
         gamma, phi = on.weighed
         gram, moment = Let("H_t", total(gamma * outer(phi, phi))), Let("R_t", on.sum)
         pattern = self.recursion + rf",\quad \lambda_t = {self.ridge:g} |{{0}}|_F"
-        last = rf"S^{{({self.steps})}}"
+        last = rf"S^{{({self.iterations})}}"
         reached = Let(last, Form(pattern, self.solved, (gram, moment)), "S^{(n)}")
         goal = HALF * square(on.free) - inner(on.free, reached)
         said = on.function.written_answer(on.now, QUERY)
@@ -117,14 +117,14 @@ class GradientDescent(Iterations):
     falls by (1 / (1 + 2 a)) per step at the least.
 
     Args:
-        steps: n, products with H.
+        iterations: n, products with H.
         ridge: a, the ridge over the norm of H.
 
     Reference: Test-time regression: a unifying framework for designing sequence models with
     associative memory (Wang, Shi and Fox, 2025) https://arxiv.org/abs/2501.12352
     """
 
-    steps: int = option(4, "gradient steps after the first", low=0, high=256)
+    iterations: int = option(4, "gradient steps after the first", low=0, high=256)
     ridge: float = option(0.02, "ridge over the norm of the moments", 1e-6, 10.0)
     recursion: ClassVar[str] = (
         r"S^{{(n-1)}} - \eta_t \big(({0} + \lambda_t I) S^{{(n-1)}} - {1}\big),\quad "
@@ -133,13 +133,13 @@ class GradientDescent(Iterations):
 
     @property
     def shares(self) -> tuple[float, ...]:
-        return (1.0,) * self.steps
+        return (1.0,) * self.iterations
 
     def approach(self, product: Applied, right: Tensor, norm: Tensor) -> Tensor:
         ridge = self.ridge * norm
         size = 2 / (2 * ridge + norm)
         x = size * right
-        for _ in range(self.steps):
+        for _ in range(self.iterations):
             x = x - size * (product(x) + ridge * x - right)
         return x
 
@@ -157,14 +157,14 @@ class Chebyshev(Iterations):
     of the error.
 
     Args:
-        steps: n, products with H.
+        iterations: n, products with H.
         ridge: a, the ridge over the norm of H.
 
     Reference: Gated KalmaNet: A Fading Memory Layer Through Test-Time Ridge Regression (Peng et
     al., 2025) https://arxiv.org/abs/2511.21016
     """
 
-    steps: int = option(30, "steps after the first", low=0, high=256)
+    iterations: int = option(30, "steps after the first", low=0, high=256)
     ridge: float = option(0.02, "ridge over the norm of the moments", 1e-6, 10.0)
     recursion: ClassVar[str] = (
         r"\omega_n \big(S^{{(n-1)}} - \eta_t (({0} + \lambda_t I) S^{{(n-1)}} - {1})\big) + "
@@ -177,7 +177,7 @@ class Chebyshev(Iterations):
     @property
     def shares(self) -> tuple[float, ...]:
         quarter, found = (1 / (1 + 2 * self.ridge)) ** 2 / 4, [2.0]
-        for _ in range(self.steps):
+        for _ in range(self.iterations):
             found.append(1 / (1 - quarter * found[-1]))
         return tuple(found[1:])
 
@@ -185,7 +185,7 @@ class Chebyshev(Iterations):
         ridge, omega = self.ridge * norm, 2.0
         size, quarter = 2 / (2 * ridge + norm), (1 / (1 + 2 * self.ridge)) ** 2 / 4
         x, last = size * right, torch.zeros_like(right)
-        for _ in range(self.steps):
+        for _ in range(self.iterations):
             omega = 1 / (1 - quarter * omega)
             moved = x - size * (product(x) + ridge * x - right)
             x, last = omega * moved + (1 - omega) * last, x
@@ -206,7 +206,7 @@ class ConjugateGradient(Iterations):
     as H has different eigenvalues, and stops there.
 
     Args:
-        steps: n, products with H.
+        iterations: n, products with H.
         ridge: a, the ridge over the norm of H.
 
     Reference: MesaNet: Sequence Modeling by Locally Optimal Test-Time Training (von Oswald et al.,
@@ -216,7 +216,7 @@ class ConjugateGradient(Iterations):
     toward the memory, from all values at once.
     """
 
-    steps: int = option(4, "steps from a memory of nothing on", low=1, high=256)
+    iterations: int = option(4, "steps from a memory of nothing on", low=1, high=256)
     ridge: float = option(0.02, "ridge over the norm of the moments", 1e-6, 10.0)
     linear_in_values: ClassVar[bool] = False
     recursion: ClassVar[str] = (
@@ -231,7 +231,7 @@ class ConjugateGradient(Iterations):
         x, left, along = torch.zeros_like(right), right, right
         size = first = _squared(right)
         least = torch.finfo(right.dtype).eps ** 1.5
-        for _ in range(self.steps):
+        for _ in range(self.iterations):
             moved = product(along) + self.ridge * norm * along
             goes = size > least * first  # beyond it the steps are those of rounding
             alpha = _over(size, (along * moved).sum((-2, -1), keepdim=True), goes)
