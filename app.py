@@ -37,6 +37,13 @@ st.navigation(
             url_path="runs",
             help="Every run in the store: filter, look closer, tag, export.",
         ),
+        st.Page(
+            "pages/compare.py",
+            title="Compare",
+            icon=":material/compare_arrows:",
+            url_path="compare",
+            help="Up to eight runs or configurations side by side, over their seeds.",
+        ),
     ],
     position="top",
 ).run()

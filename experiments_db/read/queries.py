@@ -91,6 +91,11 @@ def runs(
     return _select(store, conditions.where(), order, descending, (limit, offset), flat)
 
 
+def selected(store: Store, where: Where) -> pd.DataFrame:
+    """Returns the runs that a condition of one's own describes, the newest first."""
+    return _select(store, where)
+
+
 def run(store: Store, run_id: str) -> dict[str, Any] | None:
     """Returns one run with its JSON columns parsed, or None.
 

@@ -18,7 +18,7 @@ from experiments_db.read.filters import Conditions
 from experiments_db.store import Store
 from pages._runs import picks
 from pages._runs.filters import WRONG, Filters, there_is
-from pages._shared import ui
+from pages._shared import to_compare, ui
 
 BUTTONS = (
     ("star", "Star", ":material/star:", "Marks what you come back to."),
@@ -95,6 +95,8 @@ def _scope(store: Store, picked: list[str], total: int) -> bool:
             st.session_state["look"] = None
             picks.pick([])
             st.rerun()
+        if picked and not chosen:
+            to_compare.compare_link(picked)
         if picked and not chosen and not store.readonly:
             _deletion(picked)
     return bool(chosen)

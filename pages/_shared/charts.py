@@ -18,7 +18,8 @@ from ttr_core.lab import Metric, metrics
 DASHES = [[1, 0], [7, 3], [2, 2], [9, 3, 2, 3], [4, 4], [12, 4], [1, 3]]
 
 
-def _dashes(count: int) -> list[list[int]]:
+def dashes(count: int) -> list[list[int]]:
+    """Returns as many dashes, which repeat what color says."""
     return [DASHES[i % len(DASHES)] for i in range(count)]
 
 
@@ -120,7 +121,7 @@ def runs(data: pd.DataFrame, name: str, height: int = 260) -> alt.Chart:
                 legend=legend,
             ),
             strokeDash=alt.StrokeDash(
-                "run:N", scale=alt.Scale(domain=names, range=_dashes(len(names))), legend=legend
+                "run:N", scale=alt.Scale(domain=names, range=dashes(len(names))), legend=legend
             ),
             tooltip=["run:N", "step:Q", alt.Tooltip("value:Q", format=".4g")],
         )

@@ -1,0 +1,69 @@
+"""Curves of a comparison: means with bands, the raw ones faint, names at their ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import altair as alt
+import pandas as pd
+
+from pages._compare.chosen import Drawn
+from pages._shared import charts, units
+from ttr_core.lab import Metric, metrics
+
+HEIGHT = 280
+
+
+def compared_chart(
+    data: pd.DataFrame, name: str, labels: Sequence[str], asked: Drawn
+) -> alt.LayerChart:
+    """Draws one curve of every side.
+
+    Args:
+        data: as `comparing.mean_curves` returns it, of one curve.
+        name: of the curve.
+        labels: all sides in order, so that each has one color on every chart.
+        asked: how to draw.
+    """
+    metric = metrics().get(name)
+    said = {label: _legend(data[data["side"] == label], label, metric) for label in labels}
+    data = data.assign(side=data["side"].map(said))
+    if asked.log_y:
+        data = data[data["value"] > 0].assign(low=data["low"].where(data["low"] > 0, data["value"]))
+    if asked.log_x:
+        data = data[data["step"] > 0]
+    log = alt.Scale(type="log")
+    legend = alt.Legend(
+        title=None, orient="bottom", columns=1, labelLimit=340, symbolType="stroke", symbolSize=300,
+        symbolFillColor="transparent", symbolOpacity=1, symbolStrokeWidth=2,
+    )  # fmt: skip
+    base = alt.Chart(data).encode(
+        x=alt.X("step:Q", title="step", scale=log if asked.log_x else alt.Scale()),
+        color=alt.Color("side:N", scale=alt.Scale(domain=list(said.values())), legend=legend),
+    )
+    scale = log if asked.log_y else units.scale(metric)
+    y = alt.Y("smooth:Q", title=name.replace("_", " "), scale=scale, axis=units.axis(metric))
+    band = base.mark_area(opacity=0.18).encode(y=alt.Y("low:Q", scale=scale), y2="high:Q")
+    line = base.mark_line(strokeWidth=2).encode(
+        y=y,
+        strokeDash=alt.StrokeDash(
+            "side:N",
+            scale=alt.Scale(domain=list(said.values()), range=charts.dashes(len(said))),
+            legend=legend,
+        ),
+        tooltip=["side:N", "step:Q", alt.Tooltip("value:Q", format=".4g"), "n:Q"],
+    )
+    raw = base.mark_line(strokeWidth=1, opacity=0.3).encode(y=alt.Y("value:Q", scale=scale))
+    layers = [band, raw, line] if asked.smoothing else [band, line]
+    return alt.LayerChart(layer=layers).properties(height=HEIGHT)
+
+
+def _legend(data: pd.DataFrame, label: str, metric: Metric | None) -> str:
+    """Returns a side's name with the runs behind it and the standard error of its last point."""
+    if data.empty:
+        return f"{label} (no curve)"
+    last = data.loc[data["step"].idxmax()]
+    size = last["high"] - last["value"]
+    said = f"{size:.2g}" if metric is None else metric.shown(size)
+    error = f", standard error {said}" if last["n"] > 1 else ""
+    return f"{label} (n = {last['n']:.0f}{error})"

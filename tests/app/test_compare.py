@@ -1,0 +1,90 @@
+"""Compare: sides over seeds, what differs, what may not be compared, a run that is gone."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import ttr_core as ttr
+from experiments_db.read import comparing
+from experiments_db.run.request import config_hash, request
+from experiments_db.store import open_store
+from experiments_db.store.records import NewRun, Outcome
+from tests.app.app_text import text_of
+from ttr_core.lab import metrics
+
+Opener = Callable[..., AppTest]
+
+
+@pytest.fixture
+def four(home: Path) -> list[str]:
+    """Two layers, the second on more pairs, of two seeds each; the last run ended early."""
+    store, found = open_store(), []
+    asked = [("deltanet", 4), ("gla", 8)]
+    with store.driver() as driver:
+        for number, ((layer, pairs), seed) in enumerate(itertools.product(asked, (0, 1))):
+            one = request(layer=layer, seed=seed, sets={"task.pairs": str(pairs)}, device="cpu")
+            config = one.config()
+            run = NewRun(
+                config, config_hash(config), layer, str(ttr.catalog[layer].spec), "published",
+                "mqar", seed, "cpu",
+            )  # fmt: skip
+            run_id = str(store.claim(driver, run).run_id)
+            steps = [0, 10] if number == 3 else [0, 10, 20]
+            curve = [(step, 0.1 * number + 0.01 * step) for step in steps]
+            store.finish(
+                run_id,
+                Outcome("finished", {"accuracy": (number + 1) / 10}, steps=20, seconds=1.0,
+                        curves={"accuracy": curve}),
+            )  # fmt: skip
+            found.append(run_id)
+    return found
+
+
+def test_sides_are_configurations_over_their_seeds(four: list[str]) -> None:
+    sides, missing = comparing.sides(open_store(), [*four, "gone"])
+    assert [s.label for s in sides] == ["deltanet", "gla"] and missing == ["gone"]
+    table = comparing.summary(sides, metrics()["accuracy"], "deltanet")
+    assert list(table["n"]) == [2, 2]
+    assert list(table["mean"]) == pytest.approx([0.15, 0.35])
+    assert list(table["se"]) == pytest.approx([0.05, 0.05])
+    assert table.loc["gla", "difference"] == pytest.approx(0.2)
+    assert table.loc["gla", "difference_se"] == pytest.approx(0.05 * math.sqrt(2))
+    assert "task.pairs" in comparing.differing(sides).index
+    assert "model.d_model" not in comparing.differing(sides).index
+
+
+def test_a_mean_stands_only_where_every_run_has_a_point(four: list[str]) -> None:
+    store = open_store()
+    sides, _ = comparing.sides(store, four)
+    data = comparing.mean_curves(store, sides).set_index(["side", "step"])
+    assert list(data.loc["gla"].index) == [0, 10]
+    assert list(data.loc["deltanet"].index) == [0, 10, 20]
+    assert data.loc[("deltanet", 10), "value"] == pytest.approx(0.15)
+    assert data.loc[("deltanet", 10), "high"] == pytest.approx(0.2)
+
+
+def test_compare_shows_its_address_and_says_what_is_gone(page: Opener, four: list[str]) -> None:
+    app = page("compare", **{"compare.run": [four[0], four[2], "gone"], "compare.smooth": "0.8"})
+    assert not app.exception
+    assert "no run gone any more" in text_of(app)
+    assert app.query_params["compare.run"] == [four[0], four[2], "gone"]
+    assert {"deltanet", "gla"} <= set(app.dataframe[0].value.index)
+
+
+def test_compare_without_runs_says_where_to_go(page: Opener) -> None:
+    app = page("compare", **{"compare.run": "gone"})
+    assert not app.exception and "no run gone any more" in text_of(app)
+    app = page("compare")
+    assert not app.exception and "Nothing to compare yet" in text_of(app)
+
+
+def test_runs_leads_to_compare(page: Opener, four: list[str]) -> None:
+    app = page("runs", run=four[:2])
+    assert not app.exception
+    assert any(link.proto.label == "Compare these" for link in app.get("page_link"))
