@@ -167,7 +167,7 @@ def test_a_table_tells_what_another_layer_stands_for_and_where_seeds_are_missing
 ) -> None:
     rows = ({"layer": "gla", "seeds": "3"}, {"layer": "deltanet", "seeds": "1"})
     text = section(written(tmp_path, *rows))
-    assert "an earlier one: [hgrn2](#hgrn2) (gla)." in text
+    assert "an earlier one: [hgrn2](#hgrn2) (gla)" in text
     assert "Fewer than 3 seeds so far: [deltanet](#deltanet)." in text
     own = section(written(tmp_path, *({**row, "model.frame": "published"} for row in rows)))
     assert "an earlier one" not in own

@@ -68,7 +68,7 @@ def take_over() -> None:
     named = {f"{group}.{o.name}": o for group, options in known.items() for o in options}
     frame = params.OneOf("frame", (None, *FRAMES))
     device = params.OneOf("device", DEVICES if gpus() else DEVICES[:2], DEVICES[0])
-    address.take({**params.settings_of({**named, "seed": SEED}), "frame": frame, "device": device})
+    address.take({**params.settings_of({**named, "seed": SEED}), "device": device, "frame": frame})
     address.take({"run": params.Words(RUN_CHARS)})
 
 

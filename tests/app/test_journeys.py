@@ -58,9 +58,22 @@ RUNS: list[dict[str, str | list[str]]] = [
     {"runs.sql": "accuracy > 0.5"},
     {"runs.order": "fastest", "runs.limit": "1000", "runs.text": "gla"},
 ]
-ADDRESSES = {"": EXPLORE, "map": MAP, "runs": RUNS}
-NAMES = {"": "Explore", "map": "Map", "runs": "Runs"}
-HEADINGS = {"": "Train it", "map": "Map", "runs": "Runs"}
+COMPARE: list[dict[str, str | list[str]]] = [
+    {},
+    {"compare.run": "gone"},
+    *({"compare.run": ["gone", "too"], "compare.smooth": value} for value in ("0.5", "0.95")),
+    {"compare.run": "gone", "compare.of": "runs"},
+    {"compare.run": "gone", "compare.logx": "true"},
+    {"compare.run": ["gone", "too"], "compare.logy": "true"},
+    {"compare.run": "gone", "compare.logx": "true", "compare.logy": "true"},
+    {"compare.run": "gone", "compare.of": "runs", "compare.smooth": "0.8"},
+    {"compare.run": list("abcdefgh")},
+    {"compare.run": ["b", "a"], "compare.of": "runs", "compare.logy": "true"},
+    {"compare.run": "a", "compare.smooth": "0.9", "compare.logx": "true"},
+]
+ADDRESSES = {"": EXPLORE, "map": MAP, "compare": COMPARE, "runs": RUNS}
+NAMES = {"": "Explore", "map": "Map", "compare": "Compare", "runs": "Runs"}
+HEADINGS = {"": "Train it", "map": "Map", "compare": "Compare", "runs": "Runs"}
 
 
 def said(page: Page) -> dict[str, list[str]]:

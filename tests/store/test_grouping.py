@@ -112,7 +112,7 @@ def test_last_best_and_step_of_best(filled: Store) -> None:
         ('"task.mix"', 8),
         ('"model.kv_heads" IS NULL', 9),
         ("\"model.layers\" = 'Gate | Linear | SGD, Uniform | Linear | Exact'", 1),
-        ("COLUMNS('accur.*cy$') = 0.5", 1),  # no column is named
+        ("COLUMNS('^accur.*cy$') = 0.5", 1),  # no column is named
         ("(SELECT max(accuracy) FROM runs) = accuracy", 1),
         ("spec LIKE '%Exact' AND status != 'failed'", 1),
         ("COLUMNS(['run_id', 'error']) IS NOT NULL", 0),  # named, and not alone

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ...errors import RequestError
 from ...named import Carried
 from ...precision import single
+from ...solvers.soundness import marked, sound
 from ...space.spec import Spec
 from ...stream import LINKS, Signal, Stream
 from ..heads import Sizes
@@ -140,6 +141,26 @@ class TurnedGates(Gates):
 
 class MadePairs(Gates):
     """Trait: what is regressed on what is made here, from the frame's queries, keys and values."""
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        self.spec, self.heads = site.spec, site.sizes.heads
+
+    @abc.abstractmethod
+    def pairs(self, stream: Stream, state: Carried) -> tuple[Stream, Carried]:
+        """Returns what is regressed; every head has its own, finite numbers, one token at least."""
+
+    def tie(self, source: Tensor, stream: Stream, state: Carried) -> tuple[Stream, Carried]:
+        if not stream.length:
+            return stream, state
+        each = (stream.q, stream.k, stream.v)
+        q, k, v = (z.repeat_interleave(self.heads // z.shape[1], 1) for z in each)
+        found, spoiled = sound(self.spec, replace(stream, q=q, k=k, v=v))
+        made, after = self.pairs(found, state)
+        if spoiled is None:
+            return made, after
+        q, k, v = (z.masked_fill(spoiled[..., None], math.nan) for z in (made.q, made.k, made.v))
+        return replace(made, q=q, k=k, v=v), marked(v, after, spoiled)[1]
 
 
 class SignalMap(nn.Module):

@@ -39,11 +39,8 @@ class Mosaic(MadePairs):
         start = torch.full((site.sizes.heads,), SHARE).logit()
         self.leak, self.peek = nn.Parameter(start), nn.Parameter(start.clone())
 
-    def tie(self, source: Tensor, stream: Stream, state: Carried) -> tuple[Stream, Carried]:
-        heads = len(self.leak)
-        q, k, v = (
-            z.repeat_interleave(heads // z.shape[1], 1) for z in (stream.q, stream.k, stream.v)
-        )
+    def pairs(self, stream: Stream, state: Carried) -> tuple[Stream, Carried]:
+        q, k, v = stream.q, stream.k, stream.v
         before = state or {"q": 0 * q[:, :, :1], "k": 0 * k[:, :, :1], "v": 0 * v[:, :, :1]}
         q, averages = (self._averaged(z, before[n]) for n, z in (("q", q), ("k", k)))
         keys = torch.cat([before["k"], averages[:, :, :-1]], 2)

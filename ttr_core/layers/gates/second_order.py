@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar
 
-from torch import Tensor
-
 from ...named import Carried
 from ...solvers import resolve
 from ...solvers.api import run
@@ -31,8 +29,7 @@ class SecondOrder(MadePairs):
 
     name: ClassVar[str] = "second_order"
 
-    def tie(self, source: Tensor, stream: Stream, state: Carried) -> tuple[Stream, Carried]:
-        heads = max(stream.q.shape[1], stream.k.shape[1])
-        q, k = (z.repeat_interleave(heads // z.shape[1], 1) for z in (stream.q, stream.k))
+    def pairs(self, stream: Stream, state: Carried) -> tuple[Stream, Carried]:
+        q, k = stream.q, stream.k
         keys, after = run(resolve(SUM), SUM, Stream(q, k, k), {}, state or None)
         return replace(stream, k=keys), after

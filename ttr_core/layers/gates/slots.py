@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import ClassVar
 
 import torch
-from torch import Tensor
 
 from ...fading import left
 from ...named import Carried
@@ -30,11 +29,9 @@ class Slots(MadePairs):
 
     name: ClassVar[str] = "slots"
 
-    def tie(self, source: Tensor, stream: Stream, state: Carried) -> tuple[Stream, Carried]:
-        decay = stream.signals["decay"]
-        heads = decay.shape[1]
-        q, k = (z.repeat_interleave(heads // z.shape[1], 1) for z in (stream.q, stream.k))
-        taken, q = -torch.expm1(decay), q * q.shape[-1] ** -0.5
+    def pairs(self, stream: Stream, state: Carried) -> tuple[Stream, Carried]:
+        decay, k = stream.signals["decay"], stream.k
+        taken, q = -torch.expm1(decay), stream.q * k.shape[-1] ** -0.5
         held = state.get("slots", 0 * k[:, :, :1].mT @ k[:, :, :1])
         logits = []
         parts = (z.split(CHUNK, 2) for z in (q, k, taken, decay))
