@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 import ttr_core as ttr
-from tests.app.browsing import Visit, back, menu, settle, spec_text
+from tests.app.browsing import Visit, back, choose, menu, settle, spec_text
 
 pytestmark = pytest.mark.slow
 
@@ -122,9 +122,7 @@ def test_a_page_shows_its_address_wherever_one_has_been(visit: Visit, place: str
 
 def test_two_browsers_at_one_address_show_the_same(visit: Visit) -> None:
     one = visit(f"?{urlencode({**SMALL, 'layer': 'gla', 'compare': ''})}")
-    one.get_by_role("combobox", name="Optimizer", exact=True).first.click()
-    one.get_by_role("option", name="RLS", exact=True).first.click()
-    settle(one)
+    choose(one, "Optimizer", "RLS")
     other = visit(one.url.partition("/?")[2].join(["?", ""]))
     assert seen(other) == seen(one) and other.url == one.url
     expect(spec_text(other)).to_have_value("ChannelGate | Linear | RLS")

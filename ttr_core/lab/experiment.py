@@ -155,12 +155,15 @@ class Experiment:
 
             return too_large(self.device, "train.batch_size", config.batch_size, step)
 
+        settings = asked.settings()
+        name = "sequences" if "sequences" in settings else "seq_len"
+
         def evaluation(size: int) -> None:
-            fewer = task(asked.name, {**asked.settings(), "sequences": size})
+            fewer = task(asked.name, {**settings, name: size})
             assert isinstance(fewer, EvaluatedTask)
             fewer.evaluate(self.specs[0], self.seed, self.device, lambda done, total: None)
 
-        return too_large(self.device, "task.sequences", asked.settings()["sequences"], evaluation)
+        return too_large(self.device, f"task.{name}", settings[name], evaluation)
 
     def _evaluate(self, asked: EvaluatedTask, stop: Callable[[], bool]) -> Iterator[Event]:
         start, cpu = time.perf_counter(), time.process_time()

@@ -121,5 +121,6 @@ def _check_evaluation(experiment: Experiment, task: EvaluatedTask, flops: float)
         smaller = {
             f"task.{name}": Lowered(number, partial(cost, name), int(least[name] or 1))
             for name, number in own.items()
+            if name in least  # a task may have one that is no setting
         }
         check(f"{spec} on {task.name}", cost("dim", task.dim), most, smaller)
