@@ -11,7 +11,7 @@ from pages._compare.chosen import Drawn
 from pages._shared import charts, units
 from ttr_core.lab import Metric, metrics
 
-HEIGHT = 280
+HEIGHT, LINE = 260, 22  # pixels: of a chart, and of a side in its legend
 
 
 def compared_chart(
@@ -55,7 +55,7 @@ def compared_chart(
     )
     raw = base.mark_line(strokeWidth=1, opacity=0.3).encode(y=alt.Y("value:Q", scale=scale))
     layers = [band, raw, line] if asked.smoothing else [band, line]
-    return alt.LayerChart(layer=layers).properties(height=HEIGHT)
+    return alt.LayerChart(layer=layers).properties(height=HEIGHT + LINE * len(labels))
 
 
 def _legend(data: pd.DataFrame, label: str, metric: Metric | None) -> str:
