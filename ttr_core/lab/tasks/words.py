@@ -46,8 +46,8 @@ class GroupWords(LabeledTask):
     model is read at longer ones, up to ``read_to``, in bins that double.
 
     - Z2 is parity, one reflection; Z_n with n > 2 and S3 need two per token.
-    - A5 and S5 are not solvable: no fixed depth of a layer whose states commute tracks them,
-      at any length.
+    - A5 and S5 are not solvable: no fixed depth of layers whose transitions commute tracks them at
+      every length, unless TC0 is NC1.
 
     Example:
         ``group=Z3, seq_len=5``:
