@@ -158,3 +158,31 @@ def test_what_lies_beyond_the_last_level_counts_as_it() -> None:
         ttr.solve(few, replace(x, signals={"levels": levels[..., :3]})),
         ttr.solve(many, replace(x, signals={"levels": capped})),
     )
+
+
+def test_a_pair_that_is_written_once_is_gated_linear_attention() -> None:
+    """Without the second write; and with both alike, whenever it is asked for later."""
+    spec = ttr.Spec.parse("Gate * TwoTaps | Linear | OneStep")
+    x = stream(spec, 70)
+    decay, own = x.signals["decay"], x.signals["taps"][..., :1]
+    once = replace(x, signals={"decay": decay, "taps": torch.cat([own, 0 * own], -1)})
+    plain = replace(x, signals={"decay": decay, "importance": own})
+    close(ttr.solve(spec, once), ttr.solve("Gate * Importance | Linear | Hebbian", plain))
+
+
+def test_a_trapezoid_weighs_a_pair_by_its_two_ends() -> None:
+    """Constant taps of one half: a pair counts one half when it is new, and one from then on."""
+    spec = ttr.Spec.parse("TwoTaps | Linear | OneStep")
+    x = stream(spec, 20, heads=1)
+    half = replace(x, signals={"taps": torch.full_like(x.signals["taps"], 0.5)})
+    gamma = spec.weights.matrix(half, {})[0, 0, ..., 0]
+    close(gamma, torch.ones_like(gamma).tril() - 0.5 * torch.eye(20, dtype=gamma.dtype))
+
+
+@pytest.mark.parametrize("weights", ["Importance * ", "Gate * Importance * ", "ChannelGate * "])
+@pytest.mark.parametrize("rest", ["", " | readout=Normalized"])
+def test_what_pairs_bring_along_weighs_both_of_their_writes(weights: str, rest: str) -> None:
+    spec = f"{weights}TwoTaps | Linear | OneStep{rest}"
+    x = stream(ttr.Spec.parse(spec), 9)
+    assert ttr.resolve(spec).name == "chunked_taps"
+    close(ttr.solve(spec, x), ttr.solve(spec, x, solver="reference"))

@@ -89,7 +89,55 @@ def rwkv6(p: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
     return torch.stack(out)
 
 
-@pytest.mark.parametrize("paper", [gateloop, lru, rwkv6])
+def mamba3(p: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+    """Lahoti et al. 2026, its step with one input and one output, in complex numbers.
+
+    A plane of two entries is a complex number; the first quarter of 64 turns, the rest does not.
+    """
+    K, P = 64, 2 * D // HEADS
+    to_q, to_k, to_v = p["qkv.weight"].split([K, K, 2 * D])
+    h = torch.zeros(HEADS, K, P, dtype=torch.float64)
+    angle, before, out = torch.zeros(HEADS, K // 4, dtype=torch.float64), None, []
+    raw_before = torch.zeros(K, dtype=torch.float64)
+
+    def gated(name, u):
+        return p[f"signals.{name}.up.weight"] @ u + p[f"signals.{name}.up.bias"]
+
+    def turned(z, at):
+        flat = torch.view_as_complex(z[: K // 2].reshape(-1, 2).contiguous()) * torch.exp(1j * at)
+        return torch.cat([torch.view_as_real(flat).flatten(), z[K // 2 :]])
+
+    def normal(z):
+        return z / torch.sqrt((z * z).mean() + torch.finfo(z.dtype).eps)
+
+    for u in x:
+        raw, v = to_k @ u, (to_v @ u).view(HEADS, P)
+        b = normal(p["conv.taps"][0] * raw + p["conv.taps"][1] * raw_before)
+        c, raw_before = normal(to_q @ u), raw
+        dt, A = F.softplus(gated("delta", u)), -F.softplus(gated("rate", u)).clamp(min=1e-4)
+        lam, theta = (
+            torch.sigmoid(gated("share", u)),
+            torch.pi * torch.tanh(p["signals.angle.weight"] @ u),
+        )
+        heads, now = [], []
+        for i in range(HEADS):
+            angle[i] = angle[i] + theta * dt[i]
+            B = turned(b + p["signals.biases"][1, i], angle[i])
+            C = turned(c + p["signals.biases"][0, i], angle[i])
+            alpha = torch.exp(dt[i] * A[i])
+            h[i] = alpha * h[i] + lam[i] * dt[i] * torch.outer(B, v[i])
+            if before is not None:
+                last_B, last_v = before[i]
+                h[i] += (1 - lam[i]) * dt[i] * alpha * torch.outer(last_B, last_v)
+            now.append((B, v[i]))
+            heads.append(C @ h[i] + p["skip"][i] * v[i])
+        before = now
+        y = torch.cat(heads) * silu(p["gate.weight"] @ u + p["gate.bias"])
+        out.append(p["out.weight"] @ y)
+    return torch.stack(out)
+
+
+@pytest.mark.parametrize("paper", [gateloop, lru, rwkv6, mamba3])
 def test_layer_equals_its_papers_own_loop(paper) -> None:
     layer = moved(paper.__name__)
     x = torch.randn(2, T, D).double()
@@ -99,7 +147,7 @@ def test_layer_equals_its_papers_own_loop(paper) -> None:
         torch.testing.assert_close(layer(x), wanted, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", ["gateloop", "lru", "rwkv6"])
+@pytest.mark.parametrize("name", ["gateloop", "lru", "rwkv6", "mamba3"])
 def test_layer_goes_on_in_parts_of_any_length(name: str) -> None:
     layer, x, state, parts = moved(name), torch.randn(2, T, D).double(), None, []
     for start, stop in ((0, 3), (3, 4), (4, 20), (20, T)):
@@ -108,7 +156,7 @@ def test_layer_goes_on_in_parts_of_any_length(name: str) -> None:
     torch.testing.assert_close(torch.cat(parts, 1), layer(x), rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", ["gateloop", "lru"])
+@pytest.mark.parametrize("name", ["gateloop", "lru", "mamba3"])
 def test_phases_stay_exact_in_float32_far_from_the_start(name: str) -> None:
     layer, x = moved(name), torch.randn(1, 4000, D)
     single = moved(name).float()
@@ -156,6 +204,7 @@ def test_fresh_moduli_of_the_lru_are_spread_as_in_the_paper() -> None:
         ("ChannelGate | Linear | Hebbian", "phases"),
         ("Decay | Linear | Hebbian", "oscillators"),
         ("Gate | Linear | Hebbian", "double_exponential"),
+        ("ChannelGate * TwoTaps | Linear | OneStep", "trapezoid"),
     ],
 )
 def test_a_tie_on_another_spec_says_what_it_needs(spec: str, gates: str) -> None:

@@ -62,16 +62,16 @@ class ChunkedLinear(Solver[_Asked]):
         v = v if importance is None else v * importance
         own = p.newest(q, k, v)
         if own is None:
-            y, last = _reads(q, k, v, log_decay, start)
+            y, last = reads(q, k, v, log_decay, start)
             return p.read(y), Matrix.keep(last)
-        later, last = _reads(one_up(q), k, v, log_decay, start)
+        later, last = reads(one_up(q), k, v, log_decay, start)
         y = one_down(later) + own
         if start is not None:
             y = torch.cat([y[:, :, :1] + q[:, :, :1] @ start, y[:, :, 1:]], 2)
         return p.read(y), Matrix.keep(last)
 
 
-def _reads(
+def reads(
     q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor | None, start: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Sums the pairs and asks the memory after each, as `channel_reads`."""

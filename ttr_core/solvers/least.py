@@ -29,8 +29,8 @@ from ..space.optimizers import (
     Sum,
 )
 from ..space.spec import Spec
-from ..space.weights import MemorylessWeights, RotatingWeights
-from .state import Matrix, Memories, Pairs, Past, State, Vectors
+from ..space.weights import MemorylessWeights, RotatingWeights, TwiceWritten
+from .state import Matrix, Memories, Pairs, Past, State, Vectors, WithNewest
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,9 @@ def _running(spec: Spec) -> Iterator[State]:
     if isinstance(weights, RotatingWeights):
         if isinstance(optimizer, Sum):
             yield _summed(spec, 2)
+    elif isinstance(weights, TwiceWritten):
+        if isinstance(optimizer, Sum) and isinstance(model, LinearModel):
+            yield WithNewest(model, spec.readout.divides)
     elif not isinstance(weights, MemorylessWeights):
         return
     elif isinstance(optimizer, Sum):

@@ -93,6 +93,28 @@ class Matrix(State):
 
 
 @dataclass(frozen=True)
+class WithNewest(State):
+    """A matrix, and the features and the value of the pair that was written last.
+
+    Args:
+        model: whose coefficients they are.
+        divides: whether values have a one beside them.
+    """
+
+    model: MatrixModel
+    divides: bool = False
+
+    def size(self, shape: Shape) -> int:
+        return (shape.features + 1) * (shape.value_dim + self.divides) + shape.features
+
+    def formula(self) -> str:
+        width, ones = self.model.width, int(self.divides)
+        if (width(2), width(3)) == (2, 3):
+            return Matrix(self.model, vectors=2 + ones, numbers=ones).formula()
+        return f"{Matrix(self.model, vectors=1 + ones, numbers=ones).formula()} + d"
+
+
+@dataclass(frozen=True)
 class Vectors(State):
     """Vectors of the size of a value.
 

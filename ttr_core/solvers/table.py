@@ -14,6 +14,7 @@ from .chunked_linear import ChunkedLinear
 from .chunked_momentum import ChunkedMomentum
 from .chunked_residual import ChunkedResidual
 from .chunked_rls import ChunkedRLS
+from .chunked_taps import ChunkedTaps
 from .convolution import Convolution
 from .dual import DualNormalEquations
 from .inner_loop import InnerLoop
@@ -31,6 +32,7 @@ from .sliding import Sliding
 _ENDLESS: tuple[AnySolver, ...] = (
     Attention(),
     ChunkedLinear(),
+    ChunkedTaps(),
     ChunkedCosine(),
     ChunkedDelta(),
     ChunkedMomentum(),

@@ -76,6 +76,7 @@ OFF_GRID: tuple[str, ...] = (
     "Uniform | Linear(map=rebased) | Hebbian | readout=Normalized(eps=1e-05)",
     "Decay | Linear(map=dijiang) | Hebbian",
     "Uniform | Linear(map=nystrom(features=128, scale=8.0)) | Hebbian",
+    "Gate * TwoTaps | Linear | OneStep",
     "Gate * Importance | Linear | Hebbian | readout=Normalized(floor=abs1)",
     "Gate * Importance | Linear(map=rff) | Hebbian | readout=Normalized(floor=clamp, eps=0.01)",
     "Gate * Fenwick | Linear | OneStep",

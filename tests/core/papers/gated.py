@@ -33,6 +33,21 @@ def mamba(q, k, v, decay, importance):
     return out
 
 
+def mamba3(q, k, v, decay, taps):
+    """Lahoti et al. 2026, Eq. 4: h_t = a h_{t-1} + beta_t B_{t-1} x_{t-1} + gamma_t B_t x_t.
+
+    With a = exp(Delta A), beta = (1 - lambda) Delta a and gamma = lambda Delta.
+    """
+    h, out = torch.zeros(k.shape[1], v.shape[1], dtype=k.dtype), []
+    for t in range(len(q)):
+        a, gamma, beta = decay[t].exp(), taps[t, 0], taps[t, 1] * decay[t].exp()
+        h = a * h + gamma * torch.outer(k[t], v[t])
+        if t:
+            h = h + beta * torch.outer(k[t - 1], v[t - 1])
+        out.append(q[t] @ h)
+    return torch.stack(out)
+
+
 def mlstm(q, k, v, decay, importance):
     """Beck et al. 2024, Eq. 19-27, stabilized by the running maximum m of App. A.2."""
     C, n = torch.zeros(v.shape[1], k.shape[1], dtype=k.dtype), torch.zeros_like(k[0])
@@ -112,6 +127,7 @@ RECURRENCES = {
     "hgrn2": hgrn2,
     "mamba": mamba,
     "mamba2": mamba2,
+    "mamba3": mamba3,
     "mlstm": mlstm,
     "rfa-gate": rfa_gate,
     "longhorn": longhorn,

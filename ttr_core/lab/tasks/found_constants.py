@@ -27,6 +27,7 @@ FOUND: dict[str, tuple[float | None, ...]] = {
     "Decay | Linear(map=dijiang) | Hebbian": (0.99,),
     "ChannelGate * Importance | Linear | Hebbian": (-0.05, 0.5),
     "Gate * Importance | Linear | Hebbian": (-0.05, 0.15848931924611134),
+    "Gate * TwoTaps | Linear | OneStep": (-0.05, 0.5),
     "Gate * Importance | Linear | Hebbian | readout=Normalized(floor=abs1)": (-0.05, 0.5),
     "Gate * Importance | Linear(map=rff) | Hebbian | readout=Normalized(floor=clamp, eps=0.01)": (
         -0.02,

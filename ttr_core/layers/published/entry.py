@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from ...errors import unknown
+from ...limits import Shape
 from ...solvers import least
 from ...space.functions import LinearModel
 from ...space.ingredient import Paper
@@ -77,9 +78,10 @@ class Published:
         model = spec.function
         if not frame.key_dim or not isinstance(model, LinearModel):
             return None
-        # Keys of one size at any d: F numbers for each value of all heads, and for each normalizer.
-        wide = model.width(frame.key_dim)
-        return f"{wide * frame.expand} d" + (f" + {wide} H" if spec.readout.divides else "")
+        # Keys of one size at any d: so many numbers for each value of all heads, and beside them.
+        wide, state = model.width(frame.key_dim), least(spec).states[0]
+        none, one = (state.size(Shape(1, 1, 1, frame.key_dim, v, wide)) for v in (0, 1))
+        return f"{(one - none) * frame.expand} d" + (f" + {none} H" if none else "")
 
     @property
     def tied(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ...space.ingredient import Paper
 from ...space.spec import Spec
 from ..frame import Frame
@@ -23,6 +25,17 @@ MAMBA = Frame(
     output_gate="silu",
 )
 """The Mamba block: keys, queries and steps from convolved values, each channel with its memory."""
+TRAPEZOID = Frame(
+    key_dim=64,
+    qk_heads=1,
+    expand=2,
+    qk_norm="rms",
+    gates="trapezoid",
+    skip="values",
+    output_norm="none",
+    output_gate="silu",
+)
+TRAPEZOID_SHIFTED = replace(TRAPEZOID, conv=2, conv_on=("k",))
 
 ENTRIES = (
     Published(
@@ -91,6 +104,32 @@ ENTRIES = (
             "model's (paper: 64 channels each), the skip starts at 0 (public code: 1), rates "
             "and steps are spread over the heads (public code: drawn), and keys start from the "
             "projection of the queries."
+        ),
+        evidence="code",
+    ),
+    Published(
+        name="mamba3",
+        spec=Spec.parse("Gate * TwoTaps | Linear | OneStep"),
+        frame=TRAPEZOID_SHIFTED,
+        original=TRAPEZOID,
+        paper=Paper(
+            "Mamba-3: Improved Sequence Modeling using State Space Principles",
+            "Lahoti et al.",
+            2026,
+            "https://arxiv.org/abs/2603.15569",
+        ),
+        summary=(
+            "Mamba-2 that writes each pair twice, with its own token and with the next, into a "
+            "memory that turns."
+        ),
+        deviation=(
+            "None in the recurrence: its form of one input and one output. The state size is 64 "
+            "(public code: 128), heads are the model's (paper: 64 channels each), q and k are "
+            "RMS-normalized without a learned gain, the skip starts at 0 (public code: 1), keys "
+            "start from the projection of the queries, and half-lives are spread from 16 tokens to "
+            "the sequence length (public code: drawn). A width-2 convolution on the keys is added, "
+            "without which one layer cannot see which token came before (original has the paper's "
+            "frame)."
         ),
         evidence="code",
     ),

@@ -23,6 +23,7 @@ from .kernels import ExpKernel
 from .memoryless import ChannelGate, Decay, Gate, Importance, Uniform
 from .products import LISTED_PRODUCTS, MemorylessProduct, Product, product
 from .pseudo import CorrectedWeights
+from .two_taps import TwiceWritten
 
 load(__name__, __path__, first=("memoryless", "kernels", "cosine"))
 
@@ -47,6 +48,7 @@ __all__ = [
     "RotatingWeights",
     "RunningWeights",
     "SteadyWeights",
+    "TwiceWritten",
     "Uniform",
     "Weights",
     "constant_signal",

@@ -17,6 +17,7 @@ from ..option import Written, changed
 from ..terms import Term, times
 from .base import MemorylessWeights, PositiveWeights, Recency, RunningWeights, Weights
 from .memoryless import Uniform
+from .two_taps import TwiceWritten, Writes
 
 Part = TypeVar("Part", bound=Weights)
 
@@ -137,6 +138,20 @@ class EndedProduct(Product, RunningWeights):
         return MemorylessProduct(kept) if kept else Uniform()
 
 
+@dataclass(frozen=True)
+class TwiceWrittenProduct(Product, TwiceWritten):
+    """Memoryless weights of pairs that the next token writes once more."""
+
+    def taps(self, x: Stream, params: Params) -> Writes:
+        views = _views(self.parts, x, params)
+        each = (part.taps(view, own) for part, view, own in views if isinstance(part, TwiceWritten))
+        return next(each)
+
+    def recency(self, x: Stream, params: Params) -> Recency:
+        kept = tuple(part for part in self.parts if isinstance(part, MemorylessWeights))
+        return MemorylessProduct(kept).recency(x, params)
+
+
 LISTED_PRODUCTS: tuple[str, ...] = (
     "Gate * Importance",
     "ChannelGate * Importance",
@@ -169,6 +184,9 @@ def product(parts: tuple[Weights, ...]) -> Weights:
     memoryless = [p for p in kept if isinstance(p, MemorylessWeights)]
     if len(memoryless) == len(kept):
         return MemorylessProduct(tuple(memoryless))
+    others = [p for p in kept if not isinstance(p, MemorylessWeights)]
+    if len(others) == 1 and isinstance(others[0], TwiceWritten):
+        return TwiceWrittenProduct(tuple(kept))
     running = all(isinstance(p, RunningWeights) for p in kept)
     return EndedProduct(tuple(kept)) if running else Product(tuple(kept))
 
