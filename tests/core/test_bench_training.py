@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import pytest
-import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from ttr_core.lab.learner import Learner
-from ttr_core.tools import bench_training
-from ttr_core.tools.bench_training import ADDED, PARTS, Trained, training_benchmark
+from ttr_core.tools import bench_training, rates
+from ttr_core.tools.bench_training import PARTS, Trained, training_benchmark
 
 SMALL = Trained("gated-deltanet", "standard", 8, 2, 16)
 
 
 def test_a_step_is_the_sum_of_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_training, "SQUARE", 8)
+    monkeypatch.setitem(rates.SQUARE, "cpu", 8)
     ticks = iter(range(10**6))
     monkeypatch.setattr(bench_training.time, "process_time", lambda: float(next(ticks)))
     report = training_benchmark(work=(SMALL,), steps=2)
@@ -33,11 +31,3 @@ def test_the_clock_hears_the_parts_in_order_and_changes_nothing() -> None:
         assert list(clock.step()) == list(PARTS)
         assert timed.loss == plain.loss
     assert isinstance(plain, Learner)
-
-
-def test_products_added_in_place_are_counted() -> None:
-    total = torch.zeros(4, 5)
-    mapping = {ADDED: bench_training._added}
-    with FlopCounterMode(display=False, custom_mapping=mapping) as counted:
-        total.addmm_(torch.ones(4, 3), torch.ones(3, 5))
-    assert counted.get_total_flops() == 2 * 4 * 3 * 5

@@ -11,7 +11,7 @@ from streams import RTOL32, stream
 
 import ttr_core as ttr
 from ttr_core.solvers import covariances, local_dual, local_line
-from ttr_core.tools.bench import Watched
+from ttr_core.tools.held import Watched
 
 BLOCKS = [
     (local_line, "BLOCK", 4),

@@ -6,6 +6,7 @@ import gc
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
@@ -14,6 +15,7 @@ from ..errors import LimitExceeded, RequestError, UnknownName
 DEVICES = ("auto", "cpu", "cuda")
 GPU = ("gpu", "nvidia", "cuda")
 """How the names begin that others have for cuda."""
+MEMINFO = Path("/proc/meminfo")
 
 
 def gpus() -> tuple[str, ...]:
@@ -66,6 +68,26 @@ def ran_out(error: BaseException) -> bool:
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def memory_left(device: str, meminfo: Path = MEMINFO) -> int | None:
+    """Returns how many bytes can be allocated; None where the system does not tell.
+
+    Args:
+        device: ``cpu`` or ``cuda``.
+        meminfo: where Linux tells it of the CPU's.
+
+    Example:
+        >>> memory_left("cpu", Path("no such file")) is None
+        True
+    """
+    if device == "cuda":
+        return int(torch.cuda.mem_get_info()[0])
+    if not meminfo.is_file():
+        return None
+    lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines() if ":" in line)
+    free = lines.get("MemAvailable")
+    return None if free is None else 1024 * int(free.split()[0])
 
 
 def released(error: BaseException) -> None:

@@ -3,33 +3,41 @@
 from __future__ import annotations
 
 import platform
-import time
-import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from ..solvers import SOLVERS, resolve, solve
-from ..space.spec import Spec
-from ..stream import LINKS, Stream
+from ..errors import LimitExceeded
+from ..lab.devices import memory_left, one_thread, ran_out, released
+from ..solvers import SOLVERS
+from .contenders import LINEAR, SDPA, Contender, Passes, Size, TimedSolve, contender
+from .held import peak_bytes
+from .rates import product_count, product_rate, seconds
 
-SDPA = "sdpa"
 LOOP = "rank_one_scan"
 REPEATS = 5
+GIB = 2**30
+GROWN = 8
+"""Growth is the time over that of so many times fewer tokens."""
 
-Size = tuple[int, int, int, int]
-"""B, H, T and the size of keys and values."""
 
-LONG = (
-    "Uniform | Linear | Hebbian",
-    "Uniform | Linear | SGD",
-    "Uniform | Linear | Exact(ridge=0.1)",
-)
+class Match(NamedTuple):
+    """What is timed in turn: every contender at every size.
+
+    Args:
+        sizes: B, H, T and the size of a head.
+        names: texts of `contender`.
+        passes: ``forward`` or ``forward+backward``.
+    """
+
+    sizes: tuple[Size, ...]
+    names: tuple[str, ...]
+    passes: str = "forward+backward"
+
+
+LONG = (LINEAR, "Uniform | Linear | SGD", "Uniform | Linear | Exact(ridge=0.1)")
 CHUNKED = (
     *LONG,
     "Gate | Linear | Hebbian",
@@ -40,16 +48,15 @@ CHUNKED = (
     "Gate | Linear | Momentum",
     "Gate | Linear | RLS",
 )
+BY_CHANNEL = "ChannelGate | Linear | Hebbian"
+LINE, BOWL = "ExpKernel | Affine | Exact", "ExpKernel(scale=2.0) | Quadratic | Exact"
 
-WORK: tuple[tuple[Size, tuple[str, ...], str], ...] = (
-    (
-        (2, 4, 4096, 64),
-        CHUNKED,
-        "forward+backward",
-    ),
-    (
-        (8, 4, 256, 64),
+WORK = (
+    Match(((2, 4, 4096, 64),), (SDPA, *CHUNKED)),
+    Match(
+        ((8, 4, 256, 64),),
         (
+            SDPA,
             *CHUNKED,
             "ExpKernel | Constant | Exact",
             "Gate * ExpKernel | Constant | Exact",
@@ -62,11 +69,11 @@ WORK: tuple[tuple[Size, tuple[str, ...], str], ...] = (
             "Uniform | Kernel | SGD",
             "Uniform | Kernel | Exact(ridge=0.1)",
         ),
-        "forward+backward",
     ),
-    (
-        (1, 2, 256, 32),
+    Match(
+        ((1, 2, 256, 32),),
         (
+            SDPA,
             "Gate | Linear | Exact(ridge=0.1)",
             "Gate | Linear | Chebyshev",
             "ExpKernel | Linear | Exact(ridge=0.1)",
@@ -80,51 +87,38 @@ WORK: tuple[tuple[Size, tuple[str, ...], str], ...] = (
         ),
         "forward",
     ),
-    (
-        (1, 4, 1024, 64),
+    Match(
+        ((1, 4, 1024, 64),),
         (
+            SDPA,
             "Uniform | Linear | SGD",
             f"Uniform | Linear | SGD by {LOOP}",
             "Gate | Linear | Exact(ridge=0.1)",
         ),
-        "forward+backward",
     ),
     *(
-        (
-            (1, 4, length, 64),
-            ("ChannelGate | Linear | Hebbian", f"ChannelGate | Linear | Hebbian by {LOOP}"),
-            "forward",
-        )
+        Match(((1, 4, length, 64),), (SDPA, BY_CHANNEL, f"{BY_CHANNEL} by {LOOP}"), "forward")
         for length in (1024, 4096)
     ),
-    (
-        (1, 1, 256, 64),
+    Match(((1, 1, 256, 64), (1, 1, 2048, 64)), (SDPA, LINEAR, LINE)),
+    Match(((1, 1, 256, 64),), (LINEAR, BOWL)),
+    Match(
+        ((1, 1, 256, 64), (1, 1, 2048, 64)),
         (
-            "Uniform | Linear | Hebbian",
-            "ExpKernel | Affine | Exact",
-            "ExpKernel(scale=2.0) | Quadratic | Exact",
+            *(
+                f"{name} in published"
+                for name in ("linear-attention", "longhorn", "mamba", "ttt-linear")
+            ),
+            "kernel-regression in published",
+            "linear-attention in standard",
+            f"{LINE} in standard",
         ),
-        "forward+backward",
     ),
-    (
-        (1, 1, 2048, 64),
-        ("Uniform | Linear | Hebbian", "ExpKernel | Affine | Exact"),
-        "forward+backward",
-    ),
-    (
-        (1, 1, 16384, 64),
-        LONG,
-        "forward+backward",
-    ),
-    (
-        (1, 1, 65536, 64),
-        LONG,
-        "forward+backward",
-    ),
+    Match(((1, 1, 256, 64),), ("linear-attention in standard", f"{BOWL} in standard")),
+    Match(((1, 1, 16384, 64),), (SDPA, *LONG)),
+    Match(((1, 1, 65536, 64),), LONG),  # torch's attention would take minutes
 )
-"""Shapes, the specs timed on each (``by`` names a solver), and which passes."""
-
-NO_ATTENTION_BEYOND = 20_000  # tokens: torch's attention alone would take minutes
+"""What is timed, and on which sizes."""
 
 
 @dataclass(frozen=True)
@@ -132,15 +126,22 @@ class Row:
     """One measurement.
 
     Args:
-        name: the solver and the spec.
+        name: the solver and the spec, or the layer and its frame.
         shape: B, H, T, D.
         dtype: of the inputs.
         device: where it ran.
         passes: ``forward`` or ``forward+backward``.
-        seconds: the least of the repeats.
-        peak_bytes: most memory held beyond the inputs.
+        seconds: the least of the repeats: processor time of one thread, or on a GPU the time until
+            all is done.
         ratio_to_sdpa: seconds over those of torch's attention on the same inputs.
+        ratio_to_linear: seconds over those of linear attention, of a layer in the same frame.
         ratio_to_loop: seconds of the token-by-token loop over these, where the loop was timed.
+        growth: seconds over those of an eighth of the tokens, where it was timed in turn with it.
+        peak_bytes: most memory held beyond the inputs.
+        memory: that over what inputs and outputs take.
+        products: the share of the time that the matrix products alone would take at the machine's
+            own rate.
+        skipped: why nothing was measured; None where it was.
     """
 
     name: str
@@ -148,10 +149,15 @@ class Row:
     dtype: str
     device: str
     passes: str
-    seconds: float
-    peak_bytes: int
-    ratio_to_sdpa: float | None
-    ratio_to_loop: float | None
+    seconds: float | None = None
+    ratio_to_sdpa: float | None = None
+    ratio_to_linear: float | None = None
+    ratio_to_loop: float | None = None
+    growth: float | None = None
+    peak_bytes: int | None = None
+    memory: float | None = None
+    products: float | None = None
+    skipped: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain values, ``passes`` under its public key ``pass``."""
@@ -165,31 +171,38 @@ def benchmark(
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
     repeats: int = REPEATS,
-    work: Sequence[tuple[Size, tuple[str, ...], str]] = WORK,
+    work: Sequence[Match] = WORK,
 ) -> dict[str, Any]:
-    """Times every solver, the contenders of one shape in turn.
+    """Times every solver on one thread, the contenders of one piece of work in turn.
+
+    What memory does not suffice for is a row that says so, and nothing of it is allocated where
+    that is known before.
 
     Args:
-        progress: called with (done, total, what) before each shape.
+        progress: called with (done, total, what) before each piece.
         device: ``cpu`` or ``cuda``.
         dtype: of the inputs.
         repeats: rounds; the least time of each counts.
-        work: shapes, specs and passes.
+        work: sizes, texts and passes.
 
     Returns:
         ``{"machine": {...}, "rows": [...]}``.
 
     Example:
-        >>> small = (((1, 1, 16, 4), ("Uniform | Linear | Hebbian",), "forward"),)
+        >>> small = (Match(((1, 1, 16, 4),), ("sdpa", "Uniform | Linear | Hebbian"), "forward"),)
         >>> [row["name"] for row in benchmark(repeats=1, work=small)["rows"]]
         ['sdpa', 'chunked_linear: Uniform | Linear | Hebbian']
     """
     rows: list[Row] = []
-    for done, (size, names, passes) in enumerate(work):
-        progress(done, len(work), f"{len(names)} solvers at {list(size)}")
-        rows.extend(_shape(size, names, passes, device, dtype, repeats))
-    progress(len(work), len(work), "done")
-    return {"machine": machine(device), "rows": [row.to_dict() for row in rows]}
+    with one_thread():
+        rate = product_rate(device, dtype)
+        for done, one in enumerate(work):
+            sizes = " and ".join(str(list(size)) for size in one.sizes)
+            progress(done, len(work), f"{len(one.names)} contenders at {sizes}")
+            rows.extend(_timed(one, Passes(device, dtype, "backward" in one.passes), repeats, rate))
+        progress(len(work), len(work), "done")
+        about = {**machine(device), "flops_per_second": rate}
+    return {"machine": about, "rows": [row.to_dict() for row in rows]}
 
 
 def machine(device: str = "cpu") -> dict[str, Any]:
@@ -206,8 +219,8 @@ def machine(device: str = "cpu") -> dict[str, Any]:
 
 def covered() -> set[str]:
     """Returns the names of the solvers that `WORK` times."""
-    texts = [text for _, names, _ in WORK for text in names]
-    return {_solver(text)[1] or resolve(Spec.parse(_spec(text))).name for text in texts}
+    found = (contender(text) for one in WORK for text in one.names)
+    return {one.solver.name for one in found if isinstance(one, TimedSolve)}
 
 
 def uncovered() -> set[str]:
@@ -215,150 +228,96 @@ def uncovered() -> set[str]:
     return {solver.name for solver in SOLVERS[:-1]} - covered()
 
 
-def _solver(text: str) -> tuple[str, str | None]:
-    spec, _, by = text.partition(" by ")
-    return spec, by or None
+@dataclass
+class _Entry:
+    """A contender at one size, and what was found of it."""
+
+    what: Contender
+    size: Size
+    setting: Passes
+    call: Callable[[], None] | None = None
+    given: int = 0  # bytes of inputs and outputs
+    seconds: float | None = None
+    peak: int | None = None
+    products: int = 0
+    skipped: str | None = None
+
+    def ready(self) -> None:
+        """Makes the inputs, once memory is seen to suffice for all."""
+        needs, free = self.what.needs(self.size, self.setting), memory_left(self.setting.device)
+        if free is not None and needs > free:
+            self.skip(f"needs about {needs / GIB:.1f} GiB, of which {free / GIB:.1f} GiB are free")
+        else:
+            self.attempt(self._build)
+
+    def _build(self) -> None:
+        self.call, self.given = self.what.call(self.size, self.setting)
+
+    def time(self) -> None:
+        """Runs once, and keeps the least time."""
+        if self.call is not None:
+            spent = seconds(self.call, self.setting.device)
+            self.seconds = spent if self.seconds is None else min(self.seconds, spent)
+
+    def weigh(self) -> None:
+        """Runs twice more: for the memory and for the products."""
+        if self.call is not None:
+            self.peak = peak_bytes(self.call, self.setting.device)
+            self.products = product_count(self.call)
+
+    def attempt(self, action: Callable[[], None]) -> None:
+        """Does something that memory may not suffice for."""
+        try:
+            action()
+        except LimitExceeded as error:
+            self.skip(str(error))
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not ran_out(error):
+                raise
+            released(error)
+            self.skip(f"memory ran out: {str(error).splitlines()[0]}")
+
+    def skip(self, why: str) -> None:
+        """Measures nothing of it any more."""
+        self.call = self.seconds = self.peak = None
+        self.skipped = f"skipped: {why}"
 
 
-def _spec(text: str) -> str:
-    return _solver(text)[0]
-
-
-def _shape(
-    size: Size, names: tuple[str, ...], passes: str, device: str, dtype: torch.dtype, repeats: int
-) -> list[Row]:
-    backward = "backward" in passes
-    calls = {text: _call(text, size, device, dtype, backward) for text in names}
-    if size[2] <= NO_ATTENTION_BEYOND:
-        calls = {SDPA: _attention(size, device, dtype, backward)} | calls
-    best = dict.fromkeys(calls, float("inf"))
+def _timed(one: Match, setting: Passes, repeats: int, rate: float) -> list[Row]:
+    entries = [_Entry(contender(text), size, setting) for size in one.sizes for text in one.names]
+    for entry in entries:
+        entry.ready()
     for _ in range(repeats):
-        for text, call in calls.items():
-            best[text] = min(best[text], _seconds(call, device))
-    loops = {_spec(text): seconds for text, seconds in best.items() if text.endswith(f" by {LOOP}")}
-    return [
-        Row(
-            name=text if text == SDPA else _label(text),
-            shape=size,
-            dtype=str(dtype).removeprefix("torch."),
-            device=device,
-            passes=passes,
-            seconds=seconds,
-            peak_bytes=_peak(calls[text], device),
-            ratio_to_sdpa=seconds / best[SDPA] if SDPA in best else None,
-            ratio_to_loop=loops[_spec(text)] / seconds if _spec(text) in loops else None,
-        )
-        for text, seconds in best.items()
-    ]
+        for entry in entries:
+            entry.attempt(entry.time)
+    for entry in entries:
+        entry.attempt(entry.weigh)
+    found = {(entry.what.text, entry.size): entry.seconds for entry in entries}
+    return [_row(entry, one.passes, found, rate) for entry in entries]
 
 
-def _label(text: str) -> str:
-    spec, by = _solver(text)
-    return f"{by or resolve(Spec.parse(spec)).name}: {spec}"
-
-
-def _call(
-    text: str, size: Size, device: str, dtype: torch.dtype, backward: bool
-) -> Callable[[], None]:
-    spec, by = Spec.parse(_spec(text)), _solver(text)[1]
-    batch, heads, length, dim = size
-    q, k, v = _inputs(size, device, dtype)
-    generator = torch.Generator().manual_seed(1)
-    signals = {}
-    for signal in spec.signals:
-        width = spec.signal_width(signal, dim, dim)
-        raw = torch.randn(batch, heads, length, width, generator=generator)
-        # Further keys and values are as large as the token's own: unit keys, for one of them.
-        raw = F.normalize(raw, dim=-1) if signal.free else raw + 3.0
-        signals[signal.name] = LINKS[signal.link](raw).to(device, dtype)
-    leaves = [q, k, v, *signals.values()]
-    for leaf in leaves:
-        leaf.requires_grad_(backward)
-    x = Stream(q, k, v, signals)
-    return _pass(lambda: solve(spec, x, solver=by), leaves, backward)
-
-
-def _attention(size: Size, device: str, dtype: torch.dtype, backward: bool) -> Callable[[], None]:
-    q, k, v = (z.requires_grad_(backward) for z in _inputs(size, device, dtype))
-    return _pass(
-        lambda: F.scaled_dot_product_attention(q, k, v, is_causal=True), [q, k, v], backward
+def _row(
+    entry: _Entry, passes: str, found: dict[tuple[str, Size], float | None], rate: float
+) -> Row:
+    setting, (batch, heads, length, dim) = entry.setting, entry.size
+    spent, text = entry.seconds, entry.what.text
+    head = (entry.what.name, entry.size, str(setting.dtype).removeprefix("torch."), setting.device)
+    if spent is None:
+        return Row(*head, passes, skipped=entry.skipped)
+    shorter = (text, (batch, heads, length // GROWN, dim))
+    return Row(
+        *head,
+        passes,
+        seconds=spent,
+        ratio_to_sdpa=_over(spent, found.get((SDPA, entry.size))),
+        ratio_to_linear=_over(spent, found.get((entry.what.linear, entry.size))),
+        ratio_to_loop=_over(found.get((f"{text} by {LOOP}", entry.size)), spent),
+        growth=_over(spent, found.get(shorter)),
+        peak_bytes=entry.peak,
+        memory=_over(entry.peak, entry.given),
+        products=entry.products / rate / spent if entry.products else None,
     )
 
 
-def _inputs(size: Size, device: str, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    q, k, v = (torch.randn(size, generator=generator) for _ in range(3))
-    unit = (F.normalize(q, dim=-1), F.normalize(k, dim=-1), v)
-    a, b, c = (z.to(device, dtype) for z in unit)
-    return a, b, c
-
-
-def _pass(
-    forward: Callable[[], Tensor], leaves: list[Tensor], backward: bool
-) -> Callable[[], None]:
-    def call() -> None:
-        with torch.set_grad_enabled(backward):
-            y = forward()
-        if backward:
-            y.sum().backward()
-            for leaf in leaves:
-                leaf.grad = None
-
-    return call
-
-
-def _seconds(call: Callable[[], None], device: str) -> float:
-    if device == "cuda":
-        torch.cuda.synchronize()
-    start = time.perf_counter()
-    call()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
-
-
-def _peak(call: Callable[[], None], device: str) -> int:
-    if device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        call()
-        return torch.cuda.max_memory_allocated() - before
-    with Watched() as held:
-        call()
-    peak: int = held.peak
-    return peak
-
-
-class Watched(TorchDispatchMode):
-    """Counts the bytes of the tensors that are alive at once; torch has no such count for a CPU."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # torch has no types for it
-        self.now = self.peak = 0
-        self._seen: weakref.WeakSet[Any] = weakref.WeakSet()
-
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        """Runs an operation and follows the storages of its results."""
-        out = func(*args, **(kwargs or {}))
-        for tensor in out if isinstance(out, (tuple, list)) else (out,):
-            if isinstance(tensor, Tensor):
-                self._follow(tensor.untyped_storage())
-        return out
-
-    def _follow(self, storage: Any) -> None:
-        if storage in self._seen:
-            return
-        self._seen.add(storage)
-        size = storage.nbytes()
-        self.now += size
-        self.peak = max(self.peak, self.now)
-        weakref.finalize(storage, self._release, size)
-
-    def _release(self, size: int) -> None:
-        self.now -= size
+def _over(a: float | None, b: float | None) -> float | None:
+    return None if a is None or b is None else a / b

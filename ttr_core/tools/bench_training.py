@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from ..lab import MQAR, TrainConfig
+from ..lab.devices import one_thread
 from ..lab.evaluate import means
 from ..lab.learner import Learner
 from ..layers.model import ModelConfig
 from .bench import machine
+from .rates import product_count, product_rate
 
 PARTS = (
     "data", "embedding", "mixer", "loss", "back_loss", "back_mixer", "back_embedding", "optimizer",
@@ -24,11 +24,6 @@ PARTS = (
 """A step in order: the batch, the forward pass in three parts, its backward pass, the update."""
 
 STEPS, WARMING = 24, 4
-SQUARE = 1024
-"""Size of the matrices whose product tells the machine's rate."""
-
-
-ADDED = torch.ops.aten.addmm_
 
 
 @dataclass(frozen=True)
@@ -65,7 +60,7 @@ def training_benchmark(
     work: Sequence[Trained] = TRAINED,
     steps: int = STEPS,
 ) -> dict[str, Any]:
-    """Times the steps of trainings, each split into `PARTS`, on the processor.
+    """Times the steps of trainings, each split into `PARTS`, on one thread of the processor.
 
     Args:
         progress: called with (done, total, what) before each training.
@@ -83,24 +78,15 @@ def training_benchmark(
         >>> training_benchmark(work=small, steps=1)["rows"][0]["layer"]
         'linear-attention'
     """
-    rate = product_rate()
     rows = []
-    for done, one in enumerate(work):
-        progress(done, len(work), f"{one.layer}, {one.seq_len} tokens, {one.vocab_size} words")
-        rows.append(_row(one, steps, rate))
-    progress(len(work), len(work), "done")
-    return {"machine": {**machine(), "flops_per_second": rate}, "rows": rows}
-
-
-def product_rate() -> float:
-    """Returns the operations per second of a large product in float32, in processor time."""
-    a = torch.ones(SQUARE, SQUARE)
-    seconds = []
-    for _ in range(5):
-        start = time.process_time()
-        torch.mm(a, a)
-        seconds.append(time.process_time() - start)
-    return 2 * SQUARE**3 / min(seconds)
+    with one_thread():
+        rate = product_rate()
+        for done, one in enumerate(work):
+            progress(done, len(work), f"{one.layer}, {one.seq_len} tokens, {one.vocab_size} words")
+            rows.append(_row(one, steps, rate))
+        progress(len(work), len(work), "done")
+        about = {**machine(), "flops_per_second": rate}
+    return {"machine": about, "rows": rows}
 
 
 def _row(one: Trained, steps: int, rate: float) -> dict[str, Any]:
@@ -111,21 +97,13 @@ def _row(one: Trained, steps: int, rate: float) -> dict[str, Any]:
     found = [clock.step() for _ in range(steps)]
     parts = {name: median(each[name] for each in found) for name in PARTS}
     step = median(sum(each.values()) for each in found)
-    with FlopCounterMode(display=False, custom_mapping={ADDED: _added}) as counted:
-        learner.advance()
+    products = product_count(learner.advance)
     times = {"step": step, **parts, "evaluation": _look(learner)}
     return {
         **vars(one),
         **{name: 1e3 * seconds for name, seconds in times.items()},
-        "products": counted.get_total_flops() / rate / step,
+        "products": products / rate / step,
     }
-
-
-def _added(
-    total: Sequence[int], a: Sequence[int], b: Sequence[int], out_shape: object = None, **_: object
-) -> int:
-    """Returns the operations of a product that is added in place, which torch does not count."""
-    return 2 * a[0] * a[1] * b[1]
 
 
 def _learner(one: Trained) -> Learner:
