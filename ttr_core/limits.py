@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
+
+import torch
 
 from .errors import LimitExceeded
 
 MAX_DIM = 4096
 MAX_HEADS = 256
 MAX_BYTES = 12 * 2**30
+"""Of a computation on a CPU, whose memory is others' too; on a GPU all that it has: `memory`."""
+
 MAX_FLOPS = 1e15
 REFERENCE_FLOPS = 2e10
 
@@ -60,8 +65,27 @@ Smaller = Mapping[str, Lowered]
 NO_OTHER: Smaller = {}
 
 
+def memory(device: str) -> float:
+    """Returns the most bytes that a computation may take on a device: all that a GPU has.
+
+    Args:
+        device: its type, such as ``cpu`` or ``cuda``.
+
+    Example:
+        >>> memory("cpu") == MAX_BYTES
+        True
+    """
+    if device != "cuda" or not torch.cuda.is_available():
+        return MAX_BYTES
+    return torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
+
+
 def check(
-    what: object, estimate: Estimate, flops: float = MAX_FLOPS, smaller: Smaller = NO_OTHER
+    what: object,
+    estimate: Estimate,
+    flops: float = MAX_FLOPS,
+    smaller: Smaller = NO_OTHER,
+    device: str = "cpu",
 ) -> None:
     """Refuses a computation that is too large.
 
@@ -70,35 +94,36 @@ def check(
         estimate: what it costs.
         flops: the most operations that it may take.
         smaller: the sizes of which the refusal names the largest that would do.
+        device: the type of the device whose `memory` is the limit.
 
     Raises:
         LimitExceeded: with the estimate, the limit and the nearest sizes within it.
     """
-    if _within(estimate, flops):
+    held = memory(device)
+
+    def within(asked: Estimate) -> bool:
+        return asked.bytes <= held and asked.flops <= flops
+
+    def fits(cost: Callable[[int], Estimate], number: int) -> bool:
+        return within(cost(number))
+
+    if within(estimate):
         return
-    if estimate.bytes > MAX_BYTES:
-        needs = f"{estimate.bytes / 2**30:.1f} GiB; the limit is {MAX_BYTES / 2**30:.0f} GiB"
+    if estimate.bytes > held:
+        needs = f"{estimate.bytes / 2**30:.1f} GiB; the limit is {held / 2**30:.0f} GiB"
         lower = "Shorten the sequences or lower the batch."
     else:
         needs = f"{estimate.flops:.1e} operations; the limit is {flops:.0e}"
         lower = (
             "Shorten the sequences, lower the dimensions, or choose ingredients with a fast solver."
         )
-    nearest = [
-        f"{name}={most}"
-        for name, size in smaller.items()
-        if (most := _largest_within(size, flops)) >= size.least
-    ]
+    nearest = []
+    for name, size in smaller.items():
+        most = largest(size.asked, partial(fits, size.cost))
+        if most >= size.least:
+            nearest.append(f"{name}={most}")
     would = f" {' or '.join(nearest)} would do." if nearest else ""
     raise LimitExceeded(f"{what} needs about {needs}. {lower}{would}")
-
-
-def _largest_within(size: Lowered, flops: float) -> int:
-    return largest(size.asked, lambda n: _within(size.cost(n), flops))
-
-
-def _within(estimate: Estimate, flops: float) -> bool:
-    return estimate.bytes <= MAX_BYTES and estimate.flops <= flops
 
 
 def largest(asked: int, fits: Callable[[int], bool]) -> int:

@@ -43,7 +43,8 @@ def check_sizes(experiment: Experiment, flops: float = MAX_FLOPS) -> None:
             train = replace(experiment.train, batch_size=batch_size)
             return _training(replace(experiment, train=train), task)
 
-        check("This training", cost(size), flops, smaller={"train.batch_size": Lowered(size, cost)})
+        smaller = {"train.batch_size": Lowered(size, cost)}
+        check("This training", cost(size), flops, smaller, experiment.device)
     elif isinstance(experiment.task, EvaluatedTask):
         _check_evaluation(experiment, experiment.task, flops)
 
@@ -123,4 +124,4 @@ def _check_evaluation(experiment: Experiment, task: EvaluatedTask, flops: float)
             for name, number in own.items()
             if name in least  # a task may have one that is no setting
         }
-        check(f"{spec} on {task.name}", cost("dim", task.dim), most, smaller)
+        check(f"{spec} on {task.name}", cost("dim", task.dim), most, smaller, experiment.device)

@@ -15,6 +15,9 @@ from ..precision import accumulated, automatic_casts, full_precision
 TILE = 2**17
 """Logits held at once: a tile that stays in a core's cache (half a MiB in float32)."""
 
+WIDE_TILE = 2**24
+"""The same elsewhere: as many as keep an accelerator busy (64 MiB in float32)."""
+
 
 def cross_entropy(
     hidden: Tensor, embedding: Tensor, labels: Tensor, products: torch.dtype | None = None
@@ -85,17 +88,17 @@ def judged(hidden: Tensor, embedding: Tensor, labels: Tensor) -> tuple[Tensor, T
     """
     rows, asked = hidden.reshape(-1, hidden.shape[-1]), labels.reshape(-1)
     losses, right = [], []
-    for part in _parts(len(rows), len(embedding)):
+    for part in _parts(rows, embedding):
         logits = rows[part] @ embedding.mT
         losses.append(F.cross_entropy(logits, asked[part], reduction="none"))
         right.append(logits.argmax(-1) == asked[part])
     return torch.cat(losses).view_as(labels), torch.cat(right).view_as(labels)
 
 
-def _parts(rows: int, words: int) -> list[slice]:
+def _parts(rows: Tensor, table: Tensor) -> list[slice]:
     """Returns which answers form each tile; one empty tile where there are none."""
-    size = max(1, TILE // words)
-    return [slice(start, start + size) for start in range(0, max(1, rows), size)]
+    size = max(1, (TILE if rows.device.type == "cpu" else WIDE_TILE) // len(table))
+    return [slice(start, start + size) for start in range(0, max(1, len(rows)), size)]
 
 
 def _dtype(rows: Tensor) -> torch.dtype:
@@ -111,7 +114,7 @@ def _tiles(rows: Tensor, table: Tensor, labels: Tensor) -> Iterator[tuple[slice,
     The largest probability is at least 1 over the vocabulary, so that its log is precise where
     that of the label's own would not be, and one exponential of each logit is enough.
     """
-    for part in _parts(len(rows), len(table)):
+    for part in _parts(rows, table):
         logits = rows[part] @ table.mT
         wide = accumulated(logits.dtype)
         own = logits.gather(1, labels[part, None].long()).to(wide)

@@ -128,7 +128,7 @@ def _admitted(solver: AnySolver, spec: Spec, stream: Stream, state: Carried | No
     most = REFERENCE_FLOPS if isinstance(solver, Reference) else MAX_FLOPS
 
     smaller = solver.smaller(spec, shape, "T", "B")
-    check(_Asked(spec, shape), solver.estimate(spec, shape), most, smaller)
+    check(_Asked(spec, shape), solver.estimate(spec, shape), most, smaller, x.k.device.type)
     return x
 
 
