@@ -10,7 +10,6 @@ from streams import LAYERS, RTOL32, TESTED, by_default, joined, scaled, stream
 
 import ttr_core as ttr
 from ttr_core.solvers import chunks
-from ttr_core.solvers.chunked_linear import chunk_size
 from ttr_core.space.functions import LayeredModel, Linear
 from ttr_core.space.optimizers import Hebbian
 from ttr_core.space.spec import listed
@@ -99,7 +98,7 @@ def test_the_chunk_size_changes_nothing(
     name = ttr.resolve(spec).name
     monkeypatch.setattr(f"ttr_core.solvers.{name}.CHUNK", size)
     monkeypatch.setattr(chunks, "CHUNK", size)
-    assert chunk_size(11) == size
+    assert chunks.chunk_size(11) == size
     close(ttr.solve(spec, x), whole, 1e-8)
 
 

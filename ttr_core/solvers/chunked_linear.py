@@ -7,7 +7,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..fading import left
 from ..limits import Estimate, Shape
 from ..named import Carried
 from ..space.functions import LinearModel
@@ -16,10 +15,11 @@ from ..space.readouts import Direct, Divides, Readout, ReadsBefore
 from ..space.weights import MemorylessWeights, Recency
 from .base import Solver
 from .channels import channel_reads
-from .chunks import CHUNK, carry, chunk_size, join, one_down, one_up, scores, split
+from .chunks import CHUNK, one_down, one_up
 from .elementwise import decayed_reads, is_vector
 from .problem import Problem
 from .state import Matrix, State
+from .token_reads import token_reads
 
 _Asked = Problem[MemorylessWeights, LinearModel, Sum | DiagonalStep]
 
@@ -79,16 +79,7 @@ def reads(
         return decayed_reads(q, k, v, log_decay, start)
     if log_decay is not None and log_decay.shape[-1] > 1:
         return channel_reads(q, k, v, log_decay, start)
-    length = q.shape[2]
-    size = chunk_size(length)
-    q, k, v = split(q, size), split(k, size), split(v, size)
-    if log_decay is None:
-        before, last = carry(k.mT @ v, None, start)
-        return join(q @ before + scores(q, k) @ v, length), last
-    between, since, until = left(split(log_decay, size))
-    before, last = carry((k * until).mT @ v, since[..., -1:, :], start)
-    y = (q * since) @ before + ((q @ k.mT) * between) @ v
-    return join(y, length), last
+    return token_reads(q, k, v, log_decay, start)
 
 
 def _written(p: _Asked, k: Tensor) -> Recency:

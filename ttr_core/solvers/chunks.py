@@ -87,15 +87,10 @@ def carry(writes: Tensor, keep: Tensor | None, start: Tensor | None) -> tuple[Te
     Returns:
         The states before each chunk, [B, H, N, F, V], and the state after the last.
     """
-    if keep is None:
-        total = writes.cumsum(2)
-        before = total - writes
-        if start is not None:
-            before, total = before + start[:, :, None], total + start[:, :, None]
-        return before, total[:, :, -1]
     state = torch.zeros_like(writes[:, :, 0]) if start is None else start
+    left = [None] * writes.shape[2] if keep is None else keep.unbind(2)
     states = []
-    for write, kept in zip(writes.unbind(2), keep.unbind(2), strict=True):
+    for write, kept in zip(writes.unbind(2), left, strict=True):
         states.append(state)
-        state = torch.addcmul(write, kept, state)
+        state = write + state if kept is None else torch.addcmul(write, kept, state)
     return torch.stack(states, 2), state

@@ -63,6 +63,7 @@ WORK = (
             "ExpKernel | Linear | OneStep",
             "Cosine | Linear | OneStep",
             "Gate | Constant | Exact",
+            "Gate * TwoTaps | Linear | OneStep",
             "LongConvolution | Constant | OneStep",
             "SelfCorrected | Constant | OneStep",
             "Reflected | Constant | Exact",
