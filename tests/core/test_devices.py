@@ -14,7 +14,6 @@ from streams import TESTED, stream
 import ttr_core as ttr
 from ttr_core.limits import MAX_BYTES, Estimate, Lowered, check
 from ttr_core.precision import readable
-from ttr_core.solvers import chunks
 from ttr_core.solvers.api import run
 
 CASES = [
@@ -156,16 +155,3 @@ def test_a_gpu_may_be_filled_and_a_cpu_may_not(monkeypatch: pytest.MonkeyPatch) 
     size = {"batch": Lowered(40, lambda n: Estimate(flops=1.0, bytes=n * MAX_BYTES / 10))}
     with pytest.raises(ttr.LimitExceeded, match=r"the limit is 24 GiB.*batch=20 would do"):
         check("This", size["batch"].cost(40), smaller=size, device="cuda")
-
-
-@pytest.mark.parametrize("solver", [name for name, _ in chunks.LONGER])
-def test_long_chunks_of_an_accelerator_change_nothing(
-    solver: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A sequence of several of them, and a rest, computed here."""
-    spec = next(s for s in TESTED if ttr.resolve(s).name == solver)
-    x = stream(spec, 270)
-    short = ttr.solve(spec, x)
-    monkeypatch.setitem(chunks.LONGER, (solver, "cpu"), chunks.LONGER[solver, "cuda"])
-    assert chunks.chunk_size(270, solver) > chunks.CHUNK
-    torch.testing.assert_close(ttr.solve(spec, x), short, rtol=1e-8, atol=1e-8)

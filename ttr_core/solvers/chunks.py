@@ -17,22 +17,16 @@ SHORTER: dict[tuple[str, str], int] = {
 """Tokens of a chunk, by solver and device, where fewer were measured to be faster at every length:
 docs/benchmarks.md has the figures."""
 
-LONGER: dict[tuple[str, str], int] = {
-    ("chunked_delta", "cuda"): 128,
-}
-"""The same where more were: fewer steps from chunk to chunk, which an accelerator waits for."""
-
 
 def chunk_size(length: int, solver: str = "", device: str = "cpu") -> int:
-    """Returns C: 64 tokens, or those of `SHORTER` or `LONGER`, and fewer for shorter sequences.
+    """Returns C: 64 tokens, or those of `SHORTER`, and fewer for shorter sequences.
 
     Args:
         length: T.
         solver: whose chunks they are.
         device: the type of the device.
     """
-    asked = (solver, device)
-    return max(1, min(LONGER.get(asked, min(CHUNK, SHORTER.get(asked, CHUNK))), length))
+    return max(1, min(CHUNK, SHORTER.get((solver, device), CHUNK), length))
 
 
 def split(x: Tensor, size: int) -> Tensor:
