@@ -92,10 +92,10 @@ def test_random_features_come_near_their_kernels(seed: int) -> None:
     assert not torch.equal(gram(map_, q, k, 1), gram(RandomFourier(1 << 12, 3.0, 9), q, k, 1))
 
 
-@pytest.mark.parametrize("map_", [DiJiang(), Hedgehog()], ids=str)
-def test_features_of_a_softmax_are_positive_and_sum_to_one(map_: FeatureMap) -> None:
+@pytest.mark.parametrize(("map_", "count"), [(DiJiang(), 1), (Hedgehog(), 2)], ids=str)
+def test_features_of_a_softmax_are_positive_and_sum_to_one(map_: FeatureMap, count: int) -> None:
     x = 30 * generic(2, 3, 5, 8)
-    phi = map_(x, tensors(map_, 8, 3))
+    phi = map_(x, tensors(map_, 8, 3)).unflatten(-1, (count, -1))
     assert (phi >= 0).all()
     torch.testing.assert_close(phi.sum(-1), torch.ones_like(phi[..., 0]))
 

@@ -64,11 +64,14 @@ def cosformer(q, k, v):
 
 
 def hedgehog(q, k, v, W, b):
-    """Zhang et al. 2024, Eq. 6, normalized: exp[W x + b, -W x - b] / sum, with 1e-12 below."""
+    """Zhang et al. 2024, Eq. 6, exp[W x + b, -W x - b], each half / its sum, with 1e-12 below.
+
+    The sums are those of HazyResearch/lolcats, src/model/feature_map.py: SoftmaxDim.
+    """
 
     def phi(x):
-        e = torch.exp(torch.cat([W @ x + b, -(W @ x) - b]))
-        return e / e.sum()
+        up, down = torch.exp(W @ x + b), torch.exp(-(W @ x) - b)
+        return torch.cat([up / up.sum(), down / down.sum()])
 
     return running(q, k, v, phi, lambda s: s + 1e-12)
 

@@ -135,11 +135,12 @@ ENTRIES = (
             2024,
             "https://arxiv.org/abs/2402.04347",
         ),
-        summary="Normalized linear attention on a learned map with a softmax over its features.",
+        summary="Normalized linear attention on a learned map with a softmax over each half of it.",
         deviation=(
             "Trained from scratch (paper: also distilled from softmax attention), one map for "
-            "queries and keys (code: one each), one softmax over [y, -y] (also in use: one each, "
-            f"or exponentials); {PLACE}."
+            "queries and keys (code: one each), a softmax over y and one over -y (paper: their "
+            "exponentials; flash-linear-attention: one softmax over both, of 2 y, which read back "
+            f"8 pairs at .95 with W from I, 2 I or 4 I, two seeds, where this is at .99); {PLACE}."
         ),
         evidence="code",
     ),

@@ -67,25 +67,29 @@ class T2R(FeatureMap):
 
 @dataclass(frozen=True)
 class Hedgehog(FeatureMap):
-    r"""A softmax over a learned map of the key and its opposite.
+    r"""Two softmaxes, over a learned map of the key and over its opposite.
 
-    $$\phi(k) = \mathrm{softmax}\begin{bmatrix} y \\ -y \end{bmatrix}, \qquad y = W k + b$$
+    $$\phi(k) = \begin{bmatrix} \mathrm{softmax}(y) \\ \mathrm{softmax}(-y) \end{bmatrix}, \qquad
+    y = W k + b$$
 
-    Of the paper's variants the one whose 2 K features sum to 1: it cannot overflow. W starts as
-    the identity, b at zero.
+    Each half of the 2 K features sums to 1: it cannot overflow, and a key whose entries are all
+    positive or all negative keeps both halves. W starts as the identity, b at zero.
 
     Reference: The Hedgehog & the Porcupine: Expressive Linear Attentions with Softmax Mimicry
     (Zhang et al., 2024) https://arxiv.org/abs/2402.04347
 
-    Deviation: one W for queries and keys; no distillation from a softmax layer.
+    Deviation: one W for queries and keys; no distillation from a softmax layer. Exponentials are
+    divided by their sum, as in its authors' later code; flash-linear-attention takes one softmax
+    over [2 y, -2 y].
     """
 
     name: ClassVar[str] = "hedgehog"
-    notation: ClassVar[str] = r"\mathrm{softmax}([y, -y]),\ y = W k + b"
+    revision: ClassVar[int] = 2  # it was one softmax over both halves
+    notation: ClassVar[str] = r"[\mathrm{softmax}(y), \mathrm{softmax}(-y)],\ y = W k + b"
 
     def __call__(self, x: Tensor, params: Mapping[str, Tensor]) -> Tensor:
         y = _affine(x, params)
-        return torch.softmax(torch.cat([y, -y], -1), -1)
+        return torch.cat([y.softmax(-1), (-y).softmax(-1)], -1)
 
     def parameters(self, key_dim: int, value_dim: int, heads: int) -> dict[str, Tensor]:
         return {
