@@ -33,6 +33,26 @@ def fingerprints(connection: duckdb.DuckDBPyConnection) -> None:
     _update(connection, rows)
 
 
+def parts(connection: duckdb.DuckDBPyConnection) -> None:
+    """Names anew what takes part in the runs of every series that this program can read.
+
+    What decides them stays as it is: a part that is told apart since has its first revision there.
+    """
+    asked = connection.execute(
+        "SELECT series, any_value(config) FROM runs WHERE series IS NOT NULL GROUP BY series"
+    ).fetchall()
+    found = ((name, series_of(config)) for name, config in asked)
+    named = {name: list(series.parts) for name, (series, readable) in found if readable}
+    connection.execute(
+        """
+        UPDATE series SET parts = new.parts
+        FROM (SELECT unnest($names::VARCHAR[]) AS name, unnest($parts::VARCHAR[][]) AS parts) AS new
+        WHERE new.name = series.series AND new.parts <> series.parts
+        """,
+        {"names": [*named], "parts": [*named.values()]},
+    )
+
+
 def _insert(connection: duckdb.DuckDBPyConnection, found: list[Series]) -> None:
     columns = {
         "names": [one.name for one in found],
@@ -63,5 +83,6 @@ def _update(connection: duckdb.DuckDBPyConnection, rows: list[tuple[str, str, st
 
 COMPUTED: dict[str, Callable[[duckdb.DuckDBPyConnection], None]] = {
     "003_fingerprints": fingerprints,
+    "004_parts": parts,
 }
 """Name of a file of the schema, without its ending -> what follows it."""

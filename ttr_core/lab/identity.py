@@ -40,7 +40,8 @@ HOLDS = {"layer": ("layer", "spec"), "model": ("model",), "frame": ("frames",), 
 STARTS = {"start/steps": 2}
 """What starts by more than one choice, which alone compute as they did, and its revision.
 
-Steps by the curvature of a pair's loss, and features that are sharper under them.
+Steps by the curvature of a pair's loss, and features that are sharper under them. A name that is
+added here needs a step of the store's schema, as `004_parts`, that names the parts of stored runs.
 """
 
 FORM = {"task": dict, "spec": str, "model": dict, "frames": list, "train": dict}
