@@ -44,6 +44,13 @@ st.navigation(
             url_path="compare",
             help="Up to eight runs or configurations side by side, over their seeds.",
         ),
+        st.Page(
+            "pages/analyze.py",
+            title="Analyze",
+            icon=":material/query_stats:",
+            url_path="analyze",
+            help="What results depend on: state, settings, learning rates, ingredients.",
+        ),
     ],
     position="top",
 ).run()

@@ -26,10 +26,16 @@ OTHER_PARTS = ("loss=", "readout=")
 COMPLETE_RUNS = f"""
 FROM (
 SELECT * FROM (
-    SELECT run_id, config_group, config_hash, series, spec, task, frame, protocol FROM runs
+    SELECT run_id, config_group, config_hash, series, layer, spec, task, frame, protocol FROM runs
 ) AS runs
 JOIN (
-    SELECT series, json_extract(fingerprint, '$.task')::VARCHAR AS setting
+    SELECT series, json_extract(fingerprint, '$.task')::VARCHAR AS setting,
+        json_merge_patch(json_extract(fingerprint, '$.model'),
+            '{{"layers": null, "frame": null}}')::VARCHAR AS sizes,
+        json_extract(fingerprint, '$.frames')::VARCHAR AS frames,
+        json_merge_patch(json_extract(fingerprint, '$.train'),
+            '{{"lr": null}}')::VARCHAR AS training,
+        json_extract_string(fingerprint, '$.train.lr') AS rate
     FROM series WHERE NOT list_has_any(parts, $outdated::VARCHAR[])
 ) AS series USING (series)
 JOIN (SELECT config_group, config FROM configs) AS configs USING (config_group)

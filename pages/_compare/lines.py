@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import altair as alt
 import pandas as pd
 
 from pages._compare.chosen import Drawn
-from pages._shared import charts, units
+from pages._shared import charts, ends, units
 from ttr_core.lab import Metric, metrics
 
 HEIGHT, LINE = 260, 22  # pixels: of a chart, and of a side in its legend
@@ -37,10 +38,9 @@ def compared_chart(
         title=None, orient="bottom", columns=1, labelLimit=340, symbolType="stroke", symbolSize=300,
         symbolFillColor="transparent", symbolOpacity=1, symbolStrokeWidth=2,
     )  # fmt: skip
-    base = alt.Chart(data).encode(
-        x=alt.X("step:Q", title="step", scale=log if asked.log_x else alt.Scale()),
-        color=alt.Color("side:N", scale=alt.Scale(domain=list(said.values())), legend=legend),
-    )
+    x = alt.X("step:Q", title="step", scale=_across(data, asked.log_x))
+    color = alt.Color("side:N", scale=alt.Scale(domain=list(said.values())), legend=legend)
+    base = alt.Chart(data).encode(x=x, color=color)
     scale = log if asked.log_y else units.scale(metric)
     y = alt.Y("smooth:Q", title=name.replace("_", " "), scale=scale, axis=units.axis(metric))
     band = base.mark_area(opacity=0.18).encode(y=alt.Y("low:Q", scale=scale), y2="high:Q")
@@ -55,7 +55,37 @@ def compared_chart(
     )
     raw = base.mark_line(strokeWidth=1, opacity=0.3).encode(y=alt.Y("value:Q", scale=scale))
     layers = [band, raw, line] if asked.smoothing else [band, line]
+    if len(data):
+        tips = _ends(data, {text: label for label, text in said.items()}, metric, asked.log_y)
+        layers.append(ends.labels(tips, x, color.copy(), scale))
     return alt.LayerChart(layer=layers).properties(height=HEIGHT + LINE * len(labels))
+
+
+def _across(data: pd.DataFrame, log: bool) -> alt.Scale:
+    """Returns the scale of steps, with room for names to the right of the last one."""
+    if data.empty:
+        return alt.Scale()
+    low, high = float(data["step"].min()), float(data["step"].max())
+    if log:
+        domain = [low, high * (high / low) ** ends.ROOM if high > low else 2 * high]
+        return alt.Scale(type="log", domain=domain, nice=False)
+    return alt.Scale(domain=[low, high + max(high - low, 1.0) * ends.ROOM], nice=False)
+
+
+def _ends(
+    data: pd.DataFrame, names: dict[str, str], metric: Metric | None, log: bool
+) -> pd.DataFrame:
+    """Returns where the lines end, and where their names stand: not on each other."""
+    tips = data.loc[data.groupby("side", sort=False)["step"].idxmax()]
+    low, high = float(data["low"].min()), float(data["high"].max())
+    if metric is not None and metric.bounds is not None and not log:
+        low, high = metric.bounds
+    places = list(tips["smooth"])
+    if log:
+        places, low, high = [math.log(x) for x in places], math.log(low), math.log(high)
+    moved = ends.apart(places, low, max(high, low + 1e-9), HEIGHT)
+    moved = [math.exp(x) for x in moved] if log else moved
+    return tips.assign(end=moved, text=[ends.shown(names[side]) for side in tips["side"]])
 
 
 def _legend(data: pd.DataFrame, label: str, metric: Metric | None) -> str:

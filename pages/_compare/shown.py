@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
 import pandas as pd
@@ -14,7 +13,7 @@ from experiments_db.read.comparing import Side
 from experiments_db.store import Store
 from pages._compare import lines
 from pages._compare.chosen import BASELINE, Drawn
-from pages._shared import address, ui
+from pages._shared import address, saved, ui
 from ttr_core.lab import Metric
 
 
@@ -61,7 +60,7 @@ def _numbers(compared: Sequence[Side]) -> None:
     table = comparing.summary(compared, metric, labels[baseline])
     title = f"{metric.title}, mean and standard error over n runs"
     st.dataframe(_written(table, metric), alt=title, placeholder="–")
-    _files(table.reset_index(names="side"), "comparison")
+    saved.downloads(table.reset_index(names="side"), "comparison", "compare")
 
 
 def _written(table: pd.DataFrame, metric: Metric) -> pd.DataFrame:
@@ -105,7 +104,7 @@ def _curves(data: pd.DataFrame, compared: Sequence[Side], asked: Drawn) -> None:
                 key=f"compare.{name}",
                 alt=f"{name} of {', '.join(labels)}, mean and one standard error over runs",
             )
-    _files(data, "curves")
+    saved.downloads(data, "curves", "compare")
 
 
 def _settings(compared: Sequence[Side]) -> None:
@@ -115,22 +114,3 @@ def _settings(compared: Sequence[Side]) -> None:
         st.caption("Nothing but the seed.")
     else:
         st.dataframe(table, alt="Settings that are not the same in all of them")
-
-
-def _files(table: pd.DataFrame, name: str) -> None:
-    buffer = io.BytesIO()
-    table.to_parquet(buffer, index=False)
-    with st.container(horizontal=True, gap="small"):
-        for label, content, suffix in (
-            ("CSV", table.to_csv(index=False).encode(), "csv"),
-            ("Parquet", buffer.getvalue(), "parquet"),
-        ):
-            st.download_button(
-                label,
-                content,
-                f"{name}.{suffix}",
-                key=f"compare.{name}.{suffix}",
-                icon=":material/download:",
-                on_click="ignore",
-                help=f"The {name} as a .{suffix} file; a chart's own menu saves it as PNG or SVG.",
-            )

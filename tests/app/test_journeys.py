@@ -71,9 +71,15 @@ COMPARE: list[dict[str, str | list[str]]] = [
     {"compare.run": ["b", "a"], "compare.of": "runs", "compare.logy": "true"},
     {"compare.run": "a", "compare.smooth": "0.9", "compare.logx": "true"},
 ]
-ADDRESSES = {"": EXPLORE, "map": MAP, "compare": COMPARE, "runs": RUNS}
-NAMES = {"": "Explore", "map": "Map", "compare": "Compare", "runs": "Runs"}
-HEADINGS = {"": "Train it", "map": "Map", "compare": "Compare", "runs": "Runs"}
+ANALYZE: list[dict[str, str | list[str]]] = [
+    {},
+    *({"analyze.view": view} for view in ("settings", "beyond", "rates", "ingredients")),
+]
+ADDRESSES = {"": EXPLORE, "map": MAP, "compare": COMPARE, "runs": RUNS, "analyze": ANALYZE}
+NAMES = {"": "Explore", "map": "Map", "compare": "Compare", "runs": "Runs",
+         "analyze": "Analyze"}  # fmt: skip
+HEADINGS = {"": "Train it", "map": "Map", "compare": "Compare", "runs": "Runs",
+         "analyze": "Analyze"}  # fmt: skip
 
 
 def said(page: Page) -> dict[str, list[str]]:

@@ -1,0 +1,241 @@
+"""Charts of Analyze: data frames in, charts out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import altair as alt
+import pandas as pd
+
+from pages._shared import charts, ends, units
+from ttr_core.lab import Metric
+
+HEIGHT, ROW = 430, 22  # pixels: of a chart, and of a row of one with a row per choice
+KINDS, OTHER, GRAY = 6, "others", "#8A94A0"
+NEAR = 1.4  # how many times more another costs whose name has a place of its own
+LEAST = 1e-4  # what is missing to the best value, at least, on a logarithmic axis
+
+
+def missing(values: pd.Series, metric: Metric) -> pd.Series:
+    """Returns what is missing to the best value, at least `LEAST`; the metric has bounds."""
+    low, high = metric.bounds or (0.0, 1.0)
+    return (high - values if metric.rises else values - low).clip(lower=LEAST)
+
+
+def costs(
+    table: pd.DataFrame, best: pd.DataFrame, across: tuple[str, str], axis: str, metric: Metric
+) -> alt.LayerChart:
+    """Draws results against what a layer costs, with the front of those that nothing beats.
+
+    Args:
+        table: columns name, kind, mean, low, high, n, rates and the cost.
+        best: the rows of it that are on the front.
+        across: the column of the cost, and its title.
+        axis: the title of ``kind``.
+        metric: what is measured.
+    """
+    cost, title = across
+    logarithmic = bool(metric.bounds) and "missing" in table.columns
+    value = "missing" if logarithmic else "mean"
+    up = alt.Scale(type="log", reverse=True, nice=False) if logarithmic else units.scale(metric)
+    span = [float(table[cost].min()) / 1.6, float(table[cost].max()) * 1.6]
+    x = alt.X(
+        f"{cost}:Q",
+        title=title,
+        scale=alt.Scale(type="log", base=2, domain=span, nice=False),
+        axis=alt.Axis(format=",.0f", tickCount=6, grid=False),
+    )
+    text = f"{metric.name.replace('_', ' ')}{', missing to the best' if logarithmic else ''}"
+    y = alt.Y(f"{value}:Q", title=text, scale=up, axis=_percent(metric))
+    kinds = [kind for kind in dict.fromkeys(table["kind"]) if kind != OTHER]
+    domain = [*kinds, OTHER] if OTHER in set(table["kind"]) else kinds
+    legend = alt.Legend(title=axis, orient="bottom", columns=4, labelLimit=200)
+    shapes = [
+        "circle",
+        "square",
+        "triangle-up",
+        "diamond",
+        "cross",
+        "triangle-down",
+        "triangle-left",
+    ]
+    color = alt.Color("kind:N", scale=alt.Scale(domain=domain), sort=domain, legend=legend)
+    tip = [
+        alt.Tooltip("name:N"), alt.Tooltip(f"{cost}:Q", title=title, format=",.0f"),
+        alt.Tooltip("said:N", title=metric.name), alt.Tooltip("n:Q"),
+        alt.Tooltip("rates:Q", title="learning rates"),
+    ]  # fmt: skip
+    base = alt.Chart(table).encode(x=x)
+    bars = base.mark_rule(opacity=0.5, color=GRAY).encode(y=alt.Y("low:Q", scale=up), y2="high:Q")
+    points = base.mark_point(filled=True, size=70, opacity=0.85).encode(
+        y=y, color=color, tooltip=tip,
+        shape=alt.Shape("kind:N", scale=alt.Scale(domain=domain, range=shapes), legend=legend),
+    )  # fmt: skip
+    line = alt.Chart(best).mark_line(interpolate="step-after", color=GRAY, strokeDash=[4, 3])
+    names = alt.Chart(_together(best, cost)).mark_text(
+        align="left", baseline="bottom", dx=7, dy=-5, fontSize=12, color=GRAY, fontWeight="bold"
+    )
+    drawn = [line.encode(x=x, y=y), bars, points, names.encode(x=x, y=y, text="text:N")]
+    return alt.LayerChart(layer=drawn).properties(height=HEIGHT)
+
+
+def _together(best: pd.DataFrame, cost: str) -> pd.DataFrame:
+    """Returns a name for each place of the front; those that would lie on each other share one."""
+    apart = (best[cost] > NEAR * best[cost].shift()) | (best["mean"].diff().abs() > 0.05)
+    number = apart.fillna(True).cumsum()
+    joined = best.groupby(number)["name"].transform(lambda names: ", ".join(map(ends.shown, names)))
+    return best.assign(text=joined).loc[~number.duplicated()]
+
+
+def lines(
+    data: pd.DataFrame, title: str, metric: Metric, ordered: Sequence[str] = ()
+) -> alt.LayerChart:
+    """Draws results by a setting, a line per layer with its name at the end.
+
+    Args:
+        data: columns name, x, mean, low, high, n, said.
+        title: of the setting.
+        metric: what is measured.
+        ordered: the places of ``x`` where these are words.
+    """
+    names = list(dict.fromkeys(data["name"]))
+    numbers = {word: float(i) for i, word in enumerate(ordered)}
+    data = data.assign(place=data["x"].map(numbers) if ordered else data["x"].astype(float))
+    x, last = _across(data["place"], title, ordered)
+    scale = units.scale(metric)
+    low, high = metric.bounds or (float(data["low"].min()), float(data["high"].max()))
+    color = alt.Color("name:N", scale=alt.Scale(domain=names), sort=names, legend=None)
+    base = alt.Chart(data).encode(x=x, color=color)
+    y = alt.Y("mean:Q", title=metric.name.replace("_", " "), scale=scale, axis=_percent(metric))
+    band = base.mark_area(opacity=0.15).encode(y=alt.Y("low:Q", scale=scale), y2="high:Q")
+    dash = alt.StrokeDash(
+        "name:N", scale=alt.Scale(domain=names, range=charts.dashes(len(names))), legend=None
+    )
+    line = base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash)
+    tip = ["name:N", alt.Tooltip("x", title=title), alt.Tooltip("said:N", title=metric.name), "n:Q"]
+    dots = base.mark_point(filled=True, size=45, opacity=1).encode(y=y, tooltip=tip)
+    tips = data.loc[data.groupby("name", sort=False)["place"].idxmax()]
+    places = ends.apart(list(tips["mean"]), low, high or low + 1.0, HEIGHT)
+    tips = tips.assign(end=places, text=tips["name"].map(ends.shown), place=last)
+    drawn = [band, line, dots, ends.labels(tips, x, color, scale)]
+    return alt.LayerChart(layer=drawn).properties(height=HEIGHT)
+
+
+def _across(places: pd.Series, title: str, ordered: Sequence[str]) -> tuple[alt.X, float]:
+    """Returns the horizontal axis of lines, with room for names, and where these begin."""
+    low, high = float(places.min()), float(places.max())
+    if ordered:
+        said = "[" + ", ".join(repr(word) for word in ordered) + "][datum.value]"
+        axis = alt.Axis(values=list(range(len(ordered))), labelExpr=said, labelAngle=0, grid=False)
+        scale = alt.Scale(domain=[low - 0.1, high + max(high - low, 1) * ends.ROOM], nice=False)
+        return alt.X("place:Q", title=title, scale=scale, axis=axis), high
+    values = sorted(set(places))
+    axis = alt.Axis(values=values, format="~s", grid=False)
+    if low > 0:
+        wide = alt.Scale(type="log", domain=[low, high * (high / low) ** ends.ROOM], nice=False)
+    else:
+        wide = alt.Scale(domain=[low, high + (high - low) * ends.ROOM], nice=False)
+    return alt.X("place:Q", title=title, scale=wide, axis=axis), high
+
+
+def rates(data: pd.DataFrame, order: Sequence[str], metric: Metric) -> alt.LayerChart:
+    """Draws what each learning rate reached, a row per layer, with the window of the good ones.
+
+    Args:
+        data: columns name, lr, rate (text), mean, n, said, inside (of the window).
+        order: names from the top.
+        metric: what is measured.
+    """
+    low, high = metric.bounds or (float(data["mean"].min()), float(data["mean"].max()))
+    tried = [text for _, text in sorted(set(zip(data["lr"], data["rate"], strict=True)))]
+    names = alt.Axis(labelLimit=260, title=None, labelOverlap=False)
+    base = alt.Chart(data).encode(
+        x=alt.X("rate:O", sort=tried, title="learning rate", axis=alt.Axis(labelAngle=0)),
+        y=alt.Y("name:N", sort=list(order), axis=names),
+        tooltip=[
+            "name:N", alt.Tooltip("rate:O", title="learning rate"),
+            alt.Tooltip("said:N", title=metric.name), alt.Tooltip("n:Q", title="runs"),
+            alt.Tooltip("diverged:Q"), alt.Tooltip("window:N", title="window of good rates"),
+        ],
+    )  # fmt: skip
+    color = alt.Color(
+        "mean:Q",
+        title=metric.name.replace("_", " "),
+        scale=alt.Scale(domain=[low, high], scheme="viridis", reverse=not metric.rises),
+        legend=alt.Legend(orient="top", format="%" if metric.share else "", gradientLength=200),
+    )
+    cells = base.mark_rect(stroke="white", strokeWidth=1).encode(color=color)
+    good = base.transform_filter("datum.inside").mark_point(
+        shape="circle", filled=True, color="white", stroke="black", strokeWidth=0.8, size=40,
+        opacity=1,
+    )  # fmt: skip
+    return alt.LayerChart(layer=[cells, good]).properties(height=ROW * len(order) + 90)
+
+
+def effects(data: pd.DataFrame, metric: Metric, color: str) -> alt.LayerChart:
+    """Draws what each choice adds to a reference, with one standard error and the pairs behind it.
+
+    Args:
+        data: as `effects.main_effects` returns it, with low, high, said and count (texts).
+        metric: what is measured.
+        color: of the ingredient.
+    """
+    title = f"{metric.name.replace('_', ' ')}, less that of {data['reference'].iloc[0]}"
+    points = f"format({100 if metric.share else 1} * datum.value, '+~g')"
+    title = f"{title}, points" if metric.share else title
+    reach = max(float(data[["low", "high"]].abs().max().max()), 1e-6) * 1.15
+    x = alt.X(
+        "difference:Q",
+        title=title,
+        scale=alt.Scale(domain=[-reach, reach * 1.25], nice=False),
+        axis=alt.Axis(labelExpr=points, tickCount=5),
+    )
+    order = data["choice"].tolist()
+    names = alt.Axis(labelLimit=190, title=None, labelOverlap=False)
+    base = alt.Chart(data).encode(
+        y=alt.Y("choice:N", sort=order, axis=names),
+        tooltip=[
+            "choice:N", alt.Tooltip("said:N", title="difference"),
+            alt.Tooltip("n:Q", title="pairs of cells"),
+        ],
+    )  # fmt: skip
+    zero = alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(color=GRAY).encode(x="zero:Q")
+    bars = base.mark_rule(strokeWidth=2, color=color).encode(x=alt.X("low:Q"), x2="high:Q")
+    dots = base.mark_point(filled=True, size=70, color=color, opacity=1).encode(x=x)
+    counts = base.mark_text(align="left", dx=8, fontSize=11, color=GRAY).encode(
+        x=alt.X("high:Q"), text="count:N"
+    )
+    drawn = [zero, bars, dots, counts]
+    return alt.LayerChart(layer=drawn).properties(height=ROW * len(data) + 70)
+
+
+def crossed(data: pd.DataFrame, titles: tuple[str, str], metric: Metric) -> alt.LayerChart:
+    """Draws interactions as a grid of differences between differences, zero in the middle.
+
+    Args:
+        data: as `effects.interactions` returns it, with said and count (texts).
+        titles: of the two ingredients.
+        metric: what is measured.
+    """
+    reach = max(float(data["difference"].abs().max()), 1e-6)
+    base = alt.Chart(data).encode(
+        x=alt.X("second:N", title=titles[1], axis=alt.Axis(labelAngle=-30, labelLimit=160)),
+        y=alt.Y("first:N", title=titles[0], axis=alt.Axis(labelLimit=200)),
+        tooltip=[
+            alt.Tooltip("first:N", title=titles[0]), alt.Tooltip("second:N", title=titles[1]),
+            alt.Tooltip("said:N", title="difference"), alt.Tooltip("n:Q"),
+        ],
+    )  # fmt: skip
+    color = alt.Color(
+        "difference:Q",
+        title=metric.name.replace("_", " "),
+        scale=alt.Scale(domain=[-reach, 0, reach], range=["#F0A36B", "#F7F7F7", "#7DB8E0"]),
+        legend=alt.Legend(format="+%" if metric.share else "+~g", gradientLength=120),
+    )
+    cells = base.mark_rect(stroke=GRAY, strokeWidth=0.5).encode(color=color)
+    texts = base.mark_text(fontSize=11, color="black").encode(text="count:N")
+    return alt.LayerChart(layer=[cells, texts]).properties(height=30 * data["first"].nunique() + 90)
+
+
+def _percent(metric: Metric) -> alt.Axis:
+    return alt.Axis(format="~%") if metric.share else alt.Axis()

@@ -1,0 +1,69 @@
+"""Names at the ends of lines, moved apart where they would lie on each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import altair as alt
+import pandas as pd
+
+LETTERS, LINE = 24, 13
+"""Letters of a name, and pixels between two of them."""
+
+ROOM = 0.3
+"""The part of the chart to the right of the last point that is left for names."""
+
+
+def apart(places: Sequence[float], low: float, high: float, height: int) -> list[float]:
+    """Returns places on a vertical axis, moved until names there do not lie on each other.
+
+    Args:
+        places: where the lines end, on a linear axis.
+        low: its lower end.
+        high: its upper end.
+        height: of the chart in pixels.
+
+    Example:
+        >>> [round(x, 2) for x in apart([0.5, 0.5, 0.9], 0, 1, 130)]
+        [0.45, 0.55, 0.9]
+    """
+    least = LINE * (high - low) / height
+    order = sorted(range(len(places)), key=lambda i: (places[i], i))
+    groups = [[places[i], 1.0] for i in order]  # middle and number of names that stand together
+    merged: list[list[float]] = []
+    for group in groups:
+        merged.append(group)
+        while len(merged) > 1 and _touch(merged[-2], merged[-1], least):
+            middle, count = merged.pop()
+            both = merged[-1][1] + count
+            merged[-1] = [(merged[-1][0] * merged[-1][1] + middle * count) / both, both]
+            half = (both - 1) * least / 2
+            merged[-1][0] = min(max(merged[-1][0], low + half), max(high - half, low + half))
+    moved = [m + (k - (n - 1) / 2) * least for m, n in merged for k in range(int(n))]
+    found = dict(zip(order, moved, strict=True))
+    return [found[i] for i in range(len(places))]
+
+
+def _touch(lower: Sequence[float], upper: Sequence[float], least: float) -> bool:
+    return upper[0] - lower[0] < least * (lower[1] + upper[1]) / 2 - 1e-12
+
+
+def shown(name: str) -> str:
+    """Returns a name as it stands at the end of a line."""
+    return name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}…"
+
+
+def labels(ends: pd.DataFrame, x: alt.X, color: alt.Color, scale: alt.Scale) -> alt.Chart:
+    """Draws names at the ends of lines.
+
+    Args:
+        ends: columns of ``x`` and ``color``, end (where the name stands) and text.
+        x: the horizontal axis of the lines, with room to the right.
+        color: their color.
+        scale: their vertical scale.
+    """
+    return (
+        alt.Chart(ends)
+        .mark_text(align="left", dx=6, fontSize=11, baseline="middle")
+        .encode(x=x, y=alt.Y("end:Q", scale=scale), text="text:N", color=color)
+    )

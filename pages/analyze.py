@@ -1,0 +1,16 @@
+"""Analyze: what a result depends on, over all comparable runs of the store."""
+
+import streamlit as st
+
+from pages._analyze import empty, shown
+from pages._shared import address, front_door, ui
+
+front_door.enter()
+address.begin("analyze")
+
+store = ui.store()
+if store is not None:
+    st.header("Analyze", anchor=False)
+    if not shown.show(store):
+        empty.show(store)
+    address.tell()
