@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages._analyze import empty, shown
+from pages._analyze import empty, views
 from pages._shared import address, front_door, ui
 
 front_door.enter()
@@ -11,6 +11,6 @@ address.begin("analyze")
 store = ui.store()
 if store is not None:
     st.header("Analyze", anchor=False)
-    if not shown.show(store):
+    if not views.show(store):
         empty.show(store)
     address.tell()

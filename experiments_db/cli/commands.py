@@ -241,6 +241,40 @@ def runs(
 
 
 @app.command()
+def compare(
+    run_ids: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN_ID...", help="Two to eight runs, the first is the baseline."),
+    ],
+    alone: Annotated[
+        bool, typer.Option("--alone", help="Compare the runs, not their configurations over seeds.")
+    ] = False,
+    output: Output = None,
+    db: Db = None,
+    json: Json = False,
+) -> None:
+    """Compare runs or configurations: means with errors, differences, settings that differ."""
+    with door():
+        from .. import store
+        from ..read import export, listing
+        from .comparison import compared
+
+        target = None if output is None else listing.output_path(output)
+        found = compared(store.open_store(db), run_ids, over_seeds=not alone)
+        for sentence in found.unlike:
+            say(sentence)
+        if target is not None:
+            place = export.write(found.numbers, target)
+            say(f"{len(found.numbers)} rows written to {place}.")
+        if json:
+            print_json(found.document())
+        elif target is None:
+            print_table(found.told(), found.columns())
+            if len(found.differing):
+                print_table(found.settings(), ["setting", *found.sides])
+
+
+@app.command()
 def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where the copy goes.")],
     overwrite: Overwrite = False,

@@ -16,7 +16,7 @@ from ttr_core.lab import Metric
 from ttr_core.words import place
 
 
-def placed(table: pd.DataFrame, metric: Metric) -> pd.DataFrame:
+def cells_of(table: pd.DataFrame, metric: Metric) -> pd.DataFrame:
     """Returns the best row of each cell, with the ingredients as columns.
 
     As on the Map, numbers such as a ridge are left out of an ingredient, and a cell is the best of
@@ -46,7 +46,7 @@ def main_effects(cells: pd.DataFrame, axis: str, reference: str | None = None) -
     """Returns what each choice of an ingredient adds to a reference, all else the same.
 
     Args:
-        cells: as `placed` returns them.
+        cells: as `cells_of` returns them.
         axis: the ingredient, one of `AXES`.
         reference: the choice that others are compared with; by default the one with most pairs.
 
@@ -87,7 +87,7 @@ def interactions(cells: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
     """Returns how the effect of one ingredient's choice changes with another ingredient's.
 
     Args:
-        cells: as `placed` returns them.
+        cells: as `cells_of` returns them.
         first: an ingredient.
         second: another.
 

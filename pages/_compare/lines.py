@@ -85,7 +85,7 @@ def _ends(
         places, low, high = [math.log(x) for x in places], math.log(low), math.log(high)
     moved = ends.apart(places, low, max(high, low + 1e-9), HEIGHT)
     moved = [math.exp(x) for x in moved] if log else moved
-    return tips.assign(end=moved, text=[ends.shown(names[side]) for side in tips["side"]])
+    return tips.assign(end=moved, text=[ends.clipped(names[side]) for side in tips["side"]])
 
 
 def _legend(data: pd.DataFrame, label: str, metric: Metric | None) -> str:

@@ -48,7 +48,7 @@ def _touch(lower: Sequence[float], upper: Sequence[float], least: float) -> bool
     return upper[0] - lower[0] < least * (lower[1] + upper[1]) / 2 - 1e-12
 
 
-def shown(name: str) -> str:
+def clipped(name: str) -> str:
     """Returns a name as it stands at the end of a line."""
     return name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}…"
 

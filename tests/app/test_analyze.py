@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from experiments_db.store import open_store
 from experiments_db.store.importing import import_runs
-from pages._analyze import charts, chosen
+from pages._analyze import inquiry, plots
 from pages._analyze.empty import EVIDENCE
 from pages._shared import ends
 from tests.app.app_text import text_of
@@ -36,7 +36,7 @@ def test_an_empty_store_is_filled_by_one_button(page: Opener) -> None:
 
 def test_every_picture_of_the_shipped_runs(page: Opener, shipped: None) -> None:
     drawn = {}
-    for view in chosen.VIEWS:
+    for view in inquiry.VIEWS:
         app = page("analyze", **{"analyze.view": view})
         assert not app.exception, view
         drawn[view] = len(app.get("vega_lite_chart"))
@@ -64,4 +64,4 @@ def test_names_at_the_ends_of_lines_keep_their_distance_and_order() -> None:
 
 def test_what_is_missing_is_measured_from_the_best_value() -> None:
     values = pd.Series([1.0, 0.9])
-    assert charts.missing(values, metrics()["accuracy"]).tolist() == [1e-4, pytest.approx(0.1)]
+    assert plots.missing(values, metrics()["accuracy"]).tolist() == [1e-4, pytest.approx(0.1)]

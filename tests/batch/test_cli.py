@@ -332,13 +332,14 @@ def test_an_empty_store_has_no_runs(cli: Cli) -> None:
 # ---- the store as a whole
 
 
-@pytest.mark.parametrize("command", ["runs", "backup", "doctor", "delete"])
+@pytest.mark.parametrize("command", ["runs", "backup", "doctor", "delete", "compare"])
 def test_a_file_that_is_no_store_is_exit_1_in_one_sentence(
     cli: Cli, tmp_path: Path, command: str
 ) -> None:
     bad = tmp_path / "bad.duckdb"
     bad.write_text("this is no database")
-    more = {"backup": [str(tmp_path / "copy.duckdb")], "delete": ["some-id"]}.get(command, [])
+    ids = {"delete": ["some-id"], "compare": ["some-id", "another"]}
+    more = {"backup": [str(tmp_path / "copy.duckdb")], **ids}.get(command, [])
     result = cli(command, *more, "--db", str(bad), code=1)
     assert "not a DuckDB database" in result.stderr
     assert "Traceback" not in result.stderr

@@ -67,6 +67,8 @@ REQUESTS = {
     "an unknown column": ("runs", "--where", '"train.lrr" > 1'),
     "half a letter in an id": ("delete", HALF, "--yes"),
     "a letter that steers in an id": ("delete", "\x1b[2J", "--yes"),
+    "half a letter in a comparison": ("compare", HALF, "x"),
+    "a letter that steers in a comparison": ("compare", "\x1b[2J", "x"),
     "a zero in a path": ("restore", "a\x00b"),
 }  # fmt: skip
 """What is wrong in itself: exit code 2."""

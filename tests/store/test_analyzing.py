@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import ttr_core as ttr
-from experiments_db.read import analyzing, effects, tables
+from experiments_db.read import analyzing, effects, noted
 from experiments_db.run.request import config_hash, request
 from experiments_db.store import Store, open_store
 from experiments_db.store.records import NewRun, Outcome
@@ -113,9 +113,9 @@ def test_windows_are_around_the_best_rate_without_a_gap(store: Store) -> None:
     put(store, "deltanet", 0.9)
     among = analyzing.comparable(store)[0][0]
     one = best(store).iloc[0]
-    found = tables.tried_rates(store, among, one["setting"], one["sizes"], ACCURACY)
+    found = noted.tried_rates(store, among, one["setting"], one["sizes"], ACCURACY)
     assert found["n"].tolist() == [2, 2, 2, 2, 2]
-    (window,) = tables.windows(found, ACCURACY).to_dict("records")
+    (window,) = noted.windows(found, ACCURACY).to_dict("records")
     assert (window["best"], window["tried"]) == (pytest.approx(1e-3), 5)
     assert (window["low"], window["high"]) == (pytest.approx(1e-4), pytest.approx(1e-2))
 
@@ -143,13 +143,13 @@ def test_cells_are_the_best_of_their_numbers_and_a_stack_has_no_place() -> None:
     specs = ["Uniform | Linear | Exact(ridge=1.0)", "Uniform | Linear | Exact(ridge=2.0)",
              "Uniform | Linear | Exact, Uniform | Linear | SGD", "of another program"]  # fmt: skip
     table = pd.DataFrame({"spec": specs, "mean": [0.1, 0.4, 0.9, 0.9]})
-    cells = effects.placed(table, ACCURACY)
+    cells = effects.cells_of(table, ACCURACY)
     assert cells["mean"].tolist() == [0.4] and cells["optimizer"].tolist() == ["Exact"]
-    assert effects.placed(table, Metric("pooled_distance", "lower"))["mean"].tolist() == [0.1]
+    assert effects.cells_of(table, Metric("pooled_distance", "lower"))["mean"].tolist() == [0.1]
 
 
 def test_an_empty_table_has_no_effects() -> None:
-    cells = effects.placed(pd.DataFrame({"spec": [], "mean": []}), ACCURACY)
+    cells = effects.cells_of(pd.DataFrame({"spec": [], "mean": []}), ACCURACY)
     assert effects.main_effects(cells, "weights").empty
     assert effects.interactions(cells, "weights", "optimizer").empty
     assert json.loads(cells.to_json(orient="records")) == []

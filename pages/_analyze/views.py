@@ -9,10 +9,10 @@ import pandas as pd
 import streamlit as st
 
 from experiments_db.errors import StoreError
-from experiments_db.read import analyzing, effects, queries, tables
+from experiments_db.read import analyzing, effects, noted, queries
 from experiments_db.store import Store
-from pages._analyze import charts, chosen
-from pages._analyze.chosen import Asked
+from pages._analyze import inquiry, plots
+from pages._analyze.inquiry import Inquiry
 from pages._shared import address, palette, saved, ui
 from ttr_core import AXES
 from ttr_core.lab import Metric
@@ -25,11 +25,11 @@ def show(store: Store) -> bool:
     path = str(store.path)
     try:
         version = queries.data_version(store)
-        asked = chosen.controls(chosen.comparable(path, version, store))
+        asked = inquiry.inquired(inquiry.comparable(path, version, store))
         if asked is None:
             return False
-        table = chosen.best(path, version, store, asked.among, asked.metric)
-        views[asked.view](store, asked, table)
+        table = inquiry.best(path, version, store, asked.among, asked.metric)
+        VIEWS[asked.view](store, asked, table)
     except StoreError as error:
         ui.failed("The store could not be read", str(error))
     for sentence in address.problems():
@@ -37,19 +37,19 @@ def show(store: Store) -> bool:
     return True
 
 
-def _costs(store: Store, asked: Asked, table: pd.DataFrame) -> None:
+def _costs(store: Store, asked: Inquiry, table: pd.DataFrame) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         if len(table):
-            own = chosen.setting(table, asked.among.task)
+            own = inquiry.setting(table, asked.among.task)
             table = table[table["setting"] == own]
-        cost = chosen.one_of("analyze.cost", "cost", chosen.COSTS)
+        cost = inquiry.one_of("analyze.cost", "cost", inquiry.COSTS)
         st.segmented_control(
-            "Against", list(chosen.COSTS), required=True, key="analyze.cost",
+            "Against", list(inquiry.COSTS), required=True, key="analyze.cost",
             format_func=lambda name: name.capitalize(),
         )  # fmt: skip
-        axis = chosen.axis("analyze.kind", AXES[2])
+        axis = inquiry.one_ingredient("analyze.kind", AXES[2])
         st.segmented_control("Color by", AXES, required=True, key="analyze.kind")
-        log = chosen.switch("analyze.log", asked.metric)
+        log = inquiry.switch("analyze.log", asked.metric)
     data = _with_errors(table[table[cost] > 0], asked.metric)
     if data.empty:
         st.caption("No run has noted both.")
@@ -57,14 +57,14 @@ def _costs(store: Store, asked: Asked, table: pd.DataFrame) -> None:
     data = data.assign(kind=_kinds(data, axis))
     if log:
         data = data.assign(
-            missing=charts.missing(data["mean"], asked.metric),
-            low=charts.missing(data["low"], asked.metric),
-            high=charts.missing(data["high"], asked.metric),
+            missing=plots.missing(data["mean"], asked.metric),
+            low=plots.missing(data["low"], asked.metric),
+            high=plots.missing(data["high"], asked.metric),
         )
     best = analyzing.front(data, cost, asked.metric)
-    across = (cost, chosen.COSTS[cost])
+    across = (cost, inquiry.COSTS[cost])
     title = f"{asked.metric.title} against {across[1]}; front: {', '.join(best['name'])}"
-    _draw(charts.costs(data, best, across, axis, asked.metric), "cost", title)
+    _draw(plots.costs(data, best, across, axis, asked.metric), "cost", title)
     words = "A point is a configuration, the mean over n runs with one standard error, at the best "
     words += "of its learning rates. The dashed front: nothing has more for less."
     _counted(data, words)
@@ -72,8 +72,8 @@ def _costs(store: Store, asked: Asked, table: pd.DataFrame) -> None:
     _table(data, [*names, "se", "n", "runs", "rates", "spec", "sizes"], "cost")
 
 
-def _settings(store: Store, asked: Asked, table: pd.DataFrame) -> None:
-    by = analyzing.varied(table, chosen.FIRST) if len(table) else []
+def _settings(store: Store, asked: Inquiry, table: pd.DataFrame) -> None:
+    by = analyzing.varied(table, inquiry.FIRST) if len(table) else []
     if not by:
         st.caption(
             "No layer has two points: run one task setting with several pairs, lengths or widths, "
@@ -81,11 +81,11 @@ def _settings(store: Store, asked: Asked, table: pd.DataFrame) -> None:
         )
         return
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        setting = chosen.one_of("analyze.by", "setting", by)
+        setting = inquiry.one_of("analyze.by", "setting", by)
         st.selectbox("Against", by, key="analyze.by", width=180)
         data = analyzing.against(table, setting)
         rests = list(data["rest"].value_counts().index)
-        rest = chosen.one_of("analyze.rest", "rest", rests)
+        rest = inquiry.one_of("analyze.rest", "rest", rests)
         if len(rests) > 1:
             st.selectbox("With", rests, key="analyze.rest", width=320)
         data = _picked(data[data["rest"] == rest], asked.metric)
@@ -93,14 +93,14 @@ def _settings(store: Store, asked: Asked, table: pd.DataFrame) -> None:
     _drawn_lines(data, title, asked.metric, [], "Each point is trained at its place, all else the")
 
 
-def _beyond(store: Store, asked: Asked, table: pd.DataFrame) -> None:
+def _beyond(store: Store, asked: Inquiry, table: pd.DataFrame) -> None:
     found = own = None
     if len(table):
         with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-            setting, size = chosen.setting_and_size(table, asked.among.task)
-            found = tables.tested_beyond(store, asked.among, setting, size, asked.metric)
+            setting, size = inquiry.setting_and_size(table, asked.among.task)
+            found = noted.tested_beyond(store, asked.among, setting, size, asked.metric)
             found = found[found["series"].isin(set(table["series"]))]  # at the best of its rates
-            own = [str(c) for c in found if c not in tables.TESTED]
+            own = [str(c) for c in found if c not in noted.TESTED]
             if own and len(found):
                 found = _picked(found, asked.metric)
     if found is None or not own:
@@ -127,7 +127,7 @@ def _drawn_lines(
         return
     data = _with_errors(data, metric)
     said = f"{metric.title} against {title} of {', '.join(dict.fromkeys(data['name']))}"
-    _draw(charts.lines(data, title, metric, ordered), "lines", said)
+    _draw(plots.lines(data, title, metric, ordered), "lines", said)
     _counted(data, f"{words} same; means over n runs with one standard error.", bool(ordered))
     _table(data, ["name", "x", "mean", "se", "n", "spec"], "lines")
 
@@ -136,33 +136,33 @@ def _picked(data: pd.DataFrame, metric: Metric) -> pd.DataFrame:
     """Shows which layers have a line and returns theirs; at first from the best to the worst."""
     means = data.groupby("name")["mean"].mean().sort_values(ascending=not metric.rises)
     names = list(means.index)
-    step = max(1.0, (len(names) - 1) / (chosen.LINES - 3))
+    step = max(1.0, (len(names) - 1) / (inquiry.LINES - 3))
     spread = dict.fromkeys(names[min(len(names) - 1, round(i * step))] for i in range(6))
-    picked = chosen.several("analyze.lines", "layer", tuple(names), tuple(spread))
+    picked = inquiry.several("analyze.lines", "layer", tuple(names), tuple(spread))
     st.multiselect(
         "Layers",
         names,
         key="analyze.lines",
-        max_selections=chosen.LINES,
+        max_selections=inquiry.LINES,
         help="The best first; at first some from the best to the worst.",
     )
     return data[data["name"].isin(picked)]
 
 
-def _rates(store: Store, asked: Asked, table: pd.DataFrame) -> None:
+def _rates(store: Store, asked: Inquiry, table: pd.DataFrame) -> None:
     metric = asked.metric
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         if table.empty or metric.bounds is None:
             st.caption("There is nothing to show for this metric.")
             return
-        setting, size = chosen.setting_and_size(table, asked.among.task)
-    found = tables.tried_rates(store, asked.among, setting, size, metric)
+        setting, size = inquiry.setting_and_size(table, asked.among.task)
+    found = noted.tried_rates(store, asked.among, setting, size, metric)
     if found.empty:
         st.caption(
             "No run has tried several learning rates on this metric: *lr: auto* in a plan does."
         )
         return
-    wide = tables.windows(found, metric)
+    wide = noted.windows(found, metric)
     order = list(wide["name"])[-ROWS:]
     wide = wide.assign(
         window=[f"{a:.2g} to {b:.2g}" for a, b in zip(wide["low"], wide["high"], strict=True)]
@@ -172,7 +172,7 @@ def _rates(store: Store, asked: Asked, table: pd.DataFrame) -> None:
     inside = (data["lr"] >= data["low"]) & (data["lr"] <= data["high"])
     data = data.assign(rate=[f"{lr:.2g}" for lr in data["lr"]], inside=inside)
     _draw(
-        charts.rates(data, order, metric),
+        plots.rates(data, order, metric),
         "rates",
         f"{metric.title} by learning rate of {len(order)} layers, the widest window first",
     )
@@ -180,24 +180,24 @@ def _rates(store: Store, asked: Asked, table: pd.DataFrame) -> None:
     _counted(
         data,
         "On the validation set, when the search left each rate. A dot: in the window, no more than "
-        f"{100 * tables.WINDOW:g} points behind the best rate without a gap; at an edge of what "
+        f"{100 * noted.WINDOW:g} points behind the best rate without a gap; at an edge of what "
         f"was tried it may be wider.{left}",
         repeated=True,
     )
     _table(wide, ["name", "best", "low", "high", "factor", "tried"], "rates")
 
 
-def _ingredients(store: Store, asked: Asked, table: pd.DataFrame) -> None:
+def _ingredients(store: Store, asked: Inquiry, table: pd.DataFrame) -> None:
     metric = asked.metric
     if table.empty:
         st.caption("No run has a finite value of this metric.")
         return
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        setting, size = chosen.setting_and_size(table, asked.among.task)
-        crossed = chosen.one_of("analyze.cross", "pair of ingredients", CROSSED)
+        setting, size = inquiry.setting_and_size(table, asked.among.task)
+        crossed = inquiry.one_of("analyze.cross", "pair of ingredients", CROSSED)
         st.segmented_control("Interaction of", list(CROSSED), required=True, key="analyze.cross")
     same = table[(table["setting"] == setting) & (table["sizes"] == size)]
-    cells = effects.placed(same, metric)
+    cells = effects.cells_of(same, metric)
     warned = " In the published frame each layer has its own surroundings, so that no difference "
     warned = f"{warned}is the ingredient's alone." if asked.among.frame == "published" else ""
     st.caption(
@@ -224,7 +224,7 @@ def _main_effects(found: pd.DataFrame, axis: str, metric: Metric) -> pd.DataFram
         color = hue.dark if st.context.theme.type == "dark" else hue.light
         data = _apart(found, metric)
         said = f"What each choice of {axis} adds to {found['reference'].iloc[0]}, with n"
-        _draw(charts.effects(data, metric, color), f"effects.{axis}", said)
+        _draw(plots.effects(data, metric, color), f"effects.{axis}", said)
     return found.assign(ingredient=axis)
 
 
@@ -235,7 +235,7 @@ def _interactions(found: pd.DataFrame, pair: tuple[str, str], metric: Metric) ->
         return
     data = _apart(found, metric)
     _draw(
-        charts.crossed(data, pair, metric),
+        plots.crossed(data, pair, metric),
         "crossed",
         f"How far the effect of {pair[0]} changes with {pair[1]}",
     )
@@ -281,13 +281,13 @@ def _kinds(table: pd.DataFrame, axis: str) -> list[str]:
     number = AXES.index(axis)
     names = {spec: _bare(spec, number) for spec in table["spec"].unique()}
     kinds = table["spec"].map(names)
-    common = list(kinds.value_counts().index[: charts.KINDS])
-    return [kind if kind in common else charts.OTHER for kind in kinds]
+    common = list(kinds.value_counts().index[: plots.KINDS])
+    return [kind if kind in common else plots.OTHER for kind in kinds]
 
 
 def _bare(spec: str, number: int) -> str:
     found = effects.place_of(spec)
-    return charts.OTHER if found is None else found[number].partition("(")[0]
+    return plots.OTHER if found is None else found[number].partition("(")[0]
 
 
 def _counted(data: pd.DataFrame, words: str, repeated: bool = False) -> None:
@@ -310,7 +310,7 @@ def _table(data: pd.DataFrame, columns: list[str], name: str) -> None:
 
 CROSSED = {f"{AXES[i]} × {AXES[j]}": (AXES[i], AXES[j]) for i, j in ((0, 2), (1, 2), (0, 1))}
 
-views: dict[str, Callable[[Store, Asked, pd.DataFrame], None]] = {
+VIEWS: dict[str, Callable[[Store, Inquiry, pd.DataFrame], None]] = {
     "cost": _costs,
     "settings": _settings,
     "beyond": _beyond,

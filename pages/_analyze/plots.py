@@ -12,6 +12,7 @@ from ttr_core.lab import Metric
 
 HEIGHT, ROW = 430, 22  # pixels: of a chart, and of a row of one with a row per choice
 KINDS, OTHER, GRAY = 6, "others", "#8A94A0"
+SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-left")
 NEAR = 1.4  # how many times more another costs whose name has a place of its own
 LEAST = 1e-4  # what is missing to the best value, at least, on a logarithmic axis
 
@@ -34,42 +35,22 @@ def costs(
         axis: the title of ``kind``.
         metric: what is measured.
     """
-    cost, title = across
+    cost = across[0]
     logarithmic = bool(metric.bounds) and "missing" in table.columns
     value = "missing" if logarithmic else "mean"
     up = alt.Scale(type="log", reverse=True, nice=False) if logarithmic else units.scale(metric)
-    span = [float(table[cost].min()) / 1.6, float(table[cost].max()) * 1.6]
-    x = alt.X(
-        f"{cost}:Q",
-        title=title,
-        scale=alt.Scale(type="log", base=2, domain=span, nice=False),
-        axis=alt.Axis(format=",.0f", tickCount=6, grid=False),
-    )
+    x = _costing(table, across)
     text = f"{metric.name.replace('_', ' ')}{', missing to the best' if logarithmic else ''}"
     y = alt.Y(f"{value}:Q", title=text, scale=up, axis=_percent(metric))
-    kinds = [kind for kind in dict.fromkeys(table["kind"]) if kind != OTHER]
-    domain = [*kinds, OTHER] if OTHER in set(table["kind"]) else kinds
+    domain = sorted(dict.fromkeys(table["kind"]), key=lambda kind: kind == OTHER)
     legend = alt.Legend(title=axis, orient="bottom", columns=4, labelLimit=200)
-    shapes = [
-        "circle",
-        "square",
-        "triangle-up",
-        "diamond",
-        "cross",
-        "triangle-down",
-        "triangle-left",
-    ]
+    shapes = alt.Scale(domain=domain, range=list(SHAPES))
     color = alt.Color("kind:N", scale=alt.Scale(domain=domain), sort=domain, legend=legend)
-    tip = [
-        alt.Tooltip("name:N"), alt.Tooltip(f"{cost}:Q", title=title, format=",.0f"),
-        alt.Tooltip("said:N", title=metric.name), alt.Tooltip("n:Q"),
-        alt.Tooltip("rates:Q", title="learning rates"),
-    ]  # fmt: skip
     base = alt.Chart(table).encode(x=x)
     bars = base.mark_rule(opacity=0.5, color=GRAY).encode(y=alt.Y("low:Q", scale=up), y2="high:Q")
     points = base.mark_point(filled=True, size=70, opacity=0.85).encode(
-        y=y, color=color, tooltip=tip,
-        shape=alt.Shape("kind:N", scale=alt.Scale(domain=domain, range=shapes), legend=legend),
+        y=y, color=color, tooltip=_pointed_at(across, metric),
+        shape=alt.Shape("kind:N", scale=shapes, legend=legend),
     )  # fmt: skip
     line = alt.Chart(best).mark_line(interpolate="step-after", color=GRAY, strokeDash=[4, 3])
     names = alt.Chart(_together(best, cost)).mark_text(
@@ -79,11 +60,33 @@ def costs(
     return alt.LayerChart(layer=drawn).properties(height=HEIGHT)
 
 
+def _costing(table: pd.DataFrame, across: tuple[str, str]) -> alt.X:
+    """Returns the axis of costs, by their logarithm."""
+    cost, title = across
+    span = [float(table[cost].min()) / 1.6, float(table[cost].max()) * 1.6]
+    scale = alt.Scale(type="log", base=2, domain=span, nice=False)
+    axis = alt.Axis(format=",.0f", tickCount=6, grid=False)
+    return alt.X(f"{cost}:Q", title=title, scale=scale, axis=axis)
+
+
+def _pointed_at(across: tuple[str, str], metric: Metric) -> list[alt.Tooltip]:
+    cost, title = across
+    return [
+        alt.Tooltip("name:N"),
+        alt.Tooltip(f"{cost}:Q", title=title, format=",.0f"),
+        alt.Tooltip("said:N", title=metric.name),
+        alt.Tooltip("n:Q"),
+        alt.Tooltip("rates:Q", title="learning rates"),
+    ]
+
+
 def _together(best: pd.DataFrame, cost: str) -> pd.DataFrame:
     """Returns a name for each place of the front; those that would lie on each other share one."""
     apart = (best[cost] > NEAR * best[cost].shift()) | (best["mean"].diff().abs() > 0.05)
     number = apart.fillna(True).cumsum()
-    joined = best.groupby(number)["name"].transform(lambda names: ", ".join(map(ends.shown, names)))
+    joined = best.groupby(number)["name"].transform(
+        lambda names: ", ".join(map(ends.clipped, names))
+    )
     return best.assign(text=joined).loc[~number.duplicated()]
 
 
@@ -116,7 +119,7 @@ def lines(
     dots = base.mark_point(filled=True, size=45, opacity=1).encode(y=y, tooltip=tip)
     tips = data.loc[data.groupby("name", sort=False)["place"].idxmax()]
     places = ends.apart(list(tips["mean"]), low, high or low + 1.0, HEIGHT)
-    tips = tips.assign(end=places, text=tips["name"].map(ends.shown), place=last)
+    tips = tips.assign(end=places, text=tips["name"].map(ends.clipped), place=last)
     drawn = [band, line, dots, ends.labels(tips, x, color, scale)]
     return alt.LayerChart(layer=drawn).properties(height=HEIGHT)
 

@@ -41,7 +41,7 @@ RUNS, VIEW, METRIC = "analyze.runs", "analyze.view", "analyze.metric"
 
 
 @dataclass(frozen=True)
-class Asked:
+class Inquiry:
     """What the page shows.
 
     Args:
@@ -55,7 +55,7 @@ class Asked:
     view: str
 
 
-def controls(found: list[tuple[Comparable, int]]) -> Asked | None:
+def inquired(found: list[tuple[Comparable, int]]) -> Inquiry | None:
     """Takes the address over, shows the controls and returns what they hold; None without runs."""
     names = {_label(one): (one, runs) for one, runs in found}
     address.take(
@@ -85,7 +85,7 @@ def controls(found: list[tuple[Comparable, int]]) -> Asked | None:
     own = {*OF_VIEW[view], f"{METRIC}.{TASKS[among.task].main().name}"}
     other = {key for keys in OF_VIEW.values() for key in keys}
     address.imply({*other, *(f"{METRIC}.{name}" for name in measures.mains())} - own)
-    return Asked(among, metric, view)
+    return Inquiry(among, metric, view)
 
 
 def _metric(among: Comparable) -> Metric:
@@ -128,7 +128,7 @@ def several(key: str, kind: str, values: tuple[str, ...], start: tuple[str, ...]
     return list(address.value(key))
 
 
-def axis(key: str, start: str) -> str:
+def one_ingredient(key: str, start: str) -> str:
     """Takes an ingredient over from the address and returns it."""
     return one_of(key, "ingredient", AXES, start)
 
