@@ -44,13 +44,16 @@ def memory_mosaics(gates: torch.nn.Module, x: ttr.Stream) -> list[list[Tensor]]:
 
 
 def gated_slot_attention(gates: torch.nn.Module, x: ttr.Stream) -> list[list[Tensor]]:
-    """Zhang et al. 2024, Eq. 9: K_t = Diag(a) K_{t-1} + (1 - a) k^T, p = softmax(K q / sqrt(d))."""
+    """Zhang et al. 2024, Eq. 9: K_t = Diag(a) K_{t-1} + (1 - a) k^T, p = softmax(K q).
+
+    Undivided as in its authors' code: flash-linear-attention, fla/layers/gsa.py, scale=1.
+    """
     q, k, v = (z[0, 0] for z in (x.q, x.k, x.v))
     K, rows = torch.zeros(SIZE, SIZE, dtype=torch.float64), []
     for t in range(LENGTH):
         a = x.signals["decay"][0, 0, t].exp()
         K = a[:, None] * K + torch.outer(1 - a, k[t])
-        rows.append([torch.softmax(K @ q[t] / SIZE**0.5, 0), 1 - a, v[t]])
+        rows.append([torch.softmax(K @ q[t], 0), 1 - a, v[t]])
     return rows
 
 

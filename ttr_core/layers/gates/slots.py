@@ -19,19 +19,22 @@ class Slots(MadePairs):
     r"""Keys are shares of slots, queries attend to what the slots hold: gated slot attention.
 
     $$K_t = \mathrm{Diag}(a_t) K_{t-1} + (1 - a_t) k_t^\top, \qquad
-    q_t \leftarrow \mathrm{softmax}(K_t q_t / \sqrt K), \qquad k_t \leftarrow 1 - a_t$$
+    q_t \leftarrow \mathrm{softmax}(K_t q_t), \qquad k_t \leftarrow 1 - a_t$$
 
-    The gate of a slot is also what it takes of a token. As many slots as a key has entries.
+    The gate of a slot is also what it takes of a token. As many slots as a key has entries. What is
+    compared with a query is a mean of keys, shorter than one key, so that nothing divides it by
+    the root of K, nor does the authors' code: divided, slots were nearly alike to a query.
 
     Reference: Gated Slot Attention for Efficient Linear-Time Sequence Modeling (Zhang et al., 2024)
     https://arxiv.org/abs/2409.07146
     """
 
     name: ClassVar[str] = "slots"
+    revision: ClassVar[int] = 2  # it divided by the root of K
 
     def pairs(self, stream: Stream, state: Carried) -> tuple[Stream, Carried]:
         decay, k = stream.signals["decay"], stream.k
-        taken, q = -torch.expm1(decay), stream.q * k.shape[-1] ** -0.5
+        taken, q = -torch.expm1(decay), stream.q
         held = state.get("slots", 0 * k[:, :, :1].mT @ k[:, :, :1])
         logits = []
         parts = (z.split(CHUNK, 2) for z in (q, k, taken, decay))
