@@ -175,6 +175,10 @@ def test_tasks_tune_what_options_say_and_nothing_beside_it() -> None:
 
 GRIDS = {
     "ttr_core/lab/tasks/constants.py: DECAYS",
+    # what is measured at, not tuned
+    "ttr_core/lab/probes/capacity.py: SCALES",
+    "ttr_core/lab/probes/noise.py: (ROUNDS, LEVEL, LONGEST)",
+    "ttr_core/lab/probes/sharpness_needed.py: SCALES",
     "ttr_core/lab/vitals.py: LENGTHS",
 }  # of a signal, which is no setting of a choice
 

@@ -27,7 +27,7 @@ EVALUATED = [name for name, cls in TASKS.items() if issubclass(cls, EvaluatedTas
 def small(name: str) -> EvaluatedTask:
     sizes = {"regression": {"seq_len": 32, "dim": 8, "sequences": 4}}
     sizes["recall"] = {"pairs": 8, "seq_len": 64, "dim": 16, "sequences": 4}
-    made = task(name, sizes.get(name, {}))
+    made = task(name, sizes.get(name, {"seq_len": 16, "dim": 8, "sequences": 4}))
     assert isinstance(made, EvaluatedTask)
     return made
 
@@ -168,8 +168,9 @@ def test_an_evaluation_is_repeatable_and_counts_its_tries(name: str) -> None:
     spec = Spec.parse("Gate | Linear | SGD")
     first = made.evaluate(spec, seed=1, progress=lambda done, total: calls.append((done, total)))
     torch.rand(3)
-    assert first == made.evaluate(spec, seed=1)
-    assert first != made.evaluate(spec, seed=2)
+    timed = name == "speed"  # which no two measurements repeat
+    assert timed or first == made.evaluate(spec, seed=1)
+    assert name == "sharpness" or first != made.evaluate(spec, seed=2)  # this cell needs none
     assert [done for done, _ in calls] == list(range(calls[0][1]))
     assert {row["name"] for row in first.tables["constants"]} == {"decay", "step"}
 

@@ -274,7 +274,10 @@ def small(name: str) -> Experiment:
         "recall": {"pairs": 4, "seq_len": 16, "dim": 8, "vocab_size": 64},
         "words": {"seq_len": 8, "read_to": 16},
     }
-    return Experiment(task(name, sizes[name]), MODEL, SHORT, seed=2, layer="qknorm-attention")
+    probe = {"seq_len": 16, "dim": 8, "sequences": 4}
+    return Experiment(
+        task(name, sizes.get(name, probe)), MODEL, SHORT, seed=2, layer="qknorm-attention"
+    )
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -7,6 +7,7 @@ from .events import Evaluated, Event, Finished, Progress, Started
 from .experiment import Experiment
 from .identity import RunIdentity, digest, fingerprint, identity, outdated
 from .metric import PACKED, STATISTICS, VALIDATION, Metric
+from .probes import PROBES, Measured, Probe
 from .protocol import AFTER_FIRST_ROUND, RATES, SEEDS, TrainConfig
 from .sizes import check_sizes, too_long
 from .tasks import (
@@ -37,6 +38,7 @@ __all__ = [
     "MQAR",
     "PACE",
     "PACKED",
+    "PROBES",
     "RATES",
     "SEEDS",
     "STATISTICS",
@@ -54,8 +56,10 @@ __all__ = [
     "Finished",
     "Knob",
     "LabeledTask",
+    "Measured",
     "Metric",
     "Prepared",
+    "Probe",
     "Progress",
     "ReadBack",
     "Recall",
