@@ -34,6 +34,7 @@ EVERY = pytest.mark.parametrize("name", list(ttr.catalog))
 STARTS = {
     "importance": 0.5, "momentum": 0.5, "push": 0.5, "erase": 0.5, "write": 0.5, "rate": 0.5,
     "squares": 0.5, "noise": math.log(2), "drift": math.log(2), "step": 0.5,
+    "turn": 0.05,
 }  # fmt: skip
 OTHERWISE = {
     ("longhorn-exact", "step"): 1.0, ("deltaformer", "step"): 0.05,

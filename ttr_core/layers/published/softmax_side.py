@@ -92,7 +92,9 @@ ENTRIES = (
         ),
         deviation=(
             "None in the weights (1e-12 is added to |w|^2). The direction is projected with a bias "
-            f"and not convolved (paper: of rank 32, after a convolution and SiLU). {SHIFTED}"
+            "and not convolved (paper: of rank 32, after a convolution and SiLU). Turns start at "
+            ".05 (code: 1, at which 32 pairs in 128 tokens stay at .008 where these reach 1.00). "
+            f"{SHIFTED}"
         ),
         evidence="code",
     ),

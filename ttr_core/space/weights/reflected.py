@@ -28,8 +28,9 @@ ALONG = Signal(
     "turn_key", "key", "identity", 0.0, -1.0, 1.0, "direction along which a token turns the past"
 )
 TURN = Signal(
-    "turn", "scalar", "twice_sigmoid", 1.0, 0.0, 2.0, "how far: 1 projects it out, 2 reflects it"
+    "turn", "scalar", "twice_sigmoid", 0.05, 0.0, 2.0, "how far: 1 projects it out, 2 reflects it"
 )
+"""Near 0 at first: were a direction projected out at each token, little of an old key were left."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Reflected(PositiveWeights, Comparison):
     scale: float | None = option(
         None, "sharpness of the kernel; none: 1 / sqrt(K)", 1e-6, 1000.0, tune=SHARPNESSES
     )
+    revision: ClassVar[int] = 2  # turns started at 1
     examples: ClassVar[tuple[dict[str, object], ...]] = ()  # by its name, not in the grid
 
     @property
