@@ -19,7 +19,7 @@ from ttr_core.words import called
 
 from ..store import Store
 from . import measures
-from .cells import COMPLETE_RUNS
+from .cells import COMPLETE_RUNS, SERIES
 from .filters import Where
 from .queries import revised_since
 
@@ -87,15 +87,18 @@ def configurations(store: Store, among: Comparable, metric: Metric) -> pd.DataFr
     value, packed = measures.column(metric.name, "complete"), measures.column(PACKED, "complete")
     asked = among.where()
     sql = f"""
-        SELECT any_value(layer) AS layer, any_value(spec) AS spec, any_value(setting) AS setting,
-            coalesce(any_value(sizes), '{{}}') AS sizes, coalesce(any_value(frames), '') AS frames,
-            coalesce(any_value(rate), '') AS rate, count(*) AS runs,
-            count(*) FILTER (isfinite({value})) AS n,
-            avg({value}) FILTER (isfinite({value})) AS mean,
-            stddev_samp({value}) FILTER (isfinite({value})) AS deviation,
-            avg(state_size) AS state, avg({packed}) AS packed, avg(parameters) AS parameters,
-            series
-        {COMPLETE_RUNS} {asked} GROUP BY series ORDER BY series
+        WITH measured AS (
+            SELECT any_value(layer) AS layer, any_value(spec) AS spec, count(*) AS runs,
+                count(*) FILTER (isfinite({value})) AS n,
+                avg({value}) FILTER (isfinite({value})) AS mean,
+                stddev_samp({value}) FILTER (isfinite({value})) AS deviation,
+                avg(state_size) AS state, avg({packed}) AS packed,
+                avg(parameters) AS parameters, series
+            {COMPLETE_RUNS} {asked} GROUP BY series
+        )
+        SELECT measured.*, setting, coalesce(sizes, '{{}}') AS sizes,
+            coalesce(frames, '') AS frames, coalesce(rate, '') AS rate
+        FROM measured JOIN ({SERIES}) AS told USING (series) ORDER BY series
     """
     with store.open() as connection:
         table = connection.execute(sql, {**asked.values, **revised_since()}).df()

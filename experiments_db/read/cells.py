@@ -23,20 +23,25 @@ from .queries import NEWEST, revised_since
 
 OTHER_PARTS = ("loss=", "readout=")
 
+SERIES = """
+    SELECT series, json_extract(fingerprint, '$.task')::VARCHAR AS setting,
+        json_merge_patch(json_extract(fingerprint, '$.model'),
+            '{"layers": null, "frame": null}')::VARCHAR AS sizes,
+        json_extract(fingerprint, '$.frames')::VARCHAR AS frames,
+        json_merge_patch(json_extract(fingerprint, '$.train'),
+            '{"lr": null}')::VARCHAR AS training,
+        json_extract_string(fingerprint, '$.train.lr') AS rate
+    FROM series WHERE NOT list_has_any(parts, $outdated::VARCHAR[])
+"""
+"""What decides runs, in parts, of all series that are not superseded."""
+
 COMPLETE_RUNS = f"""
 FROM (
 SELECT * FROM (
     SELECT run_id, config_group, config_hash, series, layer, spec, task, frame, protocol FROM runs
 ) AS runs
 JOIN (
-    SELECT series, json_extract(fingerprint, '$.task')::VARCHAR AS setting,
-        json_merge_patch(json_extract(fingerprint, '$.model'),
-            '{{"layers": null, "frame": null}}')::VARCHAR AS sizes,
-        json_extract(fingerprint, '$.frames')::VARCHAR AS frames,
-        json_merge_patch(json_extract(fingerprint, '$.train'),
-            '{{"lr": null}}')::VARCHAR AS training,
-        json_extract_string(fingerprint, '$.train.lr') AS rate
-    FROM series WHERE NOT list_has_any(parts, $outdated::VARCHAR[])
+    {SERIES}
 ) AS series USING (series)
 JOIN (SELECT config_group, config FROM configs) AS configs USING (config_group)
 JOIN (SELECT * FROM results WHERE status IN {COMPLETE}) AS results USING (run_id)

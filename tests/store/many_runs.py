@@ -60,10 +60,7 @@ SELECT config_group, any_value(json_merge_patch(rated, '{"seed": null}')) FROM m
 GROUP BY config_group;
 
 INSERT INTO series
-SELECT config_group, any_value(fingerprint), [x || '@1' FOR x IN [
-    'task/mqar', 'weights/Gate', 'function/Linear', 'map/identity',
-    'optimizer/SGD', 'loss/Squared', 'readout/Plain', 'entry/gla', 'model', 'frame',
-    'gates/dense', 'train']]
+SELECT config_group, any_value(fingerprint), any_value(parts)
 FROM made GROUP BY config_group;
 
 INSERT INTO results BY NAME
@@ -126,6 +123,7 @@ def fill(store: Store, count: int) -> None:
             "protocol": run.protocol,
             "config": json.dumps(config),
             "decides": series_of(json.dumps(config))[0].fingerprint,
+            "parts": list(series_of(json.dumps(config))[0].parts),
             "environment": json.dumps(run.environment),
             "versions": json.dumps({"python": "3.11.7", "duckdb": "1.5.6", "torch": "2.13.0"}),
         }

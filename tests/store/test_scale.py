@@ -56,8 +56,8 @@ ASKED: dict[str, tuple[int, Callable[[Store], Sized]]] = {
         12,
         lambda store: cells(store, task_settings(store).setting[0], "quick"),
     ),
-    "what can be analyzed": (78, analyzing.comparable),
-    "configurations to analyze": (19968, lambda store: _analyzed(store)),
+    "what can be analyzed": (2, analyzing.comparable),
+    "configurations to analyze": (12480, lambda store: _analyzed(store)),
     "sides of a comparison": (
         4,
         lambda store: comparing.sides(store, queries.ids(store)[5:9])[0],
