@@ -36,14 +36,14 @@ SPACE_ORDER = (
     ("spec",),
 )
 DB_ORDER = (
-    ("errors", "installation"), ("store",), ("read",), ("run",), ("sweeps",), ("search",),
+    ("errors", "installation"), ("store",), ("read",), ("run",), ("sweeps",), ("search", "claims"),
     ("cli",), ("__main__",),
 )  # fmt: skip
 ALLOWED = {
     "ttr_core": {"torch"},
     "experiments_db": {
         "ttr_core", "duckdb", "pandas", "pyarrow", "pydantic", "yaml", "safetensors", "numpy",
-        "typer", "rich", "platformdirs",
+        "typer", "rich", "platformdirs", "altair", "vl_convert",
     },
     "pages": {"ttr_core", "experiments_db", "streamlit", "altair", "pandas", "yaml"},
     "app": {"pages", "streamlit"},

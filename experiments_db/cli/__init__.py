@@ -1,6 +1,6 @@
 """The command line: each command a few lines; what it shows."""
 
-from . import measuring
+from . import measuring, reproducing
 from .commands import app
 
-__all__ = ["app", "measuring"]
+__all__ = ["app", "measuring", "reproducing"]

@@ -2,5 +2,6 @@
 
 from .bench import benchmark
 from .bench_training import training_benchmark
+from .identities import EXACT, IDENTITIES, Equality
 
-__all__ = ["benchmark", "training_benchmark"]
+__all__ = ["EXACT", "IDENTITIES", "Equality", "benchmark", "training_benchmark"]

@@ -1,0 +1,215 @@
+"""Figure 3 of the paper: memory, not length, limits recall; trained, and without training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from ttr_core.lab import TASKS
+
+from . import figures
+from .claim import Finding, Ruling, Scale, Thesis, Word
+from .found import Found
+from .party import Party
+from .ranking import Duel, Entrant, Ranking
+
+RECALLED, ANSWERED = (TASKS[name].main().name for name in ("mqar", "recall"))
+SOLVED = 0.999
+"""Accuracy from which recall is called solved."""
+
+LAYERS = ("linear-attention", "mesa-layer")
+
+
+class Recalling(NamedTuple):
+    """One trained setting: a layer, pairs, tokens, words."""
+
+    layer: str
+    pairs: int
+    length: int
+    words: int
+
+    def __str__(self) -> str:
+        return f"{self.layer}, {self.pairs} pairs, {self.length} tokens, {self.words} words"
+
+
+class Extent(NamedTuple):
+    """What a scale trains: keys of D, lengths by pairs, and how."""
+
+    dim: int
+    lengths: Mapping[int, tuple[int, ...]]
+    words: tuple[int, ...]
+    train: Mapping[str, str]
+    protocol: str
+    seeds: tuple[str, ...]
+
+
+SIZES: Mapping[Scale, Extent] = {
+    "quick": Extent(
+        32, {32: (128, 256), 64: (256,)}, (8192,), {"steps": "400", "lr": "0.01"}, "quick", ("0",)
+    ),
+    "paper": Extent(
+        64, {64: (256, 512, 1024), 128: (512, 1024)}, (0, 8192), {"steps": "3000"}, "standard",
+        ("0", "1", "2"),
+    ),
+}  # fmt: skip
+"""Words of 0 stand for the fewest: 2 P + 2, at which 64 keys can be made orthogonal in 64."""
+
+
+def _settings(scale: Scale, pairs: int, layer: str) -> list[Recalling]:
+    size = SIZES[scale]
+    return [
+        Recalling(layer, pairs, length, words or 2 * pairs + 2)
+        for length in size.lengths[pairs]
+        for words in size.words
+    ]
+
+
+def _contender(one: Recalling, scale: Scale) -> Party:
+    size = SIZES[scale]
+    task = {"name": "mqar", "pairs": one.pairs, "seq_len": one.length, "vocab_size": one.words}
+    return Party(
+        str(one),
+        {
+            "layers": [one.layer],
+            "tasks": [{key: str(value) for key, value in task.items()}],
+            "model": {"frame": "paper", "d_model": str(size.dim), "depth": "1", "heads": "1"},
+            "train": dict(size.train),
+            "protocol": size.protocol,
+            "seeds": list(size.seeds),
+        },
+    )
+
+
+@dataclass(frozen=True)
+class Recalled(Thesis):
+    """That some settings are solved and others are not.
+
+    Args:
+        solved: layers, and whether they solve the fewer pairs (D) and the more (2 D); None where
+            nothing is claimed.
+    """
+
+    solved: Mapping[str, tuple[bool | None, bool | None]] = field(default_factory=dict)
+
+    def _asked(self, scale: Scale) -> dict[Recalling, bool]:
+        return {
+            one: wanted
+            for layer, both in self.solved.items()
+            for pairs, wanted in zip(SIZES[scale].lengths, both, strict=True)
+            if wanted is not None
+            for one in _settings(scale, pairs, layer)
+        }
+
+    def contenders(self, scale: Scale) -> tuple[Party, ...]:
+        return tuple(_contender(one, scale) for one in self._asked(scale))
+
+    def judged(self, found: Found, scale: Scale) -> Finding:
+        rows, points = [], {}
+        for one, wanted in self._asked(scale).items():
+            points[str(one)] = mean = found.mean(str(one), RECALLED)
+            rows.append({
+                **one._asdict(), RECALLED: mean.mean, "± 95 %": mean.half, "n": mean.n,
+                "claimed": "solved" if wanted else "not solved",
+                "found": "solved" if mean.mean >= SOLVED else "not solved",
+            })  # fmt: skip
+        table = pd.DataFrame(rows)
+        chart = figures.mean_points(points, "accuracy, 95 % interval")
+        return Finding(self._verdict(table, scale), table, chart, found.n, found.cpu_seconds)
+
+    def _verdict(self, table: pd.DataFrame, scale: Scale) -> Ruling:
+        right = table["claimed"] == table["found"]
+        said = f"As claimed in {right.sum()} of {len(table)} settings"
+        said += "." if right.all() else f"; not so: {_listed(table[~right])}."
+        if scale == "quick":
+            size = SIZES[scale]
+            less = f"Here D is {size.dim} with {' and '.join(map(str, size.lengths))} pairs, one "
+            less += f"rate, one seed and {size.train['steps']} steps; the paper has D = 64. "
+            return Ruling(Word.REDUCED, less + said)
+        if right.all():
+            return Ruling(Word.HOLDS, said)
+        return Ruling(Word.PART if right.any() else Word.FAILS, said)
+
+
+def _listed(table: pd.DataFrame) -> str:
+    return "; ".join(
+        f"{row['layer']} reaches {row[RECALLED]:.3f} at {row['pairs']} pairs, {row['length']} "
+        f"tokens, {row['words']} words"
+        for _, row in table.iterrows()
+    )
+
+
+UNTRAINED = {
+    "linear attention": "Uniform | Linear | Hebbian",
+    "least squares": "Uniform | Linear | Exact",
+}
+LENGTHS: Mapping[Scale, tuple[int, ...]] = {"quick": (512, 1024), "paper": (512, 1024, 4096)}
+SEEDS_AT: Mapping[Scale, int] = {"quick": 3, "paper": 10}
+
+
+def untrained(scale: Scale) -> tuple[Party, ...]:
+    """Returns both memories with twice as many random keys as dimensions, at several lengths."""
+
+    def plan(spec: str, length: int) -> dict[str, Any]:
+        task = {"name": "recall", "pairs": "128", "dim": "64", "seq_len": str(length)}
+        seeds = [str(seed) for seed in range(SEEDS_AT[scale])]
+        return {"specs": [spec], "tasks": [task], "seeds": seeds}
+
+    return tuple(
+        Party(f"{label}, {length} tokens", plan(spec, length))
+        for length in LENGTHS[scale]
+        for label, spec in UNTRAINED.items()
+    )
+
+
+def _holds_more(labels: Sequence[str]) -> tuple[Duel, ...]:
+    lengths = dict.fromkeys(label.partition(", ")[2] for label in labels)
+    better, worse = reversed(UNTRAINED)
+    return tuple(
+        Duel(Entrant(f"{better}, {at}", ANSWERED), Entrant(f"{worse}, {at}", ANSWERED))
+        for at in lengths
+    )
+
+
+FIGURE = "TTR (https://arxiv.org/abs/2501.12352), section 6, Figure 3"
+
+CLAIMS: tuple[Thesis, ...] = (
+    Recalled(
+        "as-many-pairs-as-dimensions",
+        "With as many pairs as dimensions linear attention recalls perfectly, at every length.",
+        FIGURE,
+        "layer=linear-attention",
+        solved={"linear-attention": (True, None)},
+    ),
+    Recalled(
+        "twice-as-many-pairs",
+        "With twice as many pairs as dimensions linear attention can no longer recall perfectly, "
+        "since as many keys are not orthogonal.",
+        FIGURE,
+        "layer=linear-attention",
+        solved={"linear-attention": (None, False)},
+    ),
+    Recalled(
+        "least-squares-recalls",
+        "Least squares recalls perfectly, with as many and with twice as many pairs as "
+        "dimensions, at every length.",
+        FIGURE,
+        "layer=mesa-layer",
+        solved={"mesa-layer": (True, True)},
+    ),
+)
+
+WITHOUT_TRAINING: tuple[Thesis, ...] = (
+    Ranking(
+        "least-squares-holds-more",
+        "Without training, at twice as many random keys as dimensions, least squares recalls more "
+        "than linear attention, at every length.",
+        "ours: the mechanism of Figure 3, with random keys",
+        "process=repeated&layer=intention&compare=linear-attention",
+        runs=untrained,
+        asked=_holds_more,
+        higher=True,
+    ),
+)

@@ -1,0 +1,157 @@
+"""The verdicts on claims, and the folder that shows them: a report, a picture and a table each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from ..errors import StoreError
+from ..read import export
+from ..store import Store
+from ..store.files import absolute, temporary
+from .claim import Finding, Ruling, Scale, Thesis, Word
+from .found import Found
+
+REPORT = "report.md"
+TABLE = "claims.csv"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim with what is said of it.
+
+    Args:
+        claim: it.
+        outcome: what the runs say.
+        missing: its runs that there are not.
+    """
+
+    claim: Thesis
+    outcome: Finding
+    missing: int = 0
+
+
+def judged(
+    store: Store,
+    claims: Sequence[Thesis],
+    scale: Scale,
+    told: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[Judged, ...]:
+    """Returns what the store's runs say of some claims.
+
+    A claim of which a run is missing, or fails, is not settled.
+
+    Args:
+        store: where the runs are.
+        claims: what is claimed.
+        scale: how large.
+        told: hears of the progress, claim by claim.
+    """
+    results = []
+    for done, claim in enumerate(claims):
+        told(done, len(claims))
+        results.append(_judged(store, claim, scale))
+    return tuple(results)
+
+
+def _judged(store: Store, claim: Thesis, scale: Scale) -> Judged:
+    found = Found(store, claim.contenders(scale))
+    if not found.missing:
+        return Judged(claim, claim.judged(found, scale))
+    every = found.missing + sum(len(runs) for runs in found.runs.values())
+    said = f"{found.missing} of {every} runs are missing."
+    open_ = Finding(Ruling(Word.OPEN, said), pd.DataFrame(), None, found.n, found.cpu_seconds)
+    return Judged(claim, open_, found.missing)
+
+
+def check_folder(folder: Path) -> Path:
+    """Returns a folder that can be written to, made where there is none.
+
+    Raises:
+        StoreError: it cannot.
+    """
+    place = absolute(folder)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        probe = temporary(place / REPORT)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise StoreError(f"Cannot write to {place}: {error}. Name another folder.") from error
+    return place
+
+
+def written(results: Sequence[Judged], folder: Path, scale: Scale) -> Path:
+    """Writes report.md, claims.csv and each claim's CSV, SVG and PNG; returns the report's path.
+
+    Args:
+        results: what `judged` returns.
+        folder: where to; see `check_folder`.
+        scale: how large.
+
+    Raises:
+        StoreError: a file cannot be written.
+    """
+    place = check_folder(folder)
+    for one in results:
+        if len(one.outcome.table):
+            export.write(one.outcome.table, place / f"{one.claim.name}.csv")
+        if one.outcome.chart is not None:
+            for kind in ("svg", "png"):
+                one.outcome.chart.save(str(place / f"{one.claim.name}.{kind}"), scale_factor=2)
+    export.write(pd.DataFrame([row(one) for one in results]), place / TABLE)
+    report, fresh = place / REPORT, temporary(place / REPORT)
+    fresh.write_text(text(results, scale), encoding="utf-8")
+    os.replace(fresh, report)
+    return report
+
+
+def row(one: Judged) -> dict[str, object]:
+    """Returns a claim's verdict as a row of a table."""
+    verdict = one.outcome.verdict
+    return {
+        "claim": one.claim.name, "verdict": str(verdict.word), "said": verdict.said,
+        "n": one.outcome.n, "cpu_hours": one.outcome.cpu_seconds / 3600, "missing": one.missing,
+        "source": one.claim.source,
+    }  # fmt: skip
+
+
+def text(results: Sequence[Judged], scale: Scale) -> str:
+    """Returns the report as Markdown."""
+    hours = sum(one.outcome.cpu_seconds for one in results) / 3600
+    head = (
+        f"# What the claims come to\n\nScale {scale}; {hours:.2f} processor "
+        "hours of runs. Intervals are 95 % by Student's t over seeds. A verdict is given only "
+        "where the protocol is the published one.\n\n| claim | verdict | n | processor minutes |\n"
+        "|---|---|---|---|\n"
+    )
+    rows = [
+        f"| [{one.claim.name}](#{one.claim.name}) | {one.outcome.verdict.word} | {one.outcome.n} | "
+        f"{one.outcome.cpu_seconds / 60:.1f} |"
+        for one in results
+    ]
+    return head + "\n".join(rows) + "\n\n" + "\n\n".join(map(_section, results)) + "\n"
+
+
+def _section(one: Judged) -> str:
+    claim, outcome = one.claim, one.outcome
+    word, joint = outcome.verdict.word.capitalize(), "" if outcome.verdict.word is Word.IF else "."
+    parts = [
+        f"## {claim.name}",
+        claim.sentence,
+        f"*Source:* {claim.source}.",
+        f"**{word}{joint}** {outcome.verdict.said}",
+    ]
+    if outcome.chart is not None:
+        parts.append(f"![{claim.sentence}]({claim.name}.svg)")
+    if len(outcome.table):
+        parts.append(export.to_markdown(outcome.table.map(_short)).strip())
+    return "\n\n".join(parts)
+
+
+def _short(cell: object) -> object:
+    return f"{cell:.4g}" if isinstance(cell, float) else cell

@@ -1,0 +1,107 @@
+"""The runs behind a claim: which there are to be, and which the store has."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from ..installation import checkout
+from ..read import queries
+from ..read.filters import Where
+from ..store import Store
+from ..store.records import COMPLETE
+from ..sweeps import Work, evidence, expanded
+from ..sweeps.plan import checked
+from ..sweeps.plan_file import Source
+from .intervals import Interval
+from .party import Party
+
+TAG = "reproduce"
+"""Label of the runs that claims ask for."""
+
+EVIDENCE = ("parity.parquet", "claims.parquet")
+"""Runs that count, of ``docs/evidence`` in a checkout."""
+
+
+def with_evidence(store: Store) -> list[str]:
+    """Adds what the store lacks of the runs that are kept with the code; returns what to say."""
+    place = checkout()
+    folder = None if place is None else place / "docs/evidence"
+    found = [] if folder is None else [folder / name for name in EVIDENCE]
+    return evidence.bring_in(store, [file for file in found if file.exists()])
+
+
+def work_of(contender: Party) -> Work:
+    """Returns the runs of a contender."""
+    plan, source = checked(copy.deepcopy(dict(contender.plan)), Source(contender.label))
+    return expanded(plan, source)
+
+
+class Found:
+    """What the store has of a claim's runs.
+
+    Args:
+        store: where they are.
+        contenders: whose runs.
+    """
+
+    def __init__(self, store: Store, contenders: Iterable[Party]) -> None:
+        self._store = store
+        self.contenders = {one.label: one for one in contenders}
+        wanted = {
+            label: [run.config_hash for run in work_of(one).runs]
+            for label, one in self.contenders.items()
+        }
+        every = [name for names in wanted.values() for name in names]
+        rows = _complete(store, every)
+        self.missing = len(every) - len(rows)
+        self.runs = {
+            label: rows.loc[[name for name in names if name in rows.index]].sort_values("seed")
+            for label, names in wanted.items()
+        }
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Of all runs that there are."""
+        times = (found["cpu_seconds"] for runs in self.runs.values() for found in runs["metrics"])
+        return float(sum(times))
+
+    @property
+    def n(self) -> int:
+        """Seeds of the contender that has the fewest."""
+        return min((len(runs) for runs in self.runs.values()), default=0)
+
+    def metric(self, label: str, name: str) -> pd.Series:
+        """Returns a metric of a contender's runs, by seed; a diverged run that has none is NaN."""
+        runs = self.runs[label]
+        values = [found.get(name) for found in runs["metrics"]]
+        return pd.Series(values, index=runs["seed"].tolist(), dtype=float)
+
+    def mean(self, label: str, name: str) -> Interval:
+        """Returns a metric's mean over seeds."""
+        return Interval.of(self.metric(label, name))
+
+    def curve(self, label: str, name: str) -> pd.DataFrame:
+        """Returns the mean of a curve over seeds, by step."""
+        ids = self.runs[label]["run_id"].tolist()
+        points = queries.curves(self._store, ids, [name])
+        return points.groupby("step", as_index=False)["value"].mean()
+
+    def tables(self, label: str, name: str) -> list[pd.DataFrame]:
+        """Returns a table of each of a contender's runs."""
+        ids = self.runs[label]["run_id"]
+        return [queries.tables(self._store, run_id)[name] for run_id in ids]
+
+
+def _complete(store: Store, hashes: list[str]) -> pd.DataFrame:
+    """Returns the newest complete run of each configuration, by its hash, metrics parsed."""
+    where = Where()
+    where.among("config_hash", hashes)
+    where.among("status", COMPLETE)
+    rows = queries.selected(store, where).drop_duplicates("config_hash")
+    metrics: list[Any] = [json.loads(text) for text in rows["metrics"]]
+    return rows.assign(metrics=metrics).set_index("config_hash")

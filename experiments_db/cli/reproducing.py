@@ -1,0 +1,73 @@
+"""The command that runs what the claims of papers need, and reports what they come to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .commands import Db, Json, app
+from .door import Exit, door, stoppable
+from .screen import print_json, print_table, say, tell
+from .sweep import checking, watch
+
+FOLDER = Path("reproduced")
+
+
+@app.command()
+def reproduce(
+    what: Annotated[
+        str, typer.Argument(metavar="[CLAIM]", help="A claim, a family of claims, or all.")
+    ] = "all",
+    scale: Annotated[
+        str, typer.Option(metavar="quick|paper", help="Minutes, or the published sizes.")
+    ] = "quick",
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Where the report goes.")] = FOLDER,
+    budget: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="HOURS", help="Start no run after so many processor hours."),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, max=256, metavar="N", help="Runs side by side; default: one a core."),
+    ] = None,
+    db: Db = None,
+    json: Json = False,
+) -> None:
+    """Run what claims of the paper need, judge each, and write a report; run again, it resumes."""
+    with door():
+        import altair  # noqa: F401  # both are asked for before anything runs
+        import vl_convert  # noqa: F401
+
+        from .. import claims, store, sweeps
+
+        asked, size = claims.named_claims(what), claims.scale(scale)
+        place = claims.check_folder(output)
+        opened = store.open_store(db)
+        for said in claims.with_evidence(opened):
+            say(said)
+        work = claims.work(asked, size)
+        ahead = sweeps.preview(opened, work, jobs)
+        for line in ahead.lines():
+            say(line)
+        troubled, stopped = [], False
+        if ahead.open:
+            seconds = None if budget is None else 3600 * budget / ahead.jobs
+            spent = sweeps.Budget(seconds=seconds)
+            starting = sweeps.started(opened, ahead, [claims.TAG], False, spent)
+            with starting as (swept, kill), stoppable(kill) as stop:
+                troubled = watch(swept, stop.is_set, json)
+            stopped = swept.stopped
+        results = claims.judged(opened, asked, size, checking("judging claim"))
+        report = claims.written(results, place, size)
+        rows = [claims.row(one) for one in results]
+        if json:
+            print_json({"scale": scale, "report": str(report), "claims": rows})
+        else:
+            print_table(rows, ("claim", "verdict", "n", "missing"))
+            tell(f"{report} tells each claim with its numbers and its picture.")
+    if stopped:
+        raise typer.Exit(Exit.STOPPED)
+    if troubled:
+        raise typer.Exit(Exit.FAILED)

@@ -1,0 +1,175 @@
+"""Claims are judged by their runs: what holds, what does not, what nobody knows yet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from experiments_db import claims
+from experiments_db.claims import Word
+from experiments_db.claims.figure3 import CLAIMS as FIGURE_3
+from experiments_db.claims.found import Found, work_of
+from experiments_db.claims.intervals import Interval
+from experiments_db.claims.party import Party
+from experiments_db.claims.ranking import Duel, Entrant, Ranking
+from experiments_db.cli import app
+from experiments_db.store import open_store
+from ttr_core.tools import EXACT, IDENTITIES, Equality
+
+Cli = Callable[..., Any]
+
+
+@pytest.mark.parametrize("identity", IDENTITIES, ids=lambda one: one.name)
+def test_an_identity_of_the_paper_holds(identity: Equality) -> None:
+    assert all(identity.error(seed) <= EXACT for seed in range(3))
+
+
+def test_an_identity_that_is_none_does_not_hold() -> None:
+    found, wanted = IDENTITIES[0].sides(0)
+    false = replace(IDENTITIES[0], sides=lambda seed: (found, 1.001 * wanted))
+    assert false.error() > 1e-4
+
+
+class Made(Found):
+    """Runs whose metrics are given."""
+
+    def __init__(self, errors: Mapping[str, list[float]]) -> None:
+        self.contenders = {label: Party(label, {}) for label in errors}
+        self.runs = {label: pd.DataFrame({"run_id": [""] * len(e)}) for label, e in errors.items()}
+        self._errors = errors
+
+    @property
+    def cpu_seconds(self) -> float:
+        return 0.0
+
+    def metric(self, label: str, name: str) -> pd.Series:
+        return pd.Series(self._errors[label])
+
+
+GOOD, BAD, WILD = [1.0, 1.1, 0.9], [10.0, 11.0, 9.0], [1000.0, 0.001, 1.0]
+
+
+def verdict(errors: Mapping[str, list[float]], higher: bool = False) -> claims.Ruling:
+    """Judges that everything whose name is in capitals is better than everything else."""
+    pairs = tuple(
+        Duel(Entrant(a, "error"), Entrant(b, "error"))
+        for a in errors
+        for b in errors
+        if a.isupper() and not b.isupper()
+    )
+    claim = Ranking("one", "One.", "ours", asked=lambda labels: pairs, higher=higher)
+    return claim.judged(Made(errors), "quick").verdict
+
+
+def test_a_ranking_is_judged_by_its_comparisons() -> None:
+    assert verdict({"A": GOOD, "b": BAD}).word is Word.HOLDS
+    assert verdict({"A": BAD, "b": GOOD}).word is Word.FAILS
+    assert verdict({"A": BAD, "b": GOOD}, higher=True).word is Word.HOLDS
+    assert verdict({"A": GOOD, "b": WILD}).word is Word.OPEN
+    assert verdict({"A": [1.0], "b": [2.0]}).word is Word.OPEN, "one seed says nothing of spread"
+    part = verdict({"A": GOOD, "B": [2.0, 2.2, 1.8], "b": [1.5, 1.6, 1.4], "c": BAD})
+    assert part.word is Word.PART and "B 2 against 1.5 of b" in part.said
+    only = verdict({"A": GOOD, "B": [20.0, 21.0, 22.0], "b": BAD})
+    assert only.word is Word.IF and only.said.startswith("B is left out")
+
+
+def test_an_interval_is_that_of_student() -> None:
+    one = Interval.of([1.0, 2.0, 3.0])
+    assert one.mean == 2.0 and one.half == pytest.approx(4.30 / 3**0.5)
+    assert Interval.of([1.0, 1.1]).above_zero == (1.05 - 12.71 * 0.05 > 0)
+
+
+@pytest.mark.parametrize("scale", claims.SCALES)
+def test_every_claim_can_be_planned(scale: claims.Scale) -> None:
+    assert len(set(claims.CLAIMS)) == sum(map(len, claims.FAMILIES.values()))
+    labels = [one.label for claim in claims.CLAIMS.values() for one in claim.contenders(scale)]
+    assert labels
+    for claim in claims.CLAIMS.values():
+        own = [one.label for one in claim.contenders(scale)]
+        assert len(own) == len(set(own)), claim.name
+        assert all(work_of(one).runs for one in claim.contenders(scale))
+
+
+def test_what_is_reduced_gets_no_verdict() -> None:
+    claim = FIGURE_3[0]
+    solved = Made({one.label: [1.0] for one in claim.contenders("quick")})
+    assert claim.judged(solved, "quick").verdict.word is Word.REDUCED
+    solved = Made({one.label: [1.0] * 3 for one in claim.contenders("paper")})
+    assert claim.judged(solved, "paper").verdict.word is Word.HOLDS
+    failed = Made({one.label: [0.99] * 3 for one in claim.contenders("paper")})
+    assert claim.judged(failed, "paper").verdict.word is Word.FAILS
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Runs the command in this process, with a store and a folder of its own."""
+    monkeypatch.setenv("TTR_DB", str(tmp_path / "runs.duckdb"))
+    monkeypatch.chdir(tmp_path)
+
+    def invoke(*arguments: str, code: int = 0) -> Any:
+        result = CliRunner().invoke(app, ["reproduce", *arguments])
+        assert result.exit_code == code, f"{result.output}\n{result.exception!r}"
+        return result
+
+    return invoke
+
+
+def _small(scale: claims.Scale) -> tuple[Party, ...]:
+    task = {"name": "regression", "seq_len": "16", "dim": "4", "sequences": "4"}
+    layers = {"EXACT": "Uniform | Linear | Exact", "sum": "Uniform | Linear | Hebbian"}
+    return tuple(
+        Party(label, {"specs": [spec], "tasks": [task], "seeds": ["0", "1", "2", "3"]})
+        for label, spec in layers.items()
+    )
+
+
+def test_a_claim_is_run_judged_drawn_and_not_run_again(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = (Duel(Entrant("EXACT", "error"), Entrant("sum", "error")),)
+    claim = Ranking(
+        "small", "Small.", "ours", runs=_small, asked=lambda labels: asked, curve="error"
+    )
+    monkeypatch.setitem(claims.FAMILIES, "recall", (claim,))
+    first = json.loads(cli("recall", "--budget", "0", "--json").stdout)
+    assert (first["claims"][0]["verdict"], first["claims"][0]["missing"]) == ("not settled", 8)
+    done = json.loads(cli("recall", "--json").stdout)["claims"][0]
+    assert done["missing"] == 0 and done["n"] == 4 and done["verdict"] != "not settled"
+    folder = tmp_path / "reproduced"
+    assert {path.name for path in folder.iterdir()} == {
+        "report.md", "claims.csv", "small.csv", "small.svg", "small.png",
+    }  # fmt: skip
+    assert "Small." in (folder / "report.md").read_text(encoding="utf-8")
+    again = cli("recall")
+    assert "8 are in the store" in again.stderr and "finished" not in again.stderr
+    with open_store(tmp_path / "runs.duckdb").open() as connection:
+        assert connection.execute(
+            "SELECT count(*) FROM runs WHERE task = 'regression'"
+        ).fetchone() == (8,)
+
+
+def test_what_cannot_be_is_said_before_anything_runs(cli: Cli, tmp_path: Path) -> None:
+    assert "Did you mean 'identities'" in cli("identity", code=2).stderr
+    assert "Did you mean 'paper'" in cli("--scale", "papr", code=2).stderr
+    (tmp_path / "file").touch()
+    assert "Cannot write to" in cli("identities", "--output", "file/in", code=1).stderr
+    assert not (tmp_path / "runs.duckdb").exists()
+
+
+def test_identities_are_reported(cli: Cli, tmp_path: Path) -> None:
+    cli("identities", "--output", "here")
+    table = pd.read_csv(tmp_path / "here/claims.csv")
+    assert table["verdict"].tolist() == ["holds"] * len(IDENTITIES)
+
+
+def test_derivatives_are_taken_in_float64() -> None:
+    found, wanted = IDENTITIES[0].sides(0)
+    assert found.dtype == wanted.dtype == torch.float64
