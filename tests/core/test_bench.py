@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+import ttr_core as ttr
 from ttr_core.lab import devices
-from ttr_core.tools import bench, gpu, rates
+from ttr_core.limits import Shape
+from ttr_core.space.spec import triples
+from ttr_core.tools import bench, gpu, held_table, rates
 from ttr_core.tools.bench import Match, Row
 from ttr_core.tools.contenders import TimedSolve, contender
 from ttr_core.tools.held import Watched
@@ -149,6 +153,27 @@ def test_memory_held_at_once_is_counted() -> None:
         del a
         c = b * 2
     assert held.peak == 2 * c.numel() * 4
+
+
+def test_the_table_of_memory_has_every_solver_that_a_cell_of_the_grid_takes() -> None:
+    subjects = held_table.tried_specs()
+    wanted = {ttr.resolve(s).name for s in triples() if not s.objections()} - {"reference"}
+    assert {ttr.resolve(spec).name for spec in subjects} >= wanted
+    assert len(set(subjects)) == len(subjects)
+
+
+def test_a_row_of_memory_is_measured_or_says_that_it_is_too_much_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    specs = [ttr.Spec.parse(text) for text in (SPEC, "Uniform | Linear | Hebbian")]
+    few = ttr.resolve(specs[1]).estimate(specs[1], Shape(1, 1, 64, 64, 64, 64)).flops
+    monkeypatch.setattr(held_table, "MOST", few)
+    left_out, plain = held_table.held_by(specs, 64)
+    assert left_out.forward is None and not left_out.fine and plain.forward
+    assert plain.both and plain.both > plain.forward > 0.25  # the outputs alone are a quarter
+    assert replace(plain, forward=2.0, both=6.0).fine
+    assert not replace(plain, forward=2.1, both=6.0).fine
+    assert not replace(plain, forward=2.0, both=6.1).fine
 
 
 @pytest.mark.parametrize("batch", [(), (7,)])
