@@ -32,6 +32,12 @@ class Equality:
         sentence: what is claimed.
         source: where the paper says it.
         sides: returns both sides, from a seed.
+
+    Example:
+        >>> import torch
+        >>> same = Equality("same", "One is one.", "", lambda seed: (torch.ones(2), torch.ones(2)))
+        >>> same.error()
+        0.0
     """
 
     name: str
