@@ -194,7 +194,7 @@ def test_cells_are_of_one_setting_and_one_protocol(filled: Store, setting: str) 
     assert cells(filled, setting, "standard", frame="paper").empty
     assert len(cells(filled, setting, "standard", settings={"train.lr": 0.01})) == 3
     assert cells(filled, setting, "standard", "error").best.isna().all()
-    with pytest.raises(StoreError, match="valid: accuracy, error, .*loss"):
+    with pytest.raises(StoreError, match=r"valid: accuracy, error, .*loss"):
         cells(filled, setting, "standard", "speed; DROP TABLE runs")
 
 
