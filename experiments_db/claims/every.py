@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from ttr_core import unknown
 
 from ..sweeps import Work
-from . import equalities, figure2, figure3, parity
+from . import equalities, figure2, figure3, tracking
 from .claim import SCALES, Scale, Thesis
 from .found import work_of
 
@@ -16,7 +16,7 @@ FAMILIES: dict[str, tuple[Thesis, ...]] = {
     "regression": figure2.CLAIMS,
     "recall": figure3.WITHOUT_TRAINING,
     "mqar": figure3.CLAIMS,
-    "state": parity.CLAIMS,
+    "state": tracking.CLAIMS,
 }
 CLAIMS: dict[str, Thesis] = {one.name: one for claims in FAMILIES.values() for one in claims}
 EVERYTHING = "all"

@@ -21,7 +21,7 @@ SEEDS_AT: Mapping[Scale, int] = {"quick": 1, "paper": 5}
 
 
 @dataclass(frozen=True)
-class Parity(Thesis):
+class Tracked(Thesis):
     """The settings are those of examples/parity.yaml, whose runs count here."""
 
     def contenders(self, scale: Scale) -> tuple[Party, ...]:
@@ -64,7 +64,7 @@ class Parity(Thesis):
 
 
 CLAIMS: tuple[Thesis, ...] = (
-    Parity(
+    Tracked(
         "parity",
         "DeltaNet whose steps reach 2 tracks parity beyond the lengths it was trained at; with "
         "steps to 1 it does not.",
