@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ttr_core import fading
 from ttr_core.fading import Left, left, log_between
+from ttr_core.solvers import channels
 from ttr_core.solvers.channels import channel_scores
 
 FORMS = pytest.mark.parametrize("few", [0, 1 << 14], ids=["joined", "summed"])
@@ -71,3 +72,20 @@ def test_scores_under_decays_per_feature(size: int) -> None:
     torch.testing.assert_close(channel_scores(a, b, log), wanted, rtol=1e-12, atol=1e-15)
     leaves = (a.requires_grad_(), b.requires_grad_(), log.clamp_min(-3).requires_grad_())
     assert torch.autograd.gradcheck(channel_scores, leaves)
+
+
+@pytest.mark.parametrize("lead", [(2, 3), (7,)])
+def test_slabs_that_fit_a_cache_change_nothing(
+    lead: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = torch.Generator().manual_seed(0)
+    r, q, b, fade = (torch.randn(*lead, 5, 4, generator=source).double() for _ in range(4))
+    given = [z.requires_grad_() for z in (r, q, b, -fade.abs())]
+    answers = []
+    for cached in (1 << 18, 45):  # all at once; two matrices
+        monkeypatch.setattr(channels, "CACHED", cached)
+        found = channels.channel_pairs(*given)
+        total = sum((z * z).sum() for z in found)
+        answers.append((*found, *torch.autograd.grad(total, given)))
+    for whole, parts in zip(*answers, strict=True):
+        assert torch.equal(whole, parts)

@@ -39,12 +39,19 @@ def by_token(
     return torch.stack(reads, 2), state
 
 
+@pytest.mark.parametrize("stepped", [("cpu",), ()], ids=["steps", "sums"])
 @pytest.mark.parametrize("which", [(0,), (1,), (0, 1)], ids=["outputs", "state", "both"])
 @pytest.mark.parametrize(("decays", "starts", "length"), CASES)
 def test_values_and_gradients_are_those_of_the_recurrence(
-    decays: bool, starts: bool, length: int, which: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+    decays: bool,
+    starts: bool,
+    length: int,
+    which: tuple[int, ...],
+    stepped: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(chunks, "CHUNK", 3)
+    monkeypatch.setattr(chunks, "STEPPED", stepped)
     given = drawn(decays, starts, length)
     leaves = [z for z in given if z is not None]
     answers = []

@@ -11,7 +11,7 @@ from test_properties import close
 from test_steps import equals_the_definition
 
 import ttr_core as ttr
-from ttr_core.limits import Shape
+from ttr_core.limits import MAX_BYTES, Shape
 from ttr_core.solvers import chunked_rls, sliding
 from ttr_core.space.functions import Linear
 from ttr_core.space.optimizers.rls import RLS
@@ -252,3 +252,30 @@ def test_the_shortest_of_two_windows_counts() -> None:
     assert both.weights.reach == 3
     close(ttr.solve(both, x), ttr.solve(one, x))
     assert ttr.describe(both).forgets == "Pairs are gone once 3 tokens have passed."
+
+
+HEAVY = "Window(size=4) | MLP | MirrorDescent"
+
+
+def test_windows_are_held_side_by_side_only_as_far_as_memory_is_agreed_on() -> None:
+    """A network's memory is large: the windows of 128 tokens alone once took tens of GiB."""
+    spec = ttr.Spec.parse("Window | MLP | MirrorDescent")
+    sizes = (Shape(batch, 1, 512, 64, 64, 64) for batch in (1, 32))
+    held = [ttr.resolve(spec).estimate(spec, size).bytes for size in sizes]
+    assert max(held) <= sliding.MOST_HELD
+    refused = ttr.resolve(spec).estimate(spec, Shape(3000, 1, 512, 64, 64, 64)).bytes
+    assert refused > MAX_BYTES  # one window of each sequence is the least
+
+
+def test_how_many_windows_lie_side_by_side_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = ttr.Spec.parse(HEAVY)
+    x = stream(spec, 9, heads=1)
+    runs: list[int] = []
+    inner = sliding._windows
+    monkeypatch.setattr(
+        sliding, "_windows", lambda *given: (found := inner(*given), runs.append(len(found)))[0]
+    )
+    whole = ttr.solve(spec, x)
+    monkeypatch.setattr(sliding, "MOST_HELD", 1)
+    close(ttr.solve(spec, x), whole, 1e-10)
+    assert runs == [1, 6]

@@ -17,7 +17,7 @@ Source: the secondary chunks of Gated Linear Attention Transformers with Hardwar
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -26,6 +26,8 @@ from torch.autograd.function import once_differentiable
 
 from ..fading import corners, from_each, halves, sizes
 from .chunks import chunk_size, join, split
+
+CACHED = 1 << 18  # numbers of a tensor of which some are at work at once
 
 
 def channel_reads(
@@ -212,18 +214,9 @@ class ChannelPairs(torch.autograd.Function):
         of_q = torch.zeros_like(of_r)
         for scores, a in ((of_r, r), (of_q, q)):
             scores.diagonal(dim1=-2, dim2=-1).copy_(torch.linalg.vecdot(a, b))
-        since, until = log_decay.exp(), torch.ones_like(log_decay)
-        for size in sizes(r.shape[-2]):
-            blocks = (halves(z, size) for z in (r, q, b, since, until))
-            places = (corners(of_r, size), corners(of_q, size))
-            for (ones, others, columns, at, of), first, second in zip(
-                zip(*blocks, strict=True), *places, strict=True
-            ):
-                rows = torch.cat([ones[1] * at[1], others[1] * at[1]], -2)
-                met = rows @ (columns[0] * of[0]).mT
-                first.copy_(met[..., : first.shape[-2], :])
-                second.copy_(met[..., first.shape[-2] :, :])
-                _join(at, of)
+        since, until = _ends(log_decay)
+        for slab in _slabs(r, q, b, since, until, of_r, of_q):
+            _meet(*slab)
         return of_r, of_q, since, until
 
     @staticmethod
@@ -236,21 +229,9 @@ class ChannelPairs(torch.autograd.Function):
     def backward(ctx: Any, of_r: Tensor, of_q: Tensor, *ends: Tensor) -> tuple[Tensor, ...]:
         """Returns the gradients of r, q, b and the log decays."""
         r, q, b, log_decay, whole, rest = ctx.saved_tensors
-        dr, dq, db = torch.zeros_like(r), torch.zeros_like(q), torch.zeros_like(b)
-        since, until = log_decay.exp(), torch.ones_like(log_decay)
-        for size in sizes(r.shape[-2]):
-            blocks = (halves(z, size) for z in (r, q, b, dr, dq, db, since, until))
-            places = (corners(of_r, size), corners(of_q, size))
-            for (ones, others, columns, drs, dqs, dbs, at, of), first, second in zip(
-                zip(*blocks, strict=True), *places, strict=True
-            ):
-                grad, rows = torch.cat([first, second], -2), first.shape[-2]
-                of_rows = grad @ (columns[0] * of[0])
-                drs[1].addcmul_(of_rows[..., :rows, :], at[1])
-                dqs[1].addcmul_(of_rows[..., rows:, :], at[1])
-                both = torch.cat([ones[1] * at[1], others[1] * at[1]], -2)
-                dbs[0].addcmul_(grad.mT @ both, of[0])
-                _join(at, of)
+        dr, dq, db = (r.new_zeros(r.shape) for _ in range(3))
+        for slab in _slabs(r, q, b, *_ends(log_decay), dr, dq, db, of_r, of_q):
+            _meet_again(*slab)
         until_end = ends[1] * rest
         pairs = (r * dr).addcmul_(q, dq).addcmul_(b, db, value=-1)
         pairs = pairs.addcmul_(ends[0], whole).sub_(until_end)
@@ -260,6 +241,67 @@ class ChannelPairs(torch.autograd.Function):
             da.addcmul_(own, b)
             db.addcmul_(own, a)
         return dr, dq, db, of_decay.masked_fill_(log_decay.isneginf(), 0.0)
+
+
+def _meet(
+    r: Tensor, q: Tensor, b: Tensor, since: Tensor, until: Tensor, of_r: Tensor, of_q: Tensor
+) -> None:
+    """Fills in what the rows of later blocks meet of earlier columns, and joins the blocks."""
+    for size in sizes(r.shape[-2]):
+        blocks = (halves(z, size) for z in (r, q, b, since, until))
+        places = (corners(of_r, size), corners(of_q, size))
+        for (ones, others, columns, at, of), first, second in zip(
+            zip(*blocks, strict=True), *places, strict=True
+        ):
+            rows = torch.cat([ones[1] * at[1], others[1] * at[1]], -2)
+            met = rows @ (columns[0] * of[0]).mT
+            first.copy_(met[..., : first.shape[-2], :])
+            second.copy_(met[..., first.shape[-2] :, :])
+            _join(at, of)
+
+
+def _meet_again(
+    r: Tensor,
+    q: Tensor,
+    b: Tensor,
+    since: Tensor,
+    until: Tensor,
+    dr: Tensor,
+    dq: Tensor,
+    db: Tensor,
+    of_r: Tensor,
+    of_q: Tensor,
+) -> None:
+    """Adds to the gradients of rows and columns what `_meet` has to say of them."""
+    for size in sizes(r.shape[-2]):
+        blocks = (halves(z, size) for z in (r, q, b, dr, dq, db, since, until))
+        places = (corners(of_r, size), corners(of_q, size))
+        for (ones, others, columns, drs, dqs, dbs, at, of), first, second in zip(
+            zip(*blocks, strict=True), *places, strict=True
+        ):
+            grad, rows = torch.cat([first, second], -2), first.shape[-2]
+            of_rows = grad @ (columns[0] * of[0])
+            drs[1].addcmul_(of_rows[..., :rows, :], at[1])
+            dqs[1].addcmul_(of_rows[..., rows:, :], at[1])
+            both = torch.cat([ones[1] * at[1], others[1] * at[1]], -2)
+            dbs[0].addcmul_(grad.mT @ both, of[0])
+            _join(at, of)
+
+
+def _ends(log_decay: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns what leads into and out of blocks of one token."""
+    return log_decay.exp().contiguous(), log_decay.new_ones(log_decay.shape)
+
+
+def _slabs(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Yields some matrices of each, as many as a processor's cache holds; views, where contiguous.
+
+    Most of the work goes through memory entry by entry.
+    """
+    flat = [z.reshape(-1, *z.shape[-2:]) for z in tensors]
+    first = flat[0]
+    few = max(1, CACHED // first[0].numel()) if first.device.type == "cpu" else len(first)
+    return zip(*(z.split(few) for z in flat), strict=True)
 
 
 def _join(since: tuple[Tensor, Tensor], until: tuple[Tensor, Tensor]) -> None:

@@ -16,7 +16,7 @@ from ..space.functions import LinearModel
 from ..space.optimizers import RankOneSteps, Steps
 from ..space.weights import MemorylessWeights
 from .base import Solver
-from .chunks import CHUNK, chunk_size, join, one_down, one_up, split
+from .chunks import CHUNK, chunk_size, join, one_down, one_up, plus_product, split
 from .fades import fade_of, met
 from .least import carried
 from .problem import Problem
@@ -173,7 +173,7 @@ class DeltaChunks(torch.autograd.Function):
             more = more if writes is None else more + writes[:, :, n]
             state = state + more if keep is None else torch.addcmul(more, keep[:, :, n], state)
         before, error = torch.stack(states, 2), torch.stack(errors, 2)
-        return q @ before + seen @ error, state, inverse, before, error
+        return plus_product(q @ before, seen, error), state, inverse, before, error
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -196,20 +196,21 @@ class DeltaChunks(torch.autograd.Function):
             kept = of_state if keep is None else keep[:, :, n] * of_state
             of_state = kept + of_reads[:, :, n] - r[:, :, n].mT @ answers[-1]
         after, answer = torch.stack(afters[::-1], 2), torch.stack(answers[::-1], 2)
+        less = -answer
         return (
-            -(answer @ error.mT).tril(-1),
+            (less @ error.mT).tril_(-1),
             grad @ error.mT,
             answer,
-            -(answer @ before.mT),
+            less @ before.mT,
             grad @ before.mT,
             error @ after.mT,
-            None if keep is None else _summed_to(after * before, keep),
+            None if keep is None else _met(after, before, keep),
             after if ctx.written else None,
             of_state,
         )
 
 
-def _summed_to(x: Tensor, like: Tensor) -> Tensor:
-    """Sums the values, and the features where they share a number, [..., F, V]."""
-    rows = x.sum(-1, keepdim=True)
+def _met(a: Tensor, b: Tensor, like: Tensor) -> Tensor:
+    """Sums the products of the values, and of the features where they share a number."""
+    rows: Tensor = torch.linalg.vecdot(a, b)[..., None]
     return rows.sum(-2, keepdim=True) if like.shape[-2] == 1 else rows

@@ -17,6 +17,9 @@ SHORTER: dict[tuple[str, str], int] = {
 """Tokens of a chunk, by solver and device, where fewer were measured to be faster at every length:
 docs/benchmarks.md has the figures."""
 
+STEPPED = ("cpu",)
+"""Devices on which memories are summed one by one, faster than by a running sum, which strides."""
+
 
 def chunk_size(length: int, solver: str = "", device: str = "cpu") -> int:
     """Returns C: 64 tokens, or those of `SHORTER`, and fewer for shorter sequences.
@@ -70,21 +73,36 @@ def one_down(x: Tensor, first: float = 0.0) -> Tensor:
     return F.pad(x[..., :-1, :], (0, 0, 1, 0), value=first)
 
 
-def carry(writes: Tensor, keep: Tensor | None, start: Tensor | None) -> tuple[Tensor, Tensor]:
+def carry(
+    writes: Tensor, keep: Tensor | None, start: Tensor | None, latest_first: bool = False
+) -> tuple[Tensor, Tensor]:
     """Runs S <- keep * S + write over the chunks.
 
     Args:
         writes: [B, H, N, F, V].
         keep: [B, H, N, 1 or F, 1], or None to keep everything.
         start: [B, H, F, V], or None for zero.
+        latest_first: whether it begins at the last chunk, as gradients do.
 
     Returns:
-        The states before each chunk, [B, H, N, F, V], and the state after the last.
+        The states before each chunk, [B, H, N, F, V], and the state after the last that is met.
     """
     state = torch.zeros_like(writes[:, :, 0]) if start is None else start
-    left = [None] * writes.shape[2] if keep is None else keep.unbind(2)
-    states = []
-    for write, kept in zip(writes.unbind(2), left, strict=True):
-        states.append(state)
-        state = write + state if kept is None else torch.addcmul(write, kept, state)
+    if keep is None and writes.device.type not in STEPPED:
+        met = writes.flip(2) if latest_first else writes
+        total = met.cumsum(2) + state[:, :, None]
+        before = total - met
+        return before.flip(2) if latest_first else before, total[:, :, -1]
+    each, left = writes.unbind(2), None if keep is None else keep.unbind(2)
+    states = [state] * len(each)
+    for n in range(len(each) - 1, -1, -1) if latest_first else range(len(each)):
+        states[n] = state
+        state = each[n] + state if left is None else torch.addcmul(each[n], left[n], state)
     return torch.stack(states, 2), state
+
+
+def plus_product(base: Tensor | None, a: Tensor, b: Tensor) -> Tensor:
+    """Returns base + a b of all chunks, [B, H, N, ., .] each, or the product alone."""
+    if base is None:
+        return a @ b
+    return torch.baddbmm(*(z.flatten(0, 2) for z in (base, a, b))).view_as(base)

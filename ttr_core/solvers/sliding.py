@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -22,6 +23,7 @@ from .problem import Problem
 from .state import Past, State
 
 AT_ONCE = 1 << 17  # tokens of all windows that are solved side by side
+MOST_HELD = 1 << 30  # bytes that these hold, where one window of each sequence holds less
 
 _Asked = Problem[RunningWeights, FunctionClass, Incremental]
 
@@ -60,16 +62,11 @@ class Sliding(Solver[_Asked]):
 
     def work(self, p: _Asked, shape: Shape) -> Estimate:
         spec, solver, reach = self._chosen(p)
-        each = min(reach, shape.length)
-        some = max(1, AT_ONCE // each)
+        window = replace(shape, batch=1, length=min(reach, shape.length))
         rows = shape.batch * shape.length
-        one = solver.estimate(
-            spec,
-            Shape(
-                min(rows, some), shape.heads, each, shape.key_dim, shape.value_dim, shape.features
-            ),
-        )
-        return Estimate(one.flops * max(1.0, rows / some), one.bytes)
+        some = min(rows, max(shape.batch, _side_by_side(spec, solver, window)))
+        one = solver.estimate(spec, replace(window, batch=some))
+        return Estimate(one.flops * rows / some, one.bytes)
 
     def state(self, p: _Asked) -> State:
         return Past(p.spec)
@@ -83,7 +80,9 @@ class Sliding(Solver[_Asked]):
         outputs = []
         if begun:
             outputs.append(_first(spec, solver, x, before, begun, p.params))
-        for windows in _windows(x, reach, begun):
+        wide = spec.feature_size(x.key_dim)
+        window = Shape(1, x.k.shape[1], reach, x.key_dim, x.value_dim, wide)
+        for windows in _windows(x, reach, begun, _side_by_side(spec, solver, window)):
             y, _ = solver.run(spec, windows, p.params, None)
             outputs.append(y[:, :, -1].unflatten(0, (x.k.shape[0], -1)).movedim(1, 2))
         return torch.cat(outputs, 2), past.keep(x)
@@ -105,7 +104,13 @@ def _first(
     return y[:, :, before:]
 
 
-def _windows(x: Stream, reach: int, begun: int) -> list[Stream]:
+def _side_by_side(spec: Spec, solver: AnySolver, window: Shape) -> int:
+    """Returns how many windows are solved at once, from the sizes of one."""
+    held = solver.estimate(spec, window).bytes
+    return max(1, min(AT_ONCE // window.length, int(MOST_HELD / max(1.0, held))))
+
+
+def _windows(x: Stream, reach: int, begun: int, at_once: int) -> list[Stream]:
     """Returns the full windows as sequences of their own, [B W, H, n, ...], some at a time."""
     count = x.q.shape[2] - begun
     if not count:
@@ -115,7 +120,7 @@ def _windows(x: Stream, reach: int, begun: int) -> list[Stream]:
         n: z[:, :, -(count + reach - 1) :].unfold(2, reach, 1).movedim(-1, 3)
         for n, z in newest.items()
     } | {"q": x.q[:, :, begun:, None].expand(-1, -1, -1, reach, -1)}
-    some = max(1, AT_ONCE // (reach * x.k.shape[0]))
+    some = max(1, at_once // x.k.shape[0])
     parts = zip(*(z.movedim(2, 1).split(some, 1) for z in held.values()), strict=True)
     blocks = [dict(zip(held, (z.flatten(0, 1) for z in one), strict=True)) for one in parts]
     return [Stream(b["q"], b["k"], b["v"], part(b, "signal")) for b in blocks]

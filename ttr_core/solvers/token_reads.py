@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..fading import Left, from_each, left
-from .chunks import chunk_size, join, split
+from .chunks import carry, chunk_size, join, plus_product, split
 
 
 def token_reads(
@@ -57,7 +57,7 @@ class TokenReads(torch.autograd.Function):
         written = k if fade is None else k * fade.until
         states, last = _carried(written.mT @ v, _keep(fade), start)
         asked = q if fade is None else q * fade.since
-        y = faded @ v if states is None else _plus(asked @ states, faded, v)
+        y = faded @ v if states is None else plus_product(asked @ states, faded, v)
         return y, last, states, faded, *(fade or (None, None, None))
 
     @staticmethod
@@ -83,17 +83,19 @@ class TokenReads(torch.autograd.Function):
         after, of_start = _after(asked, grad, _keep(fade), of_last, ctx.starts)
         from_past = None if states is None else grad @ states.mT
         to_future = None if after is None else v @ after.mT
-        dv = _plus(None if after is None else written @ after, faded.mT, grad)
+        dv = plus_product(None if after is None else written @ after, faded.mT, grad)
         if fade is None:
-            dq, dk = _plus(from_past, of_scores, k), _plus(to_future, of_scores.mT, q)
+            dq, dk = plus_product(from_past, of_scores, k), plus_product(to_future, of_scores.mT, q)
             return dq, dk, dv, None, of_start
         of_decay = _of_decay(met.mul_(faded), asked, from_past, written, to_future)
         if after is not None:
             ends = last[:, :, None]
             ends = ends if states is None else torch.cat([states[:, :, 1:], ends], 2)
             of_decay = of_decay + (after * ends).sum((-1, -2))[..., None, None]
-        dq = _plus(None if from_past is None else from_past.mul_(fade.since), of_scores, k)
-        dk = _plus(None if to_future is None else to_future.mul_(fade.until), of_scores.mT, q)
+        dq = plus_product(None if from_past is None else from_past.mul_(fade.since), of_scores, k)
+        dk = plus_product(
+            None if to_future is None else to_future.mul_(fade.until), of_scores.mT, q
+        )
         return dq, dk, dv, of_decay, of_start
 
 
@@ -108,12 +110,7 @@ def _carried(
     """Returns the states before the chunks, or None where they are zero, and the last."""
     if writes.shape[2] == 1 and start is None:
         return None, writes[:, :, 0]
-    state = torch.zeros_like(writes[:, :, 0]) if start is None else start
-    states = torch.empty_like(writes)
-    for n in range(writes.shape[2]):
-        states[:, :, n] = state
-        state = _next(writes[:, :, n], keep, n, state)
-    return states, state
+    return carry(writes, keep, start)
 
 
 def _after(
@@ -122,17 +119,8 @@ def _after(
     """Returns the gradients of the states after the chunks and of the start; None for nothing."""
     if grad.shape[2] == 1 and not starts:
         return None if of_last is None else of_last[:, :, None], None
-    of_reads = asked.mT @ grad
-    state = torch.zeros_like(of_reads[:, :, 0]) if of_last is None else of_last
-    after = torch.empty_like(of_reads)
-    for n in range(grad.shape[2] - 1, -1, -1):
-        after[:, :, n] = state
-        state = _next(of_reads[:, :, n], keep, n, state)
-    return after, state if starts else None
-
-
-def _next(more: Tensor, keep: Tensor | None, n: int, state: Tensor) -> Tensor:
-    return more + state if keep is None else torch.addcmul(more, keep[:, :, n], state)
+    after, of_start = carry(asked.mT @ grad, keep, of_last, latest_first=True)
+    return after, of_start if starts else None
 
 
 def _of_decay(
@@ -152,10 +140,3 @@ def _of_decay(
     if to_future is not None:
         total = total - torch.linalg.vecdot(written, to_future)[..., None]
     return from_each(total)
-
-
-def _plus(base: Tensor | None, a: Tensor, b: Tensor) -> Tensor:
-    """Returns base + a b, or the product alone."""
-    if base is None:
-        return a @ b
-    return torch.baddbmm(*(z.flatten(0, 2) for z in (base, a, b))).view_as(base)
