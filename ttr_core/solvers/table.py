@@ -24,7 +24,6 @@ from .local_line import LocalLine
 from .local_polynomial import LocalPolynomial
 from .normal_equations import KernelNormalEquations, NormalEquations
 from .oracle import Reference
-from .orthogonal_loop import OrthogonalLoop
 from .prefix_cholesky import PrefixCholesky
 from .pseudo_values import PseudoValues
 from .scans import AutogradScan, RankOneScan
@@ -51,7 +50,6 @@ _ENDLESS: tuple[AnySolver, ...] = (
     LocalLine(),
     LocalPolynomial(),
     InnerLoop(),
-    OrthogonalLoop(),
     RankOneScan(),
     AutogradScan(),
 )

@@ -10,6 +10,7 @@ import torch
 from ...errors import unknown
 from ...limits import Shape
 from ...solvers import least
+from ...space.functions import LinearModel
 from ...space.ingredient import Paper
 from ...space.spec import Spec
 from ..frame import Frame
@@ -18,7 +19,6 @@ from ..layer import SequenceLayer
 
 EVIDENCE = ("code", "paper", "secondary")
 REPR_NAMES = 5
-LONG = 1 << 20  # tokens, more than any window has
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,13 @@ class Published:
         return self._in_its_frame() or least(self.spec).packed_formula()
 
     def _in_its_frame(self) -> str | None:
-        spec, frame, size = self.spec, self.frame, self.frame.key_dim
-        if not size:
+        spec, frame = self.spec, self.frame
+        model = spec.function
+        if not frame.key_dim or not isinstance(model, LinearModel):
             return None
         # Keys of one size at any d: so many numbers for each value of all heads, and beside them.
-        state, wide = least(spec).states[0], spec.feature_size(size)
-        none, one = (state.size(Shape(1, 1, LONG, size, v, wide)) for v in (0, 1))
+        wide, state = model.width(frame.key_dim), least(spec).states[0]
+        none, one = (state.size(Shape(1, 1, 1, frame.key_dim, v, wide)) for v in (0, 1))
         return f"{(one - none) * frame.expand} d" + (f" + {none} H" if none else "")
 
     @property

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
 import torch
@@ -23,7 +22,6 @@ class Over(Term):
     body: Term
 
     SUM_UP_TO_T: ClassVar[str] = r"\sum_{i \le t}"
-    SUM_OF_NEWEST: ClassVar[str] = r"\sum_{i = \max(1, t - %d)}^{t}"
     PRODUCT_SINCE_I: ClassVar[str] = r"\prod_{j=i+1}^{t}"
 
     @property
@@ -57,13 +55,6 @@ def total(body: Term) -> Term:
     return Over(Over.SUM_UP_TO_T, "i", _one, body)
 
 
-def newest(body: Term, count: int) -> Term:
-    """Returns the sum over the newest pairs, so many of them."""
-    if count == 1:
-        return Over(r"\sum_{i = t}", "i", partial(_first_of, count=1), body)
-    return Over(Over.SUM_OF_NEWEST % (count - 1), "i", partial(_first_of, count=count), body)
-
-
 def since(body: Term) -> Term:
     """Returns the product over the tokens after pair i."""
     return Over(Over.PRODUCT_SINCE_I, "j", _after, body)
@@ -71,10 +62,6 @@ def since(body: Term) -> Term:
 
 def _one(indices: Mapping[str, int]) -> int:
     return 1
-
-
-def _first_of(indices: Mapping[str, int], count: int) -> int:
-    return max(1, indices["t"] - count + 1)
 
 
 def _after(indices: Mapping[str, int]) -> int:
