@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -199,3 +200,21 @@ def test_no_task_calls_a_metric_as_the_pace_is_called() -> None:
     names = {one.name for one in PACE}
     assert not names & set(metrics()) and STILL_RISING in TAKEN
     assert all(names.isdisjoint(m.name for m in cls.metrics) for cls in TASKS.values())
+
+
+def test_a_run_ends_when_its_time_is_used_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that counts a second per step: in real ones, a fast machine's curve is flat."""
+    advance, clock = Learner.advance, [0.0]
+
+    def a_second_later(self: Learner) -> None:
+        advance(self)
+        clock[0] += 1
+
+    monkeypatch.setattr(Learner, "advance", a_second_later)
+    now = SimpleNamespace(perf_counter=lambda: clock[0])
+    monkeypatch.setattr("ttr_core.lab.training.time", now)
+    *_, last = train(TINY, MODEL, dataclasses.replace(CONFIG, seconds=7.0))
+    assert isinstance(last, Finished) and last.status == "finished"
+    assert last.steps == last.seconds == 7
+    assert last.message == "The time of 7 s was used up after 7 steps."
+    assert last.metrics["accuracy"] is not None

@@ -125,13 +125,6 @@ def test_a_run_is_cancelled_between_steps() -> None:
     assert "7 steps" in last.message and "accuracy" not in last.metrics
 
 
-def test_a_run_ends_when_its_time_is_used_up() -> None:
-    config = dataclasses.replace(SHORT, steps=100_000, seconds=0.3, target=None)
-    last = end(train(TINY, MODEL, config))
-    assert last.status == "finished" and 0 < last.steps < 100_000
-    assert "0.3 s" in last.message and last.metrics["accuracy"] is not None
-
-
 def test_a_run_that_diverges_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
     advance = Learner.advance
 
