@@ -36,8 +36,8 @@ SPACE_ORDER = (
     ("spec",),
 )
 DB_ORDER = (
-    ("errors", "installation"), ("store",), ("read",), ("run",), ("sweeps",), ("search", "claims"),
-    ("cli",), ("__main__",),
+    ("errors", "installation"), ("store",), ("read",), ("run",), ("sweeps",),
+    ("search", "claims", "atlas"), ("cli",), ("__main__",),
 )  # fmt: skip
 ALLOWED = {
     "ttr_core": {"torch"},

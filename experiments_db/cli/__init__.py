@@ -1,6 +1,6 @@
 """The command line: each command a few lines; what it shows."""
 
-from . import measuring, reproducing
+from . import measuring, reproducing, surveying
 from .commands import app
 
-__all__ = ["app", "measuring", "reproducing"]
+__all__ = ["app", "measuring", "reproducing", "surveying"]

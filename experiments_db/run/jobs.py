@@ -97,6 +97,7 @@ class Job:
         fresh: whether to run although the store knows the answer.
         keep: whether to go on when nobody watches.
         record: whether the run gets a row in the store.
+        limit: processor seconds that it may take, or None.
     """
 
     def __init__(
@@ -107,10 +108,12 @@ class Job:
         fresh: bool = False,
         keep: bool = True,
         record: bool = True,
+        limit: float | None = None,
     ) -> None:
         self.id, self.experiment, self.tags = job_id, experiment, tags
         self.config: dict[str, Any] = experiment.config()
         self.fresh, self.keep, self.record = fresh, keep, record
+        self.limit, self.over_limit = limit, False
         self.run_id: str | None = None
         self.existing: str | None = None
         self.unstored: str | None = None

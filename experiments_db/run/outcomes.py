@@ -47,7 +47,7 @@ def new_run(experiment: Experiment, config: dict[str, Any], tags: Sequence[str])
         task=config["task"]["name"],
         seed=config["seed"],
         device=config["device"],
-        protocol=config["train"]["protocol"],
+        protocol=experiment.task.protocol or config["train"]["protocol"],
         tags=tuple(tags),
         environment=environment(),
     )
@@ -90,7 +90,13 @@ def outcome(job: Job, status: str, message: str = "") -> Outcome:
 def _seen(job: Job) -> dict[str, Any]:
     now, started = job.snapshot(), job.last("started") or {}
     return {
-        "metrics": _known({"loss": now.loss, now.metric.name: now.value}),
+        "metrics": _known(
+            {
+                "loss": now.loss,
+                now.metric.name: now.value,
+                "cpu_seconds": job.limit if job.over_limit else None,
+            }
+        ),
         "curves": {
             "train_loss": [list(point) for point in now.losses],
             now.metric.name: list(now.values),

@@ -71,6 +71,11 @@ class WorkerProcess:
         """Whether the process still runs."""
         return self._process.poll() is None
 
+    @property
+    def over_limit(self) -> bool:
+        """Whether the system ended the process for the processor time that it took."""
+        return self._process.poll() == -signal.SIGXCPU
+
     def silence(self) -> float:
         """Returns the seconds since the worker last said anything."""
         return time.monotonic() - self._heard

@@ -37,6 +37,9 @@ KEPT_JOBS = 200
 FIXABLE = ("RequestError", "UnknownName", "IncompatibleSpec", "NoFastSolver", "LimitExceeded")
 """Errors after which a worker goes on: the request was at fault."""
 
+OVER_LIMIT = "It was ended after"
+"""How the message of a run begins that took longer than it might."""
+
 _supervisors: dict[str, Supervisor] = {}
 _supervisors_lock = threading.Lock()
 
@@ -101,6 +104,7 @@ class Supervisor:
         fresh: bool = False,
         keep: bool = True,
         record: bool = True,
+        limit: float | None = None,
     ) -> Job:
         """Queues an experiment and returns at once.
 
@@ -110,11 +114,12 @@ class Supervisor:
             fresh: run although the store holds a live or complete run of this configuration.
             keep: go on when nobody watches; otherwise the job is cancelled after a while.
             record: give the run a row in the store.
+            limit: processor seconds after which its worker is ended and the run has failed.
         """
         if record and self.store is None:
             raise StoreError("This run cannot be recorded: no store was given.")
         number = next(self._numbers)
-        job = Job(f"job-{number}", experiment, tuple(tags), fresh, keep, record)
+        job = Job(f"job-{number}", experiment, tuple(tags), fresh, keep, record, limit)
         job.on_cancel(self._cancel_waiting)
         with self._changed:
             if self._closing.is_set():
@@ -328,8 +333,9 @@ class Supervisor:
         began, told = time.monotonic(), False
         seconds = job.experiment.train.seconds
         try:
-            gpu = {"gpu": self._on_gpu[job.id]} if job.id in self._on_gpu else {}
-            worker.send({"job": job.id, "config": job.config, "seconds": seconds, **gpu})
+            more = {"gpu": self._on_gpu.get(job.id), "limit": job.limit}
+            more = {key: value for key, value in more.items() if value is not None}
+            worker.send({"job": job.id, "config": job.config, "seconds": seconds, **more})
             while True:
                 message = worker.receive(POLL_SECONDS)
                 if message is not None and message.get("job") == job.id:
@@ -349,6 +355,9 @@ class Supervisor:
                     said = worker.kill()
                     return "failed", f"The worker was silent for {self._silence:g} s. {said}"
         except WorkerEnded as ended:
+            job.over_limit = worker.over_limit
+            if job.over_limit:
+                return "failed", f"{OVER_LIMIT} {job.limit:g} processor seconds."
             return ("failed", str(ended)) if job.cancelled_for is None else ("cancelled", "")
 
     def _failed(self, job: Job, error: dict[str, Any], worker: WorkerProcess) -> tuple[str, str]:

@@ -4,15 +4,16 @@ Started as ``python -m experiments_db.run.worker``. It imports torch once, runs 
 one thread and ends when its standard input does, also in the middle of a job: a worker never
 outlives its driver.
 
-======================================================  ========================================
+======================================================  =========================================
 in                                                      out
-======================================================  ========================================
+======================================================  =========================================
 ``{"job": id, "config": {...}, "seconds": s | null}``   every event of the run with ``"job": id``
 ``{"cancel": id}``                                      ``{"event": "finished", ...}`` of the run
 the same with ``"gpu": i``                              the same: ``cuda`` is the GPU of that number
+the same with ``"limit": s``                            the same; SIGXCPU after s seconds of CPU
 anything else                                           ``{"event": "error", ...}``
 (nothing)                                               ``{"event": "beat"}`` every few seconds
-======================================================  ========================================
+======================================================  =========================================
 
 The first line out is ``{"event": "ready", "pid": ...}``. What a job prints goes to standard error,
 so that it cannot corrupt the protocol. Nothing is ever unpickled.
@@ -23,13 +24,15 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import queue
+import resource
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -118,7 +121,8 @@ class Worker:
         try:
             take_gpu(request.get("gpu"))
             experiment = _experiment(request["config"], request.get("seconds"))
-            self._report(job, experiment, lambda: job in self._cancelled)
+            with limited(request.get("limit")):
+                self._report(job, experiment, lambda: job in self._cancelled)
         except RequestError as error:
             self._complain(job, error)
         except Exception as error:  # nobody knows what it left behind: report it and end
@@ -144,6 +148,27 @@ class Worker:
                     continue
                 last, rate = now, message["lr"]
             self._wire.send(job=job, **message)
+
+
+@contextlib.contextmanager
+def limited(seconds: float | None) -> Iterator[None]:
+    """Lets the system end this process once it has taken so many processor seconds more.
+
+    Nothing in Python could: a step of a solver may be one call that takes minutes.
+    """
+    if seconds is None:
+        yield
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_CPU)
+    until = math.ceil(time.process_time() + seconds)
+    if most != resource.RLIM_INFINITY:
+        until = min(until, most)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    resource.setrlimit(resource.RLIMIT_CPU, (until, most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_CPU, (most, most))
 
 
 def _experiment(config: Mapping[str, Any], seconds: float | None) -> Experiment:

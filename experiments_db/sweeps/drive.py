@@ -42,10 +42,12 @@ class Budget:
     Args:
         runs: runs at most, or None.
         seconds: no run starts after so many, or None.
+        each: processor seconds after which a single run is ended and has failed, or None.
     """
 
     runs: int | None = None
     seconds: float | None = None
+    each: float | None = None
 
     @property
     def idle(self) -> bool:
@@ -146,7 +148,9 @@ class Sweep:
         while room > 0 and self._pending and not self._used_up():
             run = self._pending.popleft()
             self._begun += 1
-            job = self._supervisor.start(run.experiment, tags=self._tags, fresh=self._fresh)
+            job = self._supervisor.start(
+                run.experiment, tags=self._tags, fresh=self._fresh, limit=self._budget.each
+            )
             self._active.append((run, job))
             room -= 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -44,6 +45,8 @@ def run(job: str, behave: str, steps: int) -> object:
     if behave == "die":
         print("last words", file=sys.stderr, flush=True)
         os._exit(3)
+    if behave == "busy":
+        os.kill(os.getpid(), signal.SIGXCPU)
     if behave in ("error", "request"):
         kind = "ZeroDivisionError" if behave == "error" else "RequestError"
         send(job=job, event="failed", type=kind, message="division by zero", traceback="line 1")
@@ -76,7 +79,9 @@ if __name__ == "__main__":
         arrived.acquire()
         request = jobs.pop(0)
         config = request["config"]
-        steps = config.get("steps") or config["train"]["steps"]
+        steps = int(os.environ.get("FAKE_STEPS") or config.get("steps") or config["train"]["steps"])
         by_seed = json.loads(os.environ.get("FAKE_BY_SEED", "{}"))
-        behave = config.get("behave") or by_seed.get(str(config["seed"]), "ok")
+        by_spec = json.loads(os.environ.get("FAKE_BY_SPEC", "{}"))
+        given = by_seed.get(str(config["seed"])) or by_spec.get(config["spec"].split(" ")[0])
+        behave = config.get("behave") or given or "ok"
         run(request["job"], behave, steps)

@@ -70,6 +70,19 @@ def test_how_a_run_ends(
     assert after.status == "finished", "the worker is replaced"
 
 
+def test_a_run_over_its_limit_says_so_and_the_others_go_on(
+    supervisor: Make, store: Store, fake: Any
+) -> None:
+    made = supervisor()
+    job = ended(made.start(fake("busy"), limit=7))
+    stored = row(store, job)
+    assert (stored["status"], stored["message"]) == (
+        "failed", "It was ended after 7 processor seconds.",
+    )  # fmt: skip
+    assert stored["metrics"]["cpu_seconds"] == 7
+    assert ended(made.start(fake(seed=1), limit=7)).status == "finished"
+
+
 def test_a_silent_worker_is_killed(supervisor: Make, store: Store, fake: Any) -> None:
     made = supervisor(silence=0.5)
     job = ended(made.start(fake("silent")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import resource
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -13,8 +14,8 @@ import psutil
 import pytest
 
 from experiments_db.run import request
-from experiments_db.run.process import WorkerProcess, child_environment
-from experiments_db.run.worker import Wire, Worker
+from experiments_db.run.process import WorkerEnded, WorkerProcess, child_environment
+from experiments_db.run.worker import Wire, Worker, limited
 
 WAIT = 60
 SMALL = ["pairs=2", "seq_len=16", "vocab_size=64", "d_model=16", "depth=1", "target=none"]
@@ -86,6 +87,24 @@ def test_an_unforeseen_error_is_told_and_goes_on() -> None:
         worker.run("f", {"config": {"version": 1}})
     told = json.loads(out.getvalue())
     assert (told["job"], told["event"], told["type"]) == ("f", "failed", "KeyError")
+
+
+def test_the_system_ends_a_worker_that_takes_more_than_it_may() -> None:
+    process = WorkerProcess()
+    process.send({"job": "a", "config": config(3), "seconds": None, "limit": 60})
+    assert until(process, "finished")["job"] == "a"
+    process.send({"job": "b", "config": config(1_000_000), "seconds": None, "limit": 0.1})
+    with pytest.raises(WorkerEnded, match="SIGXCPU"):
+        until(process, "finished")
+    assert process.over_limit and not process.alive
+    process.close()
+
+
+def test_a_limit_ends_with_its_job() -> None:
+    before = resource.getrlimit(resource.RLIMIT_CPU)
+    with limited(1000):
+        assert resource.getrlimit(resource.RLIMIT_CPU) != before
+    assert resource.getrlimit(resource.RLIMIT_CPU) == before
 
 
 def test_the_end_of_its_input_ends_a_worker_in_the_middle_of_a_job(worker: WorkerProcess) -> None:

@@ -35,6 +35,7 @@ class Probe(EvaluatedTask):
         ['overwritten', 'overwritten_high', 'overwritten_low']
     """
 
+    protocol: ClassVar[str] = "atlas"
     revision: ClassVar[int] = 1
 
     dim: int = option(16, "Size of keys and values.", low=2, high=256)

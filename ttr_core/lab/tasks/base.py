@@ -109,6 +109,7 @@ class Task(abc.ABC):
     trained: ClassVar[bool] = True
     metrics: ClassVar[tuple[Metric, ...]] = ()
     decides: ClassVar[tuple[str, ...]] = ("layer", "model", "frame", "train")  # beside itself
+    protocol: ClassVar[str] = ""  # of its comparisons; without one, that of the training
     revision: ClassVar[int] = 1  # raised when it computes otherwise under the same settings
 
     def __init_subclass__(cls, register: bool = False) -> None:

@@ -1,0 +1,115 @@
+"""The command that measures every cell of the design space by the probes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .commands import Db, Json, Output, app
+from .door import Exit, door, stoppable
+from .screen import print_json, print_table, say, tell
+from .sweep import checking, watch
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..atlas import Survey
+    from ..store import Store
+
+SUMMARY = ".atlas.parquet"
+"""What the table that lies beside the store ends with."""
+
+COLUMNS = ("probe", "functions", "measured", "ended", "failed", "missing", "cpu_seconds")
+
+
+@app.command()
+def atlas(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Give up on what takes longer than 20 s.")
+    ] = False,
+    seconds: Annotated[
+        float | None,
+        typer.Option(
+            min=1, metavar="S", help="Processor seconds that a probe of a cell may take; 600."
+        ),
+    ] = None,
+    probe: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only this one; repeatable.")
+    ] = None,
+    cells: Annotated[
+        str, typer.Option(metavar="TEXT", help="Only cells with this in their spec or name.")
+    ] = "",
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, max=256, metavar="N", help="Runs side by side; default: one a core."),
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0, metavar="M", help="Start no run after so many minutes.")
+    ] = None,
+    output: Output = None,
+    db: Db = None,
+    json: Json = False,
+) -> None:
+    """Measure every cell by the probes, without training; run again, it resumes."""
+    with door():
+        from .. import store, sweeps
+        from ..atlas import charted, surveyed
+        from ..atlas.survey import LIMITS, QUICK, TAG
+        from ..read import listing
+
+        target = None if output is None else listing.output_path(output)
+        limit = seconds or (QUICK if quick else LIMITS["thorough"])
+        survey = surveyed(probe or (), cells, checking("planning run"))
+        opened = store.open_store(db)
+        ahead, ended = survey.preview(opened, limit, jobs, charted())
+        for line in ahead.lines():
+            say(line)
+        if ended:
+            say(f"{ended:,} more were ended after {limit:g} s or more before; --seconds asks anew.")
+        troubled, stopped = [], False
+        if ahead.open:
+            spent = sweeps.Budget(seconds=None if minutes is None else 60 * minutes, each=limit)
+            starting = sweeps.started(opened, ahead, [TAG], False, spent)
+            with starting as (swept, kill), stoppable(kill) as stop:
+                troubled = watch(swept, stop.is_set, json)
+            stopped = swept.stopped
+        _report(opened, survey, target, json)
+    if stopped:
+        raise typer.Exit(Exit.STOPPED)
+    if any(not _was_ended(one.message) for one in troubled):
+        raise typer.Exit(Exit.FAILED)
+
+
+def _report(opened: Store, survey: Survey, target: Path | None, json: bool) -> None:
+    from ..atlas.chart_rows import rows_of
+    from ..read import export
+
+    table = rows_of(opened, survey)
+    counts = [_counted(table, name) for name in survey.probes]
+    place = export.write(table, target or opened.path.with_suffix(SUMMARY))
+    if json:
+        print_json({"file": str(place), "probes": counts})
+        return
+    print_table(counts, COLUMNS)
+    tell(f"{place} has {len(table):,} functions, each with every number and its interval.")
+
+
+def _counted(table: pd.DataFrame, probe: str) -> dict[str, object]:
+    from ..atlas.chart_rows import MEASURED
+
+    said = table[probe].dropna().astype(str)
+    ended = int(sum(map(_was_ended, said)))
+    measured = int((said == MEASURED).sum())
+    return {
+        "probe": probe, "functions": len(table), "measured": measured, "ended": ended,
+        "failed": len(said) - ended - measured, "missing": len(table) - len(said),
+        "cpu_seconds": round(float(table[f"{probe}_seconds"].fillna(0).sum()), 1),
+    }  # fmt: skip
+
+
+def _was_ended(message: str) -> bool:
+    from ..run.supervisor import OVER_LIMIT
+
+    return message.startswith(OVER_LIMIT)

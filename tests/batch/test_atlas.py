@@ -1,0 +1,186 @@
+"""The atlas: every function by every probe, once; what takes too long says so; the table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+import ttr_core as ttr
+from experiments_db.atlas import Atlas, agreement, answers, survey
+from experiments_db.atlas.chart_rows import MEASURED, rows_of
+from experiments_db.atlas.functions import first_of_each, matching
+from experiments_db.cli import app
+from experiments_db.read import queries
+from experiments_db.run import outcomes, request
+from experiments_db.store import Outcome, Store, open_store
+from ttr_core.lab import PROBES
+
+TWO = ["Gate | Linear | SGD", "Uniform | Linear | Hebbian"]
+Cli = Callable[..., Any]
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the design space have two functions, and the probe of spectra the fewest transitions."""
+    monkeypatch.setattr(survey, "matching", lambda part: tuple(one for one in TWO if part in one))
+    firsts = {one: one for one in TWO}
+    monkeypatch.setattr("experiments_db.atlas.chart_rows.first_of_each", lambda: firsts)
+
+
+@pytest.fixture
+def cli(
+    tmp_path: Path,
+    few: None,
+    prompt: None,
+    fake_command: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Cli:
+    """Runs the command in this process, with a store of its own and a worker that is none."""
+    monkeypatch.setenv("TTR_DB", str(tmp_path / "runs.duckdb"))
+    monkeypatch.setenv("FAKE_STEPS", "1")
+    monkeypatch.setattr("experiments_db.run.supervisor.COMMAND", fake_command)
+
+    def invoke(*arguments: str, code: int = 0) -> Any:
+        result = CliRunner().invoke(app, ["atlas", "--jobs", "1", *arguments])
+        assert result.exit_code == code, f"{result.output}\n{result.exception!r}"
+        return result
+
+    return invoke
+
+
+def ids(store: Store) -> list[str]:
+    return sorted(queries.runs(store)["run_id"])
+
+
+def test_every_layer_is_the_function_that_comes_first_and_each_is_asked_once() -> None:
+    firsts = first_of_each()
+    listed = {cell.spec: cell for cell in ttr.grid() if cell.verdict == "layer"}
+    assert set(listed) <= set(firsts)
+    for text, first in firsts.items():
+        assert firsts[first] == first
+        assert text == first or text in ttr.cell(first).same_as
+    for text, cell in listed.items():
+        assert {firsts[other] for other in cell.same_as if other in firsts} <= {firsts[text]}
+    assert len(set(matching())) == len(matching()) == len(set(firsts.values()))
+    published = {str(one.spec) for one in ttr.catalog.values()}
+    assert {text for text in published if ttr.cell(text).verdict == "layer"} <= set(firsts)
+
+
+def test_a_function_is_found_by_any_of_its_texts_and_names() -> None:
+    assert matching("linear-attention")[0] == first_of_each()["Uniform | Linear | Hebbian"]
+    assert set(matching("gate | linear | sgd")) <= set(matching())
+
+
+def test_every_probe_is_asked_under_the_protocol_of_the_atlas(few: None) -> None:
+    asked = survey.surveyed()
+    assert [(run.layer, run.task) for run in asked.runs] == [
+        (text, probe) for probe in PROBES for text in TWO
+    ]
+    assert len({run.config_hash for run in asked.runs}) == len(asked.runs)
+    alone = request.request(spec=TWO[0], task="chaos", device="cpu").config()
+    assert request.config_hash(alone) in {run.config_hash for run in asked.runs}
+
+
+def test_a_restart_does_nothing_twice_and_tells_the_same(cli: Cli, tmp_path: Path) -> None:
+    asked = ["--probe", "chaos", "--probe", "sharpness"]
+    counts = json.loads(cli(*asked, "--json").stdout)["probes"]
+    assert [(one["probe"], one["measured"]) for one in counts] == [("chaos", 2), ("sharpness", 2)]
+    store = open_store(tmp_path / "runs.duckdb")
+    before, table = ids(store), pd.read_parquet(tmp_path / "runs.atlas.parquet")
+    assert len(before) == 4 and set(queries.runs(store)["protocol"]) == {"atlas"}
+    again = cli(*asked)
+    assert "0 to run" in again.stderr and ids(store) == before
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "runs.atlas.parquet"), table)
+    cli(*asked, "--probe", "holding")
+    assert len(ids(store)) == 6, "only what is new is run"
+
+
+def test_what_takes_too_long_says_so_and_the_others_go_on(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_BY_SPEC", json.dumps({"Gate": "busy"}))
+    asked = ["--probe", "chaos", "--seconds", "3"]
+    (counts,) = json.loads(cli(*asked, "--json").stdout)["probes"]
+    assert (counts["measured"], counts["ended"], counts["missing"]) == (1, 1, 0)
+    table = pd.read_parquet(tmp_path / "runs.atlas.parquet").set_index("spec")
+    assert table.at[TWO[0], "chaos"] == "It was ended after 3 processor seconds."
+    assert table.at[TWO[0], "chaos_seconds"] == 3 and pd.isna(table.at[TWO[0], "horizon"])
+    assert table.at[TWO[1], "chaos"] == MEASURED
+    store = open_store(tmp_path / "runs.duckdb")
+    before = ids(store)
+    assert "1 more were ended" in cli(*asked).stderr and ids(store) == before
+    hashes = [run.config_hash for run in survey.surveyed(["chaos"]).runs]
+    assert len(answers.given_up(store, hashes, 3)) == 1
+    assert answers.given_up(store, hashes, 4) == set(), "a larger limit asks anew"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--probe", "capcity"], "Did you mean 'capacity'?"),
+        (["--cells", "nothing"], "No layer has 'nothing'"),
+        (["--output", "atlas.xlsx"], ".parquet"),
+        (["--seconds", "0"], "--seconds"),
+    ],
+)
+def test_a_wrong_request_is_told_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+) -> None:
+    monkeypatch.setenv("TTR_DB", str(tmp_path / "runs.duckdb"))
+    result = CliRunner().invoke(app, ["atlas", *arguments])
+    assert result.exit_code == 2 and said in result.stderr
+    assert not (tmp_path / "runs.duckdb").exists()
+
+
+def test_a_number_counts_more_than_a_later_failure(store: Store, few: None, prompt: None) -> None:
+    (run, _) = survey.surveyed(["chaos"]).runs
+    row = {"metric": "horizon", "value": 3.0, "low": 2.0, "high": 4.0, "n": 8, "bound": ""}
+    done = Outcome("finished", metrics={"horizon": 3.0}, tables={"intervals": [row]})
+    with store.driver() as driver:
+        for ended in (done, Outcome("failed", error="Broken.\nA trace.")):
+            claim = store.claim(
+                driver, outcomes.new_run(run.experiment, run.config, ()), fresh=True
+            )
+            assert claim.run_id is not None
+            store.finish(claim.run_id, ended)
+    table = rows_of(store, survey.surveyed(["chaos"])).set_index("spec")
+    assert table.loc[TWO[0], ["chaos", "horizon", "horizon_high"]].tolist() == [MEASURED, 3.0, 4.0]
+    assert pd.isna(table.at[TWO[1], "chaos"]), "what was not asked is empty"
+
+
+def table_of(parts: str) -> Atlas:
+    row = {"spec": TWO[0], "chaos": MEASURED, "chaos_on": "2026-11-26", "chaos_seconds": 2.0}
+    return Atlas(pd.DataFrame([{**row, "parts": parts}]).set_index("spec"))
+
+
+def test_a_cell_whose_revision_has_changed_is_stale(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = table_of("optimizer/SGD@1 task/chaos@1")
+    monkeypatch.setattr("experiments_db.atlas.known.outdated", lambda: ["task/noise@1"])
+    assert now.stale("chaos") == frozenset()
+    for old in ("optimizer/SGD@1", "task/chaos@1"):
+        monkeypatch.setattr("experiments_db.atlas.known.outdated", lambda old=old: [old])
+        assert now.stale("chaos") == {TWO[0]}
+
+
+def test_an_estimate_is_made_from_what_the_cells_took_before(store: Store, few: None) -> None:
+    asked = survey.surveyed(["chaos"], "Gate")
+    ahead, _ = asked.preview(store, 20, 1, table_of(""))
+    seconds, missing = ahead.pace.total([run.kind for run in ahead.open], 1)
+    assert missing == 0 and seconds == pytest.approx(2.5)  # and half a second for the store
+    assert "comes with the program" in ahead.lines()[-1]
+
+
+def test_an_agreement_is_that_of_ranks() -> None:
+    table = pd.DataFrame({"a": range(12), "b": [x**3 for x in range(12)], "c": 1.0})
+    one = agreement(table, "a", "b")
+    assert one is not None and (one.rho, one.n) == (1.0, 12)
+    assert one.low == pytest.approx(1)
+    turned = agreement(table, "a", "b", sign=-1)
+    assert turned is not None and turned.rho == -1.0
+    assert agreement(table.head(4), "a", "b") is None
