@@ -19,6 +19,7 @@ from typing import Any
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from pages._shared import history
 from pages._shared.params import Param
 from ttr_core import nearest, unknown
 
@@ -165,6 +166,7 @@ def tell() -> None:
     kept.asked, kept.told = None, said
     if said != _query():
         st.query_params.from_dict(said)
+    history.has(st.session_state[HERE], said)
 
 
 def values_of(page: str, without: Iterable[str] = ()) -> Query:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from playwright.sync_api import FloatRect, Locator, Page, expect
 
@@ -42,7 +43,10 @@ def back(page: Page) -> None:
 
 def menu(page: Page, name: str) -> None:
     """Goes to a page by the menu."""
-    page.get_by_role("link", name=name).first.click()
+    link = page.get_by_role("link", name=name).first
+    path = urlsplit(link.evaluate("link => link.href")).path
+    link.click()
+    page.wait_for_url(lambda url: urlsplit(url).path == path)
     settle(page)
 
 

@@ -102,13 +102,7 @@ def agrees(page: Page, wanted: dict[str, list[str]], first: list[str] | None = N
         page.wait_for_timeout(200)
 
 
-UNKNOWN_CAUSE = pytest.mark.xfail(
-    reason="with an empty store, Back does not return to Analyze at another view than the first"
-)
-PLACES = [pytest.param(p, marks=UNKNOWN_CAUSE if p == "analyze" else ()) for p in ADDRESSES]
-
-
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("place", ADDRESSES)
 def test_a_page_shows_its_address_wherever_one_has_been(visit: Visit, place: str) -> None:
     page, others = visit(place), [name for name in NAMES if name != place]
     for query, elsewhere in zip(ADDRESSES[place], itertools.cycle(others)):

@@ -107,3 +107,44 @@ def test_back_leads_past_a_page_that_still_owes_an_answer(
     for name in ("Runs", "Map"):  # each visit once
         back(page)
         shows(page, name)
+
+
+@pytest.mark.parametrize("bare", [False, True])
+@pytest.mark.parametrize(
+    ("left", "entered", "query"),
+    [
+        ("map", "analyze", "?analyze.view=settings"),
+        ("map", "runs", "?run=x"),
+        ("", "map", "?map.hide=true"),
+        ("map", "", "?layer=gla"),
+    ],
+)
+def test_values_that_come_before_their_page_are_entered_with_it(
+    visit: Visit, left: str, entered: str, query: str, bare: bool
+) -> None:
+    page = visit(left)
+    page.mouse.click(1, 1)  # somebody acts
+    before = page.evaluate("history.length")
+    written, pushed = f"/{left}{query}", f"/{entered}{'' if bare else query}"
+    page.evaluate(f"for (const url of ['{written}', '{pushed}']) history.pushState({{}}, '', url)")
+    assert page.evaluate("location.pathname + location.search") == f"/{entered}{query}"
+    assert page.evaluate("history.length") == before + 1
+
+
+@pytest.mark.parametrize("left", ["map", ""])
+def test_what_a_page_says_of_itself_is_not_given_to_the_next(visit: Visit, left: str) -> None:
+    page, query = visit(left), "?map.hide=true" if left else "?layer=gla"
+    page.mouse.click(1, 1)
+    page.evaluate(
+        f"for (const url of ['/{left}{query}', '/runs']) history.pushState({{}}, '', url)"
+    )
+    assert page.evaluate("location.pathname + location.search") == "/runs"
+
+
+@pytest.mark.parametrize("query", ["map?map.hide=true", "?layer=gla"])
+def test_an_address_that_lost_its_values_gets_them_back(visit: Visit, query: str) -> None:
+    page = visit(query)
+    path, _, values = query.partition("?")
+    said = f"history.replaceState({{}}, '', '/{path}'); pageHas('{path or 'explore'}', '?{values}')"
+    page.evaluate(said)
+    expect(page).to_have_url(re.compile(f"/{re.escape(query)}$"))
