@@ -23,7 +23,7 @@ ENTRIES = (
     Published(
         name="sparsemax-attention",
         spec=Spec.parse("Sparsemax | Constant | OneStep"),
-        frame=ROTARY_SHIFTED,
+        frame=PLAIN_SHIFTED,
         paper=Paper(
             "From Softmax to Sparsemax: A Sparse Model of Attention and Multi-Label Classification",
             "Martins and Astudillo",
@@ -33,7 +33,10 @@ ENTRIES = (
         summary="Softmax attention whose weights are the nearest point of the simplex: most are 0.",
         deviation=(
             "None in the weights. The paper attends from a recurrent network; here they stand in "
-            f"a transformer's attention, with rotary positions. {ADDED}"
+            f"a transformer's attention. {ADDED} There are no rotary positions: with them "
+            "(rope=10000) the matching key may start below the threshold, where no gradient "
+            "reaches it. 8 pairs, d 64, one layer, 400 steps: .01 and .08 in two of three seeds "
+            "with them, .999 after 60 steps in all without (32 pairs: .999)."
         ),
         evidence="paper",
     ),
