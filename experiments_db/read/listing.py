@@ -142,14 +142,14 @@ def _hint(condition: str) -> str:
     return f'\nA setting is written in double quotes: "{bare[0]}".' if bare else ""
 
 
-def output_path(path: Path) -> Path:
-    """Returns where a table may be written; the file itself is left alone.
+def output_path(path: Path, suffixes: Sequence[str] = tuple(WRITERS)) -> Path:
+    """Returns where a file, by default a table, may be written; the file itself is left alone.
 
     Raises:
-        QueryError: the suffix names no format, or nothing can be written there.
+        QueryError: the suffix is none of these, or nothing can be written there.
     """
-    if path.suffix.lower() not in WRITERS:
-        raise QueryError(f"--output {path} names no format: use {', '.join(WRITERS)}.")
+    if path.suffix.lower() not in suffixes:
+        raise QueryError(f"--output {path} names no format: use {', '.join(suffixes)}.")
     try:
         place = absolute(path)
     except StoreError as error:

@@ -221,7 +221,7 @@ class SequenceLayer(nn.Module):
         return {name.replace("/", "."): p for name, p in self.own.items()}
 
     def regression(self, x: Tensor) -> tuple[Stream, dict[str, Tensor]]:
-        """Returns what `ttr_core.solve` is given for a sequence: its stream and the parameters."""
+        """Returns what the regression is given for a sequence: its stream and the parameters."""
         self._check(x)
         mixes, _ = self._mixed(x, None)
         return self._stream(x, None, 0, mixes)[0], self.params

@@ -63,6 +63,10 @@ class Solver(abc.ABC, Generic[P]):
         """Says why a spec with the right traits is refused all the same, or None."""
         return None
 
+    def sequential(self, spec: Spec) -> bool:
+        """Whether it goes from token to token: as many steps as a sequence has tokens."""
+        return False
+
     def takes_half(self, spec: Spec) -> bool:
         """Whether it takes half precision as it is and accumulates in float32 by itself."""
         return False

@@ -12,6 +12,7 @@ from ..space.functions import FunctionClass, KernelModel
 from ..space.losses import Loss
 from ..space.optimizers import Optimizer
 from ..space.readouts import Readout
+from ..space.spec import Spec
 from ..space.weights import Weights
 from .base import Solver
 from .problem import Problem
@@ -28,6 +29,9 @@ class Reference(Solver[_Asked]):
     cost: ClassVar[str] = "the definition, token by token in float64"
     losses: ClassVar[tuple[type[Loss], ...]] = (Loss,)
     readouts: ClassVar[tuple[type[Readout], ...]] = (Readout,)
+
+    def sequential(self, spec: Spec) -> bool:
+        return True
 
     def work(self, p: _Asked, shape: Shape) -> Estimate:
         rows = shape.batch * shape.heads * shape.length

@@ -15,6 +15,7 @@ from ..space.functions import FunctionClass, KernelModel, LinearModel, Memory
 from ..space.losses import Loss
 from ..space.optimizers import Incremental, RankOneSteps
 from ..space.readouts import Direct, Divides, Readout, ReadsBefore
+from ..space.spec import Spec
 from ..space.weights import MemorylessWeights
 from .base import Solver
 from .least import carried
@@ -30,6 +31,9 @@ class RankOneScan(Solver[_Steps]):
     name: ClassVar[str] = "rank_one_scan"
     cost: ClassVar[str] = "T F V, sequential"
     readouts: ClassVar[tuple[type[Readout], ...]] = (Direct, Divides, ReadsBefore)
+
+    def sequential(self, spec: Spec) -> bool:
+        return True
 
     def work(self, p: _Steps, shape: Shape) -> Estimate:
         rows = shape.batch * shape.heads * shape.length
@@ -89,6 +93,9 @@ class AutogradScan(Solver[_Any]):
         if isinstance(p.function, KernelModel):
             return "needs a memory whose size is known; that of a kernel grows with every pair"
         return None
+
+    def sequential(self, spec: Spec) -> bool:
+        return True
 
     def work(self, p: _Any, shape: Shape) -> Estimate:
         rows = shape.batch * shape.heads * shape.length

@@ -60,6 +60,11 @@ class Sliding(Solver[_Asked]):
         assert solver is not None and reach is not None  # or it had declined
         return spec, solver, reach
 
+    def sequential(self, spec: Spec) -> bool:
+        inside = unended(spec)
+        solver = self._of(inside)
+        return solver is not None and solver.sequential(inside)
+
     def work(self, p: _Asked, shape: Shape) -> Estimate:
         spec, solver, reach = self._chosen(p)
         window = replace(shape, batch=1, length=min(reach, shape.length))

@@ -3,5 +3,14 @@
 from .bench import benchmark
 from .bench_training import training_benchmark
 from .identities import EXACT, IDENTITIES, Equality
+from .standalone import StandaloneLayer, standalone_layer
 
-__all__ = ["EXACT", "IDENTITIES", "Equality", "benchmark", "training_benchmark"]
+__all__ = [
+    "EXACT",
+    "IDENTITIES",
+    "Equality",
+    "StandaloneLayer",
+    "benchmark",
+    "standalone_layer",
+    "training_benchmark",
+]

@@ -1,0 +1,40 @@
+"""A layer written to a file from the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from typer.testing import CliRunner
+
+from experiments_db.cli import app
+
+
+def export(*words: str) -> Any:
+    return CliRunner().invoke(app, ["export", *words])
+
+
+def test_export(tmp_path: Path) -> None:
+    file = tmp_path / "layer.py"
+    done = export("Linear Attention", "--output", str(file), "--d-model", "32", "--heads", "2")
+    assert done.exit_code == 0 and done.stdout == ""
+    assert "linear-attention is written" in done.stderr and "Its form: all tokens" in done.stderr
+    text = file.read_text()
+    assert "d_model: int = 32" in text
+    file.write_text("mine")
+    done = export("linear-attention", "--output", str(file))
+    assert done.exit_code == 2 and "--force" in done.stderr and file.read_text() == "mine"
+    assert export("linear-attention", "--output", str(file), "--force").exit_code == 0
+    assert "class Layer" in file.read_text() and [*tmp_path.iterdir()] == [file]
+
+
+def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    for words, said in {
+        ("kdaa", "layer.py"): "'kda'",
+        ("kda", "layer.txt"): "use .py",
+        ("kda", "none/layer.py"): "lies in no folder",
+        ("kda", "layer.py", "--heads", "3"): "must divide",
+    }.items():
+        done = export(words[0], "--output", str(tmp_path / words[1]), *words[2:])
+        assert done.exit_code == 2 and said in done.stderr
+    assert [*tmp_path.iterdir()] == []

@@ -1,0 +1,68 @@
+"""A layer by its name or spec, checked, as one file that needs PyTorch and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ... import __version__
+from ...layers.frame import FRAMES, Frame, named_frame
+from ...layers.layer import SequenceLayer
+from ...layers.published import Published, catalog
+from ...space.spec import Spec
+from .heading import form, heading
+from .layer_file import LayerFile
+
+
+@dataclass(frozen=True)
+class StandaloneLayer:
+    """A layer as a file of its own.
+
+    Args:
+        title: its name, or the text of its spec.
+        form: whether it goes over chunks or from token to token, in words.
+        text: the file.
+    """
+
+    title: str
+    form: str
+    text: str
+
+
+def standalone_layer(
+    layer: str, frame: str | None = None, d_model: int = 64, num_heads: int = 1
+) -> StandaloneLayer:
+    """Returns a layer as one file of plain PyTorch with a test of its own.
+
+    Args:
+        layer: the name of a published layer, or the text of a spec.
+        frame: ``standard``, ``paper`` or ``published``; by default ``published`` for a name and
+            ``standard`` for a spec.
+        d_model: D where the file's `Layer` is given none.
+        num_heads: H where it is given none.
+
+    Raises:
+        UnknownName: no layer or frame has this name; says the nearest ones.
+        IncompatibleSpec: the spec is not a layer.
+        NoFastSolver: it is defined, but only the reference runs it.
+        RequestError: sizes that do not fit.
+
+    Example:
+        >>> made = standalone_layer("linear-attention", d_model=32)
+        >>> made.title, "class Layer" in made.text, "ttr_core" in made.text
+        ('linear-attention', True, False)
+    """
+    entry = None if "|" in layer else catalog[layer]
+    spec = Spec.parse(layer) if entry is None else entry.spec
+    around = _frame(frame, entry)
+    SequenceLayer(spec, around, d_model, num_heads)  # refuses what is no layer of these sizes
+    sizes = {"d_model": d_model, "num_heads": num_heads}
+    about = heading(spec, around, entry, __version__, sizes)
+    title = str(spec) if entry is None else entry.name
+    return StandaloneLayer(title, form(spec), LayerFile(spec, around, about, **sizes).text())
+
+
+def _frame(asked: str | None, entry: Published | None) -> Frame:
+    name = asked or ("standard" if entry is None else "published")
+    if entry is not None and name in FRAMES and FRAMES[name] is None:
+        return entry.frame
+    return named_frame(name)
