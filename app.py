@@ -51,6 +51,20 @@ st.navigation(
             url_path="analyze",
             help="What results depend on: state, settings, learning rates, ingredients.",
         ),
+        st.Page(
+            "pages/paper.py",
+            title="Paper",
+            icon=":material/article:",
+            url_path="paper",
+            help="What papers claim, what runs say of it, and what is missing.",
+        ),
+        st.Page(
+            "pages/guide.py",
+            title="Guide",
+            icon=":material/menu_book:",
+            url_path="guide",
+            help="Six steps from the average to an exact fit, then every ingredient.",
+        ),
     ],
     position="top",
 ).run()

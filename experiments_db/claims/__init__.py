@@ -1,9 +1,10 @@
 """Claims of the paper and of the literature, the runs that decide them, and a report."""
 
-from .claim import SCALES, Finding, Ruling, Scale, Thesis, Word
+from .claim import SCALES, Finding, Judged, Ruling, Scale, Thesis, Word
 from .every import CLAIMS, FAMILIES, named_claims, scale, work
-from .folder import Judged, check_folder, judged, row, written
-from .found import TAG, Found, with_evidence
+from .folder import check_folder, judged, row, written
+from .found import TAG, Found, with_evidence, without_run
+from .kept import Verdicts, known_pace, shipped
 
 __all__ = [
     "CLAIMS",
@@ -16,13 +17,17 @@ __all__ = [
     "Ruling",
     "Scale",
     "Thesis",
+    "Verdicts",
     "Word",
     "check_folder",
     "judged",
+    "known_pace",
     "named_claims",
     "row",
     "scale",
+    "shipped",
     "with_evidence",
+    "without_run",
     "work",
     "written",
 ]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
+from ..sweeps.estimate import Kind
+
 if TYPE_CHECKING:
     import altair as alt
 
@@ -80,3 +82,20 @@ class Thesis(abc.ABC):
     @abc.abstractmethod
     def judged(self, found: Found, scale: Scale) -> Finding:
         """Returns what the runs say; called only when none of them is missing."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim with what is said of it.
+
+    Args:
+        claim: it.
+        outcome: what the runs say.
+        missing: its runs that there are not.
+        times: how long one of its runs of each kind took.
+    """
+
+    claim: Thesis
+    outcome: Finding
+    missing: int = 0
+    times: tuple[tuple[Kind, float], ...] = ()

@@ -14,6 +14,17 @@ from .party import Party
 
 STREAMS = 5
 SOURCE = "TTR (https://arxiv.org/abs/2501.12352)"
+PLAYED = {
+    "one-gradient-step": "layer=linear-attention&compare=mesa-layer",
+    "one-newton-step": "layer=mesa-layer&compare=linear-attention",
+    "gating": "spec=Gate+|+Linear+|+Hebbian&compare=linear-attention",
+    "delta-rule": "layer=deltanet&compare=linear-attention",
+    "gated-delta-rule": "layer=gated-deltanet&compare=deltanet",
+    "longhorn": "layer=longhorn-exact&compare=deltanet",
+    "local-constant": "layer=qknorm-attention&compare=linear-attention",
+    "local-linear": "layer=local-linear-attention&compare=softmax-attention",
+}
+"""Identity -> the state of Explore that shows its layer, beside the one that it is told from."""
 
 
 @dataclass(frozen=True)
@@ -38,5 +49,6 @@ class Equal(Thesis):
 
 
 CLAIMS: tuple[Thesis, ...] = tuple(
-    Equal(one.name, one.sentence, f"{SOURCE}, {one.source}", identity=one) for one in IDENTITIES
+    Equal(one.name, one.sentence, f"{SOURCE}, {one.source}", PLAYED[one.name], identity=one)
+    for one in IDENTITIES
 )

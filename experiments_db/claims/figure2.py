@@ -160,7 +160,7 @@ class Peak(Thesis):
 
 
 FIGURE = "TTR (https://arxiv.org/abs/2501.12352), section 5, Figure 2"
-SWITCHING = "process=switching"
+SWITCHING = f"regression.process=switching&regression.seq_len={LENGTH}"
 
 CLAIMS: tuple[Thesis, ...] = (
     Ranking(
@@ -172,6 +172,7 @@ CLAIMS: tuple[Thesis, ...] = (
         runs=figure,
         asked=_adapts,
         curve=ERROR,
+        change=LENGTH // 4,
     ),
     Ranking(
         "local-linear-adapts-better",
@@ -181,6 +182,7 @@ CLAIMS: tuple[Thesis, ...] = (
         runs=figure,
         asked=_first_order,
         curve=ERROR,
+        change=LENGTH // 4,
     ),
     Ranking(
         "linear-attention-is-worst",
@@ -191,12 +193,13 @@ CLAIMS: tuple[Thesis, ...] = (
         runs=figure,
         asked=_worst,
         curve=ERROR,
+        change=LENGTH // 4,
     ),
     Ranking(
         "repeating-the-last-value",
         "Repeating the last value has a smaller error than every layer of the figure.",
         "ours: what Figure 2 leaves out",
-        f"{SWITCHING}&layer=softmax-attention",
+        f"{SWITCHING}&layer=softmax-attention&compare=deltanet",
         runs=figure,
         asked=_repeated,
     ),
@@ -205,16 +208,17 @@ CLAIMS: tuple[Thesis, ...] = (
         "Part of the failure of least squares is no failure to forget: without a ridge its error "
         "peaks where there are as many pairs as dimensions, wherever the process changes.",
         "ours: in Figure 2 the process changes at T / 4 = 64 = D",
-        f"{SWITCHING}&layer=intention",
+        f"{SWITCHING}&layer=intention&compare=linear-attention",
     ),
     Ranking(
         "forgetting-pays",
         "Where a linear map is replaced halfway, layers that forget have a smaller error after it "
         "than layers that do not.",
         "ours: a process on which adapting can be seen",
-        "process=linear&layer=gated-deltanet&compare=linear-attention",
+        "regression.process=linear&layer=gated-deltanet&compare=linear-attention",
         runs=changing,
         asked=_forgets,
         curve=ERROR,
+        change=LENGTH // 2,
     ),
 )

@@ -13,7 +13,7 @@ from ttr_core.lab import TASKS
 from . import figures
 from .claim import Finding, Ruling, Scale, Thesis, Word
 from .found import Found
-from .party import Party
+from .party import Party, trained_as
 from .ranking import Duel, Entrant, Ranking
 
 RECALLED, ANSWERED = (TASKS[name].main().name for name in ("mqar", "recall"))
@@ -116,7 +116,7 @@ class Recalled(Thesis):
                 "found": "solved" if mean.mean >= SOLVED else "not solved",
             })  # fmt: skip
         table = pd.DataFrame(rows)
-        chart = figures.mean_points(points, "accuracy, 95 % interval")
+        chart = figures.mean_shares(points, "accuracy, 95 % interval")
         return Finding(self._verdict(table, scale), table, chart, found.n, found.cpu_seconds)
 
     def _verdict(self, table: pd.DataFrame, scale: Scale) -> Ruling:
@@ -180,7 +180,7 @@ CLAIMS: tuple[Thesis, ...] = (
         "as-many-pairs-as-dimensions",
         "With as many pairs as dimensions linear attention recalls perfectly, at every length.",
         FIGURE,
-        "layer=linear-attention",
+        trained_as(_contender(Recalling("linear-attention", 32, 128, 8192), "quick")),
         solved={"linear-attention": (True, None)},
     ),
     Recalled(
@@ -188,7 +188,7 @@ CLAIMS: tuple[Thesis, ...] = (
         "With twice as many pairs as dimensions linear attention can no longer recall perfectly, "
         "since as many keys are not orthogonal.",
         FIGURE,
-        "layer=linear-attention",
+        trained_as(_contender(Recalling("linear-attention", 64, 256, 8192), "quick")),
         solved={"linear-attention": (None, False)},
     ),
     Recalled(
@@ -196,7 +196,7 @@ CLAIMS: tuple[Thesis, ...] = (
         "Least squares recalls perfectly, with as many and with twice as many pairs as "
         "dimensions, at every length.",
         FIGURE,
-        "layer=mesa-layer",
+        trained_as(_contender(Recalling("mesa-layer", 32, 128, 8192), "quick")),
         solved={"mesa-layer": (True, True)},
     ),
 )
@@ -207,7 +207,7 @@ WITHOUT_TRAINING: tuple[Thesis, ...] = (
         "Without training, at twice as many random keys as dimensions, least squares recalls more "
         "than linear attention, at every length.",
         "ours: the mechanism of Figure 3, with random keys",
-        "process=repeated&layer=intention&compare=linear-attention",
+        "regression.process=repeated&layer=intention&compare=linear-attention",
         runs=untrained,
         asked=_holds_more,
         higher=True,

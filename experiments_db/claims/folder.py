@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -13,26 +12,13 @@ from ..errors import StoreError
 from ..read import export
 from ..store import Store
 from ..store.files import absolute, temporary
-from .claim import Finding, Ruling, Scale, Thesis, Word
+from . import kept
+from .claim import Finding, Judged, Ruling, Scale, Thesis, Word
 from .found import Found
 
 REPORT = "report.md"
 TABLE = "claims.csv"
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A claim with what is said of it.
-
-    Args:
-        claim: it.
-        outcome: what the runs say.
-        missing: its runs that there are not.
-    """
-
-    claim: Thesis
-    outcome: Finding
-    missing: int = 0
+KEPT = "findings.json.gz"
 
 
 def judged(
@@ -61,11 +47,11 @@ def judged(
 def _judged(store: Store, claim: Thesis, scale: Scale) -> Judged:
     found = Found(store, claim.contenders(scale))
     if not found.missing:
-        return Judged(claim, claim.judged(found, scale))
+        return Judged(claim, claim.judged(found, scale), times=found.times)
     every = found.missing + sum(len(runs) for runs in found.runs.values())
     said = f"{found.missing} of {every} runs are missing."
     open_ = Finding(Ruling(Word.OPEN, said), pd.DataFrame(), None, found.n, found.cpu_seconds)
-    return Judged(claim, open_, found.missing)
+    return Judged(claim, open_, found.missing, found.times)
 
 
 def check_folder(folder: Path) -> Path:
@@ -86,7 +72,9 @@ def check_folder(folder: Path) -> Path:
 
 
 def written(results: Sequence[Judged], folder: Path, scale: Scale) -> Path:
-    """Writes report.md, claims.csv and each claim's CSV, SVG and PNG; returns the report's path.
+    """Writes the report, its tables, pictures and `KEPT`; returns the path of the report.
+
+    Each claim has a CSV, an SVG and a PNG; claims.csv has a row for each.
 
     Args:
         results: what `judged` returns.
@@ -104,6 +92,7 @@ def written(results: Sequence[Judged], folder: Path, scale: Scale) -> Path:
             for kind in ("svg", "png"):
                 one.outcome.chart.save(str(place / f"{one.claim.name}.{kind}"), scale_factor=2)
     export.write(pd.DataFrame([row(one) for one in results]), place / TABLE)
+    (place / KEPT).write_bytes(kept.packed(results, scale))
     report, fresh = place / REPORT, temporary(place / REPORT)
     fresh.write_text(text(results, scale), encoding="utf-8")
     os.replace(fresh, report)

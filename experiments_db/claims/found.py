@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import json
-from collections.abc import Iterable
+import statistics
+from collections.abc import Collection, Iterable
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -14,7 +15,8 @@ from ..read import queries
 from ..read.filters import Where
 from ..store import Store
 from ..store.records import COMPLETE
-from ..sweeps import Work, evidence, expanded
+from ..sweeps import Work, evidence, expanded, questions
+from ..sweeps.estimate import Kind
 from ..sweeps.plan import checked
 from ..sweeps.plan_file import Source
 from .intervals import Interval
@@ -37,8 +39,18 @@ def with_evidence(store: Store) -> list[str]:
 
 def work_of(contender: Party) -> Work:
     """Returns the runs of a contender."""
-    plan, source = checked(copy.deepcopy(dict(contender.plan)), Source(contender.label))
-    return expanded(plan, source)
+    return _expanded(contender.label, json.dumps(contender.plan))
+
+
+@lru_cache(maxsize=1000)
+def _expanded(label: str, plan: str) -> Work:
+    return expanded(*checked(json.loads(plan), Source(label)))
+
+
+def without_run(store: Store, hashes: Collection[str]) -> frozenset[str]:
+    """Returns those of some configurations that the store has no complete run of."""
+    known = questions.held(store, hashes)
+    return frozenset(one for one in hashes if known.get(one) != "complete")
 
 
 class Found:
@@ -58,6 +70,9 @@ class Found:
         }
         every = [name for names in wanted.values() for name in names]
         rows = _complete(store, every)
+        self._kinds = {
+            label: run.kind for label, one in self.contenders.items() for run in work_of(one).runs
+        }
         self.missing = len(every) - len(rows)
         self.runs = {
             label: rows.loc[[name for name in names if name in rows.index]].sort_values("seed")
@@ -69,6 +84,15 @@ class Found:
         """Of all runs that there are."""
         times = (found["cpu_seconds"] for runs in self.runs.values() for found in runs["metrics"])
         return float(sum(times))
+
+    @property
+    def times(self) -> tuple[tuple[Kind, float], ...]:
+        """How long a run of each contender took, in seconds of a processor."""
+        return tuple(
+            (kind, statistics.median(found["cpu_seconds"] for found in self.runs[label]["metrics"]))
+            for label, kind in self._kinds.items()
+            if len(self.runs[label])
+        )
 
     @property
     def n(self) -> int:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
@@ -14,6 +14,9 @@ from .claim import Finding, Ruling, Scale, Thesis, Word
 from .found import Found
 from .intervals import Interval
 from .party import Party
+
+if TYPE_CHECKING:
+    import altair as alt
 
 YES, NO, UNCLEAR = "yes", "no", "unclear"
 
@@ -44,12 +47,14 @@ class Ranking(Thesis):
         asked: the comparisons, from their labels.
         higher: whether more is better.
         curve: the curve that is drawn, by step; none: the means.
+        change: the step at which the process changes, which is marked.
     """
 
     runs: Callable[[Scale], tuple[Party, ...]] = lambda scale: ()
     asked: Callable[[Sequence[str]], tuple[Duel, ...]] = lambda labels: ()
     higher: bool = False
     curve: str = ""
+    change: int | None = None
 
     def contenders(self, scale: Scale) -> tuple[Party, ...]:
         return self.runs(scale)
@@ -62,11 +67,26 @@ class Ranking(Thesis):
             side for one in asked for side in one if found.contenders[side.label].drawn
         )
         chart = (
-            figures.error_lines({side.label: found.curve(side.label, self.curve) for side in sides})
+            figures.error_lines(
+                {side.label: found.curve(side.label, self.curve) for side in sides}, self.change
+            )
             if self.curve
-            else figures.mean_points({_named(side): found.mean(*side) for side in sides})
+            else self._points(found, sides, table)
         )
         return Finding(self._verdict(table), table, chart, found.n, found.cpu_seconds)
+
+    def _points(
+        self, found: Found, sides: Iterable[Entrant], table: pd.DataFrame
+    ) -> alt.LayerChart:
+        if self.higher:
+            means = {_named(side): found.mean(*side) for side in sides}
+            return figures.mean_shares(means, "mean over seeds, 95 % interval")
+        rows = [
+            {"layer": row["than"], "mean": row["ratio"], "low": row["low"], "high": row["high"]}
+            for _, row in table.iterrows()
+        ]
+        title = f"its error = 1: that of {table['better'].iloc[0]}, 95 % interval"
+        return figures.ratios(rows, title)
 
     def _row(self, found: Found, one: Duel) -> dict[str, object]:
         """Compares by the difference where more is better, else by the logarithm of the ratio.

@@ -75,11 +75,18 @@ ANALYZE: list[dict[str, str | list[str]]] = [
     {},
     *({"analyze.view": view} for view in ("settings", "beyond", "rates", "ingredients")),
 ]
-ADDRESSES = {"": EXPLORE, "map": MAP, "compare": COMPARE, "runs": RUNS, "analyze": ANALYZE}
+PAPER: list[dict[str, str | list[str]]] = [
+    {"paper.claims": "identities"},
+    {"paper.claims": "softmax-adapts"},
+    {"paper.claims": "recall", "paper.scale": "paper"},
+    {},
+]
+GUIDE: list[dict[str, str | list[str]]] = [{}, {"guide.ingredients": "loss"}]
+ADDRESSES = {"": EXPLORE, "map": MAP, "compare": COMPARE, "runs": RUNS, "analyze": ANALYZE,
+             "paper": PAPER, "guide": GUIDE}  # fmt: skip
 NAMES = {"": "Explore", "map": "Map", "compare": "Compare", "runs": "Runs",
-         "analyze": "Analyze"}  # fmt: skip
-HEADINGS = {"": "Train it", "map": "Map", "compare": "Compare", "runs": "Runs",
-         "analyze": "Analyze"}  # fmt: skip
+         "analyze": "Analyze", "paper": "Paper", "guide": "Guide"}  # fmt: skip
+HEADINGS = {**NAMES, "": "Train it"}
 
 
 def said(page: Page) -> dict[str, list[str]]:

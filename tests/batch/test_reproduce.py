@@ -18,6 +18,7 @@ from experiments_db.claims import Word
 from experiments_db.claims.figure3 import CLAIMS as FIGURE_3
 from experiments_db.claims.found import Found, work_of
 from experiments_db.claims.intervals import Interval
+from experiments_db.claims.kept import unpacked
 from experiments_db.claims.party import Party
 from experiments_db.claims.ranking import Duel, Entrant, Ranking
 from experiments_db.cli import app
@@ -145,8 +146,11 @@ def test_a_claim_is_run_judged_drawn_and_not_run_again(
     assert done["missing"] == 0 and done["n"] == 4 and done["verdict"] != "not settled"
     folder = tmp_path / "reproduced"
     assert {path.name for path in folder.iterdir()} == {
-        "report.md", "claims.csv", "small.csv", "small.svg", "small.png",
+        "report.md", "claims.csv", "findings.json.gz", "small.csv", "small.svg", "small.png",
     }  # fmt: skip
+    kept = unpacked((folder / "findings.json.gz").read_bytes())
+    assert kept.findings["small"].verdict.word == done["verdict"]
+    assert kept.charts["small"]["layer"] and len(kept.times) == 2
     assert "Small." in (folder / "report.md").read_text(encoding="utf-8")
     again = cli("recall")
     assert "8 are in the store" in again.stderr and "finished" not in again.stderr

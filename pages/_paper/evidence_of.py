@@ -1,0 +1,112 @@
+"""What is known of a claim: from the runs in the store, else what came with the program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from experiments_db import claims
+from experiments_db.claims import Finding, Scale, Thesis, Verdicts
+from experiments_db.read import queries
+from experiments_db.store import Store
+from experiments_db.sweeps import Pace, Planned, Work
+from pages._shared import ui
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a claim.
+
+    Args:
+        outcome: what is said of it.
+        chart: its picture as Vega-Lite, where there is one.
+        origin: where that is from, in a sentence.
+        missing: runs that the store lacks.
+        total: runs that it takes.
+        seconds: how long the missing ones take one after another, about; None where unknown.
+    """
+
+    outcome: Finding
+    chart: Mapping[str, Any] | None
+    origin: str
+    missing: tuple[Planned, ...] = ()
+    total: int = 0
+    seconds: float | None = None
+
+
+def gathered(store: Store, asked: Sequence[Thesis], size: Scale) -> dict[str, Evidence]:
+    """Returns what is known of some claims, by their names."""
+    version = queries.data_version(store)
+    lacking = _lacking(str(store.path), version, size, store)
+    return {claim.name: _of_one(store, version, claim, size, lacking) for claim in asked}
+
+
+def _of_one(
+    store: Store, version: str, claim: Thesis, size: Scale, lacking: frozenset[str]
+) -> Evidence:
+    runs = work(claim.name, size).runs
+    missing = tuple(run for run in runs if run.config_hash in lacking)
+    if runs and not missing:
+        outcome, chart = judged_here(str(store.path), version, claim.name, size, store)
+        return Evidence(outcome, chart, f"Of the {len(runs)} runs in your store.", total=len(runs))
+    known = shipped(size)
+    if known is None or claim.name not in known.findings:
+        said = f"{len(missing)} of its {len(runs)} runs are missing."
+        open_ = Finding(claims.Ruling(claims.Word.OPEN, said), pd.DataFrame())
+        return Evidence(open_, None, "", missing, len(runs), _seconds(store, version, missing))
+    origin = f"Came with the program: measured on {known.date}, version {known.version}."
+    return Evidence(
+        known.findings[claim.name],
+        known.charts.get(claim.name),
+        origin,
+        missing,
+        len(runs),
+        _seconds(store, version, missing),
+    )
+
+
+@st.cache_resource(show_spinner=False)
+def work(name: str, size: Scale) -> Work:
+    """Returns the runs of a claim."""
+    return claims.work([claims.CLAIMS[name]], size)
+
+
+@st.cache_resource(show_spinner=False)
+def shipped(size: Scale) -> Verdicts | None:
+    """Returns what came with the program."""
+    return claims.shipped(size)
+
+
+@st.cache_data(max_entries=20, show_spinner="Looking for the runs of the claims.")
+def _lacking(path: str, version: str, size: Scale, _store: Store) -> frozenset[str]:
+    """Returns the fingerprints of all runs that the store has no complete one of."""
+    return claims.without_run(
+        _store, [run.config_hash for name in claims.CLAIMS for run in work(name, size).runs]
+    )
+
+
+@st.cache_data(max_entries=200, show_spinner="Judging a claim by its runs.")
+def judged_here(
+    path: str, version: str, name: str, size: Scale, _store: Store
+) -> tuple[Finding, dict[str, Any] | None]:
+    """Returns what a claim's runs say, or a computation on the spot, and the picture of it."""
+    with ui.computing():
+        (one,) = claims.judged(_store, [claims.CLAIMS[name]], size)
+    chart = one.outcome.chart
+    return replace(one.outcome, chart=None), None if chart is None else chart.to_dict()
+
+
+def _seconds(store: Store, version: str, left: Sequence[Planned]) -> float | None:
+    if not left:
+        return 0.0
+    seconds, unknown = _pace(str(store.path), version, store).total((run.kind for run in left), 1)
+    return None if unknown == len(left) else seconds
+
+
+@st.cache_resource(max_entries=5, show_spinner=False)
+def _pace(path: str, version: str, _store: Store) -> Pace:
+    return claims.known_pace(_store)

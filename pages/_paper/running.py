@@ -1,0 +1,95 @@
+"""What is missing of a claim: how much, how long, the button that runs it, and how far that is.
+
+The runs go into the queue of the server's workers like any others. Which of them are on their way
+is asked of that queue, so that every browser sees the same, and a reload loses nothing.
+"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from experiments_db.claims import TAG, Thesis
+from experiments_db.run.jobs import Job
+from experiments_db.run.supervisor import Supervisor
+from experiments_db.store import Store
+from experiments_db.sweeps import in_words
+from pages._paper.evidence_of import Evidence
+from pages._shared import ui
+
+LOOK_SECONDS = 1.5
+
+
+def show(store: Store, claim: Thesis, found: Evidence) -> None:
+    """Shows what is missing, and runs it when asked to."""
+    if not found.missing:
+        return
+    supervisor = None if store.readonly else ui.supervisor()
+    if supervisor is None:
+        st.caption(_amount(found))
+        return
+    active = bool(_jobs(supervisor, found))
+    st.fragment(_progress, run_every=LOOK_SECONDS if active else None)(
+        supervisor, claim, found, active
+    )
+
+
+def _amount(found: Evidence) -> str:
+    left = len(found.missing)
+    took = "an unknown time" if found.seconds is None else f"about {in_words(found.seconds)}"
+    return f"Your store lacks {left} of its {found.total} runs: {took} on one processor."
+
+
+def _jobs(supervisor: Supervisor, found: Evidence) -> list[Job]:
+    """Returns the jobs of the missing runs that have not ended."""
+    return [job for job in _asked_for(supervisor, found) if not job.ended]
+
+
+def _asked_for(supervisor: Supervisor, found: Evidence) -> list[Job]:
+    wanted = [run.config for run in found.missing]
+    return [job for job in supervisor.jobs() if job.config in wanted]
+
+
+def _failed(supervisor: Supervisor, found: Evidence) -> None:
+    """Shows why the last of the missing runs failed, where one did."""
+    ended = [job.message for job in _asked_for(supervisor, found) if job.status == "failed"]
+    if ended:
+        st.text(f"A run failed: {ended[-1]}"[:500])
+
+
+def _progress(supervisor: Supervisor, claim: Thesis, found: Evidence, active: bool) -> None:
+    """Shows the button, or how far its runs are; reruns by itself while they work."""
+    jobs, left = _jobs(supervisor, found), len(found.missing)
+    if active != bool(jobs):
+        st.rerun()  # with what they have found, or to look again and again while they work
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if not jobs:
+            _failed(supervisor, found)
+            st.button(
+                "Run what is missing",
+                key=f"run.{claim.name}",
+                icon=":material/play_arrow:",
+                on_click=_start,
+                args=(supervisor, found),
+                help="In processes of their own, one after another; they go on when you leave.",
+            )
+            st.caption(_amount(found))
+            return
+        st.button(
+            "Stop",
+            key=f"stop.{claim.name}",
+            icon=":material/stop:",
+            on_click=_stop,
+            args=(supervisor, found),
+            help="What has ended is kept.",
+        )
+        st.progress((left - len(jobs)) / left, text=f"{left - len(jobs)} of {left} runs have ended")
+
+
+def _start(supervisor: Supervisor, found: Evidence) -> None:
+    for run in found.missing:
+        supervisor.start(run.experiment, tags=(TAG,), keep=True)
+
+
+def _stop(supervisor: Supervisor, found: Evidence) -> None:
+    for job in _jobs(supervisor, found):
+        job.cancel()
