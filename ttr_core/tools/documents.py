@@ -26,6 +26,7 @@ from ..space.spec import AXES, listed, triples
 from ..words import called
 from ..words import markdown as md
 from ..words.describe import Description, describe
+from ..words.docstrings import paragraphs, sections
 from ..words.names import ABSENT
 from . import learning, scales, vital_table
 
@@ -39,7 +40,6 @@ FAMILIES = {
     "loss": "Losses",
     "readout": "Readouts",
 }
-SECTION = re.compile(r"^(Args|Returns|Raises|Reference|Deviation|Example):", re.M)
 SHOWN_NEIGHBORS = 6
 MADE = "Made from the code by `make docs`; a test fails when this page differs from what it writes."
 SYMBOLS = (
@@ -187,9 +187,9 @@ def _family(family: str) -> Iterable[str]:
 
 def _choice(cls: type[Ingredient]) -> Iterable[str]:
     """The section of one choice."""
-    sections = _sections(cls)
+    parts = sections(cls)
     yield f"### {cls.name}"
-    yield from _prose(sections[""])
+    yield from _prose(parts[""])
     if cls.options():
         yield _options(cls.options())
     made = (part for part in listed(cls.family) if type(part) is cls)
@@ -202,8 +202,8 @@ def _choice(cls: type[Ingredient]) -> Iterable[str]:
     facts = [
         ("Traits", _promises(t for t in traits if issubclass(t, Ingredient) and t.phrase)),
         ("Needs", _promises(cls.needs)),
-        ("Reference", _referenced(md.rich(sections.get("Reference", "")))),
-        ("Deviation", md.rich(sections.get("Deviation", ""))),
+        ("Reference", _referenced(md.rich(parts.get("Reference", "")))),
+        ("Deviation", md.rich(parts.get("Deviation", ""))),
     ]
     if any(text for _, text in facts):
         yield md.bullets(facts)
@@ -308,29 +308,17 @@ def _grouped(combinations: Sequence[tuple[str, ...]]) -> Iterable[str]:
 # ---- docstrings
 
 
-def _sections(cls: type) -> dict[str, str]:
-    """The parts of a docstring by name; the text before them under the empty name."""
-    body, *named = SECTION.split(inspect.getdoc(cls) or "")
-    found = {"": body}
-    for title, text in zip(named[::2], named[1::2], strict=True):
-        found[title] = f"{found[title]}\n{text}" if title in found else text
-    return found
-
-
 def _argument(cls: type, name: str) -> str:
     """What a docstring says of one argument."""
-    text = textwrap.dedent(_sections(cls)["Args"].lstrip("\n"))
+    text = textwrap.dedent(sections(cls)["Args"].lstrip("\n"))
     _, *parts = re.split(r"^(\w+): ", text, flags=re.M)
     return md.rich(dict(zip(parts[::2], parts[1::2], strict=True))[name])
 
 
 def _prose(text: str) -> Iterable[str]:
     """Yields the paragraphs and equations of a docstring."""
-    for index, piece in enumerate(re.split(r"\$\$(.+?)\$\$", text, flags=re.S)):
-        if index % 2:
-            yield md.formula(" ".join(piece.split()))
-        else:
-            yield from (md.rich(part) for part in re.split(r"\n\s*\n", piece) if part.strip())
+    for equation, piece in paragraphs(text):
+        yield md.formula(piece) if equation else md.rich(piece)
 
 
 def _referenced(text: str) -> str:

@@ -3,6 +3,7 @@
 from .defining import defining
 from .describe import formulas
 from .grid import place
+from .lessons import Lesson, lesson
 from .names import STANDINGS, called, standing
 from .owners import OWNERS, marked_formulas
 from .tables import GRID_COLUMNS, LAYER_COLUMNS, cited, grid_rows, layer_rows
@@ -13,12 +14,14 @@ __all__ = [
     "LAYER_COLUMNS",
     "OWNERS",
     "STANDINGS",
+    "Lesson",
     "called",
     "cited",
     "defining",
     "formulas",
     "grid_rows",
     "layer_rows",
+    "lesson",
     "marked_formulas",
     "place",
     "standing",

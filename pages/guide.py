@@ -1,0 +1,18 @@
+"""Guide: six steps from the average to an exact fit, then every ingredient of the space."""
+
+import streamlit as st
+
+from pages._guide import ingredients, six_steps, taxonomy
+from pages._shared import address, front_door
+
+front_door.enter()
+address.begin("guide")
+
+ingredients.take_over()
+st.header("Guide", anchor=False)
+for sentence in address.problems():
+    st.text(sentence)
+six_steps.show()
+taxonomy.show()
+ingredients.show()
+address.tell()
