@@ -175,6 +175,7 @@ def test_a_table_tells_what_another_layer_stands_for_and_where_seeds_are_missing
 
 def test_what_ends_short_has_its_cause_told_or_is_said_to_lack_one(tmp_path: Path) -> None:
     limited = next(name for name, entry in ttr.catalog.items() if entry.limit)
+    short_from = ttr.catalog[limited].short_from
     free = [name for name, entry in ttr.catalog.items() if not entry.limit][:3]
     ends = dict(zip((limited, *free), ("0.9499", "0.9499", "0.95", ""), strict=True))
     page = section(
@@ -185,6 +186,8 @@ def test_what_ends_short_has_its_cause_told_or_is_said_to_lack_one(tmp_path: Pat
     assert f"[{limited}](#{limited})**: {learning.md.plain(ttr.catalog[limited].limit)}" in page
     (lacking,) = [line for line in page.splitlines() if "not isolated" in line]
     assert [n for n in ends if f"[{n}]" in lacking] == [free[0], free[2]]
+    fewer = {"layer": limited, "accuracy_median": "0.9", "task.pairs": str(short_from - 1)}
+    assert ttr.catalog[limited].limit[:20] not in section(written(tmp_path, fewer))
     higher = written(tmp_path, {"layer": limited, "accuracy_median": "0.96"})
     assert ttr.catalog[limited].limit[:20] not in section(higher)
 

@@ -69,7 +69,8 @@ def test_it_learns_eight_pairs(layer: str, record_property: pytest.FixtureReques
         spent += sum(run.seconds for run in runs[1:])
     found = statistics.median(run.accuracy for run in runs)
     record_property("learned", _row(layer, rate, runs, found, spent))  # type: ignore[operator]
-    if limit := ttr.catalog[layer].limit:
+    entry = ttr.catalog[layer]
+    if (limit := entry.limit) and entry.short_from <= TASK.pairs:
         assert found < ENOUGH, f"{layer} learns it: it is no exception (anymore)"
         pytest.xfail(f"{layer}: {limit}")
     assert found >= ENOUGH, f"{layer} reaches {found:.3f} at its best rate {rate:g}"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import RequestError
-from ..lab import RATES, SEEDS, TASKS, Metric, Task, TrainConfig, task
+from ..lab import MQAR, RATES, SEEDS, TASKS, Metric, Task, TrainConfig, task
 from ..layers.frame import FRAMES
 from ..layers.model import ModelConfig
 from ..layers.published import catalog
@@ -144,11 +144,18 @@ def _one(found: Sequence[Learned]) -> Iterable[str]:
 
 def _short(found: Sequence[Learned]) -> Iterable[str]:
     """Yields, of the layers that end short, what was found to be the cause."""
-    causes = {one.layer: catalog[one.layer].limit for one in found if _ends_short(one)}
+    causes = {one.layer: _cause(one) for one in found if _ends_short(one)}
     if told := [(md.link(name), md.plain(said)) for name, said in causes.items() if said]:
         yield md.bullets(told)
     if others := [md.link(name) for name, said in causes.items() if not said]:
         yield f"Below {100 * ENOUGH:.0f} %, and the cause is not isolated: {md.listing(others)}."
+
+
+def _cause(one: Learned) -> str:
+    """Returns why a layer does not learn so many pairs, or nothing where that is not known."""
+    entry, asked = catalog[one.layer], one.setting.task
+    known = isinstance(asked, MQAR) and asked.pairs >= entry.short_from
+    return entry.limit if known else ""
 
 
 def _ends_short(one: Learned) -> bool:

@@ -38,7 +38,8 @@ class Published:
         original: the paper's own frame, where ``frame`` adds what one layer needs to see which
             token came before; None where they are one.
         limit: what of associative recall one layer of it does not learn, and the cause as an
-            ablation found it; empty where it learns 8 pairs.
+            ablation found it; empty where it learns 32 pairs.
+        short_from: the number of pairs from which on it falls short.
 
     Example:
         >>> import ttr_core as ttr
@@ -57,6 +58,7 @@ class Published:
     revision: int = 1
     original: Frame | None = None
     limit: str = ""
+    short_from: int = 8
 
     @property
     def deviations(self) -> str:

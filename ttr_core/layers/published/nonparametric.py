@@ -103,6 +103,13 @@ ENTRIES = (
             "token came before (original has the paper's frame)."
         ),
         evidence="paper",
+        limit=(
+            "What lies further back than its window of 64 tokens. .58 of 32 pairs (128 tokens, one "
+            "layer, standard frame, three seeds): 57.4 % of the questions are at most 64 tokens "
+            "after their answer, and of the rest one in 128 is guessed; 1.00 after 40 steps with "
+            "a window of 128."
+        ),
+        short_from=32,
     ),
     Published(
         name="local-linear-attention",
