@@ -1,8 +1,8 @@
-"""Map: the design space, cell by cell, with what is published, tried and still open."""
+"""Map: the design space, cell by cell, with what is published, measured, tried and still open."""
 
 import streamlit as st
 
-from pages._map import chart, collected, space
+from pages._map import chart, collected, space, state_front
 from pages._shared import address, front_door, ui
 
 front_door.enter()
@@ -11,14 +11,18 @@ if address.begin("map"):
 
 store = ui.store()
 if store is not None:
-    shown = space.sidebar(store)
     st.header("Map", anchor=False)
+    shown = space.asked_for(store)
     table = space.table(store, shown)
     collected.take_over(table)
-    chart.heed(table, shown)
-    space.summary(table, shown)
+    chart.heed(shown)
+    space.summary(table, shown, store)
     for sentence in address.problems():
         st.text(sentence)
-    collected.show(table, shown.setting)
     chart.show(table, shown)
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        state_front.show_front(table, shown)
+    with right:
+        collected.show(table, shown.setting)
     address.tell()

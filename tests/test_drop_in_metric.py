@@ -120,7 +120,8 @@ import pandas as pd
 from streamlit.testing.v1 import AppTest
 from experiments_db.store import open_store
 from experiments_db.read import cells
-from pages._map import heat, space
+from pages._map import chart, heat, space
+from pages._map.matrix import laid_out
 from pages._shared import units
 from ttr_core.lab import metrics
 store = open_store()
@@ -131,12 +132,12 @@ for row in cells.task_settings(store).itertuples():
     tried = table[table["n"] > 0].set_index("spec")["best"]
     found = cells.cells(store, row.setting, row.protocol, frame=row.frame)
     assert len(tried) and found["best"].is_monotonic_increasing, found
-    bounds = metrics()["distance"].bounds
-    look = heat.Look("weights", "function", ("a",), ("b",), "distance", bounds, True)
-    scale = heat.chart(look)["layer"][0]["encoding"]["color"]["scale"]
+    layout, _ = laid_out(table, "optimizer", False)
+    scale = heat.chart(chart._look(table, shown, layout))["layer"][0]["encoding"]["color"]["scale"]
     assert scale["reverse"] and scale["type"] == "linear" and scale["domain"][0] == 0, scale
 app = AppTest.from_file("app.py", default_timeout=120).run()
 app.switch_page("pages/map.py").run()
+app.selectbox(key="map.setting").select_index(1).run()
 assert not app.exception, app.exception
 assert "least distance of" in " ".join(c.value for c in app.caption)
 app.switch_page("pages/runs.py").run()

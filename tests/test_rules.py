@@ -336,7 +336,6 @@ FUNCTIONS = {
     "take_over": "takes over what the address says",
     "runs": "a table of runs",
     "show": "draws a part of a page",
-    "sidebar": "draws the side of a page",
     "summary": "what ended, in a few words",
 }
 """Functions of one name in several modules, and what they have in common."""

@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from ttr_core.lab import PACE, PROBES, TASKS, Metric
+
+from ..errors import StoreError
+from ..store.files import absolute
+from ..store.records import COMPLETE
+from .functions import first_of_each
+from .known import Atlas
+
+NEEDED = ("spec", "frame", "task", "status", "metrics", "config")
+"""Columns that a file of runs has."""
+
+LAST = [metric for metric in PACE if metric.name.startswith("steps")][-1]
+"""Steps until a training is as good as done."""
 
 RESAMPLES = 2000
 OUTER = 0.025
@@ -20,6 +39,7 @@ class Agreement:
     """A rank correlation over layers, with its interval by the bootstrap over them.
 
     Args:
+        runs: what was trained: task, settings that are not the task's own, frame.
         probe: the metric of a probe.
         training: what a training ended with.
         rho: Spearman's coefficient; positive where what is better in one is better in the other.
@@ -28,6 +48,7 @@ class Agreement:
         n: layers.
     """
 
+    runs: str
     probe: str
     training: str
     rho: float
@@ -36,7 +57,9 @@ class Agreement:
     n: int
 
 
-def agreement(pairs: pd.DataFrame, probe: str, training: str, sign: int = 1) -> Agreement | None:
+def agreement(
+    pairs: pd.DataFrame, probe: str, training: str, sign: int = 1, runs: str = ""
+) -> Agreement | None:
     """Returns how a column of a table agrees with another in the order of its rows.
 
     Args:
@@ -44,6 +67,7 @@ def agreement(pairs: pd.DataFrame, probe: str, training: str, sign: int = 1) -> 
         probe: a column.
         training: another.
         sign: -1 where less of exactly one of them is better.
+        runs: what was trained.
 
     Returns:
         None where fewer than `LEAST` rows have both.
@@ -54,7 +78,7 @@ def agreement(pairs: pd.DataFrame, probe: str, training: str, sign: int = 1) -> 
         1.0
     """
     both = pairs[[probe, training]].astype(float).dropna()
-    if len(both) < LEAST:
+    if len(both) < LEAST or both.nunique().min() < 2:
         return None
     x, y = both[probe].to_numpy(), sign * both[training].to_numpy()
     source = np.random.default_rng(0)
@@ -62,7 +86,7 @@ def agreement(pairs: pd.DataFrame, probe: str, training: str, sign: int = 1) -> 
     spread = [_spearman(x[rows], y[rows]) for rows in drawn]
     low, high = np.nanquantile(spread, (OUTER, 1 - OUTER))
     rho = _spearman(x, y)
-    return Agreement(probe, training, rho, float(low), float(high), len(both))
+    return Agreement(runs, probe, training, rho, float(low), float(high), len(both))
 
 
 def _spearman(x: np.ndarray, y: np.ndarray) -> float:
@@ -71,3 +95,78 @@ def _spearman(x: np.ndarray, y: np.ndarray) -> float:
     if any(np.ptp(side) == 0 for side in ranks):
         return float("nan")
     return float(np.corrcoef(*ranks)[0, 1])
+
+
+def agreements(file: Path, atlas: Atlas) -> list[Agreement]:
+    """Returns how every number of the probes agrees with trainings, the strongest first.
+
+    A function is one point: the mean over its runs. A share of the way that a training never got
+    to counts as more steps than any other took.
+
+    Args:
+        file: runs as ``runs --output FILE.parquet`` writes them.
+        atlas: the numbers of the probes.
+
+    Raises:
+        StoreError: the file holds no such runs.
+    """
+    numbers = [metric for probe in PROBES.values() for metric in probe.metrics]
+    found = [
+        one
+        for runs, table, trained in _trainings(_runs(file))
+        for training in trained
+        for number in numbers
+        if number.name in atlas.table
+        if (one := _agreement(runs, table, atlas, number, training)) is not None
+    ]
+    return sorted(found, key=lambda one: (one.runs, one.training, -abs(one.rho)))
+
+
+def _agreement(
+    runs: str, table: pd.DataFrame, atlas: Atlas, number: Metric, training: Metric
+) -> Agreement | None:
+    both = table.join(atlas.table[[number.name]], how="inner")
+    sign = 1 if number.rises == training.rises else -1
+    return agreement(both, number.name, training.name, sign, runs)
+
+
+def _runs(file: Path) -> pd.DataFrame:
+    """Returns the complete runs of trainings in a file."""
+    try:
+        table = pd.read_parquet(absolute(file))
+    except (OSError, ValueError) as error:
+        raise StoreError(f"Cannot read runs from {file}: {error}") from error
+    missing = [name for name in NEEDED if name not in table]
+    if missing:
+        raise StoreError(
+            f"{file} has no column {', '.join(missing)}: it needs runs as "
+            "`runs --output FILE.parquet` writes them."
+        )
+    trained = [name for name, task in TASKS.items() if task.trained]
+    kept = table[table["task"].isin(trained) & table["status"].isin(COMPLETE)]
+    if kept.empty:
+        raise StoreError(f"{file} holds no training that ended.")
+    return kept
+
+
+def _trainings(runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, list[Metric]]]:
+    """Yields what was trained, the mean of each function, and the metrics of it."""
+    said = [_said(row) for row in runs[["task", "frame", "config"]].itertuples(index=False)]
+    firsts = first_of_each()
+    runs = runs.assign(setting=said, function=[firsts.get(spec) for spec in runs["spec"]])
+    for setting, some in runs.dropna(subset=["function"]).groupby("setting"):
+        task = TASKS[some["task"].iloc[0]]
+        trained = [task.main(), LAST]
+        values = pd.DataFrame(
+            [{m.name: json.loads(text).get(m.name) for m in trained} for text in some["metrics"]],
+            dtype=float,
+        )
+        values[LAST.name] = values[LAST.name].fillna(math.inf)
+        yield str(setting), values.groupby(some["function"].to_numpy()).mean(), trained
+
+
+def _said(row: Any) -> str:
+    """Returns what was trained in words."""
+    given, defaults = json.loads(row.config)["task"], TASKS[row.task]().settings()
+    changed = [f"{k}={v}" for k, v in given.items() if k != "name" and v != defaults.get(k)]
+    return " ".join((row.task, *changed, f"({row.frame} frame)"))

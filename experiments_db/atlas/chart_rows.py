@@ -13,9 +13,9 @@ from ..store import Store
 from ..sweeps import Planned
 from .answers import Answer, newest
 from .functions import first_of_each
+from .known import MEASURED
 from .survey import Survey, parts_of
 
-MEASURED = "measured"
 SIZE_OF = "capacity"
 """The probe at whose sizes the numbers of state are counted."""
 

@@ -11,12 +11,18 @@ import pandas as pd
 
 from ttr_core.lab import PROBES, outdated
 
+from ..store import Store
 from .functions import first_of_each
 
 SHIPPED = Path(__file__).with_name("atlas.parquet")
+SUMMARY = ".atlas.parquet"
+"""What the table that lies beside a store ends with."""
+
+MEASURED = "measured"
+"""What is said of a probe that found a number; else it is said why not."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Atlas:
     """A table as `rows_of` makes it, by function.
 
@@ -58,6 +64,21 @@ class Atlas:
         said = self.table["parts"][self.table[probe].notna()]
         return frozenset(text for text, parts in said.items() if old & set(parts.split()))
 
+    def under(self, other: Atlas) -> Atlas:
+        """Returns the table with what another one has in place of its own."""
+        merged = other.table.combine_first(self.table)
+        shared = self.table.index.intersection(other.table.index)
+        for text in shared:  # a row of both is as old as the older
+            if any(
+                self._counts(text, probe) and not other._counts(text, probe) for probe in PROBES
+            ):
+                both = [str(one.table.at[text, "parts"] or "").split() for one in (self, other)]
+                merged.at[text, "parts"] = " ".join(dict.fromkeys(both[0] + both[1]))
+        return Atlas(merged)
+
+    def _counts(self, text: str, probe: str) -> bool:
+        return probe in self.table and isinstance(self.table.at[text, probe], str)
+
     def of_layers(self) -> pd.DataFrame:
         """Returns the table with a row for every layer: that of the function which it is.
 
@@ -69,17 +90,28 @@ class Atlas:
         return found.set_axis(list(firsts), axis=0).rename_axis("spec")
 
 
-@functools.lru_cache(maxsize=4)
-def charted(path: Path = SHIPPED) -> Atlas:
-    """Returns the atlas of a file, by default the one that comes with the program.
+def beside(store: Store) -> Atlas:
+    """Returns the atlas that comes with the program, under what was measured with a store."""
+    own = store.path.with_suffix(SUMMARY)
+    return _over_shipped(own, own.stat().st_mtime) if own.exists() else charted()
 
-    Args:
-        path: a Parquet file; where there is none, the atlas is empty.
+
+@functools.lru_cache(maxsize=4)
+def _over_shipped(path: Path, written: float) -> Atlas:
+    return charted().under(_read(path))
+
+
+@functools.lru_cache(maxsize=1)
+def charted() -> Atlas:
+    """Returns the atlas that comes with the program.
 
     Example:
         >>> charted().table.index.name
         'spec'
     """
-    if not path.exists():
-        return Atlas(pd.DataFrame({"spec": pd.Series(dtype=str)}).set_index("spec"))
-    return Atlas(pd.read_parquet(path).set_index("spec"))
+    return _read(SHIPPED)
+
+
+def _read(path: Path) -> Atlas:
+    table = pd.read_parquet(path) if path.exists() else pd.DataFrame({"spec": []}, dtype=str)
+    return Atlas(table.set_index("spec"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
     from ..atlas import Survey
     from ..store import Store
 
-SUMMARY = ".atlas.parquet"
-"""What the table that lies beside the store ends with."""
+AGREED = ("runs", "training", "probe", "rho", "low", "high", "n")
+OUTSIDE = 0.05
+"""The share of intervals that leave out the truth."""
 
 COLUMNS = ("probe", "functions", "measured", "ended", "failed", "missing", "cpu_seconds")
 
@@ -48,6 +50,10 @@ def atlas(
     minutes: Annotated[
         float | None, typer.Option(min=0, metavar="M", help="Start no run after so many minutes.")
     ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Measure nothing: how probes agree with these runs."),
+    ] = None,
     output: Output = None,
     db: Db = None,
     json: Json = False,
@@ -55,15 +61,18 @@ def atlas(
     """Measure every cell by the probes, without training; run again, it resumes."""
     with door():
         from .. import store, sweeps
-        from ..atlas import charted, surveyed
-        from ..atlas.survey import LIMITS, QUICK, TAG
+        from ..atlas import LIMITS, QUICK, beside, surveyed
+        from ..atlas.survey import TAG
         from ..read import listing
 
         target = None if output is None else listing.output_path(output)
         limit = seconds or (QUICK if quick else LIMITS["thorough"])
-        survey = surveyed(probe or (), cells, checking("planning run"))
         opened = store.open_store(db)
-        ahead, ended = survey.preview(opened, limit, jobs, charted())
+        if against is not None:
+            _compare(against, opened, target, json)
+            return
+        survey = surveyed(probe or (), cells, checking("planning run"))
+        ahead, ended = survey.preview(opened, limit, jobs, beside(opened))
         for line in ahead.lines():
             say(line)
         if ended:
@@ -82,13 +91,39 @@ def atlas(
         raise typer.Exit(Exit.FAILED)
 
 
+def _compare(file: Path, opened: Store, target: Path | None, json: bool) -> None:
+    """Prints how the probes agree with trainings, or writes it."""
+    import pandas as pd
+
+    from ..atlas import agreements, beside
+    from ..read import export
+
+    found = agreements(file, beside(opened))
+    table = pd.DataFrame([asdict(one) for one in found])
+    rows = table.to_dict("records")
+    if target is not None:
+        say(f"{len(rows)} rows written to {export.write(table, target)}.")
+    if json:
+        print_json(rows)
+    elif target is None:
+        print_table(rows, AGREED)
+    say(
+        f"{len(rows)} rank correlations, with 95 % intervals by the bootstrap over functions, "
+        f"not corrected for their number: by chance {round(len(rows) * OUTSIDE)} leave out 0."
+    )
+
+
 def _report(opened: Store, survey: Survey, target: Path | None, json: bool) -> None:
+    from ..atlas import SUMMARY, Atlas, charted
     from ..atlas.chart_rows import rows_of
     from ..read import export
 
     table = rows_of(opened, survey)
     counts = [_counted(table, name) for name in survey.probes]
-    place = export.write(table, target or opened.path.with_suffix(SUMMARY))
+    place = export.write(table, opened.path.with_suffix(SUMMARY))
+    if target is not None:
+        whole = charted().under(Atlas(table.set_index("spec"))).table.reindex(table["spec"])
+        place = export.write(whole.reset_index(), target)
     if json:
         print_json({"file": str(place), "probes": counts})
         return
@@ -97,7 +132,7 @@ def _report(opened: Store, survey: Survey, target: Path | None, json: bool) -> N
 
 
 def _counted(table: pd.DataFrame, probe: str) -> dict[str, object]:
-    from ..atlas.chart_rows import MEASURED
+    from ..atlas import MEASURED
 
     said = table[probe].dropna().astype(str)
     ended = int(sum(map(_was_ended, said)))

@@ -1,37 +1,40 @@
-"""How a heat map of the Map looks: one Vega-Lite specification, which serves every choice.
+"""How the heat map of the Map looks: one Vega-Lite specification, in which only rows change.
 
-Altair takes a tenth of a second to write and check a chart, and the Map has one per choice of an
-axis. Nothing here depends on the choice, so what Altair wrote once is kept, and only rows change.
+Altair takes a tenth of a second to write and check a chart; what it wrote once is kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 
 import altair as alt
 import pandas as pd
 
+from pages._map.matrix import MARK, Places
 from pages._map.space import VERDICT
-from pages._shared import units
-from ttr_core.lab import metrics
 
 VERDICTS = {"layer": "#56B4E9", "slow": "#E69F00", "undefined": "#8D99A6"}
 ROWS = "cells"
-"""Under this name the specification asks for the rows of a choice."""
+"""Under this name the specification asks for the rows."""
 
-CELL_HEIGHT, NAMES, LETTER, SMALL_LETTER = 25, 130, 5.6, 5.2
-"""Pixels: the height of a cell, the width of the names of rows, that of a letter of a name of a
-row or column, that of a letter in a cell."""
+CELL_HEIGHT, NAMES, SLANT = 13, 165, -50
+"""Pixels: the height of a cell, the names of rows; degrees by which headings are slanted."""
 
 LIGHT, DARK = "#1B2530", "#E6EBF0"
 """Ink on the page itself, by theme."""
 
 BLACK, WHITE = "#12171D", "#FFFFFF"
-TURN = 0.46  # so far into the colors of results both are as easy to read
+
+SHORT = r"replace(datum.label, regexp('\\b\\w+=', 'g'), '')"
+"""As `matrix.short`, in the browser: a row is known by its whole choice."""
+
+CROWDED = 110
+"""Columns beyond which their names are smaller."""
+
+SPOTS = 300
+"""The length of the color bar, pixels."""
 
 
 @dataclass(frozen=True)
@@ -40,21 +43,27 @@ class Look:
 
     Args:
         rows: the axis from top to bottom.
-        columns: the axis from left to right.
-        row_order: choices of ``rows``, the first at the top.
-        column_order: choices of ``columns``, the first at the left.
+        layout: what stands there and in the columns.
         metric: the name of a metric, or ``verdict``.
+        title: of the color bar.
         domain: values of the metric that are drawn darkest and brightest, or the reverse.
+        scale: linear, log or symlog.
+        rises: whether more is better, and brighter.
+        share: whether the values are shown in percent.
         dark: whether the page is dark.
+        tips: column -> title of what a cell says when it is pointed at.
     """
 
     rows: str
-    columns: str
-    row_order: tuple[str, ...]
-    column_order: tuple[str, ...]
+    layout: Places
     metric: str
+    title: str
     domain: tuple[float, float]
+    scale: str
+    rises: bool
+    share: bool
     dark: bool
+    tips: tuple[tuple[str, str], ...]
 
 
 @lru_cache(maxsize=64)
@@ -66,63 +75,47 @@ def chart(look: Look) -> dict[str, Any]:
 
 
 def filled(look: Look, rows: pd.DataFrame) -> dict[str, Any]:
-    """Returns the specification with the rows of one choice."""
-    shown = set(rows[look.columns])
-    names = [name for name in look.column_order if name in shown]
-    spec = chart(look)
-    slanted = {"name": "slanted", "expr": f"width < {_room(names):g}"}
-    return {**spec, "params": [*spec["params"], slanted], "datasets": {ROWS: rows}}
-
-
-def _room(names: Sequence[str]) -> float:
-    """Returns how many pixels columns need together for their names to fit beside each other."""
-    beside = [len(one) + len(other) for one, other in pairwise(names)]
-    return len(names) * LETTER * (max(beside, default=0) / 2 + 1)
+    """Returns the specification with its rows."""
+    return {**chart(look), "datasets": {ROWS: rows}}
 
 
 def _chart(look: Look) -> alt.LayerChart:
     base = alt.Chart(alt.NamedData(name=ROWS)).encode(
-        x=alt.X(f"{look.columns}:N", sort=list(look.column_order), axis=_across()),
-        y=alt.Y(f"{look.rows}:N", sort=list(look.row_order), axis=_down()),
-        tooltip=_tooltip(look),
+        y=alt.Y(f"{look.rows}:N", sort=list(look.layout.rows), axis=_down()),
+        tooltip=[alt.Tooltip(f"{name}:N", title=title) for name, title in look.tips],
     )
-    text = base.mark_text(fontSize=10, cursor="pointer", aria=False, text=_fitting())
-    layers = [_judged(base), text.encode(color=_ink(look))]
+    named, headed = (base.encode(x=_across(look, part)) for part in (1, 0))
+    layers = [_judged(named, look), _named(headed, look)]
     if look.metric != VERDICT:
-        layers.insert(0, _results(base, look))
-    drawn = alt.layer(*layers).resolve_scale(color="independent")
+        layers.insert(0, _results(named, look))
+    drawn = alt.layer(*layers).resolve_scale(color="independent").resolve_axis(x="independent")
     return drawn.properties(height=alt.Step(CELL_HEIGHT))
 
 
-def _axis() -> alt.Axis:
-    return alt.Axis(
-        labelOverlap=False,
-        labelFlush=False,  # the page's theme would push the first label off the middle of its row
-        labelPadding=6,
-        ticks=False,
-        domain=False,
-        title=None,
-    )
-
-
 def _down() -> alt.Axis:
-    axis = _axis()
-    axis.labelLimit = 150
-    axis.minExtent = NAMES  # so that the columns of all heat maps begin at one line
-    return axis
+    return alt.Axis(
+        labelExpr=SHORT, labelOverlap=False, labelPadding=4, ticks=False, domain=False, title=None,
+        labelFlush=False,  # the page's theme would push the first label off the middle of its row
+        labelLimit=NAMES, minExtent=NAMES, labelFontSize=11,
+    )  # fmt: skip
 
 
-def _across() -> alt.Axis:
-    """The axis of the columns, its names slanted where they do not fit beside each other."""
-    axis = _axis()
-    axis.labelLimit = alt.ExprRef("slanted ? 130 : bandwidth('x') + 20")
-    axis.labelAngle = alt.ExprRef("slanted ? -35 : 0")
-    axis.labelAlign = alt.ExprRef("slanted ? 'right' : 'center'")
-    axis.labelBaseline = alt.ExprRef("slanted ? 'middle' : 'top'")
-    return axis
+def _across(look: Look, part: int) -> alt.X:
+    """The columns, with their names below, or with the headings of groups above."""
+    small = 9 if look.layout.columns <= CROWDED else 7
+    axis = alt.Axis(
+        labelExpr=f"split(datum.label, '{MARK}')[{part}]", orient="bottom" if part else "top",
+        labelAngle=-90 if part else SLANT, labelAlign="right" if part else "left",
+        labelBaseline="middle", labelOverlap=False, labelFlush=False, labelLimit=150,
+        labelPadding=4, ticks=False, domain=False, title=None,
+        labelFontSize=small if part else 11,
+        labelFontWeight="normal" if part else "bold",
+    )  # fmt: skip
+    scale = alt.Scale(domain=list(look.layout.keys), paddingInner=0.04, paddingOuter=0)
+    return alt.X("key:N", sort=list(look.layout.keys), scale=scale, axis=axis)
 
 
-def _judged(base: alt.Chart) -> alt.Chart:
+def _judged(base: alt.Chart, look: Look) -> alt.Chart:
     """Every cell by its verdict, with its outline and the two ways to choose it."""
     opened = alt.selection_point(
         name="open", fields=["spec"], on="click[!event.shiftKey]", toggle=False, empty=False
@@ -130,69 +123,45 @@ def _judged(base: alt.Chart) -> alt.Chart:
     collected = alt.selection_point(
         name="collect", fields=["spec"], on="click[event.shiftKey]", toggle="true", empty=False
     )
+    legend = alt.Legend(title=None, orient="top") if look.metric == VERDICT else None
     drawn = base.mark_rect(cursor="pointer").encode(
         color=alt.Color(
             "verdict:N",
             scale=alt.Scale(domain=list(VERDICTS), range=list(VERDICTS.values())),
-            legend=None,
+            legend=legend,
         ),
         fillOpacity=alt.FillOpacity("strength:Q", scale=None, legend=None),
         stroke=alt.condition("datum.collected", alt.value("#D55E00"), alt.value("#9AA5B1")),
-        strokeWidth=alt.condition("datum.collected", alt.value(3), alt.value(0.6)),
+        strokeWidth=alt.condition("datum.collected", alt.value(3), alt.value(0.4)),
     )
     return drawn.add_params(opened, collected)
 
 
 def _results(base: alt.Chart, look: Look) -> alt.Chart:
-    """The color of what was reached, below the outlines."""
-    metric = metrics()[look.metric]
+    """The color of what was reached, below the outlines, with the one color bar."""
     scale = alt.Scale(
-        domain=list(look.domain), clamp=True, scheme="viridis", reverse=not metric.rises,
-        type=units.color(metric),
+        domain=list(look.domain), clamp=True, scheme="viridis", reverse=not look.rises,
+        type=look.scale,  # type: ignore[arg-type]  # one of Vega's own names
+    )  # fmt: skip
+    legend = alt.Legend(
+        title=look.title, orient="top", direction="horizontal", gradientLength=SPOTS,
+        gradientThickness=9, titleOrient="left", titleLimit=500, offset=2,
+        format="%" if look.share else ".3~g",
     )  # fmt: skip
     return (
         base.transform_filter("isValid(datum.best)")
         .mark_rect(aria=False)
-        .encode(color=alt.Color("best:Q", scale=scale, legend=None))
+        .encode(color=alt.Color("best:Q", scale=scale, legend=legend))
     )
 
 
-def _fitting() -> alt.ExprRef:
-    """The text of a cell in as many letters as it has room for, however wide the window is."""
-    room = f"floor((bandwidth('x') - 4) / {SMALL_LETTER}) - length(datum.more)"
-    return alt.ExprRef(f"truncate(datum.label, max(3, {room})) + datum.more")
-
-
-def _ink(look: Look) -> Any:
-    """Text that can be read on whatever color lies below it."""
+def _named(base: alt.Chart, look: Look) -> alt.Chart:
+    """A dot in every cell that has a published name, in an ink that is seen on its color."""
     page = DARK if look.dark else LIGHT
-    if look.metric == VERDICT:
-        light = alt.when("datum.verdict == 'undefined'").then(alt.value(page))
-        return light.otherwise(alt.value(BLACK))
-    metric = metrics()[look.metric]
-    dark, bright = look.domain if metric.rises else look.domain[::-1]
-    edge = dark + TURN * (bright - dark)
-    if units.color(metric) == "log":
-        edge = dark ** (1 - TURN) * bright**TURN
-    deep = f"datum.best {'<' if metric.rises else '>'} {edge}"
-    nothing = alt.when("!isValid(datum.best)").then(alt.value(page))
-    return nothing.when(deep).then(alt.value(WHITE)).otherwise(alt.value(BLACK))
-
-
-def _tooltip(look: Look) -> list[alt.Tooltip]:
-    tips = [
-        alt.Tooltip("spec:N"),
-        alt.Tooltip("verdict:N"),
-        alt.Tooltip("about:N", title="in the literature, or why not"),
-    ]
-    if look.metric == VERDICT:
-        return tips
-    return [
-        *tips,
-        alt.Tooltip("best_shown:N", title=f"best {look.metric}"),
-        alt.Tooltip("mean_shown:N", title="mean of that spec"),
-        alt.Tooltip("std_shown:N", title="standard deviation"),
-        alt.Tooltip("n:Q", title="runs"),
-        alt.Tooltip("still_rising:Q", title="runs still rising"),
-        alt.Tooltip("rates:Q", title="learning rates tried"),
-    ]
+    deep = alt.when("datum.deep == 'yes'").then(alt.value(WHITE))
+    ink = deep.when("datum.deep == 'no'").then(alt.value(BLACK)).otherwise(alt.value(page))
+    return (
+        base.transform_filter("datum.dot")
+        .mark_point(aria=False, cursor="pointer", size=9, filled=True, opacity=1)
+        .encode(color=ink)
+    )

@@ -10,9 +10,12 @@ import pandas as pd
 import streamlit as st
 
 import ttr_core as ttr
+from experiments_db.atlas import beside
 from experiments_db.errors import StoreError
+from experiments_db.installation import command
 from experiments_db.read import cells, queries
 from experiments_db.store import Store
+from pages._map import by_probes
 from pages._shared import address, params, ui
 from ttr_core import AXES, options_of
 from ttr_core.lab import TASKS, Metric, metrics
@@ -39,14 +42,18 @@ class Setting:
     frame: str
 
 
+OF_ATLAS = "Probes, without training"
+"""What stands among the runs for the atlas."""
+
+
 @dataclass(frozen=True)
 class Shown:
     """What the Map shows.
 
     Args:
-        facet: the axis that has a heat map per choice.
-        metric: the name of one that the task declares, or ``verdict``.
-        setting: what the runs share; None while nothing has run.
+        facet: the axis that has a group of columns per choice.
+        metric: the name of one that a task declares, or ``verdict``.
+        setting: what the runs share; None where probes are shown.
         hide: whether choices without any layer are left out.
     """
 
@@ -55,8 +62,13 @@ class Shown:
     setting: Setting | None
     hide: bool
 
+    @property
+    def probes(self) -> bool:
+        """Whether the atlas is shown, and no runs."""
+        return self.setting is None
 
-def sidebar(store: Store) -> Shown:
+
+def asked_for(store: Store) -> Shown:
     """Shows the controls and returns what they hold."""
     try:
         found = _settings(str(store.path), queries.data_version(store), store)
@@ -65,31 +77,31 @@ def sidebar(store: Store) -> Shown:
         found = []
     names = {_label(setting): setting for setting, _ in found}
     counts = {_label(setting): count for setting, count in found}
-    address.take(_params(list(names)))
-    with st.sidebar:
-        facet = st.radio(
-            "A heat map per",
-            AXES,
-            format_func=TITLES.get,
-            key="map.facet",
-            help="The other two axes are the rows and columns of each.",
-        )
+    address.take(_params([OF_ATLAS, *names]))
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         color = st.selectbox(
-            "Runs of",
-            list(names),
+            "Results of",
+            [OF_ATLAS, *names],
             key="map.setting",
-            format_func=lambda name: f"{name} ({counts[name]})",
-            placeholder="no run has ended yet",
-            disabled=not names,
-            help="Only runs of one task setting, protocol and frame are compared. In parentheses: "
-            "how many have ended.",
+            format_func=lambda name: f"{name} ({counts[name]})" if name in counts else name,
+            help="What the probes found of every cell, or runs of one task setting, protocol and "
+            "frame, which alone are compared. In parentheses: how many have ended.",
+            width=330,
         )
         setting = names.get(color or "")
         metric = _metric(setting)
+        facet = st.segmented_control(
+            "Columns for each",
+            AXES,
+            format_func=lambda axis: TITLES[axis],
+            required=True,
+            key="map.facet",
+            help="The other two axes are the rows, and the columns of each group.",
+        )
         hide = st.toggle(
             "Hide rows and columns without a layer",
             key="map.hide",
-            help="In each heat map, leave out what is undefined all along.",
+            help="Leave out what is defined and too slow, or reads nothing back, all along.",
         )
     return Shown(facet or "optimizer", metric, setting, hide)
 
@@ -99,32 +111,33 @@ def _params(settings: list[str]) -> dict[str, params.Param]:
     labels = tuple((title, axis) for axis, title in TITLES.items())
     return {
         "map.facet": params.OneOf("axis", AXES, "optimizer", labels),
-        "map.setting": params.first_of("setting of runs", settings or [None]),
+        "map.setting": params.first_of("setting of runs", settings),
         "map.hide": params.Switch(),
     }
 
 
 def _metric(setting: Setting | None) -> str:
-    if setting is None:
-        return VERDICT
-    own = TASKS[setting.task].main().name
-    colors = (*(metric.name for metric in TASKS[setting.task].metrics), VERDICT)
-    address.take({f"map.color.{own}": params.OneOf("color", colors, own)})
-    chosen = st.segmented_control(
+    own = by_probes.colors()
+    if setting is not None:
+        task = TASKS[setting.task]
+        main = task.main().name
+        own = (main, *(one.name for one in task.metrics if one.name != main))
+    colors, key = (*own, VERDICT), f"map.color.{'probes' if setting is None else own[0]}"
+    address.take({key: params.OneOf("color", colors, own[0])})
+    chosen = st.selectbox(
         "Color",
         colors,
-        required=True,
-        key=f"map.color.{own}",
-        help="The best result of each cell, or whether it is a layer at all.",
+        key=key,
+        format_func=lambda name: name.replace("_", " "),
+        help="What is known of each cell, or whether it is a layer at all.",
+        width=190,
     )
-    return chosen or own
+    return chosen or own[0]
 
 
 def metric_of(shown: Shown) -> Metric | None:
     """Returns the metric that colors the Map, or None where verdicts do."""
-    if shown.setting is None or shown.metric == VERDICT:
-        return None
-    return metrics()[shown.metric]
+    return None if shown.metric == VERDICT else metrics()[shown.metric]
 
 
 @st.cache_data(max_entries=20, show_spinner=False)
@@ -192,10 +205,11 @@ def _place(text: str) -> tuple[str, str, str] | None:
 
 
 def table(store: Store, shown: Shown) -> pd.DataFrame:
-    """Returns a row per cell: what is said of it, and n, best, mean, std, rates of its runs."""
+    """Returns a row per cell: what is said of it, and what its runs, or the probes, have found."""
     setting, rows = shown.setting, _rows()
     if setting is None:
-        return rows.assign(n=0, best=None, mean=None, std=None, still_rising=0, rates=0)
+        own = by_probes.colors()[0] if shown.metric == VERDICT else shown.metric
+        return by_probes.with_probes(rows, beside(store), own)
     try:
         version = queries.data_version(store)
         metric = metric_of(shown) or TASKS[setting.task].main()
@@ -239,8 +253,8 @@ def _best(found: pd.DataFrame, metric: Metric) -> pd.DataFrame:
     return ordered.drop_duplicates(list(AXES))[kept]
 
 
-def summary(rows: pd.DataFrame, shown: Shown) -> None:
-    """Says in one line what is on the map."""
+def summary(rows: pd.DataFrame, shown: Shown, store: Store) -> None:
+    """Says in two lines what is on the map."""
     layers = rows[rows["verdict"] == "layer"]
     tried = int((layers["n"] > 0).sum())
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
@@ -248,20 +262,36 @@ def summary(rows: pd.DataFrame, shown: Shown) -> None:
         named = int((layers["known_as"] != "").sum())
         st.badge(f"{named} with a published name", color="green", icon=":material/menu_book:")
         st.badge(f"{(rows['verdict'] == 'undefined').sum()} undefined", color="gray")
-        if shown.setting is not None:
+        if not shown.probes:
             st.badge(f"{len(layers) - tried} unexplored", color="orange", icon=":material/explore:")
-    if shown.setting is None:
-        st.caption(
-            "No run has ended yet, so the cells show what is a layer. Train one in Explore, or "
-            "collect cells here into a plan."
-        )
-    else:
-        ran = ui.escaped(_label(shown.setting))
-        st.caption(
-            f"Color: {_meaning(metric_of(shown), ran)}. ×: undefined. A dot: a layer that no run "
-            "has tried. Numbers such as scales and ridges are pooled: a cell shows the best of "
-            "them."
-        )
+        elif len(layers) > tried:
+            st.badge(f"{len(layers) - tried} not measured", color="orange")
+    st.caption(_of_probes(rows, shown, store) if shown.probes else _of_runs(shown))
+
+
+def _of_probes(rows: pd.DataFrame, shown: Shown, store: Store) -> str:
+    """Says what the numbers of the probes are, and how old."""
+    atlas, metric = beside(store), metric_of(shown)
+    if not atlas.date:
+        return f"There is no atlas: `{command('atlas', '--quick')}` measures every cell."
+    what = "Blue a layer, orange defined but slow" if metric is None else metric.help
+    stale = int(rows["stale"].sum())
+    old = f" {stale} are of an earlier revision." if stale else ""
+    return (
+        f"{ui.escaped(what.rstrip('.'))}. A dot: published; pale orange: slow; gray: undefined. "
+        f"Atlas of {atlas.date}, {atlas.cpu_seconds / 60:.0f} processor minutes, no training.{old}"
+    )
+
+
+def _of_runs(shown: Shown) -> str:
+    """Says what the results of the runs are."""
+    assert shown.setting is not None
+    ran = ui.escaped(_label(shown.setting))
+    return (
+        f"Color: {_meaning(metric_of(shown), ran)}. A dot: published; white: no run has tried it; "
+        "gray: undefined. Numbers such as scales and ridges are pooled: a cell shows the best of "
+        "them."
+    )
 
 
 def _meaning(metric: Metric | None, ran: str) -> str:

@@ -12,13 +12,14 @@ import pytest
 from typer.testing import CliRunner
 
 import ttr_core as ttr
-from experiments_db.atlas import Atlas, agreement, answers, survey
-from experiments_db.atlas.chart_rows import MEASURED, rows_of
+from experiments_db.atlas import MEASURED, Atlas, answers, charted, survey
+from experiments_db.atlas.agreement import agreement, agreements
+from experiments_db.atlas.chart_rows import rows_of
 from experiments_db.atlas.functions import first_of_each, matching
 from experiments_db.cli import app
 from experiments_db.read import queries
 from experiments_db.run import outcomes, request
-from experiments_db.store import Outcome, Store, open_store
+from experiments_db.store import Outcome, Store, StoreError, open_store
 from ttr_core.lab import PROBES
 
 TWO = ["Gate | Linear | SGD", "Uniform | Linear | Hebbian"]
@@ -184,3 +185,77 @@ def test_an_agreement_is_that_of_ranks() -> None:
     turned = agreement(table, "a", "b", sign=-1)
     assert turned is not None and turned.rho == -1.0
     assert agreement(table.head(4), "a", "b") is None
+
+
+def trained(tmp_path: Path, **columns: Any) -> Path:
+    """Writes trainings of all functions, which need the fewer steps the more pairs they hold."""
+    specs = list(dict.fromkeys(first_of_each().values()))[:30]
+    task = {"name": "mqar", **ttr.task("mqar", {"pairs": 32, "seq_len": 256}).settings()}
+    rows = [
+        {
+            "spec": spec, "frame": "standard", "task": "mqar", "status": "finished",
+            "metrics": json.dumps({"accuracy": 1.0, "steps_to_99": steps}),
+            "config": json.dumps({"task": task}), **columns,
+        }
+        for i, spec in enumerate(specs)
+        for steps in ([None] if i == 0 else [100 - i, 102 - i])
+    ]  # fmt: skip
+    file = tmp_path / "runs.parquet"
+    pd.DataFrame(rows).to_parquet(file)
+    return file
+
+
+def test_probes_are_compared_with_trainings_function_by_function(tmp_path: Path) -> None:
+    file = trained(tmp_path)
+    specs = list(dict.fromkeys(first_of_each().values()))[:30]
+    held = pd.DataFrame({"pairs_held": range(30), "microseconds": 1.0}, index=specs)
+    (one,) = agreements(file, Atlas(held))
+    assert (one.probe, one.training, one.n) == ("pairs_held", "steps_to_99", 30)
+    assert one.rho == pytest.approx(1), "of what never got there it is known that it is the last"
+    assert one.runs == "mqar pairs=32 seq_len=256 (standard frame)"
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [({"status": "failed"}, "no training that ended"), ({"task": "chaos"}, "no training")],
+)
+def test_what_holds_no_trainings_is_refused(
+    tmp_path: Path, columns: dict[str, str], said: str
+) -> None:
+    with pytest.raises(StoreError, match=said):
+        agreements(trained(tmp_path, **columns), charted())
+    other = tmp_path / "other.parquet"
+    pd.DataFrame({"spec": ["a"]}).to_parquet(other)
+    for file, why in ((other, "no column frame"), (tmp_path / "none.parquet", "Cannot read")):
+        with pytest.raises(StoreError, match=why):
+            agreements(file, charted())
+
+
+def test_what_was_measured_here_counts_and_a_row_is_as_old_as_its_oldest_number() -> None:
+    row = {"spec": TWO[0], "chaos": MEASURED, "horizon": 1.0, "noise": MEASURED, "parts": "a@1"}
+    below = Atlas(pd.DataFrame([row]).set_index("spec"))
+    for noise, parts in ((MEASURED, "a@2"), (None, "a@1 a@2")):
+        own = {**row, "horizon": 2.0, "noise": noise, "parts": "a@2"}
+        table = below.under(Atlas(pd.DataFrame([own]).set_index("spec"))).table
+        assert table.loc[TWO[0], ["horizon", "noise", "parts"]].tolist() == [2.0, MEASURED, parts]
+
+
+def test_what_comes_with_the_program_tells_every_number_or_why_there_is_none() -> None:
+    atlas = charted()
+    assert set(atlas.table.index) <= set(first_of_each())
+    for name, probe in PROBES.items():
+        said = atlas.table[name].dropna()
+        measured = atlas.table.loc[said[said == MEASURED].index]
+        main = probe.main().name
+        assert measured[main].notna().all() and measured[f"{name}_on"].notna().all()
+        assert (measured[f"{main}_low"] <= measured[main]).all()
+        assert (measured[main] <= measured[f"{main}_high"]).all()
+
+
+def test_all_that_is_known_is_written_without_a_run(cli: Cli, tmp_path: Path) -> None:
+    target = tmp_path / "all.csv"
+    cli("--probe", "chaos", "--minutes", "0", "--output", str(target))
+    found = pd.read_csv(target).set_index("spec")
+    known = charted().table.loc[TWO[0], "horizon"]
+    assert found.at[TWO[0], "horizon"] == pytest.approx(known)
+    assert ids(open_store(tmp_path / "runs.duckdb")) == []

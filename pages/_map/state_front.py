@@ -1,0 +1,51 @@
+"""What the cells reach against their numbers of state, and which of them nothing beats."""
+
+from __future__ import annotations
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from experiments_db.read.analyzing import front
+from pages._map import by_probes
+from pages._map.space import Shown
+from ttr_core.lab import metrics
+
+HEIGHT, GRAY, BLUE = 200, "#8A94A0", "#0072B2"
+STATE = "numbers of state, 16 entries in a key"
+DRAWN = ["spec", "state_size", "mean", "reached", "name"]
+
+
+def show_front(table: pd.DataFrame, shown: Shown) -> None:
+    """Shows the front of the metric that colors the Map, where there is one."""
+    metric = metrics().get(shown.metric)
+    if not shown.probes or metric is None:
+        return
+    known = table[table["best"].notna() & (table["state_size"] > 0)].rename(
+        columns={"best": "mean"}
+    )
+    if known.empty:
+        return
+    names = known["known_as"].str.split(", ").str[0]
+    known = known.assign(name=names.where(names != "", known["spec"]))
+    best = front(known.sort_values("known_as", key=lambda x: x == ""), "state_size", metric)
+    scale = alt.Scale(type=by_probes.span(known["mean"])[1], zero=False)  # type: ignore[arg-type]
+    x = alt.X("state_size:Q", title=STATE, scale=alt.Scale(type="log", nice=False))
+    y = alt.Y("mean:Q", title=shown.metric.replace("_", " "), scale=scale)
+    tips = [
+        alt.Tooltip("spec:N"), alt.Tooltip("name:N", title="in the literature"),
+        alt.Tooltip("reached:N", title=shown.metric.replace("_", " ")),
+        alt.Tooltip("state_size:Q", title="numbers of state"),
+    ]  # fmt: skip
+    points = alt.Chart(known[DRAWN]).mark_point(filled=True, size=28, opacity=0.45, color=BLUE)
+    line = alt.Chart(best[DRAWN]).mark_line(
+        interpolate="step-after", color=GRAY, strokeDash=[4, 3], point={"color": "#D55E00"}
+    )
+    layers = [line.encode(x=x, y=y), points.encode(x=x, y=y, tooltip=tips)]
+    drawn = alt.LayerChart(layer=layers).properties(height=HEIGHT)
+    st.altair_chart(drawn, alt=f"{shown.metric.replace('_', ' ')} against {STATE}")
+    found = "; ".join(
+        f"{row.name} {metric.number(row.mean)} with {row.state_size:,.0f}"
+        for row in best[["name", "mean", "state_size"]].itertuples(index=False)
+    )
+    st.caption(f"What nothing with as small a state beats: {found}.")
