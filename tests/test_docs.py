@@ -9,6 +9,9 @@ import types
 from pathlib import Path
 
 import pytest
+import yaml
+
+import ttr_core
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -34,6 +37,33 @@ def test_links_lead_somewhere(path: Path) -> None:
     targets = re.findall(r"\]\(([^)#\s]+)\)", path.read_text())
     local = [target for target in targets if "://" not in target]
     assert [target for target in local if not (path.parent / target).exists()] == []
+
+
+def anchors(path: Path) -> set[str]:
+    """Returns what a link may name in a document: its headings as GitHub writes them."""
+    heads = re.findall(
+        r"^#+ (.+)$", re.sub(r"^```.*?^```", "", path.read_text(), flags=re.M | re.S), re.M
+    )
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name)
+def test_links_into_a_document_name_a_heading(path: Path) -> None:
+    targets = re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", path.read_text())
+    local = [(file, anchor) for file, anchor in targets if "://" not in file]
+    files = {file for file, _ in local}
+    there = {file: anchors(path.parent / file if file else path) for file in files}
+    assert [(file, anchor) for file, anchor in local if anchor not in there[file]] == []
+
+
+def test_the_citation_is_of_this_version_and_names_the_paper() -> None:
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert cited["version"] == ttr_core.__version__
+    paper = cited["preferred-citation"]
+    assert paper["title"] == " ".join(
+        re.search(r"title   = {(.*?)},", README, re.S)[1].split()  # type: ignore[index]
+    )
+    assert f"volume  = {{{paper['volume']}}}" in README and paper["url"] in README
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name)
