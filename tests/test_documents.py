@@ -60,6 +60,17 @@ def test_every_published_layer_has_its_row_section_and_paper() -> None:
         assert f"]({entry.paper.url})" in text, name
 
 
+def test_the_family_tree_holds_every_layer_once_one_step_below_what_it_is_a_move_from() -> None:
+    tree = TEXT["catalog.md"].split("## Family tree")[1].split("\n## ")[0]
+    above: list[str] = []
+    found = []
+    for indent, name in re.findall(r"^( *)- \[([^\]]+)\]\(#\2\) \(", tree, flags=re.M):
+        above[len(indent) // 2 :] = [name]
+        assert above[-2:-1] == [p for p in (ttr.catalog[name].parent,) if p], name
+        found.append(name)
+    assert sorted(found) == sorted(ttr.catalog)
+
+
 def test_every_ingredient_of_every_family_has_its_section() -> None:
     ours = {
         cls.name

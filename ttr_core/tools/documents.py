@@ -28,7 +28,7 @@ from ..words import markdown as md
 from ..words.describe import Description, describe
 from ..words.docstrings import paragraphs, sections
 from ..words.names import ABSENT
-from . import learning, scales, vital_table
+from . import family_tree, learning, scales, vital_table
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs"
@@ -68,6 +68,11 @@ def catalog_page() -> str:
         "# The catalog",
         f"The {len(rows)} published layers that this project knows, each as a point of the design "
         "space. Their ingredients are described in [ingredients.md](ingredients.md).",
+        "## Family tree",
+        "Each layer below the one that it is a move from: what stands for what in its spec, "
+        "numbers left out, then the move in words. A layer that others move from stands outermost.",
+        family_tree.tree(),
+        "## Table",
         md.table(head, rows),
         f"- *State size*: {_argument(Description, 'state_size')}\n"
         f"- *Packed*: {_argument(Description, 'packed_state_size')}\n"

@@ -39,6 +39,22 @@ def chosen(spec: Spec) -> tuple[str, ...]:
     return tuple(worded(part) for part in spec.ingredients)
 
 
+def move(start: Spec, end: Spec) -> str:
+    """Returns what a step in the space puts in the place of what, its numbers left out.
+
+    Args:
+        start: the spec that is left.
+        end: the spec that is reached.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> move(*(ttr.Spec.parse(f"{w} | Linear | SGD") for w in ("Gate", "ChannelGate")))
+        'ChannelGate for Gate'
+    """
+    pairs = zip(chosen(start), chosen(end), strict=True)
+    return ", ".join(f"{new} for {old}" for old, new in pairs if new != old)
+
+
 def distance(a: Spec, b: Spec) -> tuple[int, int]:
     """Returns in how many ingredients two specs differ, and in how many more by numbers alone."""
     others = sum(x != y for x, y in zip(chosen(a), chosen(b), strict=True))

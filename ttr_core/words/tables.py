@@ -60,6 +60,7 @@ def _layer(entry: Published) -> dict[str, Any]:
         "frame": _frame(entry.frame),
         "deviation": entry.deviations,
         "evidence": entry.evidence,
+        "parent": entry.parent or None,
         "state_size": entry.state_size,
         "packed_state_size": entry.packed_state_size,
         "solver": _solver(entry.spec),

@@ -35,6 +35,7 @@ ENTRIES = (
     ),
     Published(
         name="higher-order-linear-attention",
+        parent="linear-attention",
         spec=Spec.parse("Uniform | Linear | Hebbian"),
         frame=Frame(conv=2, conv_on=("k",), qk_norm="l2", gates="second_order"),
         paper=Paper(

@@ -29,6 +29,7 @@ KALMAN = Paper("Kalman Delta Networks", "Yale", 2026, "https://arxiv.org/abs/260
 ENTRIES = (
     Published(
         name="kda",
+        parent="gated-deltanet",
         spec=Spec.parse("ChannelGate | Linear | SGD"),
         frame=KIMI,
         paper=Paper(
@@ -46,6 +47,7 @@ ENTRIES = (
     ),
     Published(
         name="gated-deltaproduct",
+        parent="gated-deltanet",
         spec=Spec.parse("Gate | Linear | MultiStep(n=2)"),
         frame=DELTA,
         paper=Paper(
@@ -65,6 +67,7 @@ ENTRIES = (
     ),
     Published(
         name="gated-deltanet-2",
+        parent="kda",
         spec=Spec.parse("ChannelGate | Linear | EraseWrite"),
         frame=KIMI,
         paper=Paper(
@@ -82,6 +85,7 @@ ENTRIES = (
     ),
     Published(
         name="fg2-gdn",
+        parent="kda",
         spec=Spec.parse("ChannelGate | Linear | ChannelSGD"),
         frame=KIMI,
         paper=Paper(
@@ -101,6 +105,7 @@ ENTRIES = (
     ),
     Published(
         name="comba",
+        parent="gated-deltanet",
         spec=Spec.parse("Gate | Linear | ClosedLoop"),
         frame=replace(KIMI, gates="corrected"),
         paper=Paper(
@@ -123,6 +128,7 @@ ENTRIES = (
     ),
     Published(
         name="rwkv7",
+        parent="kda",
         spec=Spec.parse("ChannelGate | Linear | GeneralizedDelta"),
         frame=Frame(
             shift="data",
@@ -150,6 +156,7 @@ ENTRIES = (
     ),
     Published(
         name="efla",
+        parent="deltanet",
         spec=Spec.parse("Uniform | Linear | GradientFlow"),
         frame=Frame(conv=4, conv_activation="silu"),
         paper=Paper(
@@ -168,6 +175,7 @@ ENTRIES = (
     ),
     Published(
         name="kaczmarz-linear-attention",
+        parent="gated-deltanet",
         spec=Spec.parse("Gate | Linear | NLMS(share=token)"),
         frame=Frame(conv=4, conv_activation="silu", output_gate="silu"),
         paper=Paper(
@@ -185,6 +193,7 @@ ENTRIES = (
     ),
     Published(
         name="preconditioned-deltanet",
+        parent="gated-deltanet",
         spec=Spec.parse("Gate | Linear | Preconditioned"),
         frame=DELTA,
         paper=PRECONDITIONED,
@@ -199,6 +208,7 @@ ENTRIES = (
     ),
     Published(
         name="preconditioned-kda",
+        parent="kda",
         spec=Spec.parse("ChannelGate | Linear | Preconditioned"),
         frame=KIMI,
         paper=PRECONDITIONED,
@@ -211,6 +221,7 @@ ENTRIES = (
     ),
     Published(
         name="iso-kdn",
+        parent="kda",
         spec=Spec.parse("ChannelGate | Linear | Kalman"),
         frame=KIMI,
         paper=KALMAN,
@@ -223,6 +234,7 @@ ENTRIES = (
     ),
     Published(
         name="diag-kdn",
+        parent="kda",
         spec=Spec.parse("ChannelGate | Linear | DiagonalKalman"),
         frame=KIMI,
         paper=KALMAN,
@@ -235,6 +247,7 @@ ENTRIES = (
     ),
     Published(
         name="momentum-deltanet",
+        parent="gated-deltanet",
         spec=Spec.parse("Gate | Linear | Momentum(push_by=token, link=twice_sigmoid)"),
         frame=replace(DELTA, gates="corrected"),
         paper=Paper(
@@ -257,6 +270,7 @@ ENTRIES = (
     ),
     Published(
         name="residual-deltanet",
+        parent="gated-deltanet",
         spec=Spec.parse("Gate | Linear | Residual"),
         frame=DELTA,
         paper=Paper(

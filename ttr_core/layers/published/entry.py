@@ -40,6 +40,8 @@ class Published:
         limit: what of associative recall one layer of it does not learn, and the cause as an
             ablation found it; empty where it learns 32 pairs.
         short_from: the number of pairs from which on it falls short.
+        parent: the entry that it is a move from in the space, as its summary says; empty for one
+            that others are moves from.
 
     Example:
         >>> import ttr_core as ttr
@@ -59,6 +61,7 @@ class Published:
     original: Frame | None = None
     limit: str = ""
     short_from: int = 8
+    parent: str = ""
 
     @property
     def deviations(self) -> str:

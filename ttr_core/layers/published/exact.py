@@ -28,6 +28,7 @@ ENTRIES = (
     ),
     Published(
         name="intention",
+        parent="mesa-layer",
         spec=Spec.parse("Uniform | Linear | Exact(ridge=1.0)"),
         frame=PAPER,
         paper=Paper(
@@ -46,6 +47,7 @@ ENTRIES = (
     ),
     Published(
         name="mesanet",
+        parent="mesa-layer",
         spec=Spec.parse("Gate * Importance | Linear | Exact"),
         frame=Frame(conv=4, conv_on=("q", "k"), conv_activation="silu", qk_norm="l2"),
         paper=Paper(
@@ -67,6 +69,7 @@ ENTRIES = (
     ),
     Published(
         name="gated-kalmanet",
+        parent="mesanet",
         spec=Spec.parse("Gate * Importance | Linear | Chebyshev | readout=Mixed"),
         frame=Frame(conv=4, conv_activation="silu", qk_norm="l2", output_gate="silu"),
         paper=Paper(

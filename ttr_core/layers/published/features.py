@@ -16,6 +16,7 @@ PLACE = "a width-2 convolution on the keys stands in for positions added to the 
 ENTRIES = (
     Published(
         name="t2r-relu",
+        parent="linear-attention-elu",
         spec=Spec.parse(
             "Uniform | Linear(map=t2r) | Hebbian | readout=Normalized(floor=clamp, eps=0.01)"
         ),
@@ -34,6 +35,7 @@ ENTRIES = (
     ),
     Published(
         name="silu",
+        parent="linear-attention",
         spec=Spec.parse("Uniform | Linear(map=silu) | Hebbian"),
         frame=Frame(conv=4),
         paper=Paper(
@@ -52,6 +54,7 @@ ENTRIES = (
     ),
     Published(
         name="polynomial",
+        parent="linear-attention-elu",
         spec=Spec.parse("Uniform | Linear(map=polynomial) | Hebbian | readout=Normalized(eps=1.0)"),
         frame=Frame(conv=2, conv_on=("k",), qk_norm="rms", output_norm="none"),
         paper=Paper(
@@ -69,6 +72,7 @@ ENTRIES = (
     ),
     Published(
         name="performer",
+        parent="linear-attention-elu",
         spec=Spec.parse("Uniform | Linear(map=favor(features=512)) | Hebbian | readout=Normalized"),
         frame=POSITIONS,
         paper=Paper(
@@ -89,6 +93,7 @@ ENTRIES = (
     ),
     Published(
         name="rfa",
+        parent="linear-attention-elu",
         spec=Spec.parse("Uniform | Linear(map=rff) | Hebbian | readout=Normalized(floor=abs1)"),
         frame=Frame(conv=2, conv_on=("k",), qk_norm="l2", output_norm="none"),
         paper=Paper(
@@ -107,6 +112,7 @@ ENTRIES = (
     ),
     Published(
         name="cosformer",
+        parent="linear-attention-elu",
         spec=Spec.parse(
             "Cosine | Linear(map=relu) | OneStep | readout=Normalized(floor=clamp, eps=1e-06)"
         ),
@@ -127,6 +133,7 @@ ENTRIES = (
     ),
     Published(
         name="hedgehog",
+        parent="linear-attention-elu",
         spec=Spec.parse("Uniform | Linear(map=hedgehog) | Hebbian | readout=Normalized(eps=1e-12)"),
         frame=POSITIONS,
         paper=Paper(
@@ -146,6 +153,7 @@ ENTRIES = (
     ),
     Published(
         name="based",
+        parent="linear-attention-elu",
         spec=Spec.parse("Uniform | Linear(map=taylor2) | Hebbian | readout=Normalized(eps=1e-12)"),
         frame=replace(POSITIONS, key_dim=16),
         paper=Paper(
@@ -163,6 +171,7 @@ ENTRIES = (
     ),
     Published(
         name="rebased",
+        parent="based",
         spec=Spec.parse("Uniform | Linear(map=rebased) | Hebbian | readout=Normalized(eps=1e-05)"),
         frame=replace(POSITIONS, key_dim=16),
         paper=Paper(
@@ -181,6 +190,7 @@ ENTRIES = (
     ),
     Published(
         name="dijiang",
+        parent="retnet",
         spec=Spec.parse("Decay | Linear(map=dijiang) | Hebbian"),
         frame=Frame(conv=2, conv_on=("k",), rope=10000.0, output_gate="silu"),
         paper=Paper(
@@ -208,6 +218,7 @@ ENTRIES = (
     ),
     Published(
         name="skyformer",
+        parent="soft",
         spec=Spec.parse("Uniform | Linear(map=nystrom(features=128, scale=8.0)) | Hebbian"),
         frame=Frame(conv=2, conv_on=("k",), qk_norm="l2"),
         paper=Paper(

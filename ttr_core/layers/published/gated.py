@@ -40,6 +40,7 @@ TRAPEZOID_SHIFTED = replace(TRAPEZOID, conv=2, conv_on=("k",))
 ENTRIES = (
     Published(
         name="hgrn2",
+        parent="gla",
         spec=Spec.parse("ChannelGate | Linear | Hebbian"),
         frame=Frame(conv=4, q_activation="silu", gates="complement_keys", output_norm="rms_all"),
         paper=Paper(
@@ -59,6 +60,7 @@ ENTRIES = (
     ),
     Published(
         name="mamba",
+        parent="linear-attention",
         spec=Spec.parse("ChannelGate * Importance | Linear | Hebbian"),
         frame=MAMBA,
         paper=Paper(
@@ -77,6 +79,7 @@ ENTRIES = (
     ),
     Published(
         name="mamba2",
+        parent="mamba",
         spec=Spec.parse("Gate * Importance | Linear | Hebbian"),
         frame=Frame(
             key_dim=64,
@@ -109,6 +112,7 @@ ENTRIES = (
     ),
     Published(
         name="mamba3",
+        parent="mamba2",
         spec=Spec.parse("Gate * TwoTaps | Linear | OneStep"),
         frame=TRAPEZOID_SHIFTED,
         original=TRAPEZOID,
@@ -135,6 +139,7 @@ ENTRIES = (
     ),
     Published(
         name="mlstm",
+        parent="linear-attention",
         spec=Spec.parse("Gate * Importance | Linear | Hebbian | readout=Normalized(floor=abs1)"),
         frame=Frame(
             conv=4,
@@ -163,6 +168,7 @@ ENTRIES = (
     ),
     Published(
         name="rfa-gate",
+        parent="rfa",
         spec=Spec.parse(
             "Gate * Importance | Linear(map=rff) | Hebbian "
             "| readout=Normalized(floor=clamp, eps=0.01)"
@@ -185,6 +191,7 @@ ENTRIES = (
     ),
     Published(
         name="gated-slot-attention",
+        parent="gla",
         spec=Spec.parse("ChannelGate | Linear | Hebbian"),
         frame=Frame(
             conv=2, conv_on=("k",), gates="slots", decay_link="slow_log_sigmoid", decay_rank=16
@@ -207,6 +214,7 @@ ENTRIES = (
     ),
     Published(
         name="log-linear-attention",
+        parent="mamba2",
         spec=Spec.parse("Gate * Fenwick | Linear | OneStep"),
         frame=Frame(conv=4, conv_activation="silu", output_gate="silu"),
         paper=Paper(

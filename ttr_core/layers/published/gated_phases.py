@@ -10,6 +10,7 @@ from .entry import Published
 ENTRIES = (
     Published(
         name="rwkv6",
+        parent="gla",
         spec=Spec.parse("ChannelGate | Linear | Hebbian | readout=Bonus"),
         frame=Frame(
             shift="data",
@@ -36,6 +37,7 @@ ENTRIES = (
     ),
     Published(
         name="gateloop",
+        parent="linear-attention",
         spec=Spec.parse("Gate | Linear | Hebbian"),
         frame=Frame(
             heads="channels",
@@ -68,6 +70,7 @@ ENTRIES = (
     ),
     Published(
         name="lru",
+        parent="linear-attention",
         spec=Spec.parse("LearnedDecay | Linear | Hebbian"),
         frame=Frame(
             heads="pairs",

@@ -33,6 +33,7 @@ NARROW = (
 ENTRIES = (
     Published(
         name="ttt-linear",
+        parent="deltanet",
         spec=Spec.parse("Uniform | NormLinear | MiniBatch"),
         frame=MAMBA_BACKBONE,
         paper=TTT,
@@ -46,6 +47,7 @@ ENTRIES = (
     ),
     Published(
         name="ttt-mlp",
+        parent="ttt-linear",
         spec=Spec.parse("Uniform | MLP(activation=gelu_tanh, bias=true, std=0.02) | MiniBatch"),
         frame=MAMBA_BACKBONE,
         paper=TTT,
@@ -57,6 +59,7 @@ ENTRIES = (
     ),
     Published(
         name="titans",
+        parent="ttt-mlp",
         spec=Spec.parse("Gate | MLP | ChunkMomentum(rate=0.1)"),
         frame=NORMALIZED,
         paper=Paper(
@@ -76,6 +79,7 @@ ENTRIES = (
     ),
     Published(
         name="moneta",
+        parent="titans",
         spec=Spec.parse(
             "Gate | MLP(expansion=1) | MirrorDescent(geometry=lq, rate=0.01) | loss=Lp"
         ),
@@ -93,6 +97,7 @@ ENTRIES = (
     ),
     Published(
         name="yaad",
+        parent="titans",
         spec=Spec.parse("Gate | MLP | ChunkSGD | loss=Huber"),
         frame=NORMALIZED,
         paper=MIRAS,
@@ -102,6 +107,7 @@ ENTRIES = (
     ),
     Published(
         name="memora",
+        parent="titans",
         spec=Spec.parse("Gate | MLP(expansion=1) | MirrorDescent(rate=0.01)"),
         frame=NORMALIZED,
         paper=MIRAS,

@@ -18,6 +18,7 @@ TTR = Paper(
 ENTRIES = (
     Published(
         name="kernel-regression",
+        parent="intention",
         spec=Spec.parse("Uniform | Kernel(kernel=gaussian, scale=4.0) | Exact(ridge=0.1)"),
         frame=PAPER,
         paper=TTR,
@@ -31,6 +32,7 @@ ENTRIES = (
     ),
     Published(
         name="soft",
+        parent="softmax-attention",
         spec=Spec.parse("Uniform | Kernel(kernel=gaussian, scale=none) | OneStep"),
         frame=Frame(conv=2, conv_on=("k",), qk_norm="rms"),
         paper=Paper(
@@ -50,6 +52,7 @@ ENTRIES = (
     ),
     Published(
         name="local-quadratic-attention",
+        parent="local-linear-attention",
         spec=Spec.parse("ExpKernel(scale=2.0) | Quadratic | Exact(ridge=1.0)"),
         frame=PAPER,
         paper=TTR,
@@ -64,6 +67,7 @@ ENTRIES = (
     ),
     Published(
         name="sigma-intention",
+        parent="softmax-attention",
         spec=Spec.parse("Whitened(ridge=0.01, scale=1.0, moment=mean) | Constant | Exact"),
         frame=PAPER,
         paper=Paper(

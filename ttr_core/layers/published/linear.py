@@ -31,6 +31,7 @@ ENTRIES = (
     ),
     Published(
         name="linear-attention-elu",
+        parent="linear-attention",
         spec=Spec.parse("Uniform | Linear(map=elu1) | Hebbian | readout=Normalized"),
         frame=Frame(conv=2, conv_on=("k",), output_norm="none"),
         paper=Paper(
@@ -48,6 +49,7 @@ ENTRIES = (
     ),
     Published(
         name="dpfp",
+        parent="linear-attention-elu",
         spec=Spec.parse("Uniform | Linear(map=dpfp) | Hebbian | readout=Normalized"),
         frame=Frame(conv=2, conv_on=("k",), output_norm="none"),
         paper=Paper(
@@ -66,6 +68,7 @@ ENTRIES = (
     ),
     Published(
         name="retnet",
+        parent="linear-attention",
         spec=Spec.parse("Decay | Linear | Hebbian"),
         frame=Frame(rope=10000.0, conv=2, conv_on=("k",), output_gate="silu"),
         original=Frame(rope=10000.0, output_gate="silu"),
@@ -87,6 +90,7 @@ ENTRIES = (
     ),
     Published(
         name="gla",
+        parent="linear-attention",
         spec=Spec.parse("ChannelGate | Linear | Hebbian"),
         frame=replace(GLA, conv=2, conv_on=("k",)),
         original=GLA,
@@ -107,6 +111,7 @@ ENTRIES = (
     ),
     Published(
         name="power-retention",
+        parent="polynomial",
         spec=Spec.parse("Gate | Linear(map=polynomial) | Hebbian | readout=Normalized"),
         frame=Frame(conv=2, conv_on=("k",), output_norm="layer"),
         original=Frame(output_norm="layer"),

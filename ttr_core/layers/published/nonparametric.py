@@ -29,6 +29,7 @@ ENTRIES = (
     ),
     Published(
         name="qknorm-attention",
+        parent="softmax-attention",
         spec=Spec.parse("ExpKernel | Constant | Exact"),
         frame=PAPER,
         paper=Paper(
@@ -47,6 +48,7 @@ ENTRIES = (
     ),
     Published(
         name="forgetting-transformer",
+        parent="softmax-attention",
         spec=Spec.parse("Gate * ExpKernel | Constant | Exact"),
         frame=Frame(conv=2, conv_on=("k", "v"), qk_norm="rms", output_gate="sigmoid"),
         paper=Paper(
@@ -64,6 +66,7 @@ ENTRIES = (
     ),
     Published(
         name="alibi",
+        parent="softmax-attention",
         spec=Spec.parse("Decay(slope=8.0) * ExpKernel | Constant | Exact"),
         frame=Frame(conv=2, conv_on=("k",), output_norm="none"),
         original=Frame(output_norm="none"),
@@ -85,6 +88,7 @@ ENTRIES = (
     ),
     Published(
         name="sliding-window-attention",
+        parent="softmax-attention",
         spec=Spec.parse("ExpKernel * Window(size=64) | Constant | Exact"),
         frame=Frame(rope=10000.0, conv=2, conv_on=("k",), output_norm="none"),
         original=Frame(rope=10000.0, output_norm="none"),
@@ -113,6 +117,7 @@ ENTRIES = (
     ),
     Published(
         name="local-linear-attention",
+        parent="softmax-attention",
         spec=Spec.parse("ExpKernel | Affine | Exact(ridge=1.0)"),
         frame=PAPER,
         paper=Paper(

@@ -15,6 +15,7 @@ CONV = Frame(conv=4, conv_activation="silu", qk_norm="l2")
 ENTRIES = (
     Published(
         name="deltanet",
+        parent="linear-attention",
         spec=Spec.parse("Uniform | Linear | SGD"),
         frame=CONV,
         paper=Paper(
@@ -29,6 +30,7 @@ ENTRIES = (
     ),
     Published(
         name="gated-deltanet",
+        parent="deltanet",
         spec=Spec.parse("Gate | Linear | SGD"),
         frame=Frame(conv=4, conv_activation="silu", qk_norm="l2", output_gate="silu"),
         paper=Paper(
@@ -46,6 +48,7 @@ ENTRIES = (
     ),
     Published(
         name="longhorn",
+        parent="longhorn-exact",
         spec=Spec.parse("Uniform | Linear | DiagonalImplicit"),
         frame=replace(MAMBA, gates="proximal"),
         paper=Paper(
@@ -63,6 +66,7 @@ ENTRIES = (
     ),
     Published(
         name="longhorn-exact",
+        parent="deltanet",
         spec=Spec.parse("Uniform | Linear | Implicit"),
         frame=Frame(
             source="values", conv=4, conv_on=("v",), conv_activation="silu", output_gate="silu"
@@ -83,6 +87,7 @@ ENTRIES = (
     ),
     Published(
         name="kaczmarz",
+        parent="deltanet",
         spec=Spec.parse("Uniform | Linear | NLMS"),
         frame=Frame(conv=4, conv_activation="silu"),
         paper=Paper(

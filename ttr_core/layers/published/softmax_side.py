@@ -22,6 +22,7 @@ ROTARY_SHIFTED = Frame(rope=10000.0, conv=2, conv_on=("k",), output_norm="none")
 ENTRIES = (
     Published(
         name="sparsemax-attention",
+        parent="softmax-attention",
         spec=Spec.parse("Sparsemax | Constant | OneStep"),
         frame=PLAIN_SHIFTED,
         paper=Paper(
@@ -42,6 +43,7 @@ ENTRIES = (
     ),
     Published(
         name="stick-breaking",
+        parent="softmax-attention",
         spec=Spec.parse("StickBreaking | Constant | OneStep"),
         frame=PLAIN_SHIFTED,
         original=PLAIN,
@@ -60,6 +62,7 @@ ENTRIES = (
     ),
     Published(
         name="parallax",
+        parent="local-linear-attention",
         spec=Spec.parse("Probed | Constant | OneStep"),
         frame=Frame(conv=2, conv_on=("k",), qk_norm="rms", output_norm="none"),
         paper=Paper(
@@ -81,6 +84,7 @@ ENTRIES = (
     ),
     Published(
         name="path-attention",
+        parent="softmax-attention",
         spec=Spec.parse("Reflected | Constant | Exact"),
         frame=PLAIN_SHIFTED,
         original=PLAIN,
@@ -103,6 +107,7 @@ ENTRIES = (
     ),
     Published(
         name="deltaformer",
+        parent="softmax-attention",
         spec=Spec.parse("SelfCorrected | Constant | OneStep"),
         frame=ROTARY_SHIFTED,
         paper=Paper(
@@ -124,6 +129,7 @@ ENTRIES = (
     ),
     Published(
         name="lucid",
+        parent="softmax-attention",
         spec=Spec.parse("Decorrelated | Constant | OneStep"),
         frame=ROTARY_SHIFTED,
         original=ROTARY,
@@ -142,6 +148,7 @@ ENTRIES = (
     ),
     Published(
         name="memory-mosaics",
+        parent="softmax-attention",
         spec=Spec.parse("ExpKernel | Constant | Exact"),
         frame=Frame(qk_norm="l2", temperature="learned", gates="mosaic", output_norm="none"),
         paper=Paper(

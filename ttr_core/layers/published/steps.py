@@ -10,6 +10,7 @@ from .entry import Published
 ENTRIES = (
     Published(
         name="deltaproduct",
+        parent="deltanet",
         spec=Spec.parse("Uniform | Linear | MultiStep(n=2)"),
         frame=Frame(conv=4, conv_activation="silu", qk_norm="l2"),
         paper=Paper(
