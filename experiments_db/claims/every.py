@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from ttr_core import unknown
 
 from ..sweeps import Work
-from . import equalities, figure2, figure3, tracking
+from . import ablation, equalities, figure2, figure3, spread, tracking
 from .claim import SCALES, Scale, Thesis
 from .found import work_of
 
@@ -15,8 +15,9 @@ FAMILIES: dict[str, tuple[Thesis, ...]] = {
     "identities": equalities.CLAIMS,
     "regression": figure2.CLAIMS,
     "recall": figure3.WITHOUT_TRAINING,
-    "mqar": figure3.CLAIMS,
+    "mqar": (*ablation.CLAIMS, *figure3.CLAIMS),
     "state": tracking.CLAIMS,
+    "literature": spread.CLAIMS,
 }
 CLAIMS: dict[str, Thesis] = {one.name: one for claims in FAMILIES.values() for one in claims}
 EVERYTHING = "all"

@@ -29,12 +29,15 @@ def _scales(labels: list[str]) -> tuple[alt.Scale, alt.Scale]:
     return alt.Scale(domain=labels, range=colors), alt.Scale(domain=labels, range=dashes)
 
 
-def error_lines(lines: Mapping[str, pd.DataFrame], rule: int | None = None) -> alt.LayerChart:
+def error_lines(
+    lines: Mapping[str, pd.DataFrame], rule: int | None = None, title: str = "squared error"
+) -> alt.LayerChart:
     """Draws the error of every step, on a logarithmic axis.
 
     Args:
         lines: columns step and value, by label.
         rule: a step that is marked.
+        title: of what is no error.
     """
     import altair as alt
 
@@ -51,7 +54,7 @@ def error_lines(lines: Mapping[str, pd.DataFrame], rule: int | None = None) -> a
         .mark_line(strokeWidth=1.8)
         .encode(
             x=alt.X("step:Q", title="step", axis=alt.Axis(grid=False), scale=alt.Scale(nice=False)),
-            y=alt.Y("value:Q", title="squared error", scale=errors, axis=powers),
+            y=alt.Y("value:Q", title=title, scale=errors, axis=powers),
             color=alt.Color("layer:N", scale=color, title=None, legend=below),
             strokeDash=alt.StrokeDash("layer:N", scale=dash, title=None, legend=below),
         )

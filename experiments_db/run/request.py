@@ -251,7 +251,7 @@ class _Plan:
             )
         frame = asked or set_frame or usual_frame(self._asked.layer)
         if frame not in FRAMES:
-            raise unknown("frame", frame, FRAMES)
+            ModelConfig(frame=frame)  # one that a claim asks for, or none
         return self._own_frame() if frame == "published" and self._changed else frame
 
     def _own_frame(self) -> str:

@@ -78,7 +78,7 @@ def _card(store: Store, claim: Thesis, found: Evidence, picked: Chosen) -> None:
                 key=f"paper.{claim.name}",
                 alt=f"{claim.sentence} {found.outcome.verdict.word}"[:400],
             )
-    if found.total and len(found.outcome.table):
+    if (found.total or found.chart) and len(found.outcome.table):
         _numbers(claim, found, picked)
 
 

@@ -17,6 +17,7 @@ TITLES = {
     "mqar": "Figure 3: trained recall",
     "recall": "Recall without training",
     "state": "State tracking",
+    "literature": "What papers publish for the same layer",
     "identities": "Layers that are regressions",
 }
 SIZES = {"quick": "quick: minutes", "paper": "paper: the published sizes"}

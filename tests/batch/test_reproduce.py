@@ -13,6 +13,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+import ttr_core as ttr
 from experiments_db import claims
 from experiments_db.claims import Word
 from experiments_db.claims.figure3 import CLAIMS as FIGURE_3
@@ -23,7 +24,7 @@ from experiments_db.claims.party import Party
 from experiments_db.claims.ranking import Duel, Entrant, Ranking
 from experiments_db.cli import app
 from experiments_db.store import open_store
-from ttr_core.tools import EXACT, IDENTITIES, Equality
+from ttr_core.tools import EXACT, IDENTITIES, Equality, growth
 
 Cli = Callable[..., Any]
 
@@ -68,6 +69,47 @@ def verdict(errors: Mapping[str, list[float]], higher: bool = False) -> claims.R
     )
     claim = Ranking("one", "One.", "ours", asked=lambda labels: pairs, higher=higher)
     return claim.judged(Made(errors), "quick").verdict
+
+
+def test_the_bound_of_the_paper_holds_and_a_smaller_one_does_not() -> None:
+    norms = growth(length=64)
+    assert all(one.exact <= one.bound for one in norms)
+    assert any(one.exact > 0.02 * one.bound for one in norms), (
+        "a bound that is never near says little"
+    )
+    early, late = norms[0], norms[-1]
+    assert late.summed / early.summed > 0.5 * late.step / early.step
+
+
+def test_the_stability_claim_fails_where_the_bound_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    claim = claims.CLAIMS["stability-bound"]
+    found = Made({})
+    assert claim.judged(found, "quick").verdict.word is Word.HOLDS
+    less = [one._replace(bound=0.9 * one.exact) for one in growth()]
+    monkeypatch.setattr("experiments_db.claims.equalities.growth", lambda seed: less)
+    verdict = claim.judged(found, "quick").verdict
+    assert verdict.word is Word.FAILS and "not every step" in verdict.said
+
+
+@pytest.mark.parametrize("claim", claims.FAMILIES["literature"], ids=lambda claim: claim.name)
+@pytest.mark.parametrize("scale", claims.SCALES)
+def test_what_is_published_stands_beside_ours_without_a_verdict(
+    claim: claims.Thesis, scale: claims.Scale
+) -> None:
+    ours = Made({one.label: [0.5, 0.6, 0.7] for one in claim.contenders(scale)})
+    found = claim.judged(ours, scale)
+    assert found.verdict.word is Word.REDUCED and "here it is one" in found.verdict.said
+    assert set(found.table["ours"].round(2)) == {0.6}
+    assert found.table.drop(columns=["layer", "ours", "± 95 %", "n"]).max(axis=None) <= 1
+
+
+def test_without_the_convolution_is_the_same_frame_otherwise() -> None:
+    plans = {
+        one.label: one.plan for one in claims.CLAIMS["one-short-convolution"].contenders("quick")
+    }
+    (run,) = {plan["model"]["frame"] for plan in plans.values()} - {"paper"}
+    ((_, bare),) = ttr.ModelConfig(layers=("deltanet",), frame=run).regressions()
+    assert replace(bare, conv=2) == ttr.FRAMES["paper"] and bare.conv == 0
 
 
 def test_a_ranking_is_judged_by_its_comparisons() -> None:
@@ -171,7 +213,7 @@ def test_what_cannot_be_is_said_before_anything_runs(cli: Cli, tmp_path: Path) -
 def test_identities_are_reported(cli: Cli, tmp_path: Path) -> None:
     cli("identities", "--output", "here")
     table = pd.read_csv(tmp_path / "here/claims.csv")
-    assert table["verdict"].tolist() == ["holds"] * len(IDENTITIES)
+    assert table["verdict"].tolist() == ["holds"] * len(claims.FAMILIES["identities"])
 
 
 def test_derivatives_are_taken_in_float64() -> None:

@@ -7,7 +7,7 @@ own (``published``).
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 from ..errors import RequestError, unknown
@@ -218,6 +218,9 @@ PAPER = Frame(conv=2, conv_on=("k",), qk_norm="l2", temperature="learned")
 FRAMES: dict[str, Frame | None] = {"standard": STANDARD, "paper": PAPER, "published": None}
 """By name; ``published`` is the catalog entry's own."""
 
+ABLATED = {"paper-without-convolution": replace(PAPER, conv=0)}
+"""Frames that lack one thing of another, by name: for claims of what it does, not for comparing."""
+
 
 def named_frame(frame: str | Frame) -> Frame:
     """Returns a frame as it is, or the one of a name.
@@ -227,6 +230,8 @@ def named_frame(frame: str | Frame) -> Frame:
     """
     if isinstance(frame, Frame):
         return frame
+    if frame in ABLATED:
+        return ABLATED[frame]
     if frame not in FRAMES:
         raise unknown("frame", str(frame), FRAMES)
     found = FRAMES[frame]

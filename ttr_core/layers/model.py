@@ -17,7 +17,7 @@ from ..solvers import packed_state_size, state_size
 from ..space.option import check_options, option
 from ..space.spec import Spec
 from .cross_entropy import cross_entropy, judged
-from .frame import FRAMES, Frame
+from .frame import ABLATED, FRAMES, Frame
 from .init import linear, normal
 from .layer import SequenceLayer
 from .published import catalog
@@ -59,7 +59,7 @@ class ModelConfig:
         None, "Heads of keys and values (none: as many as heads).", low=1, high=MAX_HEADS
     )
     mlp: int = option(0, "Hidden size of an MLP after each layer, over d_model; 0: none.", 0, 16)
-    frame: str = option("standard", "Surroundings of each regression.", choices=tuple(FRAMES))
+    frame: str = option("standard", "Surroundings of each regression.", choices=(*FRAMES, *ABLATED))
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -92,7 +92,7 @@ def regression(name: str, frame: str) -> tuple[Spec, Frame]:
     """
     entry = catalog[name] if "|" not in name else None
     spec = Spec.parse(name).check() if entry is None else entry.spec
-    own = FRAMES[frame]
+    own = ABLATED.get(frame) or FRAMES[frame]
     if own is None:
         own = entry.frame if entry is not None else FRAMES["standard"]
     assert own is not None

@@ -3,14 +3,17 @@
 from .bench import benchmark
 from .bench_training import training_benchmark
 from .identities import EXACT, IDENTITIES, Equality
+from .stability import Growth, growth
 from .standalone import StandaloneLayer, standalone_layer
 
 __all__ = [
     "EXACT",
     "IDENTITIES",
     "Equality",
+    "Growth",
     "StandaloneLayer",
     "benchmark",
+    "growth",
     "standalone_layer",
     "training_benchmark",
 ]

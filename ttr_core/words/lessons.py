@@ -24,6 +24,11 @@ class Lesson:
         sources: (title, authors and year, address) of the papers it is from.
         deviation: what differs from them; may be empty.
         code: its class.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> lesson(ttr.choices("optimizer")[0]).code.splitlines()[0]
+        '@dataclass(frozen=True)'
     """
 
     name: str
