@@ -2,10 +2,13 @@
 
 import streamlit as st
 
-from pages._explore import asked, ladder, layer, pickers, regression, sequences, share, training
-from pages._shared import address, front_door
+from pages._shared import front_door
 
 front_door.enter()
+
+from pages._explore import asked, ladder, layer, pickers, regression, sequences, share, training
+from pages._shared import address
+
 address.begin("explore")
 
 wrong = share.read_address()

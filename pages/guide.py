@@ -2,10 +2,13 @@
 
 import streamlit as st
 
-from pages._guide import ingredients, six_steps, taxonomy
-from pages._shared import address, front_door
+from pages._shared import front_door
 
 front_door.enter()
+
+from pages._guide import ingredients, six_steps, taxonomy
+from pages._shared import address
+
 address.begin("guide")
 
 ingredients.take_over()

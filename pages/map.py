@@ -2,10 +2,13 @@
 
 import streamlit as st
 
-from pages._map import chart, collected, space, state_front
-from pages._shared import address, front_door, ui
+from pages._shared import front_door
 
 front_door.enter()
+
+from pages._map import chart, collected, space, state_front
+from pages._shared import address, ui
+
 if address.begin("map"):
     collected.forget_clicks()
 

@@ -2,10 +2,13 @@
 
 import streamlit as st
 
-from pages._paper import cards, chosen_claims
-from pages._shared import address, front_door, ui
+from pages._shared import front_door
 
 front_door.enter()
+
+from pages._paper import cards, chosen_claims
+from pages._shared import address, ui
+
 address.begin("paper")
 
 store = ui.store()

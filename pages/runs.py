@@ -2,10 +2,13 @@
 
 import streamlit as st
 
-from pages._runs import actions, details, filters, picks, rows
-from pages._shared import address, front_door, ui
+from pages._shared import front_door
 
 front_door.enter()
+
+from pages._runs import actions, details, filters, picks, rows
+from pages._shared import address, ui
+
 address.begin("runs")
 
 store = ui.store()

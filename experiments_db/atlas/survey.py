@@ -11,7 +11,7 @@ from ttr_core.lab import PROBES, identity
 
 from ..run.request import config_hash, request
 from ..store import Store
-from ..sweeps import Pace, Planned, Preview, Work, preview
+from ..sweeps import Pace, Planned, Preview, Work, preview, usual_jobs
 from . import answers
 from .functions import matching
 from .known import Atlas
@@ -23,6 +23,9 @@ SEED = 0
 LIMITS = {"quick": 20.0, "thorough": 600.0}
 """Processor seconds that a probe of a cell may take."""
 QUICK = LIMITS["quick"]
+
+SIDE_BY_SIDE = 2
+"""Runs on a core."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +52,15 @@ class Survey:
         Args:
             store: where the runs are kept.
             limit: processor seconds that a run may take.
-            jobs: runs side by side; None for one a core.
+            jobs: runs side by side; None for two a core, as half the time each waits for the store.
             atlas: what is known of how long they take.
         """
         hashes = [run.config_hash for run in self.runs]
         ended = answers.given_up(store, hashes, limit)
         runs = tuple(run for run in self.runs if run.config_hash not in ended)
         axes = f"{len(self.functions):,} functions x {len(self.probes)} probes"
-        ahead = preview(store, Work(runs, left_out=self.left_out, axes=axes), jobs)
+        side_by_side = jobs or SIDE_BY_SIDE * usual_jobs(runs)
+        ahead = preview(store, Work(runs, left_out=self.left_out, axes=axes), side_by_side)
         if not ahead.pace.runs:
             ahead = dataclasses.replace(ahead, pace=self._pace(atlas))
         return ahead, len(ended)

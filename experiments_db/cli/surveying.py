@@ -45,7 +45,7 @@ def atlas(
     ] = "",
     jobs: Annotated[
         int | None,
-        typer.Option(min=1, max=256, metavar="N", help="Runs side by side; default: one a core."),
+        typer.Option(min=1, max=256, metavar="N", help="Runs side by side; default: two a core."),
     ] = None,
     minutes: Annotated[
         float | None, typer.Option(min=0, metavar="M", help="Start no run after so many minutes.")

@@ -8,7 +8,7 @@ from .expansion import Planned, Work, expanded
 from .order import COST
 from .outcome import Ended
 from .plan import Plan, load
-from .preview import Preview, check_executor, preview
+from .preview import Preview, check_executor, preview, usual_jobs
 from .trial import tried
 from .tuned import with_followers
 
@@ -33,5 +33,6 @@ __all__ = [
     "started",
     "summary",
     "tried",
+    "usual_jobs",
     "with_followers",
 ]

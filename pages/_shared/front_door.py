@@ -3,6 +3,10 @@
 Streamlit runs the files of a folder named ``pages`` on its own until app.py has declared the
 navigation once. The first visitor of a fresh server who opens ``/runs`` by its address would
 therefore get the bare page; this runs app.py instead, which leads to the page.
+
+A page enters before it imports anything else of the project. app.py waits until all is loaded;
+a page that imported meanwhile, in another order, would meet half of a module: two threads that
+import the parts of a circle wait for each other, until one of them is given what there is.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ def explore() -> None:
 
 
 def enter() -> None:
-    """Goes on if app.py has led here, and through app.py otherwise; the first line of a page."""
+    """Goes on if app.py has led here, and through app.py otherwise; before a page imports more."""
     if ENTERED not in st.session_state:
         runpy.run_path(str(APP), run_name="__main__")
         st.stop()

@@ -1,7 +1,7 @@
 """The pictures of README and docs, taken in a browser: ``python -m tests.app.pictures [--write]``.
 
-An animated one of the ladder playing, as a GIF of few colors, and one of the page. Without
-``--write`` they land in a temporary folder, to be looked at first.
+An animated one of the ladder playing, as a GIF of few colors, one of the page and one of the Map.
+Without ``--write`` they land in a temporary folder, to be looked at first.
 """
 
 from __future__ import annotations
@@ -61,12 +61,13 @@ def main() -> None:
         (first, *others), stays = frames(page, server.address)
         first.save(folder / "ladder.gif", save_all=True, append_images=others, duration=stays,
                    loop=0, optimize=True)  # fmt: skip
-        page.goto(f"{server.address}/")
-        settle(page)
-        page.wait_for_timeout(500)
-        page.screenshot(path=str(folder / "explore.png"))
+        for path, name in (("", "explore"), ("map", "map")):
+            page.goto(f"{server.address}/{path}")
+            settle(page)
+            page.wait_for_timeout(2000)
+            page.screenshot(path=str(folder / f"{name}.png"))
         browser.close()
-    for path in sorted(folder.glob("[le][ax]*.*")):
+    for path in sorted(folder.glob("[lem][ax]*.*")):
         print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
 
 

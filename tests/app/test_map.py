@@ -90,7 +90,7 @@ def test_the_map_of_an_empty_store_is_full_of_what_the_atlas_knows(page: Opener)
     shown = rows(app).set_index("spec")
     layers = shown[shown["verdict"] == "layer"]
     known = atlas.of_layers()["pairs_held"].reindex(layers.index)
-    assert layers["best"].equals(known) and known.notna().any()
+    assert layers["best"].equals(known) and known.notna().mean() > 0.95
     spec = "Uniform | Linear | SGD"
     row = atlas.table.loc[spec]
     value, low, high = (f"{row[f'pairs_held{end}']:.4g}" for end in ("", "_low", "_high"))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.sources import tree
+
 ROOT = Path(__file__).resolve().parents[2]
+PAGES = [path for path in sorted((ROOT / "pages").glob("*.py")) if path.stem != "__init__"]
 ASKED = """
 import gc, sys
 from pages._shared import ready
@@ -28,3 +32,21 @@ def test_all_parts_of_pages_are_loaded_and_left_out_of_collections() -> None:
         assert f"'pages.{part.parent.name}.{part.stem}'" in said, part
     assert "'pages.explore'" not in said  # a script, which would run
     assert said.endswith("True False True\n"), said
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_a_page_enters_before_it_imports_what_the_server_is_loading(path: Path) -> None:
+    lines = [ast.unparse(node) for node in tree(path).body[1:]]
+    assert lines[:3] == [
+        "import streamlit as st", "from pages._shared import front_door", "front_door.enter()",
+    ]  # fmt: skip
+
+
+def test_what_runs_before_all_is_loaded_imports_nothing_of_it() -> None:
+    asked = (
+        "import sys; from pages._shared import front_door, history, ready; print([*sys.modules])"
+    )
+    command = [sys.executable, "-c", asked]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "'pages._shared.ready'" in said
+    assert "'ttr_core'" not in said and "'experiments_db'" not in said
