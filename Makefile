@@ -19,7 +19,7 @@ PARALLEL := -n $(WORKERS) --dist loadfile --max-worker-restart 0
 SOURCES := app.py batch.py pages ttr_core experiments_db tests
 
 .DEFAULT_GOAL := help
-.PHONY: help app install test test-all test-grid test-learning measure check format docs clean
+.PHONY: help app install test test-all test-grid test-learning measure check format docs site clean
 
 help:
 	@echo "make app       open the explorer in the browser (installs into .venv the first time)"
@@ -29,6 +29,7 @@ help:
 	@echo "make measure   what the pages cost in a browser: time, payloads, memory; some minutes"
 	@echo "make check     format, lint and types, changing nothing; make format changes"
 	@echo "make docs      writes the pages of docs/ that are made from the code"
+	@echo "make site      docs/ as a site in site/, whose every link is checked"
 	@echo "make clean     removes .venv and caches; your runs in var/ stay"
 
 # --- what is installed; a stamp per set makes the second start instant -------------------------
@@ -98,6 +99,15 @@ docs: $(VENV)/.app
 	@$(BIN)/python -m ttr_core.tools.equals --write
 	@$(BIN)/python -m ttr_core.tools.tunings --write
 	@$(BIN)/python -m ttr_core.tools.documents --write
+
+# --- the site of docs/ -------------------------------------------------------------------------
+
+$(VENV)/.site: .ci/site-requirements.txt | $(BIN)/python
+	@$(PIP) -r .ci/site-requirements.txt
+	@touch $@
+
+site: $(VENV)/.site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict && echo "Written: site/index.html"
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -123,6 +123,13 @@ def test_readme_names_every_document() -> None:
     assert [document for document in documents if document not in README] == []
 
 
+def test_the_site_has_every_document_and_no_other() -> None:
+    named = re.findall(r"[\w-]+\.md", (ROOT / "mkdocs.yml").read_text())
+    top = {"README.md": "index.md"}
+    wanted = [top.get(path.name, path.name.lower()) for path in DOCUMENTS]
+    assert sorted(named) == sorted(wanted)
+
+
 def snippets(text: str) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", text, flags=re.M | re.S)
 

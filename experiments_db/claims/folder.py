@@ -14,7 +14,7 @@ from ..store import Store
 from ..store.files import absolute, temporary
 from . import kept
 from .claim import Finding, Judged, Ruling, Scale, Thesis, Word
-from .found import Found
+from .found import Found, without_run, work_of
 
 REPORT = "report.md"
 TABLE = "claims.csv"
@@ -49,7 +49,13 @@ def _judged(store: Store, claim: Thesis, scale: Scale) -> Judged:
     if not found.missing:
         return Judged(claim, claim.judged(found, scale), times=found.times)
     every = found.missing + sum(len(runs) for runs in found.runs.values())
-    said = f"{found.missing} of {every} runs are missing."
+    runs = [run for one in claim.contenders(scale) for run in work_of(one).runs]
+    left = without_run(store, [run.config_hash for run in runs])
+    seconds, unknown = kept.known_pace(store).total(
+        (run.kind for run in runs if run.config_hash in left), 1
+    )
+    said = f"{found.missing} of {every} runs are missing"
+    said += "." if unknown == len(left) else f", {seconds / 3600:.1f} processor hours or so."
     open_ = Finding(Ruling(Word.OPEN, said), pd.DataFrame(), None, found.n, found.cpu_seconds)
     return Judged(claim, open_, found.missing, found.times)
 

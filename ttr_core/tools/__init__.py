@@ -2,6 +2,7 @@
 
 from .bench import benchmark
 from .bench_training import training_benchmark
+from .family_tree import tree
 from .identities import EXACT, IDENTITIES, Equality
 from .stability import Growth, growth
 from .standalone import StandaloneLayer, standalone_layer
@@ -16,4 +17,5 @@ __all__ = [
     "growth",
     "standalone_layer",
     "training_benchmark",
+    "tree",
 ]

@@ -10,7 +10,12 @@ from ..words.neighbors import move
 
 
 def tree() -> str:
-    """Returns the catalog as nested points, the layers that start a family outermost."""
+    """Returns the catalog as nested points, the layers that start a family outermost.
+
+    Example:
+        >>> tree().startswith("- [softmax-attention](#softmax-attention) (2017)")
+        True
+    """
     roots = (entry for entry in catalog.values() if not entry.parent)
     return "\n".join(line for root in roots for line in _branch(root, 0))
 
