@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from typer.testing import CliRunner
 
 from experiments_db.cli import app
@@ -14,7 +15,11 @@ def export(*words: str) -> Any:
     return CliRunner().invoke(app, ["export", *words])
 
 
-def test_export(tmp_path: Path) -> None:
+def test_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "ttr_core.tools.standalone.standalone.LayerFile.text",
+        lambda self: f"class Layer: d_model: int = {self.d_model}",
+    )
     file = tmp_path / "layer.py"
     done = export("Linear Attention", "--output", str(file), "--d-model", "32", "--heads", "2")
     assert done.exit_code == 0 and done.stdout == ""

@@ -56,8 +56,9 @@ class Solver(abc.ABC, Generic[P]):
 
     def narrowed(self, spec: Spec, x: Stream = NO_TOKENS, params: Params = NO_PARAMS) -> P:
         """Returns the parts of a spec that `refusal` has found to have the traits."""
-        parts = (spec.weights, spec.function, spec.optimizer, spec.loss, spec.readout)
-        return cast(P, Problem(spec, *parts, x, params))
+        weights, function, optimizer = spec.weights, spec.function, spec.optimizer
+        made = Problem(spec, weights, function, optimizer, spec.loss, spec.readout, x, params)
+        return cast(P, made)
 
     def declines(self, p: P) -> str | None:
         """Says why a spec with the right traits is refused all the same, or None."""

@@ -73,17 +73,22 @@ def _stored(node: ast.AST) -> Iterator[str]:
         yield from _stored(child)
 
 
-def renamed(text: str, calls: Mapping[str, str]) -> str:
-    """Returns a text with other names, also of the function that it defines."""
-    tree = ast.parse(text)
+def with_names(text: str, calls: Mapping[str, str]) -> str:
+    """Returns a text with other names, or with what stands for them."""
     lines = text.split("\n")
-    places = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id in calls]
+    places = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Name) and n.id in calls]
     for node in sorted(places, key=lambda n: (n.lineno, n.col_offset), reverse=True):
         line = lines[node.lineno - 1].encode()
         end = node.col_offset + len(node.id.encode())
         new = line[: node.col_offset] + calls[node.id].encode() + line[end:]
         lines[node.lineno - 1] = new.decode()
-    first: Any = tree.body[0]
+    return "\n".join(lines)
+
+
+def renamed(text: str, calls: Mapping[str, str]) -> str:
+    """Returns a text with other names, also of the function that it defines."""
+    first: Any = ast.parse(text).body[0]
+    lines = with_names(text, calls).split("\n")
     if isinstance(first, ast.FunctionDef) and first.name in calls:
         at = first.lineno - 1
         lines[at] = lines[at].replace(f"def {first.name}(", f"def {calls[first.name]}(", 1)

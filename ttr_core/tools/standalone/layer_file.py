@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import ModuleType
 from typing import Any
 
@@ -13,13 +14,13 @@ from ...layers.frame import Frame
 from ...layers.layer import SequenceLayer
 from ...space.spec import Spec
 from . import example
+from .module_text import text_of
 from .observed import LOADED, Recorder, observed, watching
 from .reach import Gathering
+from .rehearsal import DTYPES, LENGTHS, LONG, SIZES, decode, use
+from .simplify import simplified
 from .tidy import tidied
 
-LENGTHS, LONG = (1, 2, 12, 70), 300
-DTYPES = (torch.float32, torch.float64, torch.bfloat16)
-SIZES = ((16, 4, None), (8, 1, None), (16, 2, 1))  # of the model, its heads and those of keys
 REPLACED = {
     "Spec.of(spec)": "SPEC",
     "named_frame(frame)": "FRAME",
@@ -66,7 +67,7 @@ class LayerFile:
         sizes = (
             f"        d_model: int = {self.d_model},\n        num_heads: int = {self.num_heads},"
         )
-        return text.replace(ARGUMENTS, sizes, 1) + example.RUNS
+        return simplified(text.replace(ARGUMENTS, sizes, 1), ROOTS, OFFERED) + example.RUNS
 
     def _run(self, module: ModuleType, oracle: ModuleType) -> Any:
         """Builds the layer in the copy and runs it in every way that it will be used."""
@@ -79,9 +80,9 @@ class LayerFile:
         layer = module.SequenceLayer(spec, frame, example.D_MODEL, example.HEADS)
         for length in LENGTHS:
             for dtype in DTYPES:
-                _use(layer, length, dtype)
-        _use(layer, LONG, torch.float32)
-        _decode(layer)
+                use(layer, length, dtype)
+        use(layer, LONG, torch.float32)
+        decode(layer)
         with torch.no_grad():
             stream, params = layer.regression(torch.randn(1, 5, example.D_MODEL))
             oracle.reference(layer.spec, stream.expanded(), params)
@@ -113,25 +114,6 @@ def _without_requests() -> None:
             vars(module)["run"] = plain
 
 
-def _use(layer: Any, length: int, dtype: torch.dtype) -> None:
-    layer.to(dtype)
-    differentiable = dtype != torch.bfloat16
-    x = torch.randn(2, length, example.D_MODEL, dtype=dtype, requires_grad=differentiable)
-    y = layer(x)
-    if differentiable:
-        y.sum().backward()
-    layer.to(torch.float32)
-
-
-@torch.no_grad()
-def _decode(layer: Any) -> None:
-    x = torch.randn(1, 80, example.D_MODEL)
-    _, state = layer.advance(x[:, :9], None)
-    _, state = layer.step(x[:, 9], state)
-    _, state = layer.step(x[:, 10], state)
-    layer.advance(x[:, 11:], state)
-
-
 def _definitions(
     layer: Any, recorder: Recorder, module: ModuleType, oracle: ModuleType
 ) -> list[str]:
@@ -143,7 +125,8 @@ def _definitions(
     within = {n: z for n, z in gates.items() if isinstance(z, type(layer.spec))}
     solvers = {f"resolve({n})": f"{n}_SOLVER" for n in within}
     objects |= {f"{n}_SOLVER": observed("solvers.table").resolve(z) for n, z in within.items()}
-    reach = Gathering(recorder, objects, {**REPLACED, **solvers}, KNOWN)
+    said = {} if within else _unrolled(layer.spec)
+    reach = Gathering(recorder, objects, {**REPLACED, **solvers, **said}, KNOWN)
     reach.called[module.__name__, "SequenceLayer"] = "Layer"
     reach.called[oracle.__name__, "reference"] = "recurrence"
     reach.waiting.append((oracle, "reference"))
@@ -153,3 +136,31 @@ def _definitions(
     made = [f"{name} = {reach.construct(value)}" for name, value in objects.items()]
     parts = [*reach.written(), *reach.tables, "\n".join(made)]
     return [example.imports(reach.imports.values()), *parts]
+
+
+def _unrolled(spec: Any) -> dict[str, str]:
+    """Returns what a spec collects of its parts, by what collects it: part by part."""
+    axes = [f.name for f in fields(spec)]
+    signals = [f"*self.{axis}.signals" for axis in axes if getattr(spec, axis).signals]
+    own = [axis for axis in axes if getattr(spec, axis).parameters(4, 4, 2)]
+    parameters = [
+        f'{{f"{axis}.{{name}}": value for name, value in '
+        f"self.{axis}.parameters(key_dim, value_dim, heads).items()}}"
+        for axis in own
+    ]
+    collected = {
+        "signals": f"({', '.join(signals)},)" if signals else "()",
+        "parameters": " | ".join(parameters) or "{}",
+    }
+    if not spec.comparisons():
+        collected["comparisons"] = "{}"
+    node: Any = text_of(sys.modules[type(spec).__module__]).defined["Spec"]
+    methods = {n.name: n for n in node.body if isinstance(n, ast.FunctionDef)}
+    return {ast.unparse(_returned(methods[name])): said for name, said in collected.items()}
+
+
+def _returned(method: ast.FunctionDef) -> ast.expr:
+    """Returns what a method returns at its end."""
+    last = method.body[-1]
+    assert isinstance(last, ast.Return) and last.value is not None
+    return last.value

@@ -6,6 +6,7 @@ import ast
 import functools
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -33,13 +34,13 @@ class ModuleText:
 
     Args:
         module: it, loaded.
+        data: its text.
     """
 
-    def __init__(self, module: ModuleType) -> None:
+    def __init__(self, module: ModuleType, data: bytes) -> None:
         self.module = module
         self.name = module.__name__.removeprefix(f"{COPY}.")
-        with open(str(module.__file__), "rb") as file:
-            self.data = file.read()
+        self.data = data
         self.tree = ast.parse(self.data)
         self.lines = self.data.splitlines(keepends=True)
         starts = [0]
@@ -50,6 +51,11 @@ class ModuleText:
         self.imported: dict[str, ForeignName] = {}
         for node in self.tree.body:
             self._index(node)
+
+    @classmethod
+    def of(cls, text: str) -> ModuleText:
+        """Returns a file that no module is loaded from."""
+        return cls(ModuleType(""), text.encode())
 
     def _index(self, node: ast.stmt) -> None:
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
@@ -99,4 +105,4 @@ class ModuleText:
 @functools.cache
 def text_of(module: ModuleType) -> ModuleText:
     """Returns the text of a module of the copy."""
-    return ModuleText(module)
+    return ModuleText(module, Path(str(module.__file__)).read_bytes())

@@ -81,7 +81,7 @@ def place_of(module: str, node: ast.expr | ast.stmt) -> Span:
     return module, node.lineno, node.col_offset, end, last
 
 
-class _Marked(ast.NodeTransformer):
+class Marked(ast.NodeTransformer):
     """Puts the recorder behind every function and every condition."""
 
     def __init__(self, module: str) -> None:
@@ -152,7 +152,7 @@ class _Loader(importlib.machinery.SourceFileLoader):
     def get_code(self, fullname: str) -> CodeType:
         tree = ast.parse(Path(self.path).read_bytes())
         short = fullname.removeprefix(COPY).lstrip(".")
-        marked = ast.fix_missing_locations(_Marked(short).visit(tree))
+        marked = ast.fix_missing_locations(Marked(short).visit(tree))
         code: CodeType = compile(marked, self.path, "exec")
         return code
 

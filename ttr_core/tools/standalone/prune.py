@@ -59,10 +59,10 @@ class Pruned:
     def _edited(self, start: int, end: int, edits: list[Cut]) -> bytes:
         parts, at = [], start
         for first, last, new in sorted(edits):
-            if first < start or last > end:
+            if first < start or first >= end:
                 continue
             parts += [self.source.data[at:first], new]
-            at = last
+            at = min(last, end)
         return b"".join([*parts, self.source.data[at:end]])
 
     def _edits(self, node: ast.AST) -> list[Cut]:
@@ -101,6 +101,8 @@ class Pruned:
             return self.expression(node.body if truth else node.orelse).encode()
         if isinstance(node, ast.BoolOp):
             return self._joined(node)
+        if isinstance(node, ast.Compare) and (value := constant(node)) is not None:
+            return str(value).encode()
         if isinstance(node, ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp):
             return self._comprehended(node)
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "cast":
@@ -140,6 +142,8 @@ class Pruned:
         """Returns how a condition always comes out, where the configuration alone decides it."""
         if (said := self.known.get(ast.unparse(test))) is not None:
             return said
+        if (value := constant(test)) is not None:
+            return bool(value)
         if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
             return self._seen(test) if static(test.operand) else None
         return self._seen(test) if static(test) else None
@@ -282,6 +286,16 @@ def _is_docstring(node: ast.stmt) -> bool:
         and isinstance(node.value, ast.Constant)
         and isinstance(node.value.value, str)
     )
+
+
+def constant(test: ast.expr) -> object:
+    """Returns what a comparison of plain values, or a plain value, comes to; None for others."""
+    sides = [test.left, *test.comparators] if isinstance(test, ast.Compare) else [test]
+    kinds = (ast.Constant, ast.Tuple, ast.Load)
+    if not all(isinstance(leaf, kinds) for side in sides for leaf in ast.walk(side)):
+        return None
+    code = compile(ast.fix_missing_locations(ast.Expression(test)), "", "eval")
+    return eval(code, {"__builtins__": {}})
 
 
 def is_plain(annotation: ast.expr) -> bool:

@@ -164,7 +164,8 @@ class Gathering:
         """Returns what writes the definitions of a module."""
 
         def said(node: ast.AST) -> str | None:
-            text = self.replaced.get(ast.unparse(node)) if isinstance(node, ast.Call) else None
+            whole = isinstance(node, ast.Call | ast.DictComp)
+            text = self.replaced.get(ast.unparse(node)) if whole else None
             return replace(node) if text is None else text
 
         return Pruned(source, self.recorder, said, self.known)

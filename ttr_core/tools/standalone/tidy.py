@@ -26,7 +26,7 @@ def tidied(text: str, roots: Iterable[str], offered: Iterable[str]) -> str:
     """
     roots, offered = [*roots], {*offered}
     while True:
-        found = _without_locals(text)
+        found = _without_aliases(_without_locals(text))
         found = _without_definitions(found, roots, offered)
         if found == text:
             return _joined_heads(text)
@@ -118,20 +118,80 @@ def _without_locals(text: str) -> str:
     tree = ast.parse(text)
     loaded = _attributes(tree)
     gone: set[int] = set()
+    shorter: dict[int, str] = {}
     for function in ast.walk(tree):
         if not isinstance(function, Function):
             continue
-        used = {
-            n.id
-            for n in ast.walk(function)
-            if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)
-        }
+        names = (n for n in ast.walk(function) if isinstance(n, ast.Name))
+        used = {n.id for n in names if isinstance(n.ctx, ast.Load)}
         for node in ast.walk(function):
+            gone |= _lines(node) if _does_nothing(node) else set()
             if not (isinstance(node, ast.Assign) and len(node.targets) == 1):
                 continue
-            if _harmless(node.value) and _unread(node.targets[0], used, loaded):
+            kept = [one for one in _pairs(node) if not _in_vain(*one, used, loaded)]
+            if not kept:
                 gone |= _lines(node)
-    return _cut(text, gone)
+            elif len(kept) < len(_pairs(node)):
+                gone |= _lines(node) - {node.lineno}
+                sides = (", ".join(ast.unparse(one[i]) for one in kept) for i in (0, 1))
+                shorter[node.lineno] = " " * node.col_offset + " = ".join(sides)
+    lines = text.split("\n")
+    for number, line in shorter.items():
+        lines[number - 1] = line
+    return _cut("\n".join(lines), gone)
+
+
+def _does_nothing(node: ast.AST) -> bool:
+    """Whether a statement gives a name to itself, or is a question with no answer."""
+    if isinstance(node, ast.Assign) and len(node.targets) == 1:
+        return ast.unparse(node.targets[0]) == ast.unparse(node.value)
+    bare = isinstance(node, ast.If) and not node.orelse and _harmless(node.test)
+    return bare and all(isinstance(one, ast.Pass) for one in getattr(node, "body", ()))
+
+
+def _without_aliases(text: str) -> str:
+    """Calls a function of the file by its name where a local name stands for nothing else."""
+    tree = ast.parse(text)
+    functions = {n.name for n in tree.body if isinstance(n, Function)}
+    lines = text.split("\n")
+    for function in ast.walk(tree):
+        if not isinstance(function, Function):
+            continue
+        stored: dict[str, list[str]] = {}
+        for node in ast.walk(function):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                stored.setdefault(node.id, []).append("")
+        given = [n for n in ast.walk(function) if isinstance(n, ast.Assign)]
+        for node in given:
+            name, value = ast.unparse(node.targets[0]), ast.unparse(node.value)
+            if value in functions and len(stored.get(name, ())) == 1 and name != value:
+                _rename(lines, function, name, value)
+                return "\n".join(lines)
+    return text
+
+
+def _rename(lines: list[str], function: ast.FunctionDef, name: str, value: str) -> None:
+    """Puts another name where one is asked for, from the last place on."""
+    names = (n for n in ast.walk(function) if isinstance(n, ast.Name) and n.id == name)
+    loads = [n for n in names if isinstance(n.ctx, ast.Load)]
+    for node in sorted(loads, key=lambda n: (n.lineno, n.col_offset), reverse=True):
+        line = lines[node.lineno - 1].encode()
+        end = node.col_offset + len(name.encode())
+        lines[node.lineno - 1] = (line[: node.col_offset] + value.encode() + line[end:]).decode()
+
+
+def _pairs(node: ast.Assign) -> list[tuple[ast.expr, ast.expr]]:
+    """Returns what is given a value, with the value; one by one where both are written so."""
+    target, value = node.targets[0], node.value
+    if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+        stars = any(isinstance(n, ast.Starred) for n in (*target.elts, *value.elts))
+        if not stars and len(target.elts) == len(value.elts):
+            return [*zip(target.elts, value.elts, strict=True)]
+    return [(target, value)]
+
+
+def _in_vain(target: ast.expr, value: ast.expr, used: set[str], loaded: set[str]) -> bool:
+    return _harmless(value) and _unread(target, used, loaded)
 
 
 def _unread(target: ast.expr, used: set[str], loaded: set[str]) -> bool:
