@@ -43,7 +43,7 @@ ALLOWED = {
     "ttr_core": {"torch"},
     "experiments_db": {
         "ttr_core", "duckdb", "pandas", "pyarrow", "pydantic", "yaml", "safetensors", "numpy",
-        "typer", "rich", "platformdirs", "altair", "vl_convert",
+        "typer", "rich", "platformdirs", "altair", "vl_convert", "ray",
     },
     "pages": {"ttr_core", "experiments_db", "streamlit", "altair", "pandas", "yaml"},
     "app": {"pages", "streamlit"},

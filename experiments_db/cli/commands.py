@@ -37,6 +37,13 @@ Output = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Write .csv, .parquet, .json, .md or .tex instead."),
 ]
+Who = Annotated[
+    str, typer.Option("--executor", metavar="local|ray", help="Processes here, or of a cluster.")
+]
+Address = Annotated[
+    str | None,
+    typer.Option(metavar="HOST:PORT", help="The head of a Ray cluster; default: a Ray of our own."),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 
 
@@ -155,7 +162,8 @@ def sweep(
         int | None,
         typer.Option(min=1, max=256, metavar="N", help="Runs side by side; default: one a core."),
     ] = None,
-    executor: Annotated[str, typer.Option(metavar="local|ray", help="Who runs.")] = "local",
+    executor: Who = "local",
+    address: Address = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the runs and an estimate; run nothing.")
     ] = False,
@@ -176,26 +184,30 @@ def sweep(
     with door():
         from .. import store, sweeps
         from ..read import listing
+        from ..run.executors import check_executor, executing
 
-        sweeps.check_executor(executor)
+        check_executor(executor, address)
         target = None if output is None else listing.output_path(output)
         opened = store.open_store(db)
         plan, source = sweeps.load(file, set_ or ())
         work = sweeps.expanded(plan, source, checking())
         kept = sweeps.evidence.files(plan, file)
-        for said in [] if dry_run else sweeps.evidence.bring_in(opened, kept):
-            say(said)
-        work = sweeps.with_followers(opened, work)
         budget = sweeps.Budget(limit, None if minutes is None else 60 * minutes)
-        ahead = foreseen(opened, work, jobs, fresh, kept, dry_run, budget)
         if dry_run:
-            show_plan(ahead, json)
+            work = sweeps.with_followers(opened, work)
+            show_plan(foreseen(opened, work, jobs, fresh, kept, dry_run, budget), json)
             if target is not None:
                 say(f"A dry run writes nothing: {target} is as it was.")
             return
-        starting = sweeps.started(opened, ahead, plan.tags, fresh, budget)
-        with starting as (swept, kill), stoppable(kill) as stop:
-            troubled = watch(swept, stop.is_set, json)
+        with executing(executor, address, work.device, say) as crew:
+            for said in sweeps.evidence.bring_in(opened, kept):
+                say(said)
+            work = sweeps.with_followers(opened, work)
+            jobs = jobs or sweeps.usual_jobs(work.runs, crew)
+            ahead = foreseen(opened, work, jobs, fresh, kept, dry_run, budget)
+            starting = sweeps.started(opened, ahead, plan.tags, fresh, budget, crew)
+            with starting as (swept, kill), stoppable(kill) as stop:
+                troubled = watch(swept, stop.is_set, json)
         show_sweep(opened, swept, work, troubled, json, target)
     if swept.stopped:
         raise typer.Exit(Exit.STOPPED)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .commands import Db, Json, app
+from .commands import Address, Db, Json, Who, app
 from .door import Exit, door, stoppable
 from .screen import print_json, print_table, say, tell
 from .sweep import checking, watch
@@ -32,6 +33,8 @@ def reproduce(
         int | None,
         typer.Option(min=1, max=256, metavar="N", help="Runs side by side; default: one a core."),
     ] = None,
+    executor: Who = "local",
+    address: Address = None,
     db: Db = None,
     json: Json = False,
 ) -> None:
@@ -41,7 +44,9 @@ def reproduce(
         import vl_convert  # noqa: F401
 
         from .. import claims, store, sweeps
+        from ..run.executors import check_executor, executing
 
+        check_executor(executor, address)
         asked, size = claims.named_claims(what), claims.scale(scale)
         place = claims.check_folder(output)
         opened = store.open_store(db)
@@ -53,11 +58,13 @@ def reproduce(
             say(line)
         troubled, stopped = [], False
         if ahead.open:
-            seconds = None if budget is None else 3600 * budget / ahead.jobs
-            spent = sweeps.Budget(seconds=seconds)
-            starting = sweeps.started(opened, ahead, [claims.TAG], False, spent)
-            with starting as (swept, kill), stoppable(kill) as stop:
-                troubled = watch(swept, stop.is_set, json)
+            with executing(executor, address, work.device, say) as crew:
+                jobs = jobs or sweeps.usual_jobs(work.runs, crew)
+                seconds = None if budget is None else 3600 * budget / jobs
+                spent, ahead = sweeps.Budget(seconds=seconds), replace(ahead, jobs=jobs)
+                starting = sweeps.started(opened, ahead, [claims.TAG], False, spent, crew)
+                with starting as (swept, kill), stoppable(kill) as stop:
+                    troubled = watch(swept, stop.is_set, json)
             stopped = swept.stopped
         results = claims.judged(opened, asked, size, checking("judging claim"))
         report = claims.written(results, place, size)

@@ -117,6 +117,7 @@ class Job:
         self.run_id: str | None = None
         self.existing: str | None = None
         self.unstored: str | None = None
+        self.lost = 0  # how often its worker was lost
         self.created_at = time.time()
         self.started_at: float | None = None
         self.ended_at: float | None = None
@@ -279,6 +280,15 @@ class Job:
         """Marks the job as running."""
         with self._lock:
             self.run_id, self._status, self.started_at = run_id, RUNNING, time.time()
+
+    def begin_anew(self, why: str) -> None:
+        """Forgets what a lost worker reported: the next one begins at the first step."""
+        with self._lock:
+            self.lost += 1
+            self._message = why
+            self._progress.clear()
+            self._events[:] = [e for e in self._events if e["event"] == "lost"]
+        self.add({"event": "lost", "message": why})
 
     def say(self, message: str) -> None:
         """Notes what keeps the job from ending."""

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-import os
-import platform
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-import ttr_core
-
 from ..store import Live, NewRun, Outcome
+from .environment import environment
 from .request import config_hash, spec_text
 
 if TYPE_CHECKING:
@@ -19,25 +14,23 @@ if TYPE_CHECKING:
 
     from .jobs import Job
 
-PACKAGES = ("torch", "duckdb", "numpy")
 ERROR_CHARS = 20_000
 
 
-@functools.cache
-def environment() -> dict[str, Any]:
-    """Returns the versions and the machine that a run's row names."""
-    return {
-        **{name: metadata.version(name) for name in PACKAGES},
-        "python": platform.python_version(),
-        "project": ttr_core.__version__,
-        "platform": platform.platform(),
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-    }
+def new_run(
+    experiment: Experiment,
+    config: dict[str, Any],
+    tags: Sequence[str],
+    where: Mapping[str, Any] | None = None,
+) -> NewRun:
+    """Returns the row that marks a run as running.
 
-
-def new_run(experiment: Experiment, config: dict[str, Any], tags: Sequence[str]) -> NewRun:
-    """Returns the row that marks a run as running."""
+    Args:
+        experiment: what runs.
+        config: its config.
+        tags: its labels.
+        where: the versions and the machine that it runs with; by default those of this process.
+    """
     return NewRun(
         config=config,
         config_hash=config_hash(config),
@@ -49,7 +42,7 @@ def new_run(experiment: Experiment, config: dict[str, Any], tags: Sequence[str])
         device=config["device"],
         protocol=experiment.task.protocol or config["train"]["protocol"],
         tags=tuple(tags),
-        environment=environment(),
+        environment=dict(environment() if where is None else where),
     )
 
 

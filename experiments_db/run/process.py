@@ -1,4 +1,4 @@
-"""A worker process as its driver sees it: messages out, messages in, last words."""
+"""Workers that are processes of this machine: messages out, messages in, last words."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..installation import checkout
+from .environment import environment
+from .executor import WorkerEnded
 
 COMMAND = (sys.executable, "-P", "-m", "experiments_db.run.worker")
 KEPT_LINES, KEPT_CHARS = 40, 500
 
+MOST_SLOTS = 8
+"""Workers that are started without being asked for more; each holds some 0.3 GB."""
+
 KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**28)}
 """What glibc's allocator keeps for the next tensor: else each step of a training is given hundreds
 of fresh pages, filled with zeros by the kernel, some 10 % of its time. Other systems ignore it."""
-
-
-class WorkerEnded(RuntimeError):
-    """The worker process is gone; the text says how."""
 
 
 class WorkerProcess:
@@ -75,6 +76,16 @@ class WorkerProcess:
     def over_limit(self) -> bool:
         """Whether the system ended the process for the processor time that it took."""
         return self._process.poll() == -signal.SIGXCPU
+
+    @property
+    def killed(self) -> bool:
+        """Whether it was ended from outside: by a scheduler, or for want of memory."""
+        return self._process.poll() in (-signal.SIGKILL, -signal.SIGTERM)
+
+    @property
+    def environment(self) -> Mapping[str, Any]:
+        """Its machine and its packages are those of the driver."""
+        return environment()
 
     def silence(self) -> float:
         """Returns the seconds since the worker last said anything."""
@@ -188,3 +199,49 @@ def child_environment() -> dict[str, str]:
         paths = (str(repository), os.environ.get("PYTHONPATH", ""))
         own["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     return own
+
+
+class LocalExecutor:
+    """Worker processes of this machine.
+
+    Args:
+        command: how to start one; by default `experiments_db.run.worker`.
+    """
+
+    def __init__(self, command: Sequence[str] | None = None) -> None:
+        self._command = tuple(command or COMMAND)
+        self._workers: set[WorkerProcess] = set()
+
+    def spawn(self, stopping: Callable[[], bool]) -> WorkerProcess:
+        try:
+            worker = WorkerProcess(self._command)
+        except OSError as error:
+            said = f"No worker process could be started: {' '.join(self._command)}: {error}"
+            raise OSError(said) from error
+        self._workers.difference_update([one for one in [*self._workers] if not one.alive])
+        self._workers.add(worker)
+        return worker
+
+    def slots(self, device: str) -> int:
+        if device == "cuda":
+            return 1
+        own = hasattr(os, "sched_getaffinity")
+        cores = len(os.sched_getaffinity(0)) if own else os.cpu_count()
+        return max(1, min(MOST_SLOTS, cores or 1))
+
+    def gpus(self) -> int | None:
+        from ttr_core.lab import gpus
+
+        return max(1, len(gpus()))
+
+    def pids(self) -> tuple[int, ...]:
+        """Returns the ids of the processes that run now."""
+        return tuple(worker.pid for worker in [*self._workers] if worker.alive)
+
+    def kill_all(self) -> None:
+        for pid in self.pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        pass

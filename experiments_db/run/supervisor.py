@@ -1,4 +1,4 @@
-"""The Supervisor: warm worker processes, one queue, and a store row for every run.
+"""The Supervisor: warm workers, one queue, and a store row for every run.
 
 A run belongs to the process that opened it, its *driver*. The Supervisor lives in the driver; it
 knows nothing about pages or terminals. Live progress is read from its memory (`Job.snapshot`);
@@ -22,8 +22,10 @@ from typing import TYPE_CHECKING, Any
 from ..store import Driver, Store, StoreError, open_store
 from ..store.keeping import keep
 from . import outcomes
-from .jobs import RUNNING, Job
-from .process import COMMAND, WorkerEnded, WorkerProcess
+from .executor import Executor, Worker, WorkerEnded, WorkerLost
+from .gpus import OneEach
+from .jobs import RUNNING, WAITING, Job
+from .process import LocalExecutor
 
 if TYPE_CHECKING:
     from ttr_core.lab import Experiment
@@ -33,6 +35,9 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 0.05
 KEPT_JOBS = 200
 """Ended jobs that stay in memory; older ones are in the store."""
+
+LOST_TRIES = 2
+"""How often a run begins anew whose worker was lost: something may be wrong with the run itself."""
 
 FIXABLE = ("RequestError", "UnknownName", "IncompatibleSpec", "NoFastSolver", "LimitExceeded")
 """Errors after which a worker goes on: the request was at fault."""
@@ -45,12 +50,12 @@ _supervisors_lock = threading.Lock()
 
 
 class Supervisor:
-    """Runs experiments one after another on a few warm worker processes.
+    """Runs experiments one after another on a few warm workers.
 
     Args:
         store: where runs are recorded; None if every job is started with ``record=False``.
-        workers: worker processes, each on one thread; they start with the first job or `warm`.
-        command: how to start a worker; by default `experiments_db.run.worker`.
+        workers: how many, each on one thread; they start with the first job or `warm`.
+        executor: where they come from; by default processes of this machine.
         silence: seconds without a word after which a worker is killed and its run has failed.
         grace: seconds that a cancelled run has to stop before its worker is killed.
         unwatched: seconds without a watcher after which a job without ``keep`` is cancelled.
@@ -61,13 +66,14 @@ class Supervisor:
         self,
         store: Store | None = None,
         workers: int = 1,
-        command: Sequence[str] | None = None,
+        executor: Executor | None = None,
         silence: float = 60.0,
         grace: float = 2.0,
         unwatched: float = 60.0,
         heartbeat: float = 10.0,
     ) -> None:
-        self.store, self._workers, self._command = store, workers, tuple(command or COMMAND)
+        self.store, self._workers = store, workers
+        self.executor: Executor = executor or LocalExecutor()
         self._silence, self._grace = silence, grace
         self._unwatched, self._heartbeat = unwatched, heartbeat
         self._changed = threading.Condition()
@@ -75,8 +81,8 @@ class Supervisor:
         self._jobs: dict[str, Job] = {}
         self._numbers = itertools.count(1)
         self._threads: list[threading.Thread] = []
-        self._pids: set[int] = set()
-        self._on_gpu: dict[str, int] = {}
+        self._unmet = ""  # why there is no worker
+        self._places = OneEach(self.executor)
         self._closing = threading.Event()
         self._driver: Driver | None = None
         self._opening, self._held = threading.Lock(), ExitStack()
@@ -93,7 +99,7 @@ class Supervisor:
         self.close()
 
     def warm(self) -> None:
-        """Starts the worker processes now, so that the first job need not wait for imports."""
+        """Starts the workers now, so that the first job need not wait for imports."""
         with self._changed:
             self._start_threads()
 
@@ -155,10 +161,6 @@ class Supervisor:
         for job in self.jobs():
             job.unwatch(session)
 
-    def worker_pids(self) -> tuple[int, ...]:
-        """Returns the ids of the worker processes that run now."""
-        return tuple(self._pids)
-
     def close(self) -> None:
         """Cancels everything, records it and ends the workers; safe to call twice."""
         with self._changed:
@@ -192,62 +194,55 @@ class Supervisor:
         thread.start()
 
     def _serve(self) -> None:
-        """Owns one worker process and runs one job after another on it."""
+        """Owns one worker and runs one job after another on it."""
         worker, job = self._spawn(), None
         try:
-            while (job := self._next()) is not None:
-                if worker is None or not worker.alive:
-                    self._drop(worker)
-                    worker = self._spawn()
-                self._run(job, worker)
-                self._leave(job)
+            while not self._closing.is_set():
+                job = self._next(worker)
+                if job is None or worker is None:
+                    worker = self._spawn(instead_of=worker)
+                if job is not None:
+                    self._run(job, worker)
+                    self._leave(job)
+                    job = None
         finally:
-            self._drop(worker)
+            if worker is not None:
+                worker.close()
             if job is not None and not job.ended:  # an error of this program: it goes on to stderr
                 job.end("failed", traceback.format_exc())
                 self._leave(job)
                 self._start_thread("worker-again", self._serve)
 
-    def _spawn(self) -> WorkerProcess | None:
-        try:
-            worker = WorkerProcess(self._command)
-        except OSError as error:
-            log.error("no worker process: %s", error)
+    def _spawn(self, instead_of: Worker | None = None) -> Worker | None:
+        """Returns a worker; waits for one where there is no room, but not at the end."""
+        if instead_of is not None:
+            instead_of.close()
+        if self._closing.is_set():
             return None
-        self._pids.add(worker.pid)
-        return worker
+        try:
+            return self.executor.spawn(self._closing.is_set)
+        except OSError as error:
+            self._unmet = str(error)
+            log.warning("no worker: %s", error)
+            return None
 
-    def _drop(self, worker: WorkerProcess | None) -> None:
-        if worker is not None:
-            worker.close()
-            self._pids.discard(worker.pid)
-
-    def _next(self) -> Job | None:
+    def _next(self, worker: Worker | None) -> Job | None:
+        """Waits for a job and takes it; None at the end, or if the worker is gone by then."""
         with self._changed:
             while not self._closing.is_set():
-                job = next((job for job in self._queue if self._has_place(job)), None)
+                if self._queue and worker is not None and not worker.alive:
+                    return None
+                job = next((job for job in self._queue if self._places.take(job)), None)
                 if job is not None:
                     self._queue.remove(job)
                     return job
                 self._changed.wait()
             return None
 
-    def _has_place(self, job: Job) -> bool:
-        """Takes a GPU for a job that asks for one: one run on each, the others wait."""
-        if job.experiment.device == "cpu":
-            return True
-        from ttr_core.lab import gpus
-
-        taken = set(self._on_gpu.values())
-        free = next((i for i in range(max(1, len(gpus()))) if i not in taken), None)
-        if free is not None:
-            self._on_gpu[job.id] = free
-        return free is not None
-
     def _leave(self, job: Job) -> None:
         """Gives the job's GPU, if it had one, to the next."""
         with self._changed:
-            self._on_gpu.pop(job.id, None)
+            self._places.leave(job)
             self._changed.notify_all()
 
     def _cancel_waiting(self, job: Job) -> None:
@@ -255,7 +250,7 @@ class Supervisor:
             if job not in self._queue:
                 return  # it runs: the thread that owns its worker sees the request
             self._queue.remove(job)
-        job.end("cancelled")
+        self._conclude(job, "cancelled")
 
     def _keep(self) -> None:
         """Sends heartbeats and cancels what nobody watches."""
@@ -288,35 +283,55 @@ class Supervisor:
 
     # ---- one job
 
-    def _run(self, job: Job, worker: WorkerProcess | None) -> None:
-        if job.cancelled_for is not None:
-            job.end("cancelled")
+    def _run(self, job: Job, worker: Worker | None) -> None:
+        if job.cancelled_for is not None or worker is None:
+            cancelled = job.cancelled_for is not None
+            self._conclude(job, *(("cancelled", "") if cancelled else ("failed", self._unmet)))
             return
-        if worker is None:
-            job.end("failed", f"No worker process could be started: {' '.join(self._command)}")
-            return
+        if job.status == WAITING:  # else it begins anew, under the same row
+            try:
+                store = self.store if job.record else None
+                run_id = None if store is None else self._claim(job, worker, store)
+            except StoreError as error:
+                job.end("failed", str(error))
+                return
+            if job.ended:
+                return
+            job.begin(run_id)
         try:
-            store = self.store if job.record else None
-            run_id = None if store is None else self._claim(job, store)
-        except StoreError as error:
-            job.end("failed", str(error))
-            return
-        if job.ended:
-            return
-        job.begin(run_id)
-        status, message = self._follow(job, worker)
-        if run_id is not None and store is not None:
+            status, message = self._follow(job, worker)
+        except WorkerLost as lost:
+            worker.kill()  # it may still run, where only the way to it is cut
+            if self._begin_anew(job, str(lost)):
+                return
+            status = "failed" if job.cancelled_for is None else "cancelled"
+            message = f"{lost} The run was begun {job.lost + 1} times." if job.lost else str(lost)
+        self._conclude(job, status, message)
+
+    def _begin_anew(self, job: Job, why: str) -> bool:
+        """Queues a job whose worker was lost once more, before all others."""
+        with self._changed:
+            if self._closing.is_set() or job.cancelled_for is not None or job.lost >= LOST_TRIES:
+                return False
+            job.begin_anew(why)
+            self._queue.appendleft(job)
+            self._changed.notify_all()
+            return True
+
+    def _conclude(self, job: Job, status: str, message: str = "") -> None:
+        """Stores how a job ended, where it has a row, and wakes those who wait for it."""
+        if job.run_id is not None and self.store is not None:
             try:
                 ended = outcomes.outcome(job, status, message)
-                job.unstored = keep(store, run_id, ended, self._closing, job.say)
+                job.unstored = keep(self.store, job.run_id, ended, self._closing, job.say)
             except StoreError as refused:
                 message = f"The run ended ({status}) but was not stored: {refused}"
                 status = "failed"
         job.end(status, " ".join(filter(None, [message, job.unstored])))
 
-    def _claim(self, job: Job, store: Store) -> str | None:
+    def _claim(self, job: Job, worker: Worker, store: Store) -> str | None:
         """Inserts the run's row; ends the job instead if another run answers it already."""
-        run = outcomes.new_run(job.experiment, job.config, job.tags)
+        run = outcomes.new_run(job.experiment, job.config, job.tags, worker.environment)
         claim = store.claim(self._open_driver(store), run, fresh=job.fresh)
         if claim.run_id is None:
             job.end("existing", existing=claim.existing)
@@ -328,13 +343,16 @@ class Supervisor:
                 self._driver = self._held.enter_context(store.driver())
             return self._driver
 
-    def _follow(self, job: Job, worker: WorkerProcess) -> tuple[str, str]:
-        """Runs a job on a worker and returns its status and a message."""
+    def _follow(self, job: Job, worker: Worker) -> tuple[str, str]:
+        """Runs a job on a worker and returns its status and a message.
+
+        Raises:
+            WorkerLost: the worker has gone with its host.
+        """
         began, told = time.monotonic(), False
         seconds = job.experiment.train.seconds
         try:
-            more = {"gpu": self._on_gpu.get(job.id), "limit": job.limit}
-            more = {key: value for key, value in more.items() if value is not None}
+            more = self._places.of(job) | ({} if job.limit is None else {"limit": job.limit})
             worker.send({"job": job.id, "config": job.config, "seconds": seconds, **more})
             while True:
                 message = worker.receive(POLL_SECONDS)
@@ -360,7 +378,7 @@ class Supervisor:
                 return "failed", f"{OVER_LIMIT} {job.limit:g} processor seconds."
             return ("failed", str(ended)) if job.cancelled_for is None else ("cancelled", "")
 
-    def _failed(self, job: Job, error: dict[str, Any], worker: WorkerProcess) -> tuple[str, str]:
+    def _failed(self, job: Job, error: dict[str, Any], worker: Worker) -> tuple[str, str]:
         log.info("%s failed: %s", job.id, error.get("traceback"))
         if error["type"] in FIXABLE:
             return "failed", error["message"]

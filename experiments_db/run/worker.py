@@ -15,8 +15,9 @@ anything else                                           ``{"event": "error", ...
 (nothing)                                               ``{"event": "beat"}`` every few seconds
 ======================================================  =========================================
 
-The first line out is ``{"event": "ready", "pid": ...}``. What a job prints goes to standard error,
-so that it cannot corrupt the protocol. Nothing is ever unpickled.
+The first line out is ``{"event": "ready", "pid": ..., "version": ..., "environment": {...}}``. What
+a job prints goes to standard error, so that it cannot corrupt the protocol. Nothing is ever
+unpickled.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
+
+from .environment import environment
 
 if TYPE_CHECKING:
     from ttr_core.lab import Experiment
@@ -71,7 +74,7 @@ class Wire:
                 os._exit(0)
 
 
-class Worker:
+class Runner:
     """Reads requests, runs them in order and reports what happens."""
 
     def __init__(self, wire: Wire, requests: IO[str], beat_seconds: float = BEAT_SECONDS) -> None:
@@ -188,12 +191,13 @@ def main() -> None:
         Path("/proc/self/oom_score_adj").write_text("600")
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"))  # read by torch when it is imported
     wire = Wire.from_stdout()
-    worker = Worker(wire, sys.stdin)
-    worker.start()
+    runner = Runner(wire, sys.stdin)
+    runner.start()
     import ttr_core.lab  # all that an experiment needs, before the first one is asked for
 
-    wire.send(event="ready", pid=os.getpid(), version=ttr_core.__version__)
-    worker.work()
+    version = ttr_core.__version__
+    wire.send(event="ready", pid=os.getpid(), version=version, environment=environment())
+    runner.work()
 
 
 if __name__ == "__main__":

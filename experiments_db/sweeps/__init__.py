@@ -8,7 +8,7 @@ from .expansion import Planned, Work, expanded
 from .order import COST
 from .outcome import Ended
 from .plan import Plan, load
-from .preview import Preview, check_executor, preview, usual_jobs
+from .preview import Preview, preview, usual_jobs
 from .trial import tried
 from .tuned import with_followers
 
@@ -22,7 +22,6 @@ __all__ = [
     "Preview",
     "Sweep",
     "Work",
-    "check_executor",
     "document",
     "evidence",
     "expanded",

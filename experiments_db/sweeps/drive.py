@@ -7,16 +7,15 @@ driver, is skipped. The claim inside the store's lock decides; what is asked bef
 from __future__ import annotations
 
 import collections
-import contextlib
 import itertools
 import os
-import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from ..run.executor import Executor
 from ..run.jobs import RUNNING, Job
 from ..run.supervisor import Supervisor
 from ..store import Store, StoreError
@@ -233,6 +232,7 @@ def started(
     tags: Iterable[str],
     fresh: bool,
     budget: Budget = Budget(),
+    executor: Executor | None = None,
 ) -> Iterator[tuple[Sweep, Callable[[], None]]]:
     """Starts the workers of a sweep for the duration of the block.
 
@@ -242,6 +242,7 @@ def started(
         tags: labels of every run.
         fresh: run what the store holds already.
         budget: how much is to be run now.
+        executor: where workers come from; by default processes of this machine.
 
     Yields:
         The sweep, and what kills this process and its workers at once: their runs stay behind as
@@ -253,12 +254,10 @@ def started(
     store.allow_writing()
     labels = clean_tags(list(tags))
     jobs = min(ahead.jobs, max(1, len(ahead.open)))
-    with Supervisor(store, workers=jobs) as supervisor:
+    with Supervisor(store, jobs, executor) as supervisor:
 
         def kill() -> None:
-            for pid in supervisor.worker_pids():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            supervisor.executor.kill_all()
             os._exit(130)
 
         work = ahead.work

@@ -100,6 +100,11 @@ class Work:
     seeds_later: tuple[int, ...] = ()
     order: tuple[str, ...] = ()
 
+    @property
+    def device(self) -> str:
+        """``cuda`` if any of its runs asks for a GPU, else ``cpu``."""
+        return "cuda" if any(run.experiment.device == "cuda" for run in self.runs) else "cpu"
+
 
 @dataclass(frozen=True)
 class _Part:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ttr_core import RequestError, unknown
 from ttr_core.lab import TrainConfig
 
-from ..installation import command
+from ..run.executor import Executor
+from ..run.process import LocalExecutor
 from ..store import Store
 from . import evidence, questions
 from .estimate import Pace, in_words
@@ -22,35 +21,18 @@ from .order import COST
 from .outcome import OUTCOMES
 from .tuned import followers
 
-EXECUTORS = ("local", "ray")
-MOST_JOBS = 8
-"""Jobs that are started without being asked for more; each holds some 0.3 GB."""
-
 COLUMNS = ("layer", "task", "setting", "seed", "store", "seconds")
 
 
-def check_executor(name: str) -> None:
-    """Refuses an executor that there is not.
+def usual_jobs(runs: Sequence[Planned], executor: Executor | None = None) -> int:
+    """Returns how many runs go side by side by default: what an executor has room for.
 
-    Raises:
-        RequestError: says what to use instead.
+    Args:
+        runs: the runs.
+        executor: where workers come from; by default processes of this machine.
     """
-    if name not in EXECUTORS:
-        raise unknown("executor", name, EXECUTORS)
-    if name == "ray":
-        raise RequestError(
-            "--executor ray is not available in this version, which runs on one machine: use "
-            "--executor local with --jobs N. For several machines, give each its own --db and a "
-            f"part of the seeds (--set seeds=0), then merge with `{command('import')} FILE`."
-        )
-
-
-def usual_jobs(runs: Sequence[Planned]) -> int:
-    """Returns how many runs go side by side by default: one per core, one on a GPU."""
-    if any(run.experiment.device == "cuda" for run in runs):
-        return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min(MOST_JOBS, cores or 1, len(runs)))
+    device = "cuda" if any(run.experiment.device == "cuda" for run in runs) else "cpu"
+    return max(1, min((executor or LocalExecutor()).slots(device), len(runs)))
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from experiments_db.run.process import LocalExecutor
 from experiments_db.run.supervisor import Supervisor
 from experiments_db.store import Outcome, Store, open_store
 from tests.ready import copied_stores
@@ -88,7 +89,7 @@ def supervisor(store: Store) -> Iterator[Callable[..., Supervisor]]:
 
     def make(opened: Store | None = store, **options: Any) -> Supervisor:
         settings = {"grace": 0.3, "silence": 5.0, "heartbeat": 0.1, **options}
-        made.append(Supervisor(opened, command=FAKE_WORKER, **settings))
+        made.append(Supervisor(opened, executor=LocalExecutor(FAKE_WORKER), **settings))
         return made[-1]
 
     yield make

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
+
+CORE = Path(__file__).resolve().parents[2] / "ttr_core/__init__.py"
+VERSION = re.findall(r'^__version__ = "(.*)"', CORE.read_text(), re.MULTILINE)[0]
+ENVIRONMENT = {"gpus": os.environ.get("CUDA_VISIBLE_DEVICES")}
 
 cancelled: set[str] = set()
 jobs: list[dict[str, Any]] = []
@@ -74,7 +80,7 @@ def run(job: str, behave: str, steps: int) -> object:
 
 if __name__ == "__main__":
     threading.Thread(target=listen, daemon=True).start()
-    send(event="ready", pid=os.getpid())
+    send(event="ready", pid=os.getpid(), version=VERSION, environment=ENVIRONMENT)
     while True:
         arrived.acquire()
         request = jobs.pop(0)

@@ -45,7 +45,7 @@ def cli(
     """Runs the command in this process, with a store of its own and a worker that is none."""
     monkeypatch.setenv("TTR_DB", str(tmp_path / "runs.duckdb"))
     monkeypatch.setenv("FAKE_STEPS", "1")
-    monkeypatch.setattr("experiments_db.run.supervisor.COMMAND", fake_command)
+    monkeypatch.setattr("experiments_db.run.process.COMMAND", fake_command)
 
     def invoke(*arguments: str, code: int = 0) -> Any:
         result = CliRunner().invoke(app, ["atlas", "--jobs", "1", *arguments])

@@ -224,7 +224,7 @@ def test_a_wrong_request_is_exit_2_with_the_fix(cli: Cli, tmp_path: Path, case: 
 
 def test_a_failed_run_is_exit_1_and_one_document(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     dying = (sys.executable, "-c", "import sys; sys.exit('gone')")
-    monkeypatch.setattr("experiments_db.run.supervisor.COMMAND", dying)
+    monkeypatch.setattr("experiments_db.run.process.COMMAND", dying)
     result = cli("run", "--spec", SPEC, *SETS, "--json", code=1)
     document = json.loads(result.stdout)
     assert document["status"] == "failed"
@@ -244,7 +244,7 @@ def test_a_read_only_store_is_exit_1(
 def test_a_stopped_run_is_cancelled_and_exit_130(
     cli: Cli, tmp_path: Path, fake_command: Any, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    monkeypatch.setattr("experiments_db.run.supervisor.COMMAND", fake_command)
+    monkeypatch.setattr("experiments_db.run.process.COMMAND", fake_command)
     store = Store(tmp_path / "runs.duckdb")
 
     def stop() -> None:

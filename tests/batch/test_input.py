@@ -127,7 +127,7 @@ def in_an_odd_place(
     """Ends a command that hangs; its workers take no time."""
     monkeypatch.chdir(odd_places)
     monkeypatch.setenv("TTR_DB", str(odd_places / "runs.duckdb"))
-    monkeypatch.setattr("experiments_db.run.supervisor.COMMAND", fake_command)
+    monkeypatch.setattr("experiments_db.run.process.COMMAND", fake_command)
     before = signal.signal(signal.SIGALRM, _hangs)
     signal.alarm(SECONDS)
     yield

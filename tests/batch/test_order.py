@@ -147,7 +147,7 @@ def test_what_follows_comes_next(
 ) -> None:
     """A batch that ends early leaves whole rows, not many with one seed each."""
     monkeypatch.setenv("TTR_DB", str(tmp_path / "runs.duckdb"))
-    monkeypatch.setattr("experiments_db.run.supervisor.COMMAND", fake_command)
+    monkeypatch.setattr("experiments_db.run.process.COMMAND", fake_command)
     (tmp_path / "plan.yaml").write_text(f"{PLAN}protocol: tuned\n")
     sweep = ["sweep", str(tmp_path / "plan.yaml"), "--jobs", "1", "--limit"]
     for limit, whole in (("4", 1), ("3", 2)):  # one run is asked for ahead of the one that runs

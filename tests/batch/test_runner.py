@@ -97,7 +97,7 @@ def test_a_killed_worker_fails_its_run_and_is_replaced(
 ) -> None:
     made = supervisor()
     job = begun(made.start(fake(steps=5000)))
-    os.kill(made.worker_pids()[0], signal.SIGKILL)
+    os.kill(made.executor.pids()[0], signal.SIGKILL)
     ended(job)
     assert (job.status, row(store, job)["status"]) == ("failed", "failed")
     assert "SIGKILL" in (job.error or "")
@@ -108,7 +108,7 @@ def test_a_killed_worker_fails_its_run_and_is_replaced(
 def test_a_worker_killed_while_idle_is_replaced(supervisor: Make, fake: Any) -> None:
     made = supervisor()
     ended(made.start(fake(), record=False))
-    os.kill(made.worker_pids()[0], signal.SIGKILL)
+    os.kill(made.executor.pids()[0], signal.SIGKILL)
     time.sleep(0.2)
     assert ended(made.start(fake(), record=False)).status == "finished"
 
@@ -136,7 +136,7 @@ def test_jobs_wait_in_order(supervisor: Make, fake: Any) -> None:
     assert [ended(job).status for job in jobs] == ["finished"] * 3
     ends = [job.ended_at or 0 for job in jobs]
     assert ends == sorted(ends)
-    assert len(made.worker_pids()) == 1
+    assert len(made.executor.pids()) == 1
 
 
 def test_two_workers_run_side_by_side(supervisor: Make, fake: Any) -> None:
@@ -223,7 +223,7 @@ def test_closing_cancels_records_and_ends_workers(
     made = supervisor()
     job = begun(made.start(fake(steps=5000)))
     waiting = made.start(fake(seed=1))
-    pid = made.worker_pids()[0]
+    pid = made.executor.pids()[0]
     made.close()
     assert (job.status, waiting.status) == ("cancelled", "cancelled")
     assert row(store, job)["status"] == "cancelled"

@@ -29,8 +29,8 @@ from experiments_db.sweeps.plan import checked
 ROOT = Path(__file__).resolve().parents[2]
 DRIVER = """
 import sys
-from experiments_db.run import supervisor
-supervisor.COMMAND = (sys.executable, sys.argv.pop(1))
+from experiments_db.run import process
+process.COMMAND = (sys.executable, sys.argv.pop(1))
 from experiments_db.cli import app
 app()
 """
@@ -57,7 +57,7 @@ pytestmark = pytest.mark.usefixtures("prompt")
 def cli(tmp_path: Path, fake_command: Any, monkeypatch: pytest.MonkeyPatch) -> Cli:
     """Runs a sweep in this process on stand-in workers, with a store of its own."""
     monkeypatch.setenv("TTR_DB", str(tmp_path / "runs.duckdb"))
-    monkeypatch.setattr("experiments_db.run.supervisor.COMMAND", fake_command)
+    monkeypatch.setattr("experiments_db.run.process.COMMAND", fake_command)
 
     def sweep(plan: str, *arguments: str, code: int = 0) -> tuple[dict[str, Any], str]:
         path = tmp_path / "plan.yaml"

@@ -49,7 +49,7 @@ def first_layer(plan: str) -> list[Planned]:
 def cli(tmp_path: Path, fake_command: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Runs a sweep of the plan in this process on stand-in workers, with a store of its own."""
     monkeypatch.setenv("TTR_DB", str(tmp_path / "runs.duckdb"))
-    monkeypatch.setattr("experiments_db.run.supervisor.COMMAND", fake_command)
+    monkeypatch.setattr("experiments_db.run.process.COMMAND", fake_command)
     (tmp_path / "plan.yaml").write_text(PLAN)
 
     def sweep(*arguments: str, code: int = 0) -> Any:

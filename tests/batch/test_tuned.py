@@ -38,7 +38,7 @@ def work_of(plan: str) -> Work:
 @pytest.fixture
 def cli(tmp_path: Path, fake_command: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     monkeypatch.setenv("TTR_DB", str(tmp_path / "runs.duckdb"))
-    monkeypatch.setattr("experiments_db.run.supervisor.COMMAND", fake_command)
+    monkeypatch.setattr("experiments_db.run.process.COMMAND", fake_command)
     (tmp_path / "plan.yaml").write_text(PLAN)
 
     def sweep(*arguments: str) -> Any:

@@ -14,8 +14,9 @@ import psutil
 import pytest
 
 from experiments_db.run import request
-from experiments_db.run.process import WorkerEnded, WorkerProcess, child_environment
-from experiments_db.run.worker import Wire, Worker, limited
+from experiments_db.run.executor import WorkerEnded
+from experiments_db.run.process import WorkerProcess, child_environment
+from experiments_db.run.worker import Runner, Wire, limited
 
 WAIT = 60
 SMALL = ["pairs=2", "seq_len=16", "vocab_size=64", "d_model=16", "depth=1", "target=none"]
@@ -82,9 +83,9 @@ def test_a_request_at_fault_is_told_and_the_worker_goes_on(worker: WorkerProcess
 
 def test_an_unforeseen_error_is_told_and_goes_on() -> None:
     out = io.StringIO()
-    worker = Worker(Wire(out), io.StringIO())
+    runner = Runner(Wire(out), io.StringIO())
     with pytest.raises(KeyError):
-        worker.run("f", {"config": {"version": 1}})
+        runner.run("f", {"config": {"version": 1}})
     told = json.loads(out.getvalue())
     assert (told["job"], told["event"], told["type"]) == ("f", "failed", "KeyError")
 
