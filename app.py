@@ -6,8 +6,10 @@ import streamlit as st
 
 from pages._shared import front_door, history, ready
 
-ICON = Path(__file__).resolve().parent / "docs" / "images" / "icon.png"
-st.set_page_config(page_title="Test-time regression explorer", page_icon=ICON, layout="wide")
+NAME = "Test-time regression explorer"
+IMAGES = Path(__file__).resolve().parent / "docs" / "images"
+st.set_page_config(page_title=NAME, page_icon=IMAGES / "icon.png", layout="wide")
+st.logo(IMAGES / "name.svg", size="small")
 
 ready.load()
 st.session_state[front_door.ENTERED] = True

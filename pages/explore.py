@@ -20,17 +20,18 @@ if wrong:
 
 picked = asked.parsed()
 with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-    st.markdown("**Every sequence layer fits a function to the past.** Pick three ingredients.")
+    st.markdown("**Every sequence layer fits a function to the past.**")
     pickers.whole()
     sharing = st.container(width="content")
-cards = pickers.cards(picked)
-upper = layer.show(picked)
-with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-    ladder.show(picked)
-    sequences.chooser()
-    sequences.own_words()
-    ladder.tell_rung(picked)
-constants = regression.show(picked, upper.verdict)
+with st.container(key="explored"):
+    cards = pickers.cards(picked)
+    upper = layer.show(picked)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        ladder.show(picked)
+        sequences.chooser()
+        sequences.own_words()
+        ladder.tell_rung(picked)
+    constants = regression.show(picked, upper.verdict)
 layer.show_equations(upper, str(constants.spec))
 cards.say_drawn(constants, sequences.how(upper.verdict))
 layer.show_more(picked, upper, str(constants.spec))

@@ -13,7 +13,7 @@ address.begin("runs")
 
 store = ui.store()
 if store is not None:
-    picks.take_over()
+    picks.take_over(store)
     asked = filters.sidebar(store)
     st.header("Runs", anchor=False)
     actions.undo_bar(store)

@@ -6,7 +6,12 @@ Every message holds three things: what was asked, what is required, what to chan
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+LISTED = 60
+"""So many valid names are written out; of more it is said how many there are."""
+LEAST, BEHIND = 0.7, 0.2
+"""How alike two names must be to be near, from 0 to 1, and how much less than the nearest one."""
 
 
 class RequestError(ValueError):
@@ -42,9 +47,11 @@ class UnknownName(RequestError):
     ) -> None:
         self.kind, self.asked, self.valid = kind, asked, tuple(valid)
         self.nearest = meant or nearest(asked, self.valid)
-        hint = f"Did you mean {_either(self.nearest)}?" if self.nearest else ""
-        listed = ", ".join(self.valid[:60]) or "none"
-        super().__init__(f"Unknown {kind} {asked!r}. {hint} Valid: {listed}.".replace("  ", " "))
+        hint = f" Did you mean {_either(self.nearest)}?" if self.nearest else ""
+        valid_ones = (
+            f"Valid: {_listed(self.valid)}." if self.valid else f"There is no {kind} at all."
+        )
+        super().__init__(f"Unknown {kind} {asked!r}.{hint} {valid_ones}")
 
 
 class IncompatibleSpec(RequestError):
@@ -122,7 +129,7 @@ def unknown(kind: str, asked: str, valid: Iterable[str]) -> UnknownName:
 
 
 def nearest(asked: str, valid: Iterable[str], n: int = 3) -> tuple[str, ...]:
-    """Returns up to ``n`` valid names that look most like the one asked for.
+    """Returns up to ``n`` valid names that look most like the one asked for, or that it shortens.
 
     Args:
         asked: the name as it was given.
@@ -135,9 +142,33 @@ def nearest(asked: str, valid: Iterable[str], n: int = 3) -> tuple[str, ...]:
     """
     names = {name.lower(): name for name in valid}
     wanted = asked.strip().lower()[:200]
-    close = difflib.get_close_matches(wanted, names, n=n, cutoff=0.5)
-    inside = [name for name in names if len(wanted) > 2 and wanted in name and name not in close]
-    return tuple(names[name] for name in [*close, *inside][:n])
+    close = difflib.get_close_matches(wanted, names, n=n, cutoff=LEAST)
+    if close:
+        best = _alike(wanted, close[0])
+        close = [name for name in close if _alike(wanted, name) >= best - BEHIND]
+    inside = [name for name in names if len(wanted) > 2 and wanted in name]
+    typed = [name for name in names if len(name) == len(wanted) and _misses(wanted, name) == 1]
+    short = [name for name in names if len(wanted) > 2 and _shortens(wanted, name)]
+    return tuple(names[name] for name in [*dict.fromkeys([*close, *typed, *inside, *short])][:n])
+
+
+def _misses(asked: str, name: str) -> int:
+    return sum(one != other for one, other in zip(asked, name, strict=True))
+
+
+def _shortens(asked: str, name: str) -> bool:
+    """Whether a name begins as the one asked for and has all of its letters in order: lin-attn."""
+    rest = iter(name)
+    return asked[:1] == name[:1] and all(letter in rest for letter in asked)
+
+
+def _alike(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(a=other, b=one).ratio()
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - LISTED
+    return ", ".join(names[:LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _either(names: tuple[str, ...]) -> str:

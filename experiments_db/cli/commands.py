@@ -13,12 +13,13 @@ from typing import Annotated
 
 import typer
 
-from .door import Exit, complain, door, stoppable, terminated
+from .door import Commands, Exit, complain, door, stoppable, terminated
 from .screen import print_json, print_table, say, show_run, tell
 from .sweep import checking, foreseen, show_plan, show_sweep, watch
 from .waiting import made_elsewhere, obtained
 
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,

@@ -10,6 +10,7 @@ from enum import IntEnum
 from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from ..installation import lacking
 from .screen import say
@@ -21,18 +22,30 @@ class Exit(IntEnum):
     DONE, FAILED, WRONG, ELSEWHERE, STOPPED = 0, 1, 2, 3, 130
 
 
+class Commands(TyperGroup):
+    """The commands, of which an unknown one is answered as any unknown name is."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Returns the command that is named first."""
+        if self.get_command(ctx, args[0]) is None and args[0][:1].isalnum():
+            from ttr_core import unknown
+
+            ctx.fail(str(unknown("command", args[0][:80], self.list_commands(ctx))))
+        return super().resolve_command(ctx, args)
+
+
 @contextmanager
 def door() -> Iterator[None]:
     """Turns what a user can fix into one message on standard error and an exit code."""
-    from ..errors import StoreError
+    from ..errors import StoreError, WrongFile
     from ..read.sandbox import QueryError
 
     try:
         yield
+    except (QueryError, WrongFile) as error:
+        complain(str(error), Exit.WRONG)
     except (StoreError, OSError) as error:
         complain(str(error), Exit.FAILED)
-    except QueryError as error:
-        complain(str(error), Exit.WRONG)
     except ValueError as error:
         from ttr_core import RequestError
 

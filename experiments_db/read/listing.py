@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from ttr_core import nearest
+from ttr_core import catalog, nearest
 from ttr_core.lab import metrics
 
 from ..errors import StoreError
@@ -193,9 +193,18 @@ def _missing(store: Store, missing: Sequence[str]) -> str:
     lines = []
     for run_id in missing:
         near = difflib.get_close_matches(run_id, known)
-        hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        hint = f" Did you mean {' or '.join(near)}?" if near else _of_layer(run_id)
         lines.append(f"No run has the id {run_id!r}.{hint}")
     return "\n".join([*lines, f"`{command('runs')}` lists them."])
+
+
+def _of_layer(asked: str) -> str:
+    """Says how the runs of a layer are found, where its name stands for an id."""
+    layers = () if "'" in asked else nearest(asked, catalog, n=1)
+    if not layers:
+        return ""
+    listed = command("runs", "--where", f"layer = '{layers[0]}'")
+    return f" It looks like the layer {layers[0]}, whose runs `{listed}` lists."
 
 
 def health(db: Path | None = None) -> dict[str, Any]:

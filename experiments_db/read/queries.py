@@ -254,6 +254,18 @@ def ids(store: Store, conditions: Conditions = EVERY) -> list[str]:
         return [row[0] for row in connection.execute(sql, values).fetchall()]
 
 
+def there(store: Store, asked: Sequence[str]) -> set[str]:
+    """Returns those of some texts that are ids of stored runs, archived ones too.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    texts = [text for text in asked if text.isprintable()]
+    sql = "SELECT run_id FROM runs WHERE run_id IN (SELECT unnest($asked::VARCHAR[]))"
+    with store.open() as connection:
+        return {run_id for (run_id,) in connection.execute(sql, {"asked": texts}).fetchall()}
+
+
 def _select(
     store: Store,
     where: Where,

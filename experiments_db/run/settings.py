@@ -13,10 +13,10 @@ from ttr_core import (
     ModelConfig,
     RequestError,
     Spec,
+    UnknownName,
     from_settings,
     nearest,
     options_of,
-    unknown,
 )
 from ttr_core.lab import TASKS, TrainConfig
 
@@ -130,7 +130,9 @@ def placed(key: str, groups: Mapping[str, Iterable[str]]) -> tuple[str, str]:
     prefix, dot, name = key.partition(".")
     if dot and prefix in groups:
         if name not in groups[prefix]:
-            raise unknown(f"setting of {prefix}", name, _short(groups[prefix]))
+            raise UnknownName(
+                f"setting of {prefix}", name, _short(groups[prefix]), _elsewhere(name, groups)
+            )
         return prefix, name
     homes = [group for group, names in groups.items() if key in names]
     if len(homes) == 1:
@@ -139,6 +141,11 @@ def placed(key: str, groups: Mapping[str, Iterable[str]]) -> tuple[str, str]:
         either = " or ".join(f"{group}.{key}" for group in homes)
         raise RequestError(f"The setting {key!r} is ambiguous: write {either}.")
     raise _unknown_key(key, groups)
+
+
+def _elsewhere(name: str, groups: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
+    """Returns the keys of other groups that have a setting of exactly this name."""
+    return tuple(f"{group}.{name}" for group, names in groups.items() if name in names)
 
 
 def _unknown_key(key: str, groups: Mapping[str, Iterable[str]]) -> RequestError:

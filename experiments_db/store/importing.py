@@ -14,7 +14,7 @@ from typing import Any
 
 import duckdb
 
-from ..errors import StoreError
+from ..errors import StoreError, WrongFile
 from . import spill
 from .connection import connected
 from .files import absolute, same, workplace
@@ -93,13 +93,13 @@ def other(file: Path | str, store: Store) -> Path:
     """Returns a file that is to become a part of a store, or all of it.
 
     Raises:
-        StoreError: it is that store.
+        WrongFile: there is none, or it is that store.
     """
     place = absolute(file)
     if not place.exists():
-        raise StoreError(f"There is no file {place} to take runs from.")
+        raise WrongFile(f"There is no file {place} to take runs from.")
     if same(place, store.path):
-        raise StoreError(f"{place} is the store itself.")
+        raise WrongFile(f"{place} is the store itself.")
     return place
 
 

@@ -27,14 +27,19 @@ def show(store: Store) -> bool:
         version = queries.data_version(store)
         asked = inquiry.inquired(inquiry.comparable(path, version, store))
         if asked is None:
+            _wrong()
             return False
         table = inquiry.best(path, version, store, asked.among, asked.metric)
         VIEWS[asked.view](store, asked, table)
     except StoreError as error:
         ui.failed("The store could not be read", str(error))
+    _wrong()
+    return True
+
+
+def _wrong() -> None:
     for sentence in address.problems():
         st.text(sentence)
-    return True
 
 
 def _costs(store: Store, asked: Inquiry, table: pd.DataFrame) -> None:

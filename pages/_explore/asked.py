@@ -22,6 +22,11 @@ from ttr_core.words import standing
 DEFAULT_LAYER = "gated-deltanet"
 MAX_TEXT = 500
 OFFERED = 8
+NO_SPEC = (
+    "Nothing known looks like it. A layer's name will do, such as deltanet, or three ingredients, "
+    "such as Gate | Linear | SGD; the cards above have them all."
+)
+NO_LAYER = "No single change makes it a layer. Choose another optimizer."
 REPAIRS = 3  # mistakes in one text that are put right together
 
 
@@ -35,6 +40,7 @@ class Picked:
         asked: what the controls say; the same unless that is no layer.
         wrong: why what is asked for is not drawn; nothing where it is.
         offers: texts of the nearest layers, the published ones first; only where it is not.
+        nothing_near: what to do where there are none.
     """
 
     spec: ttr.Spec
@@ -42,6 +48,7 @@ class Picked:
     asked: ttr.Spec
     wrong: tuple[str, ...] = ()
     offers: tuple[str, ...] = ()
+    nothing_near: str = NO_LAYER
 
     @property
     def text(self) -> str:
@@ -91,7 +98,7 @@ def parsed() -> Picked:
     except RequestError as error:
         offers = _named_first(_repaired(text))
         drawn = _drawn(offers)
-        return _instead(Picked(drawn, None, drawn, (str(error),), offers))
+        return _instead(Picked(drawn, None, drawn, (str(error),), offers, NO_SPEC))
     if objections := spec.objections():
         offers = _named_first(spec.alternatives())
         return _instead(Picked(_drawn(offers), None, spec, tuple(objections), offers))

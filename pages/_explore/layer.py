@@ -14,7 +14,7 @@ from pages._explore import asked, fresh
 from pages._explore.asked import Picked
 from pages._shared import palette, ui
 from ttr_core import Ingredient
-from ttr_core.words import called, marked_formulas, unread
+from ttr_core.words import called, marked_formulas, verdict
 
 SIZES = HEAD_SIZE, _, LENGTH = 64, 64, 1024  # K, V, T at which the state is counted
 FLOATS = (
@@ -26,7 +26,7 @@ SHOWN_NAMES, SHOWN_NEIGHBORS = 4, 5
 WHERE = r",\qquad "  # what parts a formula from the definition of a symbol in it: wraps there
 
 INSTEAD = "What is asked for is no layer: this is the one shown last, or the nearest."
-LAYER, SLOW, UNREAD = "layer", "slow", "unread"
+LAYER, UNREAD, SLOW = "layer", "unread", "slow"
 BADGES = {
     LAYER: ("layer", ":material/check_circle:", "green", "Well defined, with a fast exact solver."),
     SLOW: (
@@ -36,7 +36,7 @@ BADGES = {
         "Well defined, but not for training.",
     ),
     UNREAD: (
-        "reads back nothing",
+        "unread",
         ":material/hearing_disabled:",
         "orange",
         "Well defined, but it does not tell the pairs it has just seen from one another.",
@@ -78,10 +78,8 @@ def judged(text: str) -> Verdict:
     """Returns the verdict on a layer."""
     spec = ttr.Spec.parse(text)
     solver = ttr.resolve(spec).name
-    if slow := ttr.caution(spec):
-        return Verdict(SLOW, solver, (slow,))
-    mute = unread(spec)
-    return Verdict(UNREAD, solver, (mute,)) if mute else Verdict(LAYER, solver, ())
+    kind, reason = verdict(spec)
+    return Verdict(kind, solver, (reason,) if reason else ())
 
 
 def show(picked: Picked) -> Upper:
@@ -180,7 +178,7 @@ def _not_a_layer(picked: Picked) -> None:
         for reason in picked.wrong:
             st.text(reason)
         if not picked.offers:
-            st.caption("No single change makes it one. Choose another optimizer.")
+            st.caption(picked.nothing_near)
             return
         st.markdown("**Nearest layers** – choose one to go on from it")
         with st.container(horizontal=True, gap="small"):

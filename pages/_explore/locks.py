@@ -52,6 +52,11 @@ class HeldValues(params.Param):
         return [f"{name}={number:.{DIGITS}g}" for name, number in (value or {}).items()] or [""]
 
 
+def knob_name(knob: str) -> str:
+    """Returns what a knob is called wherever its value stands; factors are not told apart."""
+    return NAMES.get(knob.partition(".")[0], knob.replace("_", " "))
+
+
 def values_held(spec: ttr.Spec) -> tuple[tuple[str, float], ...]:
     """Returns what is held of a layer, of what it has."""
     known = {knob.key for knob in knobs(spec)}
@@ -85,7 +90,7 @@ def _has(part: ttr.Ingredient, signal: str) -> bool:
 
 
 def _lock(knob: Knob, value: float | None, kept: float | None) -> None:
-    name = NAMES.get(knob.name.partition(".")[0], knob.name.replace("_", " "))
+    name = knob_name(knob.name)
     shown = "its own rule" if value is None else f"{value:.3g}"
     with st.container(horizontal=True, gap="xsmall", vertical_alignment="center", width="content"):
         st.button(

@@ -44,9 +44,17 @@ STYLE = f"""<style>
   min-height: 1.4rem; padding: 0;
 }}
 .st-key-update .katex {{ font-size: 1.05em; }}
+[class*="st-key-card-"] [data-testid="stButtonGroup"] button {{
+  min-height: 2.5rem; /* as high as the lists beside them, so that their labels stand in a line */
+}}
+@media (max-width: 640px) {{ /* on a phone the picture comes before the knobs */
+  .st-key-explored > .st-key-ingredients,
+  .st-key-explored > :has(> .st-key-ingredients) {{ order: 1; }}
+}}
 .katex-display {{ padding-top: .4em; }} /* a high transpose sign would be cut off */
 </style>"""
 CHOICE, NARROW = 150, 92  # pixels of a control
+UNNAMED = "– free choice –"
 ROOM = 2  # settings beside a choice; one that needs words counts twice
 SHOWN = "pick.shown"  # the text that the controls were given
 
@@ -93,7 +101,9 @@ def cards(picked: Picked) -> Cards:
     _sync(picked.asked)
     notes: dict[str, DeltaGenerator] = {}
     heads: dict[str, DeltaGenerator] = {}
-    for column, (family, title) in zip(st.columns(3), CARDS.items(), strict=True):
+    with st.container(key="ingredients"):
+        columns = st.columns(3)
+    for column, (family, title) in zip(columns, CARDS.items(), strict=True):
         with column.container(border=True, key=f"card-{family}", gap="xsmall", height="stretch"):
             with st.container(horizontal=True, horizontal_alignment="distribute"):
                 color = palette.INGREDIENTS[family].name
@@ -102,7 +112,7 @@ def cards(picked: Picked) -> Cards:
                     horizontal=True, gap="small", width="content", key=f"locks-{family}"
                 )
                 more = _more(family, picked.asked)
-            with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
+            with st.container(horizontal=True, gap="small", vertical_alignment="top"):
                 if family == "weights":
                     notes |= _weights(picked.asked)
                 else:
@@ -138,17 +148,35 @@ def _parted(part: Ingredient) -> tuple[list[Option], list[Option]]:
 
 def whole() -> None:
     """Shows the controls of the whole spec: a published layer, and the text."""
+    with _labelled("Layer"):
+        _published()
+    with _labelled("as text"):
+        _as_text()
+
+
+def _labelled(label: str) -> DeltaGenerator:
+    """A label left of a control, which stay together where a window is narrow."""
+    box = st.container(horizontal=True, vertical_alignment="center", gap="xsmall", width="content")
+    box.caption(label, width="content")
+    return box
+
+
+def _published() -> None:
     st.selectbox(
         "Published layer",
         ["", *ttr.catalog],
         key="layer",
         width=210,
         label_visibility="collapsed",
-        format_func=lambda name: name or "– none: free choice –",
-        help="Choosing one fills in its ingredients; trained, it has its own projections, "
-        "convolution and gates unless another frame is chosen below.",
+        format_func=lambda name: name or UNNAMED,
+        help="Choosing a published layer fills in its ingredients; trained, it has its own "
+        "projections, convolution and gates unless another frame is chosen below. A free choice "
+        "has the standard ones, also where its ingredients are those of a published layer.",
         on_change=_layer_chosen,
     )
+
+
+def _as_text() -> None:
     st.text_input(
         "The same as text",
         key="spec",

@@ -170,15 +170,22 @@ def _mean(line: Line) -> str:
     return metric.shown(line.metrics[metric.name])
 
 
+def _constants(own: Line, task: Regression) -> str:
+    """Says what the layer on show is drawn with, in a line; nothing where it has no constants."""
+    named = [(locks.knob_name(row["name"]), controls.shown(row["value"])) for row in own.facts]
+    if not named:
+        return ""
+    said = ", ".join(f"{name} = {value}" for name, value in named)
+    logs = any(name == locks.NAMES["decay"] for name, _ in named)
+    note = "; a log decay is the logarithm of the share that a step keeps" if logs else ""
+    return f"  \n{task.constants.capitalize()}: {said}{note}"
+
+
 def _below(
     picked: Picked, found: Mapping[str, Line], own: Line, task: Regression, missed: float | None
 ) -> None:
     means = " · ".join(f"{ui.escaped(label)} **{_mean(c)}**" for label, c in found.items())
-    tuned = ", ".join(f"{row['name']} = {controls.shown(row['value'])}" for row in own.facts)
-    tuned = (
-        tuned and f"  \n{task.constants.capitalize()}: {tuned}; a decay is the log of what is kept"
-    )
-    st.caption(f"Mean squared error: {means}{tuned}")
+    st.caption(f"Mean squared error: {means}{_constants(own, task)}")
     with st.popover("What am I looking at?", icon=":material/help:", type="tertiary"):
         st.markdown(
             "At step t the memory holds the pairs seen so far, is asked about the next key and "

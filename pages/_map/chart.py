@@ -141,7 +141,7 @@ def _written(cells: pd.DataFrame, metric: Metric | None) -> pd.DataFrame:
 
 def _strengths(cells: pd.DataFrame, metric: str) -> pd.Series:
     """How strongly verdicts are drawn: fully on a map of verdicts, faintly beside results."""
-    strong = (0.85, 0.85, 0.25) if metric == VERDICT else (0.0, 0.3, 0.15)
+    strong = (0.85, 0.85, 0.85, 0.25) if metric == VERDICT else (0.0, 0.3, 0.3, 0.15)
     strengths = cells["verdict"].map(dict(zip(VERDICTS, strong, strict=True)))
     # A tint above the color of a result would make another color of it.
     return strengths if metric == VERDICT else strengths.where(cells["best"].isna(), 0.0)

@@ -15,7 +15,7 @@ import pandas as pd
 from pages._map.matrix import MARK, Places
 from pages._map.space import VERDICT
 
-VERDICTS = {"layer": "#56B4E9", "slow": "#E69F00", "undefined": "#8D99A6"}
+VERDICTS = {"layer": "#56B4E9", "unread": "#CC79A7", "slow": "#E69F00", "undefined": "#8D99A6"}
 ROWS = "cells"
 """Under this name the specification asks for the rows."""
 

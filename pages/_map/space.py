@@ -274,11 +274,12 @@ def _of_probes(rows: pd.DataFrame, shown: Shown, store: Store) -> str:
     atlas, metric = beside(store), metric_of(shown)
     if not atlas.date:
         return f"There is no atlas: `{command('atlas', '--quick')}` measures every cell."
-    what = "Blue a layer, orange defined but slow" if metric is None else metric.help
+    what = "Blue a layer, pink unread, orange slow" if metric is None else metric.help
     stale = int(rows["stale"].sum())
     old = f" {stale} are of an earlier revision." if stale else ""
     return (
-        f"{ui.escaped(what.rstrip('.'))}. A dot: published; pale orange: slow; gray: undefined. "
+        f"{ui.escaped(what.rstrip('.'))}. A dot: published; pale pink: unread, it "
+        "reads no pair back; pale orange: slow; gray: undefined. "
         f"Atlas of {atlas.date}, {atlas.cpu_seconds / 60:.0f} processor minutes, no training.{old}"
     )
 
@@ -297,7 +298,7 @@ def _of_runs(shown: Shown) -> str:
 def _meaning(metric: Metric | None, ran: str) -> str:
     """Says what the colors mean."""
     if metric is None:
-        return "blue a layer, orange defined but slow"
+        return "blue a layer, pink unread: it reads no pair back, orange defined but slow"
     name = ui.escaped(metric.name.replace("_", " "))
     if not metric.rises:
         return f"least {name} of {ran}, the brighter the less"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
 
+from experiments_db.errors import StoreError
+from experiments_db.read import queries
+from experiments_db.store import Store
 from pages._shared import address, params
 
 IN_ADDRESS = 50  # an address with more ids than that is too long to be shared
@@ -15,16 +18,36 @@ PICKED, TURN, BEFORE = "run", "picked.turn", "picked.before"
 
 
 @dataclass(frozen=True)
-class Picks(params.Several):
-    """Ids of runs, of which an address holds the first ones."""
+class Picks(params.Param):
+    """Ids of runs of a store, of which an address holds the first ones.
+
+    Args:
+        store: where they are; others are named and left out.
+    """
+
+    store: Store = field(compare=False)
+
+    @property
+    def default(self) -> list[str]:
+        return []
+
+    def read(self, key: str, said: Sequence[str]) -> tuple[list[str], list[str]]:
+        asked = [text for text in dict.fromkeys(said) if text][:IN_ADDRESS]
+        try:
+            there = queries.there(self.store, asked)
+        except StoreError:  # the table says what is wrong with it
+            return asked, []
+        gone = [one[: params.SHOWN_CHARS] for one in asked if one not in there]
+        told = [f"The store has no run {one!a}: it may have been deleted." for one in gone]
+        return [one for one in asked if one in there], told
 
     def write(self, value: Any) -> list[str]:
-        return super().write((value or ())[:IN_ADDRESS])
+        return list(value or ())[:IN_ADDRESS] or [""]
 
 
-def take_over() -> None:
+def take_over(store: Store) -> None:
     """Takes the picked runs over from the address."""
-    address.take({PICKED: Picks("run")})
+    address.take({PICKED: Picks(store)})
     now = tuple(picked())
     if st.session_state.setdefault(BEFORE, now) != now:  # by Back, say: the table is to follow
         pick(now)

@@ -21,8 +21,10 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from pages._shared import history
 from pages._shared.params import Param
-from ttr_core import nearest, unknown
+from ttr_core import unknown
 
+NOT_OURS = ("embed", "embed_options")  # names that Streamlit reads
+STRANGE = 3  # so many names that nothing knows are named
 HERE, KEPT = "address.here", "address.kept"
 Query = dict[str, list[str]]
 
@@ -144,11 +146,9 @@ def problems() -> list[str]:
     """Returns what is wrong with the address on show, once everything was taken."""
     kept = _page()
     if kept.asked is not None:
-        groups = {key.partition(".")[0] for key in kept.params if "." in key}
+        strange = [key for key in kept.asked if key not in kept.params and key not in NOT_OURS]
         kept.problems += [
-            str(unknown("name in the address", key[:80], nearest(key, kept.params) or kept.params))
-            for key in kept.asked
-            if "." in key and key.partition(".")[0] in groups and key not in kept.params
+            str(unknown("name in the address", key[:80], kept.params)) for key in strange[:STRANGE]
         ]
     return list(dict.fromkeys(kept.problems))
 

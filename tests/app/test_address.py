@@ -72,6 +72,19 @@ def test_back_shows_what_the_address_says_and_not_the_session(
     assert dict(app.query_params) == after
 
 
+@pytest.mark.parametrize("name", ["explore", "map", "runs", "compare", "analyze"])
+def test_a_name_that_a_page_does_not_know_is_named(page: Opener, name: str) -> None:
+    app = page(name, nosuch="1", embed="false")
+    assert not app.exception and "Unknown name in the address 'nosuch'" in text_of(app)
+    assert "embed" not in text_of(app).partition("Valid:")[0]
+
+
+def test_a_run_that_is_not_there_is_named_and_not_picked(page: Opener) -> None:
+    app = page("runs", run="nosuch")
+    assert not app.exception and "The store has no run 'nosuch'" in text_of(app)
+    assert "run" not in app.query_params
+
+
 def test_a_change_is_not_taken_back_by_the_address_of_a_moment_ago(page: Opener) -> None:
     app = page("explore", **SMALL)
     app.selectbox(key="pick.optimizer").select("Hebbian").run()

@@ -8,11 +8,12 @@ import math
 import re
 from array import array
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 from streamlit.testing.v1 import AppTest
 
 import ttr_core as ttr
@@ -22,6 +23,7 @@ from tests.app.app_text import played, text_of
 from tests.app.browsing import Visit, chart, choose, settle, shot
 
 Opener = Callable[..., AppTest]
+ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"regression.seq_len": "16", "regression.dim": "4", "regression.sequences": "2"}
 QUERY = "?regression.seq_len=64&regression.dim=8&regression.sequences=2"
 
@@ -191,6 +193,31 @@ def test_every_rung_is_a_layer_and_a_state_of_the_page(page: Opener, rung: str) 
     assert not app.exception and app.text_input(key="spec").value == text
     assert app.query_params["spec"] == text and "layer" not in app.query_params
     assert played(app)["layers"][0]["map"]["tokens"] == 16
+
+
+def test_a_label_stands_as_high_as_its_number_says(browser: Browser) -> None:
+    page = browser.new_page()
+    page.add_script_tag(path=str(ROOT / "pages/_explore/play/pictures.js"))
+    places = page.evaluate(
+        """() => {
+          const errors = [1, 0.01], layer = (name, values) => ({ name, values });
+          const film = { steps: 2, low: 0.01, high: 1, baselines: {},
+            layers: [layer("falls", errors), layer("rises", [...errors].reverse())] };
+          const ink = { size: 12, text: "black", font: "12px serif", colors: ["red", "blue"] };
+          const canvas = { clientWidth: 600, clientHeight: 300 }, at = axes(canvas, film, ink);
+          return [0, 1].map((t) => {
+            const drawn = {}, g = { fillText: (text, x, y) => (drawn[text] = y),
+              measureText: () => ({ width: 1 }), setLineDash() {}, beginPath() {}, moveTo() {},
+              lineTo() {}, stroke() {} };
+            labels(g, film, t, 1, at, ink);
+            return [drawn.falls, drawn.rises, drawn["1"], drawn["0.01"]];
+          });
+        }"""
+    )
+    page.close()
+    for falls, rises, high, low in places:
+        assert {falls, rises} == {high, low} and high < low
+    assert places[0][0] < places[0][1] and places[1][0] > places[1][1]
 
 
 # --- the browser -------------------------------------------------------------------------------

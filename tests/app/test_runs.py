@@ -169,7 +169,7 @@ def test_over_seeds(page: Opener, six: list[str]) -> None:
 def session(*ids: str) -> Iterator[None]:
     """A session in which these runs are picked."""
     st.session_state[address.HERE] = "runs"
-    picks.take_over()
+    picks.take_over(Store(Path("no store")))
     address.put(picks.PICKED, list(ids))
     yield
     for key in (address.HERE, address.KEPT, picks.PICKED, picks.BEFORE):

@@ -70,6 +70,11 @@ REQUESTS = {
     "half a letter in a comparison": ("compare", HALF, "x"),
     "a letter that steers in a comparison": ("compare", "\x1b[2J", "x"),
     "a zero in a path": ("restore", "a\x00b"),
+    "no backup": ("restore", "nofile"),
+    "nothing to import": ("import", "nofile"),
+    "an unknown command": ("layrs",),
+    "a layer for a run": ("compare", "deltnet", "gla"),
+    "a setting that looks like another": (*RUN, "--set", "pair=8"),
 }  # fmt: skip
 """What is wrong in itself: exit code 2."""
 
@@ -91,11 +96,9 @@ REFUSED = {
     "a circle for a backup": ("restore", "loop"),
     "a folder for a backup": ("restore", "."),
     "a device for a backup": ("restore", "/dev/zero"),
-    "no backup": ("restore", "nofile"),
     "half a letter for a backup": ("restore", HALF),
     "a pipe to import": ("import", "pipe"),
     "a circle to import": ("import", "loop"),
-    "nothing to import": ("import", "nofile"),
 }
 """What the store, the disk or the file refuses: exit code 1."""
 
@@ -184,9 +187,12 @@ def test_an_extreme_range_ends_in_a_sentence(values: str, odd_places: Path) -> N
     [
         ("Did you mean 'cuda'?", REQUESTS["another name of cuda"]),
         ("A note may have 20000 characters, not 20001.", REQUESTS["a long note"]),
-        ("There is no file", REFUSED["no backup"]),
-        ("nofile", REFUSED["no backup"]),
+        ("There is no file", REQUESTS["no backup"]),
+        ("nofile", REQUESTS["no backup"]),
         ("is a pipe or a device, not a store", REFUSED["a pipe for a store"]),
+        ("Unknown command 'layrs'. Did you mean 'layers'? Valid:", REQUESTS["an unknown command"]),
+        ("It looks like the layer deltanet", REQUESTS["a layer for a run"]),
+        ("Did you mean task.pairs? Valid:", REQUESTS["a setting that looks like another"]),
         ('Did you mean "train.lr"', REQUESTS["an unknown column"]),
         ("pairs is '\uff14'; it must be a whole number", REQUESTS["digits of another script"]),
     ],

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import ttr_core as ttr
-from ttr_core.errors import RequestError, UnknownName
+from ttr_core.errors import RequestError, UnknownName, nearest
 
 TEXT = "Uniform | Linear | SGD"
 TAKES_SPEC = [
@@ -111,6 +111,21 @@ def test_the_catalog_shows_itself_and_still_refuses() -> None:
     assert "delta" not in ttr.catalog and None not in ttr.catalog
     with pytest.raises(UnknownName, match="deltanet"):
         ttr.catalog["delta"]
+
+
+def test_of_many_names_it_is_said_how_many_are_not_written_out() -> None:
+    names = [f"name{i}" for i in range(100)]
+    said = str(UnknownName("name", "zzz", names))
+    written = said.partition("Valid: ")[2].partition(" and ")[0].split(", ")
+    assert written == names[: len(written)] and f"and {100 - len(written)} more" in said
+    assert "There is no option of Gate" in str(UnknownName("option of Gate", "rate", []))
+
+
+def test_what_is_near_looks_like_it_or_is_what_it_shortens() -> None:
+    assert nearest("rate", ["frame", "trainer", "least_rate"]) == ("least_rate",)
+    assert nearest("mop", ["map", "loss"]) == ("map",)
+    assert nearest("pair", ["trainer", "pairs"]) == ("pairs",)
+    assert nearest("lin-attn", ["linear-attention", "lact"]) == ("linear-attention",)
 
 
 def test_the_lab_is_loaded_when_asked_for() -> None:

@@ -16,7 +16,7 @@ import ttr_core as ttr
 from tests.package.environment import build
 from tests.sources import ROOT
 
-APP = ("app.py", ".streamlit/config.toml", "docs/images/icon.png")
+APP = ("app.py", ".streamlit/config.toml", "docs/images/icon.png", "docs/images/name.svg")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LISTED = [
     Requirement(line)

@@ -24,8 +24,8 @@ class Cell:
         weights: text of its weights.
         function: text of its function class.
         optimizer: text of its optimizer.
-        verdict: ``layer``, which reads back pairs; ``slow``, defined and not for training: too slow
-            or reading none; or ``undefined``.
+        verdict: ``layer``, which reads back pairs; ``unread``, which runs and does not; ``slow``,
+            defined and not for training; or ``undefined``.
         reason: why it is not a layer; empty for one.
         solver: the fastest solver's name, or None.
         same_as: other cells that are the same layer.
@@ -121,7 +121,7 @@ def grid() -> tuple[Cell, ...]:
 
     Example:
         >>> import ttr_core as ttr
-        >>> {cell.verdict for cell in ttr.grid()} <= {"layer", "slow", "undefined"}
+        >>> {cell.verdict for cell in ttr.grid()} <= {"layer", "unread", "slow", "undefined"}
         True
     """
     return tuple(cell(spec) for spec in triples())

@@ -10,7 +10,7 @@ from ..space.optimizers import Sum
 from ..space.spec import Spec
 from .unread_cells import UNREAD
 
-VERDICTS = ("layer", "slow", "undefined")
+VERDICTS = ("layer", "unread", "slow", "undefined")
 
 
 class Unread(Enum):
@@ -23,10 +23,10 @@ class Unread(Enum):
 
 
 def verdict(spec: Spec) -> tuple[str, str]:
-    """Returns ``layer``, ``slow`` or ``undefined``, and why it is not the first.
+    """Returns ``layer``, ``unread``, ``slow`` or ``undefined``, and why it is not the first.
 
-    A layer reads back pairs: those that were found not to (`unread`) are defined, as slow ones are,
-    and not for training.
+    A layer reads back pairs: those that were found not to are ``unread``. They run, as fast as
+    others; ``slow`` is what only the reference runs, or a solver that cannot be trained with.
 
     Args:
         spec: any spec.
@@ -38,8 +38,10 @@ def verdict(spec: Spec) -> tuple[str, str]:
     """
     if reasons := spec.objections():
         return "undefined", " ".join(reasons)
-    reason = caution(spec) or unread(spec)
-    return ("slow", reason) if reason else ("layer", "")
+    if reason := caution(spec):
+        return "slow", reason
+    mute = unread(spec)
+    return ("unread", mute) if mute else ("layer", "")
 
 
 def unread(spec: Spec) -> str | None:

@@ -58,7 +58,7 @@ function drawCurves(canvas, film, t, ink, ahead) { // ahead: whether what comes 
     if (e > film.high) return triangle(g, at.x(t), at.pad.t);
     g.beginPath(); g.arc(at.x(t), at.y(e), i ? 3 : 5, 0, 7); g.fill();
   });
-  labels(g, film, ahead ? film.steps - 1 : t, t, at, ink);
+  labels(g, film, t, ahead ? film.steps - 1 : t, at, ink);
 }
 
 function triangle(g, x, y) { // an error above the axis
@@ -102,19 +102,22 @@ function band(g, layer, t, at, color) { // one standard error to both sides
   g.fill(); g.globalAlpha = 1;
 }
 
-function labels(g, film, to, t, at, ink) { // at the ends of the lines, apart from each other
-  const last = (values) => values.slice(0, Math.floor(to) + 1).filter((e) => e !== null).at(-1);
-  const all = film.layers.map((layer, i) => ({ name: layer.name, now: layer.values[Math.floor(t)], end: last(layer.values), color: ink.colors[i % ink.colors.length], own: i === 0 }));
-  for (const [name, values] of Object.entries(film.baselines)) all.push({ name, end: last(values), color: ink.faint });
+// A layer's label stands as high as its number says, which is of step t; a baseline has no number
+// and its label stands at the end of what is drawn of it.
+function labels(g, film, t, to, at, ink) {
+  const last = (values, s) => values.slice(0, Math.floor(s) + 1).filter((e) => e !== null).at(-1);
+  const all = film.layers.map((layer, i) => ({ name: layer.name, now: layer.values[Math.floor(t)], end: last(layer.values, t), from: t, color: ink.colors[i % ink.colors.length], own: i === 0 }));
+  for (const [name, values] of Object.entries(film.baselines)) all.push({ name, end: last(values, to), from: to, color: ink.faint });
   const shown = all.filter((one) => one.end !== undefined).sort((a, b) => b.end - a.end);
   const gap = LINE * (ink.size / 12);
   let above = at.pad.t - gap;
   for (const one of shown) above = one.place = Math.max(at.y(one.end), above + gap);
   let below = at.foot + gap;
   for (const one of [...shown].reverse()) below = one.place = Math.min(one.place, below - gap);
-  for (const one of shown) {
+  for (const one of shown) { // apart from each other, and led to from where the line stands
     Object.assign(g, { fillStyle: one.color, textAlign: "left", font: one.own ? `600 ${ink.font}` : ink.font });
-    rule(g, at.x(to), at.y(one.end), at.right + 7, one.place, one.color);
+    rule(g, at.x(one.from), at.y(one.end), at.right, at.y(one.end), one.color, [1, 4]);
+    rule(g, at.right, at.y(one.end), at.right + 7, one.place, one.color);
     g.fillText(fitted(g, one.name, at.w - at.right - 10 - (one.now === undefined ? 0 : 3.4 * ink.size)), at.right + 9, one.place + 4);
     if (one.now === undefined) continue;
     g.textAlign = "right"; g.fillText(short(one.now), at.w - 1, one.place + 4);
@@ -168,7 +171,8 @@ function drawMap(canvas, picture, map, n, t, steps, most, ink, mark, ahead) {
   g.strokeRect(x - 1, y + cell * row - 1, cell * (row + 1) + 2, Math.max(cell, 2) + 2);
   g.textAlign = "right"; g.fillText(row, x - 5, Math.max(y + ink.size, y + cell * row + 5));
   if (row > 2.5 * ink.size / cell) g.fillText("t", x - 5, y + ink.size * 0.8);
-  g.textAlign = "left"; g.fillText(n < steps ? `weight in output ${row} (map of the first ${n})` : `weight of token i in output ${row}`, x, box.top - 6);
+  g.textAlign = "left"; const part = n < steps ? `weight in output ${row} (map of the first ${n})` : `weight of token i in output ${row}`;
+  g.fillText(side < 14 * ink.size ? `output ${row}` : part, x, box.top - 6);
   drawBars(g, map.subarray(row * n, row * n + row + 1), n, box, most, ink);
 }
 
