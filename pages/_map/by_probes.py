@@ -26,8 +26,11 @@ Numbers = Mapping[str, Any]
 
 def colors() -> tuple[str, ...]:
     """Returns the metrics of the probes, those of the first probe first."""
-    ordered = sorted(PROBES, key=lambda name: name != START)
-    return tuple(metric.name for name in ordered for metric in PROBES[name].metrics)
+    return tuple(metric.name for name in _ordered() for metric in PROBES[name].metrics)
+
+
+def _ordered() -> list[str]:
+    return sorted(PROBES, key=lambda name: name != START)
 
 
 def probe_of(metric: str) -> str:
@@ -45,18 +48,20 @@ def with_probes(rows: pd.DataFrame, atlas: Atlas, metric: str) -> pd.DataFrame:
 
     Returns:
         Also ``best``, the number; ``n``, 1 where there is one; ``reached``, it with its interval,
-        or why there is none; ``told``, the main number of each probe; ``state_size``; ``age``,
-        the day; ``stale``, whether the revision has changed since.
+        or why there is none; ``told`` and ``more``, the main number of each probe;
+        ``state_size``; ``age``, the day; ``stale``, whether the revision has changed since.
     """
     probe = probe_of(metric)
-    found, told, old = _layers(atlas), _told(atlas), atlas.stale(probe)
+    found, old = _layers(atlas), atlas.stale(probe)
+    told = [_told(atlas, part) for part in (0, 1)]
     known = [found.get(spec, {}) for spec in rows["spec"]]
     best = pd.Series([row.get(metric) for row in known], index=rows.index, dtype=float)
     return rows.assign(
         best=best,
         n=best.notna().astype(int),
         reached=[_reached(row, metrics()[metric]) for row in known],
-        told=[told.get(spec, "") for spec in rows["spec"]],
+        told=[told[0].get(spec, "") for spec in rows["spec"]],
+        more=[told[1].get(spec, "") for spec in rows["spec"]],
         state_size=pd.Series([row.get("state_size") for row in known], rows.index, dtype=float),
         age=[_age(row, probe, old) for row in known],
         stale=[row.get("first") in old for row in known],
@@ -68,10 +73,10 @@ def _layers(atlas: Atlas) -> dict[str, Numbers]:
     return atlas.of_layers().to_dict("index")
 
 
-@functools.lru_cache(maxsize=4)
-def _told(atlas: Atlas) -> dict[str, str]:
-    """Returns the main number of each probe, for every layer."""
-    mains = [probe.main() for probe in PROBES.values()]
+@functools.lru_cache(maxsize=8)
+def _told(atlas: Atlas, part: int) -> dict[str, str]:
+    """Returns the main number of every second probe, for every layer: a tooltip cuts long texts."""
+    mains = [PROBES[name].main() for name in _ordered()[part::2]]
     return {
         spec: ", ".join(
             f"{main.name.replace('_', ' ')} {text}"

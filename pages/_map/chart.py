@@ -34,7 +34,7 @@ OF_RUNS = (
     ("mean_shown", "mean of that spec"), ("std_shown", "standard deviation"), ("n", "runs"),
     ("still_rising", "runs still rising"), ("rates", "learning rates tried"),
 )  # fmt: skip
-OF_PROBES = (("told", "all probes"), ("age", "measured"))
+OF_PROBES = (("told", "probes"), ("more", "more of them"), ("age", "measured"))
 
 TURN = 0.46  # so far into the colors of results both inks are as easy to read
 

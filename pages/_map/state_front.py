@@ -26,7 +26,7 @@ def show_front(table: pd.DataFrame, shown: Shown) -> None:
     )
     if known.empty:
         return
-    names = known["known_as"].str.split(", ").str[0]
+    names = known["known_as"].str.split(", ").str[0].str.removeprefix("= ")
     known = known.assign(name=names.where(names != "", known["spec"]))
     best = front(known.sort_values("known_as", key=lambda x: x == ""), "state_size", metric)
     scale = alt.Scale(type=by_probes.span(known["mean"])[1], zero=False)  # type: ignore[arg-type]

@@ -24,6 +24,7 @@ from pages._map import by_probes, collected, heat, space
 from pages._map import chart as heat_maps
 from pages._map.matrix import ALONE, AXES_OF, MARK, Places, laid_out, short
 from tests.app.app_text import text_of
+from ttr_core.lab import PROBES
 from ttr_core.space.spec import AXES, triples
 from ttr_core.words.grid import place
 
@@ -95,7 +96,8 @@ def test_the_map_of_an_empty_store_is_full_of_what_the_atlas_knows(page: Opener)
     row = atlas.table.loc[spec]
     value, low, high = (f"{row[f'pairs_held{end}']:.4g}" for end in ("", "_low", "_high"))
     assert shown.at[spec, "reached"] == f"{value} [{low}, {high}]"
-    assert f"pairs held {value} [" in shown.at[spec, "told"]
+    both = f"{shown.at[spec, 'told']}, {shown.at[spec, 'more']}"
+    assert f"pairs held {value} [" in both and both.count(", ") >= len(PROBES) - 1
 
 
 @pytest.mark.parametrize("metric", by_probes.colors())
@@ -111,6 +113,19 @@ def test_any_number_of_a_probe_can_color_the_map(metric: str) -> None:
     depths = heat_maps._depths(cells, look)
     assert {*depths} <= {"", "yes", "no"}
     assert [d != "" for d in depths] == cells["best"].notna().tolist()
+
+
+def test_the_map_says_of_how_many_cells_the_revision_has_changed(
+    page: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "earlier revision" not in text_of(page("map"))
+    monkeypatch.setattr("experiments_db.atlas.known.outdated", lambda: ["optimizer/RLS@1"])
+    app = page("map")
+    old = {spec for spec in charted().table.index if spec.split(" | ")[2].startswith("RLS")}
+    cells = rows(app)
+    aged = cells[cells["age"].str.endswith("by an earlier revision")]
+    assert set(aged["spec"]) >= old != set()
+    assert f"{len(aged)} are of an earlier revision" in text_of(app)
 
 
 def test_a_cell_that_was_ended_says_so() -> None:
