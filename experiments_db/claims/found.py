@@ -25,7 +25,7 @@ from .party import Party
 TAG = "reproduce"
 """Label of the runs that claims ask for."""
 
-EVIDENCE = ("parity.parquet", "claims.parquet")
+EVIDENCE = ("parity.parquet",)
 """Runs that count, of ``docs/evidence`` in a checkout."""
 
 
