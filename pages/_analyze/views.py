@@ -70,8 +70,11 @@ def _costs(store: Store, asked: Inquiry, table: pd.DataFrame) -> None:
     across = (cost, inquiry.COSTS[cost])
     title = f"{asked.metric.title} against {across[1]}; front: {', '.join(best['name'])}"
     _draw(plots.costs(data, best, across, axis, asked.metric), "cost", title)
-    words = "A point is a configuration, the mean over n runs with one standard error, at the best "
-    words += "of its learning rates. The dashed front: nothing has more for less."
+    error = " with one standard error" if data["se"].notna().any() else ""
+    words = f"A point is a configuration, the mean over n runs{error}, at the best of its learning "
+    words += "rates."
+    if best[cost].nunique() > 1:  # a front of one place is no line
+        words += " The dashed front: nothing has more for less."
     _counted(data, words)
     names = {"name": "layer", cost: across[1], "mean": asked.metric.name}
     _table(data, [*names, "se", "n", "runs", "rates", "spec", "sizes"], "cost")
@@ -133,7 +136,8 @@ def _drawn_lines(
     data = _with_errors(data, metric)
     said = f"{metric.title} against {title} of {', '.join(dict.fromkeys(data['name']))}"
     _draw(plots.lines(data, title, metric, ordered), "lines", said)
-    _counted(data, f"{words} same; means over n runs with one standard error.", bool(ordered))
+    error = " with one standard error" if data["se"].notna().any() else ""
+    _counted(data, f"{words} same; means over n runs{error}.", bool(ordered))
     _table(data, ["name", "x", "mean", "se", "n", "spec"], "lines")
 
 
