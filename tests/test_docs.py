@@ -56,7 +56,7 @@ def test_links_into_a_document_name_a_heading(path: Path) -> None:
     assert [(file, anchor) for file, anchor in local if anchor not in there[file]] == []
 
 
-def test_the_citation_is_of_this_version_and_names_the_paper() -> None:
+def test_the_citation_is_of_this_version_and_of_the_paper() -> None:
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert cited["version"] == ttr_core.__version__
     paper = cited["preferred-citation"]
