@@ -29,9 +29,8 @@ PLANNED = {
     "baselines outside the frame": "orchid higher-order-linear-attention",
 }
 MISSING = {
+    "atlas": "its steps stand (ChunkMuon); of 8 pairs it learned .88 in 410 steps",
     "lact": "needs a gated perceptron and steps made orthogonal at the end of a chunk",
-    "atlas": "float32 and float64 part before 4 096 tokens",
-    "omeganet": "float32 and float64 part before 4 096 tokens",
 }
 
 

@@ -278,6 +278,6 @@ def test_the_size_of_the_state_is_that_of_the_frame(name: str) -> None:
     model = ttr.SequenceModel(config, 50, torch.Generator().manual_seed(0))
     assert model.state_size(10_000) == size
     module = model.layers()[0]
-    _, state = module.step(torch.zeros(1, 32))
+    _, state = module.advance(torch.zeros(1, 40, 32), None)  # longer than any window is
     assert model.state_size(10_000) == sum(s.numel() for n, s in state.items() if "memory" in n)
     assert model.flops_per_token(9) > 0

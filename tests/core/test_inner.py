@@ -6,11 +6,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+from papers.inner import atlas
 from streams import RTOL32, joined, stream
 
 import ttr_core as ttr
-from ttr_core.solvers import inner_loop
+from ttr_core.solvers import inner_loop, orthogonal_loop
 from ttr_core.space.functions import MLP, LayeredModel
+from ttr_core.space.optimizers import ChunkStart, OrthogonalSteps
+from ttr_core.space.optimizers.orthogonal import QUINTIC, TUNED, orthogonal
 
 SMALL = [
     "Gate * Importance | Linear(map=elu1) | ChunkSGD(size=3)",
@@ -22,8 +25,18 @@ SMALL = [
     "Gate | MLP(expansion=2) | MirrorDescent(size=3, scale=2.0)",
     "Gate | MLP(expansion=1, bias=true) | MirrorDescent(geometry=lq, size=3) | loss=Lp",
     "Decay | Linear | MirrorDescent(size=2) | loss=DotProduct",
+    "Gate * Importance | MLP(expansion=1, map=taylor2) | Omega(window=4, size=3) | loss=Huber",
+    "Gate | Linear | Omega(window=2, size=3)",
+    "Gate * Importance | MLP(bias=true, expansion=1) | ChunkMuon(window=3, size=4)",
+    "Uniform | Linear(map=elu1) | ChunkMuon(window=1, size=2) | loss=Huber",
 ]
-PUBLISHED = [n for n, e in ttr.catalog.items() if ttr.resolve(e.spec).name == "inner_loop"]
+ALONE = [
+    *SMALL[1:4],
+    "Gate * Importance | MLP(bias=true, expansion=1) | ChunkMuon(window=1, size=4)",
+    "Gate | MLP(map=elu1) | Omega(window=1, size=3)",
+]
+"""Steps on the newest pair alone, which the scan takes one by one."""
+PUBLISHED = [n for n, e in ttr.catalog.items() if isinstance(e.spec.optimizer, ChunkStart)]
 LOSSES = ttr.choices("loss")
 
 
@@ -51,17 +64,17 @@ def answers(spec: ttr.Spec, solver: str) -> tuple:
 @pytest.mark.parametrize("text", SMALL)
 def test_chunks_within_the_sequence_equal_the_definition(text: str) -> None:
     spec = ttr.Spec.parse(text)
-    y, gradients = answers(spec, "inner_loop")
+    y, gradients = answers(spec, ttr.resolve(spec).name)
     wanted, wanted_gradients = answers(spec, "reference")
     close(y, wanted, 1e-8)
     for got, want in zip(gradients, wanted_gradients, strict=True):
         torch.testing.assert_close(got, want, rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("text", SMALL[1:4])
+@pytest.mark.parametrize("text", ALONE)
 def test_the_scan_equals_the_chunks(text: str) -> None:
     spec = ttr.Spec.parse(text)
-    close(answers(spec, "autograd_scan")[0], answers(spec, "inner_loop")[0])
+    close(answers(spec, "autograd_scan")[0], answers(spec, ttr.resolve(spec).name)[0])
 
 
 def test_a_corrupted_slope_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,16 +238,67 @@ def test_what_only_fits_a_quadratic_says_so(text: str, match: str) -> None:
 @pytest.mark.parametrize("text", SMALL)
 def test_what_is_computed_again_is_the_same(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Groups of segments that the backward pass runs once more give the same, bit by bit."""
-    spec, segment, calls = ttr.Spec.parse(text), inner_loop._segment, [0]
+    spec, calls = ttr.Spec.parse(text), [0]
+    orthogonal = isinstance(spec.optimizer, OrthogonalSteps)
+    loop, group = (orthogonal_loop, "TOGETHER") if orthogonal else (inner_loop, "GROUP")
+    segment = loop._segment
 
     def counted(*asked: object) -> object:
         calls[0] += 1
         return segment(*asked)
 
-    monkeypatch.setattr(inner_loop, "_segment", counted)
-    once, ran = answers(spec, "inner_loop"), calls[0]
-    monkeypatch.setattr(inner_loop, "GROUP", 1)
+    monkeypatch.setattr(loop, "_segment", counted)
+    monkeypatch.setattr(loop, group, 8)
+    once, ran = answers(spec, loop.__name__.rpartition(".")[2]), calls[0]
+    monkeypatch.setattr(loop, group, 1)
     monkeypatch.setattr(inner_loop, "MOST", 0)
-    again = answers(spec, "inner_loop")
+    again = answers(spec, loop.__name__.rpartition(".")[2])
     assert calls[0] == 3 * ran
     torch.testing.assert_close(again, once, rtol=0, atol=0)
+
+
+def test_a_window_of_one_is_a_step_on_the_newest_pair() -> None:
+    same(
+        "Gate * Importance | MLP | Omega(window=1, rate=1.0)", "Gate * Importance | MLP | ChunkSGD"
+    )
+
+
+def test_a_window_of_all_on_a_small_chunk_is_descent_on_the_whole_past() -> None:
+    """Chunks of one token and a window as long as the sequence: a step on all pairs, each time."""
+    spec = ttr.Spec.parse("Uniform | Linear | Omega(window=20, size=1, rate=0.1)")
+    x = stream(spec, 9, heads=1)
+    k, v, step = x.k[0, 0], x.v[0, 0], 0.1 * x.signals["step"][0, 0]
+    S, rows = torch.zeros(3, 2, dtype=torch.float64), []
+    for t in range(9):
+        S = S + step[t] * k[: t + 1].mT @ (v[: t + 1] - k[: t + 1] @ S)
+        rows.append(x.q[0, 0, t] @ S)
+    close(ttr.solve(spec, x)[0, 0], torch.stack(rows))
+
+
+@pytest.mark.parametrize("length", [9, 40])
+def test_muon_on_a_perceptron_is_the_recurrence_of_atlas(length: int) -> None:
+    spec = ttr.Spec.parse("Gate * Importance | MLP(expansion=1, wrapped=false) | ChunkMuon")
+    x = stream(spec, length, heads=1, key_dim=4, value_dim=4)
+    params = {n: p.detach().double().requires_grad_() for n, p in spec.parameters(4, 4, 1).items()}
+    own = {n.rpartition(".")[2]: p[0] for n, p in params.items()}
+    signals = {n: s[0, 0] for n, s in x.signals.items()}
+    said = atlas(x.q[0, 0], x.k[0, 0], x.v[0, 0], **signals, **own)
+    torch.testing.assert_close(ttr.solve(spec, x, params)[0, 0], said, rtol=1e-9, atol=1e-9)
+
+
+def test_orthogonal_steps_have_one_size_in_every_direction() -> None:
+    """The polar factor up to what five Newton-Schulz steps leave: singular values near 1."""
+    x = torch.randn(2, 7, 4, dtype=torch.float64)
+    for made in (orthogonal(x, QUINTIC), orthogonal(x, TUNED)):
+        left, _, right = torch.linalg.svd(x, full_matrices=False)
+        values = (left.mT @ made @ right.mT).diagonal(dim1=-2, dim2=-1)
+        close(left * values[..., None, :] @ right, made)
+        assert (values > 0.6).all() and (values < 1.3).all()
+    assert not orthogonal(torch.zeros(3, 3), QUINTIC).any()
+
+
+def test_a_step_of_muon_does_not_grow_with_the_error() -> None:
+    """Of a loss whose gradient does not depend on the answer."""
+    spec = ttr.Spec.parse("Uniform | Linear | ChunkMuon(window=3, size=4) | loss=DotProduct")
+    x = stream(spec, 12)
+    close(ttr.solve(spec, replace(x, v=1000 * x.v)), ttr.solve(spec, x), 1e-6)

@@ -41,11 +41,15 @@ def value(formula: str, spec: ttr.Spec) -> float:
     total = 0.0
     for term in formula.split(" + "):
         above, _, below = term.partition(" / ")
-        factors = [factor.partition("^") for factor in above.split()]
-        powers = [known.get(base) or float(base) for base, _, _ in factors]
-        raised = [p ** int(power or 1) for p, (_, _, power) in zip(powers, factors, strict=True)]
-        total += math.prod(raised) / (known[below] if below else 1)
+        total += _product(above, known) / _product(below, known)
     return total
+
+
+def _product(formula: str, known: dict[str, int]) -> float:
+    factors = [factor.partition("^") for factor in formula.split()]
+    powers = [known.get(base) or float(base) for base, _, _ in factors]
+    raised = (p ** int(power or 1) for p, (_, _, power) in zip(powers, factors, strict=True))
+    return math.prod(raised)
 
 
 @pytest.mark.parametrize(("spec", "solver"), KEPT)

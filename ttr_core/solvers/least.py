@@ -12,7 +12,6 @@ from ..limits import Shape
 from ..named import part
 from ..space.functions import (
     FeatureModel,
-    FunctionClass,
     KernelModel,
     LinearModel,
     LocalModel,
@@ -30,7 +29,7 @@ from ..space.optimizers import (
 )
 from ..space.spec import Spec
 from ..space.weights import MemorylessWeights, RotatingWeights, TwiceWritten
-from .state import Matrix, Memories, Pairs, Past, State, Vectors, WithNewest
+from .state import Both, Matrix, Memories, Pairs, Past, State, Vectors, WithNewest
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def _running(spec: Spec) -> Iterator[State]:
         if isinstance(model, MatrixModel):  # what is left of the ridge, and whose turn it is
             yield Matrix(model, gram=True, vectors=int(weights.fades), numbers=int(weights.fades))
     elif isinstance(optimizer, ChunkStart):
-        yield chunked(model, optimizer)
+        yield chunked(spec)
     elif isinstance(optimizer, Incremental):
         yield carried(spec)
 
@@ -113,9 +112,19 @@ def _summed(spec: Spec, parts: int) -> State:
     return Memories(model, parts, ones)
 
 
-def chunked(model: FunctionClass, optimizer: ChunkStart) -> Memories:
-    """Returns the gradients' place, the memory, what drives it, and how far the chunk has come."""
-    return Memories(model, 3 if optimizer.moves else 2, numbers=1)
+def chunked(spec: Spec) -> State:
+    """Returns the gradients' place, the memory, what drives it, and how far the chunk has come.
+
+    Beside them the pairs that the next steps take once more.
+    """
+    optimizer = spec.optimizer
+    assert isinstance(optimizer, ChunkStart)
+    memories = Memories(spec.function, 3 if optimizer.moves else 2, numbers=1)
+    if optimizer.window == 1:
+        return memories
+    varied = any(signal.name.startswith("importance") for signal in spec.weights.signals)
+    numbers = int(varied) + len(spec.loss.signals)
+    return Both(memories, Pairs(numbers, reach=optimizer.window))
 
 
 def carried(spec: Spec) -> State:

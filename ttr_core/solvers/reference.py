@@ -100,14 +100,16 @@ def _incremental(spec: Spec, x: Stream, params: Params) -> Tensor:
             m: Memory,
             key: Tensor | None = None,
             value: Tensor | None = None,
+            back: int = 0,
             t: int = t,
-            weight: Tensor = weight,
-            signals: Params = signals,
         ) -> Tensor:
-            key = x.k[0, 0, t] if key is None else key
-            value = x.v[0, 0, t] if value is None else value
+            if (at := t - back) < 0:
+                return x.k.new_zeros(())
+            key = x.k[0, 0, at] if key is None else key
+            value = x.v[0, 0, at] if value is None else value
             guess = spec.function.predict(m, key[None, None, None], own)[0, 0, 0]
-            return weight * spec.loss(guess, value, signals)
+            error = spec.loss(guess, value, {name: s[0, 0, at] for name, s in x.signals.items()})
+            return error if importance is None else (importance[0, 0, at, 0] + TINY) * error
 
         memory, state = optimizer.update(memory, state, loss, learned | signals, previous)
         if t >= first:

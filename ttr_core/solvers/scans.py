@@ -13,7 +13,7 @@ from ..limits import Estimate, Shape
 from ..named import Carried, part, whole
 from ..space.functions import FunctionClass, KernelModel, LinearModel, Memory
 from ..space.losses import Loss
-from ..space.optimizers import Incremental, RankOneSteps
+from ..space.optimizers import ChunkStart, Incremental, RankOneSteps
 from ..space.readouts import Direct, Divides, Readout, ReadsBefore
 from ..space.spec import Spec
 from ..space.weights import MemorylessWeights
@@ -92,6 +92,8 @@ class AutogradScan(Solver[_Any]):
     def declines(self, p: _Any) -> str | None:
         if isinstance(p.function, KernelModel):
             return "needs a memory whose size is known; that of a kernel grows with every pair"
+        if isinstance(p.optimizer, ChunkStart) and p.optimizer.window > 1:
+            return f"needs a step on the newest pair; {p.optimizer} takes earlier ones once more"
         return None
 
     def sequential(self, spec: Spec) -> bool:
@@ -150,7 +152,9 @@ def _head(p: _Any) -> Callable[[Memory, Carried, Carried, Carried], tuple[Memory
 
         signals = part(token, "signal") | {"importance": weight}
 
-        def loss(m: Memory, key: Tensor | None = None, value: Tensor | None = None) -> Tensor:
+        def loss(
+            m: Memory, key: Tensor | None = None, value: Tensor | None = None, back: int = 0
+        ) -> Tensor:
             key = token["k"] if key is None else key
             guess = function.predict(m, key[None, None, None], params)[0, 0, 0]
             return weight * of(guess, token["v"] if value is None else value, signals)

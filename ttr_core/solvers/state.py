@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import torch
 from torch import Tensor
@@ -93,6 +94,24 @@ class Matrix(State):
 
 
 @dataclass(frozen=True)
+class Both(State):
+    """Two states side by side."""
+
+    first: State
+    second: State
+
+    def size(self, shape: Shape) -> int:
+        return self.first.size(shape) + self.second.size(shape)
+
+    def formula(self) -> str:
+        count: dict[str, float] = {}
+        for term in f"{self.first.formula()} + {self.second.formula()}".split(" + "):
+            number, _, what = term.partition(" ") if term[0].isdigit() else ("1", "", term)
+            count[what] = count.get(what, 0) + float(number)
+        return _sum(*((number, what) for what, number in count.items()))
+
+
+@dataclass(frozen=True)
 class WithNewest(State):
     """A matrix, and the features and the value of the pair that was written last.
 
@@ -108,10 +127,8 @@ class WithNewest(State):
         return (shape.features + 1) * (shape.value_dim + self.divides) + shape.features
 
     def formula(self) -> str:
-        width, ones = self.model.width, int(self.divides)
-        if (width(2), width(3)) == (2, 3):
-            return Matrix(self.model, vectors=2 + ones, numbers=ones).formula()
-        return f"{Matrix(self.model, vectors=1 + ones, numbers=ones).formula()} + d"
+        ones = int(self.divides)
+        return Both(Matrix(self.model, vectors=1 + ones, numbers=ones), Vectors(1)).formula()
 
 
 @dataclass(frozen=True)
@@ -153,10 +170,13 @@ class Memories(State):
     def formula(self) -> str:
         if isinstance(self.model, MatrixModel):
             return Matrix(self.model, self.copies, numbers=self.numbers).formula()
-        size = self.model.memory_size
-        vectors = (9 * size(2, 2) - 4 * size(3, 3)) // 6
-        squares = (size(2, 2) - 2 * vectors) // 4
-        terms = ((self.copies * squares, "d^2 / H"), (self.copies * vectors, "d"))
+        # A polynomial of the size of keys without a constant, through three of its values.
+        one, two, three = (Fraction(self.model.memory_size(k, k), k) for k in (1, 2, 3))
+        cubes = (three - 2 * two + one) / 2
+        squares = two - one - 3 * cubes
+        found = (cubes, squares, one - squares - cubes)
+        sizes = (float(self.copies * n) for n in found)
+        terms = zip(sizes, ("d^3 / H^2", "d^2 / H", "d"), strict=True)
         return _sum(*terms, (self.numbers, "H"))
 
     def begun(self, x: Stream, own: Params) -> Carried:

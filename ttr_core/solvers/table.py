@@ -24,6 +24,7 @@ from .local_line import LocalLine
 from .local_polynomial import LocalPolynomial
 from .normal_equations import KernelNormalEquations, NormalEquations
 from .oracle import Reference
+from .orthogonal_loop import OrthogonalLoop
 from .prefix_cholesky import PrefixCholesky
 from .pseudo_values import PseudoValues
 from .scans import AutogradScan, RankOneScan
@@ -50,6 +51,7 @@ _ENDLESS: tuple[AnySolver, ...] = (
     LocalLine(),
     LocalPolynomial(),
     InnerLoop(),
+    OrthogonalLoop(),
     RankOneScan(),
     AutogradScan(),
 )

@@ -292,6 +292,11 @@ class Letters:
         update = self.decayed_before + self.toward(rate, at)
         return self.running(Criterion(goal, self.free), update)
 
+    def descended(self, rate: Term, slope: Term) -> Story:
+        """Returns the story of a step against a sum of gradients, from what forgetting left."""
+        goal = Criterion(self.near(self.decayed_before, rate, slope), self.free)
+        return self.running(goal, self.decayed_before - rate * slope)
+
     def moved(self, change: Term) -> Story:
         """Returns the story of a memory that a step changes after forgetting, by no gradient."""
         near = HALF * square(self.free - self.decayed_before)

@@ -17,9 +17,17 @@ class PairLoss(Protocol):
     """The loss of the newest pair, times its importance; or that of another pair in its place."""
 
     def __call__(
-        self, memory: Memory, key: Tensor | None = None, value: Tensor | None = None, /
+        self,
+        memory: Memory,
+        key: Tensor | None = None,
+        value: Tensor | None = None,
+        back: int = 0,
+        /,
     ) -> Tensor:
-        """Returns it at a memory; a key is [K], a value [V]."""
+        """Returns it at a memory; a key is [K], a value [V].
+
+        With ``back`` it is the loss of the pair so many tokens before, 0 before the first.
+        """
 
 
 def newton(objective: Objective, start: Memory, penalty: Objective | None = None) -> Memory:

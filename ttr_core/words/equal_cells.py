@@ -81,6 +81,7 @@ OFF_GRID: tuple[str, ...] = (
     "Gate * Importance | Linear(map=rff) | Hebbian | readout=Normalized(floor=clamp, eps=0.01)",
     "Gate * Fenwick | Linear | OneStep",
     "Uniform | MLP(activation=gelu_tanh, bias=True, std=0.02) | MiniBatch",
+    "Gate * Importance | MLP(wrapped=False, map=taylor2(scale=1.0)) | Omega",
     "Gate | MLP(expansion=1) | MirrorDescent(geometry=lq, rate=0.01) | loss=Lp",
     "Gate | MLP | ChunkSGD | loss=Huber",
     "Gate | MLP(expansion=1) | MirrorDescent(rate=0.01)",

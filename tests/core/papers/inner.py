@@ -105,6 +105,63 @@ def retained(q, k, v, decay, step, A, gamma, beta, loss, mirror, rate=0.01):
     return torch.stack(out)
 
 
+def omeganet(q, k, v, decay, importance, step, W1, W2):
+    """Behrouz et al. 2025, Eq. 9: M_t = alpha M_{t-1} - eta grad of a window's weighted loss."""
+
+    def f(x, W1, W2):
+        return F.gelu(powers(x) @ W1) @ W2
+
+    M, out = [W1, W2], []
+    for t in range(len(q)):
+        if t % CHUNK == 0:
+            start = M
+        grads = gradient(windowed(f, k, v, importance, t, start), start)
+        M = [decay[t].exp() * m - 0.01 * step[t] * g for m, g in zip(M, grads, strict=True)]
+        out.append(f(q[t], *M))
+    return torch.stack(out)
+
+
+def atlas(q, k, v, decay, importance, step, momentum, W1, W2):
+    """Behrouz et al. 2025, Eq. 32-33: S_t = theta S_{t-1} + grad, M_t = alpha M - eta NS5(S_t)."""
+
+    def f(x, W1, W2):
+        return F.gelu(x @ W1) @ W2
+
+    M, out = [W1, W2], []
+    S = [torch.zeros_like(w) for w in M]
+    for t in range(len(q)):
+        if t % CHUNK == 0:
+            start = M
+        grads = gradient(windowed(f, k, v, importance, t, start), start)
+        S = [momentum[t] * s + g for s, g in zip(S, grads, strict=True)]
+        M = [decay[t].exp() * m - 0.03 * step[t] * ns5(s) for m, s in zip(M, S, strict=True)]
+        out.append(f(q[t], *M))
+    return torch.stack(out)
+
+
+def powers(x):
+    """phi with phi(x) . phi(y) = 1 + x.y + (x.y)^2 / 2, coefficients 1 / i! of x^(i)."""
+    rows, columns = torch.triu_indices(x.shape[-1], x.shape[-1])
+    weight = torch.full_like(x[..., rows], 0.5**0.5).masked_fill(rows < columns, 1.0)
+    pairs = x[..., rows] * x[..., columns] * weight
+    return torch.cat([torch.ones_like(x[..., :1]), x, pairs], -1)
+
+
+def windowed(f, k, v, weight, t, M):
+    """The loss of the newest 8 pairs."""
+    seen = slice(max(0, t - 7), t + 1)
+    return (weight[seen, 0] * (f(k[seen], *M) - v[seen]).square().sum(-1)).sum() / 2
+
+
+def ns5(G):
+    """Jordan et al. 2024: five quintic steps from G / |G|."""
+    X = G / ((G**2).sum() + 1e-14).sqrt()
+    for _ in range(5):
+        A = X.T @ X
+        X = 3.4445 * X + X @ (-4.7750 * A + 2.0315 * A @ A)
+    return X
+
+
 def squared(answer, value):
     return (answer - value) @ (answer - value) / 2
 
@@ -117,6 +174,7 @@ RECURRENCES = {
     "ttt-linear": ttt_linear,
     "ttt-mlp": ttt_mlp,
     "titans": titans,
+    "omeganet": omeganet,
     "moneta": moneta,
     "yaad": yaad,
     "memora": memora,

@@ -169,11 +169,16 @@ class Passed:
         weight = x.k.new_ones(()) if importance is None else importance[0, 0, t, 0]
         signals = {n: s[0, 0, t] for n, s in x.signals.items()} | {"importance": weight}
 
-        def loss(m: Memory, key: Tensor | None = None, value: Tensor | None = None) -> Tensor:
-            key = x.k[0, 0, t] if key is None else key
-            value = x.v[0, 0, t] if value is None else value
+        def loss(
+            m: Memory, key: Tensor | None = None, value: Tensor | None = None, back: int = 0
+        ) -> Tensor:
+            if (at := t - back) < 0:
+                return x.k.new_zeros(())
+            key = x.k[0, 0, at] if key is None else key
+            value = x.v[0, 0, at] if value is None else value
             guess = self.spec.function.predict(m, key[None, None, None], self._own)[0, 0, 0]
-            return weight * self.spec.loss(guess, value, signals)
+            error = self.spec.loss(guess, value, {n: s[0, 0, at] for n, s in x.signals.items()})
+            return error if importance is None else importance[0, 0, at, 0] * error
 
         return self.optimizer.update(memory, state, loss, learned | signals, previous)
 

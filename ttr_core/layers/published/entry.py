@@ -10,7 +10,6 @@ import torch
 from ...errors import unknown
 from ...limits import Shape
 from ...solvers import least
-from ...space.functions import LinearModel
 from ...space.ingredient import Paper
 from ...space.spec import Spec
 from ..frame import Frame
@@ -19,6 +18,7 @@ from ..layer import SequenceLayer
 
 EVIDENCE = ("code", "paper", "secondary")
 REPR_NAMES = 5
+LONG = 1 << 20  # tokens, more than any window has
 
 
 @dataclass(frozen=True)
@@ -79,13 +79,12 @@ class Published:
         return self._in_its_frame() or least(self.spec).packed_formula()
 
     def _in_its_frame(self) -> str | None:
-        spec, frame = self.spec, self.frame
-        model = spec.function
-        if not frame.key_dim or not isinstance(model, LinearModel):
+        spec, frame, size = self.spec, self.frame, self.frame.key_dim
+        if not size:
             return None
         # Keys of one size at any d: so many numbers for each value of all heads, and beside them.
-        wide, state = model.width(frame.key_dim), least(spec).states[0]
-        none, one = (state.size(Shape(1, 1, 1, frame.key_dim, v, wide)) for v in (0, 1))
+        state, wide = least(spec).states[0], spec.feature_size(size)
+        none, one = (state.size(Shape(1, 1, LONG, size, v, wide)) for v in (0, 1))
         return f"{(one - none) * frame.expand} d" + (f" + {none} H" if none else "")
 
     @property

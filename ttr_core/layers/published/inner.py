@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ...space.ingredient import Paper
 from ...space.spec import Spec
 from ..frame import Frame
@@ -25,6 +27,18 @@ NORMALIZED = Frame(conv=4, qk_norm="l2", output_gate="silu")
 CHUNK = (
     "Chunks of 16 tokens. Scalar gates per head (paper: per channel, from low-rank maps); the "
     "forget gate starts at half-lives from 256 tokens to the sequence length, or 256. "
+)
+POLYNOMIAL = replace(NORMALIZED, key_dim=16)
+SMALL_KEYS = (
+    "Windows of 8 pairs, chunks of 16 tokens. Keys have 16 entries, and no residual stands around "
+    "the perceptron, whose answers are larger than its keys. Scalar gates per head; the forget "
+    "gate starts at half-lives from 256 tokens to the sequence length, or 256. "
+)
+ATLAS = Paper(
+    "Atlas: Learning to Optimally Memorize the Context at Test Time",
+    "Behrouz et al.",
+    2025,
+    "https://arxiv.org/abs/2505.23735",
 )
 NARROW = (
     "The perceptron is as wide as its keys (paper: four times), for every token forms its own. "
@@ -76,6 +90,23 @@ ENTRIES = (
             "256 tokens to the sequence length, or 256; no SiLU before the convolution."
         ),
         evidence="paper",
+    ),
+    Published(
+        name="omeganet",
+        parent="titans",
+        spec=Spec.parse("Gate * Importance | MLP(wrapped=false, map=taylor2(scale=1.0)) | Omega"),
+        frame=POLYNOMIAL,
+        paper=ATLAS,
+        summary=(
+            "Titans without momentum, on polynomial features, whose every step is on the newest "
+            "pairs at once: the Omega rule."
+        ),
+        deviation=(
+            SMALL_KEYS + "Polynomials of degree 2 with the coefficients 1 / i! that the paper's "
+            "start from (paper: learned). Steps of at most 0.01, on half the squared error (paper: "
+            "the whole, so its step is half of ours)."
+        ),
+        evidence="secondary",
     ),
     Published(
         name="moneta",

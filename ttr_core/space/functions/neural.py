@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...named import Params
+from ..ingredient import Ingredient, Made
+from ..maps import FeatureMap, Identity
 from ..option import option
 from ..terms import Letter, Named, Term
 from .base import Memory, Stage, StagedModel
@@ -20,6 +22,7 @@ from .base import Memory, Stage, StagedModel
 if TYPE_CHECKING:
     from ..spec import Spec
 
+IDENTITY = Identity()
 EPS = 1e-6  # below the variance in the layer norm
 START = "standard deviation of the fresh matrices; none: 1 / sqrt(inputs)"
 SEED = "seed of the fresh matrices"
@@ -52,7 +55,7 @@ class LayeredModel(StagedModel):
     def predict(
         self, memory: Memory, x: Tensor, params: Params, center: Tensor | None = None
     ) -> Tensor:
-        z = x
+        z = self.entered(x, params)
         for i, (weight, bias) in enumerate(self.stages):
             z = (self.between(z) if i else z) @ memory[weight]
             z = z if bias is None else z + memory[bias][..., None, :]
@@ -85,16 +88,23 @@ class LayeredModel(StagedModel):
         along = (g * unit).mean(-1, keepdim=True)
         return (g - g.mean(-1, keepdim=True) - unit * along) * scale
 
+    @property
+    def features_where(self) -> str:
+        """How what the first matrix sees is defined, in LaTeX; empty where it is the key itself."""
+        return ""
+
     def written(self, key: str) -> str:
         """Returns m(key) in LaTeX."""
-        one, text = len(self.stages) == 1, key
+        one, text = len(self.stages) == 1, rf"\phi({key})" if self.features_where else key
         for i, (_, bias) in enumerate(self.stages, 1):
             shift = "" if bias is None else (" + b" if one else f" + b_{i}")
             text = (rf"\sigma({text})" if i > 1 else text) + (" W" if one else f" W_{i}") + shift
         return rf"{key} + \mathrm{{LN}}({text})" if self.square else text
 
     def written_answer(self, memory: Term, at: Letter) -> Term:
-        return Named("predict", "{0}({1})", (memory, at), f"m(k) = {self.written('k')}")
+        where = f"m(k) = {self.written('k')}"
+        where += rf",\quad {self.features_where}" if self.features_where else ""
+        return Named("predict", "{0}({1})", (memory, at), where)
 
     @property
     def written_start(self) -> str:
@@ -183,6 +193,8 @@ class MLP(LayeredModel):
     Args:
         depth: number of matrices.
         expansion: width between them, in units of the key size.
+        map: feature map of what the first matrix sees, $k W_1$ becoming $\phi(k) W_1$; ``identity``
+            takes the key itself. The residual stays the key's.
         activation: sigma, GELU or its tanh form.
         bias: whether each matrix has one.
         wrapped: whether the norm and the residual stand around the matrices.
@@ -202,6 +214,9 @@ class MLP(LayeredModel):
     wrapped: bool = option(True, "whether k + LN(.) stands around the matrices")
     std: float | None = option(None, START, low=1e-6, high=10.0)
     seed: int = option(0, SEED, low=0)
+    map: FeatureMap = option(  # noqa: RUF009 - a field
+        IDENTITY, "feature map of what the first matrix sees", constraint=Made("map"), since=2
+    )
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -213,7 +228,14 @@ class MLP(LayeredModel):
         return self.wrapped
 
     def widths(self, key_dim: int, value_dim: int) -> tuple[int, ...]:
-        return (key_dim, *[self.expansion * key_dim] * (self.depth - 1), value_dim)
+        inside = [self.expansion * key_dim] * (self.depth - 1)
+        return (self.map.width(key_dim), *inside, value_dim)
+
+    def entered(self, x: Tensor, params: Params) -> Tensor:
+        return self.map(x, params)
+
+    def placed(self) -> dict[str, Ingredient]:
+        return self.map.placed()
 
     def between(self, z: Tensor) -> Tensor:
         return F.gelu(z, approximate="tanh" if self.activation == "gelu_tanh" else "none")
@@ -230,5 +252,10 @@ class MLP(LayeredModel):
         )
         return tangent
 
+    @property
+    def features_where(self) -> str:
+        return "" if self.map.notation == "k" else rf"\phi(k) = {self.map.formula}"
+
     def parameters(self, key_dim: int, value_dim: int, heads: int) -> dict[str, Tensor]:
-        return self.fresh(self.widths(key_dim, value_dim), heads, self.std, self.seed)
+        own = self.map.parameters(key_dim, value_dim, heads)
+        return own | self.fresh(self.widths(key_dim, value_dim), heads, self.std, self.seed)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from ..ingredient import load
 from .base import Incremental, Optimizer, Retrospective
-from .chunked import ChunkMomentum, ChunkSGD, ChunkStart, MiniBatch, Mirrored
+from .chunk_muon import OrthogonalSteps
+from .chunked import ChunkMomentum, ChunkSGD, ChunkStart, MiniBatch, Mirrored, SummedSteps
 from .iterated import Iterations
 from .mirror import MirrorDescent
+from .omega import Windowed
 from .rank_one import NLMS, SGD, Hebbian, Implicit
 from .retrospective import Exact, OneStep
 from .structure import (
@@ -47,10 +49,13 @@ __all__ = [
     "MomentumStep",
     "OneStep",
     "Optimizer",
+    "OrthogonalSteps",
     "RankOneSteps",
     "Retrospective",
     "RidgeFit",
     "Steps",
     "Sum",
+    "SummedSteps",
     "TwoStage",
+    "Windowed",
 ]

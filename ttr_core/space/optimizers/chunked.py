@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
 
-from ...fading import left
 from ...named import Carried, Signals, part, whole
 from ...stream import Signal
 from ..fates import Fate
@@ -23,6 +21,7 @@ from ..terms import Earlier, Form, Index, Let, Letter, Numeral, Term, Value
 from .base import Incremental, faded
 from .momentum import MOMENTUM
 from .rank_one import STEP
+from .segments import Course, Mix, Segment
 
 if TYPE_CHECKING:
     from ..spec import Spec
@@ -32,79 +31,15 @@ CHUNK_STEP = replace(STEP, by_curvature=False)  # a share of the rate, which is 
 RATE = "largest step, which the signal is a share of"
 
 
-@dataclass(frozen=True)
-class Segment:
-    """Consecutive tokens of one chunk.
-
-    Args:
-        first: position of the first of them in the chunk.
-        scores: any tensor [B, H, C, C], for its shape and kind.
-        log_decay: their log decays, [B, H, C], or None.
-        signals: their signals, [B, H, C, 1] each.
-        params: the optimizer's own tensors, head first.
-        inputs: d, the number of inputs of the first matrix.
-    """
-
-    first: int
-    scores: Tensor
-    log_decay: Tensor | None
-    signals: Signals
-    params: Mapping[str, Tensor]
-    inputs: int
-
-    def decays(self) -> tuple[Tensor, Tensor]:
-        """Returns what is left at each row of the start, [B, H, C], and of each column."""
-        if self.log_decay is None:
-            seen = torch.ones_like(self.scores[0, 0]).tril()
-            return torch.ones_like(self.scores[..., 0]), seen.expand_as(self.scores)
-        between, since, _ = left(self.log_decay[..., None])
-        return since[..., 0], between
-
-
-class Mix(NamedTuple):
-    """Memories as sums: base times a number, plus the move times one, minus the gradients'.
-
-    Args:
-        base: [B, H, R], or None for 0.
-        move: [B, H, R], or None for 0.
-        gradients: [B, H, R, C].
-    """
-
-    base: Tensor | None
-    move: Tensor | None
-    gradients: Tensor
-
-    def last(self) -> Mix:
-        """Returns the last row alone."""
-        base = None if self.base is None else self.base[..., -1:]
-        move = None if self.move is None else self.move[..., -1:]
-        return Mix(base, move, self.gradients[..., -1:, :])
-
-
-class Course(NamedTuple):
-    """What each token of a segment reads, and what is kept after the last; no move is zero."""
-
-    read: Mix
-    base: Mix
-    move: Mix | None
-
-
 class ChunkStart(Incremental):
-    r"""Trait: the gradients $\nabla_i$ of a chunk are taken at the memory $m_0$ before it.
-
-    Every memory of the chunk is then $b_t m_0 + f_t z_0 - \sum_{i \le t} G_{ti} \nabla_i$, with
-    numbers for coefficients, and no token needs a copy of its own.
-    """
+    r"""Trait: the gradients $\nabla_i$ of a chunk are taken at the memory $m_0$ before it."""
 
     phrase: ClassVar[str] = "an optimizer that takes its gradients at the memory before a chunk"
     by_gradients: ClassVar[bool] = True
     horizon: ClassVar[int | None] = None  # tokens over which a network keeps rounding small
     moves: ClassVar[bool] = False  # whether z, which is kept too, drives the memory on
+    window: int = 1  # how many of the newest pairs each step takes the gradients of
     size: int
-
-    @abc.abstractmethod
-    def plan(self, segment: Segment) -> Course:
-        """Returns the coefficients of a segment's memories."""
 
     @property
     def before_chunk(self) -> Term:
@@ -127,7 +62,20 @@ class ChunkStart(Incremental):
         return at | {"position": torch.where(full, torch.zeros_like(position), position)}
 
 
-class Mirrored(ChunkStart):
+class SummedSteps(ChunkStart):
+    r"""Trait: every memory of a chunk is $b_t m_0 + f_t z_0 - \sum_{i \le t} G_{ti} \nabla_i$.
+
+    With numbers for coefficients: no token needs a copy of its own.
+    """
+
+    phrase: ClassVar[str] = "an optimizer whose memories are sums of the gradients of a chunk"
+
+    @abc.abstractmethod
+    def plan(self, segment: Segment) -> Course:
+        """Returns the coefficients of a segment's memories."""
+
+
+class Mirrored(SummedSteps):
     r"""Trait: the recurrence runs on a dual of the memory, which is read through a mirror."""
 
     phrase: ClassVar[str] = "an optimizer that takes its steps on a dual of the memory"
@@ -165,7 +113,7 @@ def descent(segment: Segment, rate: float) -> Course:
 
 
 @dataclass(frozen=True)
-class ChunkSGD(ChunkStart):
+class ChunkSGD(SummedSteps):
     r"""Gradient steps at the memory before the chunk, in place of the newest one.
 
     $$m_t = a_t m_{t-1} - c \beta_t \nabla \ell_t(m_{\tau}), \qquad
@@ -215,7 +163,7 @@ class ChunkSGD(ChunkStart):
 
 
 @dataclass(frozen=True)
-class ChunkMomentum(ChunkStart):
+class ChunkMomentum(SummedSteps):
     r"""Momentum on gradients at the memory before the chunk: the memory of Titans.
 
     $$Z_t = \eta_t Z_{t-1} - c \theta_t \nabla \ell_t(m_{\tau}), \qquad m_t = a_t m_{t-1} + Z_t,
@@ -279,7 +227,7 @@ class ChunkMomentum(ChunkStart):
 
 
 @dataclass(frozen=True)
-class MiniBatch(ChunkStart):
+class MiniBatch(SummedSteps):
     r"""A mini-batch step that grows with the batch: the inner loop of TTT.
 
     $$m_t = m_\tau - \frac{c}{F} \max\!\big(\tfrac1{j} + s_j, 0\big)

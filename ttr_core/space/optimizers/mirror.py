@@ -17,7 +17,8 @@ from ..option import SHARPNESSES, option
 from ..story import Criterion, Equation, Story, before, now, signal
 from ..terms import PRODUCT, Form, Letter, Numeral, Value
 from .base import faded
-from .chunked import CHUNK_STEP, RATE, SIZE, Course, Mirrored, Segment, counter, descent
+from .chunked import CHUNK_STEP, RATE, SIZE, Mirrored, counter, descent
+from .segments import Course, Segment
 
 if TYPE_CHECKING:
     from ..spec import Spec

@@ -65,12 +65,12 @@ class MultiStep(RankOneSteps):
     def update(
         self, memory: Memory, state: Carried, loss: PairLoss, signals: Signals, previous: Memory
     ) -> tuple[Memory, Carried]:
-        pairs: list[tuple[Tensor, ...]] = [()]
+        pairs: list[tuple[Tensor | None, Tensor | None]] = [(None, None)]
         if self.n > 1:
             extra = (signals[s.name].unflatten(-1, (self.n - 1, -1)) for s in EXTRA)
             pairs += zip(*extra, strict=True)
-        for j, pair in enumerate(pairs):
-            slope = torch.func.grad(loss)(memory, *pair)
+        for j, (key, value) in enumerate(pairs):
+            slope = torch.func.grad(loss)(memory, key, value)
             memory = {n: m - signals["step"][j] * slope[n] for n, m in memory.items()}
         return memory, state
 

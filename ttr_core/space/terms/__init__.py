@@ -47,7 +47,7 @@ from .forms import (
     solved,
     square,
 )
-from .sequence import Earlier, Over, Repeat, Slope, Stack, since, stacked, total
+from .sequence import Earlier, Over, Repeat, Slope, Stack, newest, since, stacked, total
 
 __all__ = [
     "ATOM",
@@ -88,6 +88,7 @@ __all__ = [
     "inner",
     "matrix",
     "mean_of",
+    "newest",
     "outer",
     "plus",
     "ratio",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -22,6 +23,7 @@ class Over(Term):
     body: Term
 
     SUM_UP_TO_T: ClassVar[str] = r"\sum_{i \le t}"
+    SUM_OF_NEWEST: ClassVar[str] = r"\sum_{i = \max(1, t - %d)}^{t}"
     PRODUCT_SINCE_I: ClassVar[str] = r"\prod_{j=i+1}^{t}"
 
     @property
@@ -55,6 +57,13 @@ def total(body: Term) -> Term:
     return Over(Over.SUM_UP_TO_T, "i", _one, body)
 
 
+def newest(body: Term, count: int) -> Term:
+    """Returns the sum over the newest pairs, so many of them."""
+    if count == 1:
+        return Over(r"\sum_{i = t}", "i", partial(_first_of, count=1), body)
+    return Over(Over.SUM_OF_NEWEST % (count - 1), "i", partial(_first_of, count=count), body)
+
+
 def since(body: Term) -> Term:
     """Returns the product over the tokens after pair i."""
     return Over(Over.PRODUCT_SINCE_I, "j", _after, body)
@@ -62,6 +71,10 @@ def since(body: Term) -> Term:
 
 def _one(indices: Mapping[str, int]) -> int:
     return 1
+
+
+def _first_of(indices: Mapping[str, int], count: int) -> int:
+    return max(1, indices["t"] - count + 1)
 
 
 def _after(indices: Mapping[str, int]) -> int:
