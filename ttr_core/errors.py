@@ -20,10 +20,10 @@ class RequestError(ValueError):
     Example:
         >>> import ttr_core as ttr
         >>> try:
-        ...     ttr.Spec.parse("Gate | Linear | SGD(residual=maybe)")
+        ...     ttr.Spec.parse("Gate | Linear | SGD(residual=decay)")
         ... except ttr.RequestError as error:
         ...     print(error)
-        Unknown value of SGD.residual 'maybe'. Did you mean 'decayed'? Valid: decayed, undecayed.
+        Unknown value of SGD.residual 'decay'. Did you mean 'decayed'? Valid: decayed, undecayed.
     """
 
 

@@ -21,6 +21,11 @@ class StandaloneLayer:
         title: its name, or the text of its spec.
         form: whether it goes over chunks or from token to token, in words.
         text: the file.
+
+    Example:
+        >>> made = standalone_layer("softmax-attention")
+        >>> made.title, "import ttr_core" in made.text
+        ('softmax-attention', False)
     """
 
     title: str
