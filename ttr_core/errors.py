@@ -20,10 +20,10 @@ class RequestError(ValueError):
     Example:
         >>> import ttr_core as ttr
         >>> try:
-        ...     ttr.Spec.parse("Gate | Linear | SGD(residual=decay)")
+        ...     ttr.Spec.parse("Gate | Linear | SGD(residual=maybe)")
         ... except ttr.RequestError as error:
         ...     print(error)
-        Unknown value of SGD.residual 'decay'. Did you mean 'decayed'? Valid: decayed, undecayed.
+        Unknown value of SGD.residual 'maybe'. Valid: decayed, undecayed.
     """
 
 
@@ -139,6 +139,8 @@ def nearest(asked: str, valid: Iterable[str], n: int = 3) -> tuple[str, ...]:
     Example:
         >>> nearest("delta-net", ["deltanet", "retnet", "gla"], n=1)
         ('deltanet',)
+        >>> nearest("SDG", ["SGD", "RLS"])
+        ('SGD',)
     """
     names = {name.lower(): name for name in valid}
     wanted = asked.strip().lower()[:200]
@@ -147,13 +149,19 @@ def nearest(asked: str, valid: Iterable[str], n: int = 3) -> tuple[str, ...]:
         best = _alike(wanted, close[0])
         close = [name for name in close if _alike(wanted, name) >= best - BEHIND]
     inside = [name for name in names if len(wanted) > 2 and wanted in name]
-    typed = [name for name in names if len(name) == len(wanted) and _misses(wanted, name) == 1]
+    typed = [name for name in names if _mistyped(wanted, name)]
     short = [name for name in names if len(wanted) > 2 and _shortens(wanted, name)]
     return tuple(names[name] for name in [*dict.fromkeys([*close, *typed, *inside, *short])][:n])
 
 
-def _misses(asked: str, name: str) -> int:
-    return sum(one != other for one, other in zip(asked, name, strict=True))
+def _mistyped(asked: str, name: str) -> bool:
+    """Whether one letter is another than in a name as long, or two neighbors are swapped."""
+    if len(asked) != len(name):
+        return False
+    wrong = [i for i, (one, other) in enumerate(zip(asked, name, strict=True)) if one != other]
+    if len(wrong) == 2 and wrong[1] == wrong[0] + 1:
+        return asked[wrong[0]] == name[wrong[1]] and asked[wrong[1]] == name[wrong[0]]
+    return len(wrong) == 1
 
 
 def _shortens(asked: str, name: str) -> bool:

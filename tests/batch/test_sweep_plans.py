@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -272,7 +273,7 @@ def test_a_dry_run_shows_runs_count_and_estimate() -> None:
 @pytest.mark.parametrize(
     ("arguments", "fix"),
     [
-        ([str(EXAMPLES[0]), "--executor", "ray"], "--executor local"),
+        ([str(EXAMPLES[0]), "--address", "head:6379"], "--executor ray"),
         ([str(EXAMPLES[0]), "--executor", "locl"], "'local'"),
         ([str(EXAMPLES[0]).replace("catalog", "catalgo")], "catalog.yaml"),
         ([str(ROOT)], "cannot be read"),
@@ -281,6 +282,15 @@ def test_a_dry_run_shows_runs_count_and_estimate() -> None:
 )
 def test_a_wrong_request_is_exit_2_with_the_fix(arguments: list[str], fix: str) -> None:
     assert fix in command(*arguments, "--json", code=2).stderr
+
+
+def test_without_ray_a_sweep_by_ray_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, "experiments_db.run.cluster", raising=False)
+    asked = [str(EXAMPLES[0]), "--executor", "ray", "--db", str(tmp_path / "runs.duckdb")]
+    assert "pip install 'test-time-regression[ray]'" in command(*asked, code=1).stderr
 
 
 # ---- the estimate

@@ -84,6 +84,7 @@ WORK = (
             "Window | Linear | SGD",
             "Gate | Linear | Residual",
             "Uniform | NormLinear | MiniBatch",
+            "Gate * Importance | MLP | ChunkMuon",
             "Gate | Linear | SGD by autograd_scan",
         ),
         "forward",
