@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("ttr_core", "experiments_db", "pages", ".streamlit")
+FOLDERS = ("ttr_core", "experiments_db", "pages", ".streamlit", "docs/images")
 
 TASKS = {
     "compass": '''"""A toy: say in which direction the first token of a sequence points."""

@@ -151,7 +151,9 @@ def test_from_a_claim_to_its_training_and_back(visit: Visit) -> None:
     settle(page)
     expect(page.get_by_role("heading", name="Train it", exact=True)).to_be_visible()
     said = parse_qs(urlsplit(page.url).query)
-    assert (said["task.pairs"], said["train.steps"], said["frame"]) == (["32"], ["400"], ["paper"])
+    assert [said[key] for key in ("model.d_model", "train.steps", "frame")] == [
+        ["32"], ["300"], ["paper"],
+    ]  # fmt: skip
     page.get_by_role("button", name="Train", exact=False).first.click()
     live = page.locator(".st-key-live")
     expect(live.get_by_text(re.compile("Step [1-9]"))).to_be_visible(timeout=LONG)
