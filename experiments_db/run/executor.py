@@ -24,21 +24,17 @@ class Worker(Protocol):
     @property
     def alive(self) -> bool:
         """Whether it can be given a run."""
-        raise NotImplementedError
 
     @property
     def over_limit(self) -> bool:
         """Whether the system ended it for the processor time that it took."""
-        raise NotImplementedError
 
     @property
     def environment(self) -> Mapping[str, Any]:
         """The versions and the machine that it runs with."""
-        raise NotImplementedError
 
     def silence(self) -> float:
         """Returns the seconds since the worker last said anything."""
-        raise NotImplementedError
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Sends one message.
@@ -47,7 +43,6 @@ class Worker(Protocol):
             WorkerEnded: the worker has ended by itself.
             WorkerLost: it has gone with its host.
         """
-        raise NotImplementedError
 
     def receive(self, timeout: float) -> dict[str, Any] | None:
         """Returns the next message, or None if none comes in time.
@@ -56,15 +51,12 @@ class Worker(Protocol):
             WorkerEnded: the worker has ended by itself.
             WorkerLost: it has gone with its host.
         """
-        raise NotImplementedError
 
     def kill(self) -> str:
         """Ends the worker at once and returns its last lines, if it can be asked for them."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Ends the worker and gives back what it holds; safe to call twice."""
-        raise NotImplementedError
 
 
 class Executor(Protocol):
@@ -79,20 +71,15 @@ class Executor(Protocol):
         Raises:
             OSError: none can be started, or none is needed anymore.
         """
-        raise NotImplementedError
 
     def slots(self, device: str) -> int:
         """Returns how many runs go side by side on ``cpu`` or ``cuda`` where nobody says so."""
-        raise NotImplementedError
 
     def gpus(self) -> int | None:
         """Returns among how many GPUs the driver deals out runs; None: a worker has its own."""
-        raise NotImplementedError
 
     def kill_all(self) -> None:
         """Ends every worker at once, waiting for none; may be called by a signal."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Gives back what all workers shared."""
-        raise NotImplementedError
