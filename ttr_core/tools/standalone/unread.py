@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -98,18 +98,34 @@ def without_unread(text: str, kept: set[str]) -> str:
         text: the file.
         kept: functions and methods that others call.
     """
+    return _until_still(text, kept, _first_unread)
+
+
+def _until_still(
+    text: str,
+    kept: set[str],
+    change: Callable[[ModuleText, CalledFunction, list[Cut]], list[Cut]],
+) -> str:
+    """Returns a file whose functions were changed, one after another, until nothing changes.
+
+    Args:
+        text: the file.
+        kept: functions and methods that others call.
+        change: returns what to change for a function, beside what is changed already.
+    """
     while True:
         source = ModuleText.of(text)
         cuts: list[Cut] = []
         for one in called_functions(source, kept):
-            for name in _unread(one):
-                new = _cuts(source, one, name)
-                if new and not meets(new, cuts):
-                    cuts += new
-                    break
+            cuts += change(source, one, cuts)
         if not cuts:
             return text
         text = with_changes(source, cuts)
+
+
+def _first_unread(source: ModuleText, one: CalledFunction, cuts: list[Cut]) -> list[Cut]:
+    found = (_cuts(source, one, name) for name in _unread(one))
+    return next((new for new in found if new and not meets(new, cuts)), [])
 
 
 def _unread(one: CalledFunction) -> list[str]:
@@ -147,23 +163,22 @@ def with_expressions(text: str, kept: set[str]) -> str:
         text: the file.
         kept: functions and methods that others call.
     """
-    while True:
-        source = ModuleText.of(text)
-        cuts: list[Cut] = []
-        for one in called_functions(source, kept):
-            value = _expression(one.node)
-            if value is None or one.skipped or one.node.decorator_list:
-                continue
-            size = len(text_of_node(source, value))
-            if size > SHORT and (size > LONG or len(one.calls) > 1):
-                continue
-            new = [cut for call in one.calls if (cut := _inlined(source, one.node, value, call))]
-            if len(new) == len(one.calls) and not meets(new, cuts) and not _nested(new):
-                own: Cut = (*source.block(one.node, one.node), b"")
-                cuts += [*new, own] if not meets([own], cuts) else []
-        if not cuts:
-            return text
-        text = with_changes(source, cuts)
+    return _until_still(text, kept, _in_place)
+
+
+def _in_place(source: ModuleText, one: CalledFunction, cuts: list[Cut]) -> list[Cut]:
+    """Returns what puts the expression of a function where it is called, and takes it away."""
+    value = _expression(one.node)
+    if value is None or one.skipped or one.node.decorator_list:
+        return []
+    size = len(text_of_node(source, value))
+    if size > SHORT and (size > LONG or len(one.calls) > 1):
+        return []
+    new = [cut for call in one.calls if (cut := _inlined(source, one.node, value, call))]
+    if len(new) < len(one.calls) or meets(new, cuts) or _nested(new):
+        return []
+    own: Cut = (*source.block(one.node, one.node), b"")
+    return [] if meets([own], cuts) else [*new, own]
 
 
 def _nested(cuts: list[Cut]) -> bool:
