@@ -188,3 +188,10 @@ def test_the_script_for_gpus_runs_without_one(capsys: pytest.CaptureFixture[str]
     assert gpu.main(["--device", "cpu", "--small"]) == 0
     said = capsys.readouterr().out
     assert "| deltanet |" in said and "| sdpa | [1, 2, 128, 16] | bfloat16 | 1.000 |" in said
+
+
+def test_no_time_is_zero_where_the_clock_ticks_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr(rates.time, "process_time", lambda: len(calls) // 5 * 0.01)
+    assert rates.seconds(lambda: calls.append(0), "cpu") == pytest.approx(0.01 / 5)
+    assert len(calls) == 5

@@ -102,7 +102,7 @@ def _row(one: Trained, steps: int, rate: float) -> dict[str, Any]:
     return {
         **vars(one),
         **{name: 1e3 * seconds for name, seconds in times.items()},
-        "products": products / rate / step,
+        "products": products / rate / step if step else None,  # a clock may tick more slowly
     }
 
 

@@ -28,11 +28,18 @@ def product_rate(device: str = "cpu", dtype: torch.dtype = torch.float32) -> flo
 
 
 def seconds(call: Callable[[], object], device: str) -> float:
-    """Returns what a call takes: processor time, or on a GPU the time until all is done."""
+    """Returns what a call takes: processor time, or on a GPU the time until all is done.
+
+    Some clocks of processor time advance in steps of milliseconds: a call that ends between two
+    of them is repeated until the clock has moved, and the mean is returned. No time is zero.
+    """
     if device != "cuda":
-        start = time.process_time()
-        call()
-        return time.process_time() - start
+        start, calls, spent = time.process_time(), 0, 0.0
+        while not spent:
+            call()
+            calls += 1
+            spent = time.process_time() - start
+        return spent / calls
     torch.cuda.synchronize()
     start = time.perf_counter()
     call()
