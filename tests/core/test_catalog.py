@@ -22,7 +22,7 @@ def by_paper(name: str, x: ttr.Stream, params: dict[str, torch.Tensor]) -> torch
     for h in range(x.k.shape[1]):
         arguments = {n: s[0, h] for n, s in x.signals.items()}
         own = {n.rpartition(".")[2]: p[h] for n, p in params.items()}
-        arguments |= {n: p for n, p in {**own, "head": h}.items() if n in asked}
+        arguments |= {n: p for n, p in {**own, "head": h, "heads": x.heads}.items() if n in asked}
         rows.append(recurrence(x.q[0, h], x.k[0, h], x.v[0, h], **arguments))
     return torch.stack(rows)[None]
 

@@ -1,7 +1,7 @@
 """The published recurrences in their papers' own notation, written from the equations.
 
-Each takes one head's q, k, v [T, d], its signals by name and, if it asks for them, the number of
-the head and the spec's own tensors by name, and returns the outputs [T, d]. None of them uses
+Each takes one head's q, k, v [T, d], its signals by name and, if it asks for them, its number among
+so many heads and the spec's own tensors by name, and returns the outputs [T, d]. None of them uses
 anything of ttr_core: they are the second witness. One file per family, each with ``RECURRENCES``.
 """
 

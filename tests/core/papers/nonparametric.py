@@ -47,9 +47,9 @@ def local_linear_attention(q, k, v):
     return torch.stack(out)
 
 
-def alibi(q, k, v, head):
-    """Press et al. 2021: softmax(q K^T / sqrt(d) + m [-(t - 1), .., 0]), m = 2^(-8 h / 3)."""
-    m, out = 2.0 ** (-8 * (head + 1) / 3), []
+def alibi(q, k, v, head, heads):
+    """Press et al. 2021: softmax(q K^T / sqrt(d) + m [-(t - 1), .., 0]), m = 2^(-8 h / H)."""
+    m, out = 2.0 ** (-8 * (head + 1) / heads), []
     for t in range(len(q)):
         bias = m * torch.arange(-t, 1, dtype=k.dtype)
         out.append(torch.softmax(k[: t + 1] @ q[t] / math.sqrt(k.shape[1]) + bias, 0) @ v[: t + 1])
