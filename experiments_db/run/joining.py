@@ -6,6 +6,8 @@ import logging
 import os
 import re
 import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import ray
@@ -25,6 +27,13 @@ OWN = {
 OWN_MEMORY = 100 * 2**20
 """Bytes for objects in a Ray of our own: messages are small."""
 
+ONCE = {"RAY_gcs_server_port_wait_time_s": "1"}
+"""Ray asks a head that does not answer 20 times, up to 40 s each; so it asks once."""
+
+GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+FRAME_BYTES, KIND_AT, SETTINGS_KIND = 9, 3, 4
+"""HTTP/2 (RFC 9113, section 3.4): both sides begin with a frame of their settings, and Ray's head,
+which speaks gRPC, sends it at once; what sends anything else or nothing is no head."""
 
 WORDS = ("auto", "local")
 PLACE = re.compile(r"[^\s:/]+:\d{1,5}")
@@ -55,23 +64,68 @@ def joined(address: str | None) -> str:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     own = {"include_dashboard": False, "object_store_memory": OWN_MEMORY}
     try:
-        ray.init(address=asked, **quiet, **(own if asked == "local" else {}))
+        if asked == "local":
+            ray.init(address=asked, **quiet, **own)
+        else:
+            with _defaults(ONCE):
+                ray.init(address=asked, **quiet)
     except (RuntimeError, OSError, ValueError, ray.exceptions.RayError) as error:
         ray.shutdown()  # what has got half-way holds a node of the cluster
         raise ConnectionError(_sentence(asked, error)) from error
     return asked
 
 
+@contextmanager
+def _defaults(settings: Mapping[str, str]) -> Iterator[None]:
+    """Sets what the environment does not say, for the duration of the block."""
+    added = {name: value for name, value in settings.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
+
+
 def _knock(address: str) -> None:
-    """Asks whether anybody listens, since Ray itself asks for a minute."""
+    """Asks whether a head of Ray listens, since Ray itself would ask for many minutes."""
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host, int(port)), KNOCK_SECONDS).close()
+        with socket.create_connection((host, int(port)), KNOCK_SECONDS) as line:
+            answer = SETTINGS_KIND if _encrypted() else _greeted(line)
     except (OSError, OverflowError) as error:
         raise ConnectionError(
-            f"No Ray cluster answers at {address} ({error}). On its head: ray start --head "
-            f"--port={port}; then on this machine: ray start --address={address}"
+            f"No Ray cluster answers at {address} ({error}). {_beginning(address)}"
         ) from error
+    if answer != SETTINGS_KIND:
+        raise ConnectionError(f"What answers at {address} is no Ray cluster. {_beginning(address)}")
+
+
+def _greeted(line: socket.socket) -> int | None:
+    """Greets a server as gRPC does; returns of what kind its first frame is, if one comes."""
+    line.settimeout(KNOCK_SECONDS)
+    head = b""
+    try:
+        line.sendall(GREETING)
+        while len(head) < FRAME_BYTES and (more := line.recv(FRAME_BYTES - len(head))):
+            head += more
+    except OSError:  # silence, or a line that is cut
+        return None
+    return head[KIND_AT] if len(head) == FRAME_BYTES else None
+
+
+def _encrypted() -> bool:
+    """Returns whether the cluster speaks TLS, which is not spoken here: Ray has to find out."""
+    return os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true")
+
+
+def _beginning(address: str) -> str:
+    """Returns how a cluster is started at an address."""
+    _, _, port = address.rpartition(":")
+    return (
+        f"On its head: ray start --head --port={port}; then on this machine: "
+        f"ray start --address={address}"
+    )
 
 
 def _sentence(asked: str, error: Exception) -> str:
@@ -86,6 +140,9 @@ def _sentence(asked: str, error: Exception) -> str:
             f"The cluster at {asked} asks for its token: export RAY_AUTH_MODE=token, and have the "
             f"same token in ~/.ray/auth_token (or RAY_AUTH_TOKEN_PATH) on every machine. {text}"
         )
+    if "onnect to GCS" in text:
+        place = asked if asked != "auto" else "the address that `ray start` left here"
+        return f"What answers at {place} is no Ray cluster, or hangs. {_beginning(asked)}"
     if asked == "local":
         return f"Ray could not be started on this machine: {text}"
     if asked == "auto":

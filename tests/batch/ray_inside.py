@@ -8,10 +8,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,8 @@ from tests.processes import descendants
 
 ROOT = Path(__file__).resolve().parents[2]
 WAIT = 90
+ASKED_ONCE = 60
+"""Seconds that Ray needs to find out that something else answers, at most, when it asks once."""
 PLAN = """
 specs: ["Uniform | Linear | SGD", "Gate | Linear | Hebbian"]
 tasks: {name: mqar, pairs: 2, seq_len: 16, vocab_size: 64}
@@ -293,6 +298,59 @@ def test_no_cluster_is_told_at_once() -> None:
     with pytest.raises(ConnectionError, match=r"answers at 127\.0\.0\.1:1 .*ray start"):
         joining.joined("127.0.0.1:1")
     assert time.monotonic() - began < joining.KNOCK_SECONDS + 1
+
+
+Answer = Callable[[socket.socket], None]
+
+
+def silent(line: socket.socket) -> None:
+    """Says nothing, as a database may that waits for its client."""
+
+
+def hangs_up(line: socket.socket) -> None:
+    line.close()
+
+
+def web(line: socket.socket) -> None:
+    line.recv(100)
+    line.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+
+def another_of_grpc(line: socket.socket) -> None:
+    line.sendall(bytes((0, 0, 0, 4, 0, 0, 0, 0, 0)))
+
+
+@contextmanager
+def listening(answer: Answer) -> Iterator[str]:
+    """Something that is no Ray listens at the address that this gives."""
+    with socket.create_server(("127.0.0.1", 0)) as server, ExitStack() as lines:
+
+        def serve() -> None:
+            with suppress(OSError):  # closed
+                while True:
+                    answer(lines.enter_context(server.accept()[0]))
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.parametrize(
+    ("answer", "seconds"),
+    [
+        (silent, joining.KNOCK_SECONDS + 1),
+        (hangs_up, 1),
+        (web, 1),
+        (another_of_grpc, ASKED_ONCE),
+    ],
+)
+def test_what_is_no_ray_is_told_in_time(answer: Answer, seconds: float) -> None:
+    began = time.monotonic()
+    with listening(answer) as address, pytest.raises(ConnectionError) as told:
+        joining.joined(address)
+    assert time.monotonic() - began < seconds
+    said = str(told.value)
+    assert said.startswith(f"What answers at {address} is no Ray cluster"), said
+    assert f"ray start --address={address}" in said and "Traceback" not in said
 
 
 def test_no_ray_on_this_machine_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
