@@ -110,31 +110,36 @@ class Ranking(Thesis):
 
     def _verdict(self, table: pd.DataFrame) -> Ruling:
         yes, no, unclear = (table[table["found"] == said] for said in (YES, NO, UNCLEAR))
-        said = f"In {len(yes)} of {len(table)} comparisons."
-        noise = f" Within the noise: {_listed(unclear)}." if len(unclear) else ""
+        parts = [f"{len(yes)} of {len(table)} comparisons agree"]
+        parts += [f"{len(no)} say the opposite"] if len(no) else []
+        parts += [f"{len(unclear)} within the noise"] if len(unclear) else []
+        said = f"{', '.join(parts)}.{_plainest(no)}"
         if not len(no):
-            return Ruling(Word.OPEN if noise else Word.HOLDS, said + noise)
+            return Ruling(Word.OPEN if len(unclear) else Word.HOLDS, said)
         if not len(yes):
-            return Ruling(Word.OPEN if noise else Word.FAILS, f"{said} {_listed(no)}.{noise}")
-        without = _culprits(yes, no)
-        more = f"{said} Not so: {_listed(no)}.{noise}"
+            return Ruling(Word.OPEN if len(unclear) else Word.FAILS, said)
+        without = _culprits(yes, table[table["found"] != YES])
         if not without:
-            return Ruling(Word.PART, more)
-        return Ruling(Word.IF, f"{without} is left out. {more}")
+            return Ruling(Word.PART, said)
+        return Ruling(Word.IF, f"{without} left out. {said}")
 
 
-def _culprits(yes: pd.DataFrame, no: pd.DataFrame) -> str:
-    """Returns the layers whose every comparison fails and without which all others hold."""
-    held, failed = (set(rows["better"].str.partition(" (")[0]) for rows in (yes, no))
-    return "" if failed & held else " and ".join(sorted(failed))
+def _culprits(yes: pd.DataFrame, others: pd.DataFrame) -> str:
+    """Returns the layers of which no comparison holds and without which all others do."""
+    held, failed = (set(rows["better"].str.partition(" (")[0]) for rows in (yes, others))
+    verb = "is" if len(failed) == 1 else "are"
+    return "" if failed & held else f"{' and '.join(sorted(failed))} {verb}"
+
+
+def _plainest(no: pd.DataFrame) -> str:
+    """Returns the comparison that most plainly says the opposite; the table has them all."""
+    if not len(no):
+        return ""
+    by = "ratio" if "ratio" in no else "less by"
+    row = no.loc[no[by].idxmax()]
+    value, other = row["value"], row["its value"]
+    return f" The plainest: {row['better']} {value:.3g}, {row['than']} {other:.3g}."
 
 
 def _named(side: Entrant) -> str:
     return side.label if side.metric != "repeat_last" else "the last value, repeated"
-
-
-def _listed(table: pd.DataFrame) -> str:
-    return "; ".join(
-        f"{row['better']} {row['value']:.3g} against {row['its value']:.3g} of {row['than']}"
-        for _, row in table.iterrows()
-    )

@@ -119,9 +119,17 @@ def test_a_ranking_is_judged_by_its_comparisons() -> None:
     assert verdict({"A": GOOD, "b": WILD}).word is Word.OPEN
     assert verdict({"A": [1.0], "b": [2.0]}).word is Word.OPEN, "one seed says nothing of spread"
     part = verdict({"A": GOOD, "B": [2.0, 2.2, 1.8], "b": [1.5, 1.6, 1.4], "c": BAD})
-    assert part.word is Word.PART and "B 2 against 1.5 of b" in part.said
+    assert part.word is Word.PART and part.said.endswith("The plainest: B 2, b 1.5.")
     only = verdict({"A": GOOD, "B": [20.0, 21.0, 22.0], "b": BAD})
-    assert only.word is Word.IF and only.said.startswith("B is left out")
+    assert only.word is Word.IF and only.said.startswith(
+        "B is left out. 1 of 2 comparisons agree, 1 say"
+    )
+    noisy = verdict({"A": GOOD, "B": [20.0, 21.0, 22.0], "C": WILD, "b": BAD})
+    assert (
+        noisy.word is Word.IF
+        and "B and C are left out" in noisy.said
+        and "1 within the noise." in noisy.said
+    )
 
 
 def test_an_interval_is_that_of_student() -> None:
