@@ -19,18 +19,12 @@ from ..store import Store
 from ..store.records import COMPLETE
 from . import measures
 from .filters import Where
-from .queries import NEWEST, revised_since
+from .queries import revised_since
 
 OTHER_PARTS = ("loss=", "readout=")
 
 SERIES = """
-    SELECT series, json_extract(fingerprint, '$.task')::VARCHAR AS setting,
-        json_merge_patch(json_extract(fingerprint, '$.model'),
-            '{"layers": null, "frame": null}')::VARCHAR AS sizes,
-        json_extract(fingerprint, '$.frames')::VARCHAR AS frames,
-        json_merge_patch(json_extract(fingerprint, '$.train'),
-            '{"lr": null}')::VARCHAR AS training,
-        json_extract_string(fingerprint, '$.train.lr') AS rate
+    SELECT series, setting, sizes, frames, training, rate
     FROM series WHERE NOT list_has_any(parts, $outdated::VARCHAR[])
 """
 """What decides runs, in parts, of all series that are not superseded."""
@@ -38,17 +32,23 @@ SERIES = """
 COMPLETE_RUNS = f"""
 FROM (
 SELECT * FROM (
-    SELECT run_id, config_group, config_hash, series, layer, spec, task, frame, protocol FROM runs
-) AS runs
+    SELECT max(run_id) AS run_id
+    FROM (SELECT run_id, config_hash FROM runs) AS known
+    JOIN (SELECT run_id FROM results WHERE status IN {COMPLETE}) AS ended USING (run_id)
+    ANTI JOIN (SELECT run_id FROM marks WHERE archived) AS away USING (run_id)
+    GROUP BY config_hash
+) AS newest
+JOIN (
+    SELECT run_id, config, config_group, series, layer, spec, task, frame, protocol FROM runs
+) AS runs USING (run_id)
 JOIN (
     {SERIES}
 ) AS series USING (series)
-JOIN (SELECT config_group, config FROM configs) AS configs USING (config_group)
-JOIN (SELECT * FROM results WHERE status IN {COMPLETE}) AS results USING (run_id)
-ANTI JOIN (SELECT run_id FROM marks WHERE archived) AS away USING (run_id)
-{NEWEST}
+JOIN results USING (run_id)
 ) AS complete
 """
+"""Complete runs that are neither archived nor superseded; of those that repeat one another the
+newest, which is found before anything wide is read."""
 
 
 def task_settings(store: Store) -> pd.DataFrame:

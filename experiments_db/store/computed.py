@@ -60,8 +60,8 @@ def _insert(connection: duckdb.DuckDBPyConnection, found: list[Series]) -> None:
         "parts": [list(one.parts) for one in found],
     }
     connection.execute(
-        "INSERT INTO series SELECT unnest($names::VARCHAR[]), unnest($prints::VARCHAR[]), "
-        "unnest($parts::VARCHAR[][])",
+        "INSERT INTO series BY NAME SELECT unnest($names::VARCHAR[]) AS series, "
+        "unnest($prints::VARCHAR[]) AS fingerprint, unnest($parts::VARCHAR[][]) AS parts",
         columns,
     )
 

@@ -13,6 +13,16 @@ from typing import Any
 
 import duckdb
 
+TOLD = """
+    json_extract(fingerprint, '$.task')::VARCHAR AS setting,
+    json_merge_patch(json_extract(fingerprint, '$.model'),
+        '{"layers": null, "frame": null}')::VARCHAR AS sizes,
+    json_extract(fingerprint, '$.frames')::VARCHAR AS frames,
+    json_merge_patch(json_extract(fingerprint, '$.train'), '{"lr": null}')::VARCHAR AS training,
+    json_extract_string(fingerprint, '$.train.lr') AS rate
+"""
+"""The columns of a series that are taken from its fingerprint, which results are asked by."""
+
 
 @dataclass(frozen=True)
 class Series:
@@ -59,8 +69,10 @@ def add_series(connection: duckdb.DuckDBPyConnection, found: Iterable[Series]) -
     """Adds the series that are not there yet."""
     for series in {one.name: one for one in found}.values():
         connection.execute(
-            """
-            INSERT INTO series SELECT $name, $fingerprint, $parts::VARCHAR[]
+            f"""
+            INSERT INTO series BY NAME SELECT *, {TOLD}
+            FROM (SELECT $name AS series, $fingerprint::JSON AS fingerprint,
+                $parts::VARCHAR[] AS parts)
             WHERE NOT EXISTS (SELECT 1 FROM series WHERE series = $name)
             """,
             {
@@ -69,3 +81,14 @@ def add_series(connection: duckdb.DuckDBPyConnection, found: Iterable[Series]) -
                 "parts": list(series.parts),
             },
         )
+
+
+def tell_series(connection: duckdb.DuckDBPyConnection) -> None:
+    """Fills the columns that are taken from the fingerprints."""
+    columns = ("setting", "sizes", "frames", "training", "rate")
+    connection.execute(
+        f"""
+        UPDATE series SET {", ".join(f"{name} = told.{name}" for name in columns)}
+        FROM (SELECT series AS of, {TOLD} FROM series) AS told WHERE told.of = series.series
+        """
+    )

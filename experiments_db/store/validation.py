@@ -13,6 +13,7 @@ import duckdb
 from ..errors import StoreError
 from .computed import fingerprints
 from .records import ENDED, RELEASED
+from .series import tell_series
 from .writes import MESSAGE_CHARS, NOTE_CHARS, TAG_CHARS
 
 UNIQUE = ("runs", "results", "marks", "live")
@@ -126,6 +127,7 @@ def compute_identities(connection: duckdb.DuckDBPyConnection, source: Path) -> N
     )
     try:
         fingerprints(connection)
+        tell_series(connection)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         connection.rollback()
         raise StoreError(f"{source} has a run whose config cannot be read: {error}.") from error

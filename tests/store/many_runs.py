@@ -17,7 +17,7 @@ import pandas as pd
 
 from experiments_db.run import outcomes, request
 from experiments_db.store import Driver, NewRun, Outcome, Store
-from experiments_db.store.series import series_of
+from experiments_db.store.series import TOLD, series_of
 
 LAYERS = ("gla", "deltanet", "retnet", "mesa-layer", "linear-attention", "softmax-attention")
 SPECS = (
@@ -59,9 +59,11 @@ INSERT INTO configs
 SELECT config_group, any_value(json_merge_patch(rated, '{"seed": null}')) FROM made
 GROUP BY config_group;
 
-INSERT INTO series
-SELECT config_group, any_value(fingerprint), any_value(parts)
-FROM made GROUP BY config_group;
+INSERT INTO series BY NAME
+SELECT *, $told FROM (
+    SELECT config_group AS series, any_value(fingerprint) AS fingerprint, any_value(parts) AS parts
+    FROM made GROUP BY config_group
+);
 
 INSERT INTO results BY NAME
 SELECT run_id,
@@ -131,7 +133,7 @@ def fill(store: Store, count: int) -> None:
     )
     with store.open(write=True) as connection:
         connection.register("asked", asked)
-        for statement in filter(str.strip, RUNS.split(";\n")):
+        for statement in filter(str.strip, RUNS.replace("$told", TOLD).split(";\n")):
             names = {"count": count, "kinds": len(asked), "points": POINTS, "looks": LOOKS}
             used = {name: value for name, value in names.items() if f"${name}" in statement}
             connection.execute(statement, used)
