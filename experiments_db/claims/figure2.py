@@ -34,7 +34,7 @@ LOCAL = {
     "local linear, tuned": "ExpKernel | Affine | Exact",
 }
 ALL = {**LINEAR, **SQUARES, **SOFTMAX, **LOCAL}
-ORDERS = {"": "fast-slow", " (slow first)": "slow-fast"}
+ORDERS = {"": "fast-slow", " (slow, then fast)": "slow-fast"}
 """The paper's order, and that of its talk."""
 
 
@@ -220,5 +220,6 @@ CLAIMS: tuple[Thesis, ...] = (
         asked=_forgets,
         curve=ERROR,
         change=LENGTH // 2,
+        palette=(*ALL, *CHANGING),
     ),
 )

@@ -20,17 +20,21 @@ RULE = "#7F8A96"
 SIZE = {"width": 560, "height": 260}
 
 
-def _scales(labels: list[str]) -> tuple[alt.Scale, alt.Scale]:
+def _scales(labels: list[str], known: Sequence[str] = ()) -> tuple[alt.Scale, alt.Scale]:
     """Returns colors and dashes of some lines; a dash repeats what color says."""
     import altair as alt
 
-    colors = [COLORS[i % len(COLORS)] for i in range(len(labels))]
-    dashes = [list(DASHES[i % len(DASHES)]) for i in range(len(labels))]
+    places = [list(known or labels).index(label) for label in labels]
+    colors = [COLORS[i % len(COLORS)] for i in places]
+    dashes = [list(DASHES[(i + i // len(COLORS)) % len(DASHES)]) for i in places]
     return alt.Scale(domain=labels, range=colors), alt.Scale(domain=labels, range=dashes)
 
 
 def error_lines(
-    lines: Mapping[str, pd.DataFrame], rule: int | None = None, title: str = "squared error"
+    lines: Mapping[str, pd.DataFrame],
+    rule: int | None = None,
+    title: str = "squared error",
+    known: Sequence[str] = (),
 ) -> alt.LayerChart:
     """Draws the error of every step, on a logarithmic axis.
 
@@ -38,12 +42,13 @@ def error_lines(
         lines: columns step and value, by label.
         rule: a step that is marked.
         title: of what is no error.
+        known: all labels of which some are drawn: each keeps its color in every picture.
     """
     import altair as alt
 
     data = pd.concat([line.assign(layer=label) for label, line in lines.items()])
     data = data[data["value"] > 0]
-    color, dash = _scales(list(lines))
+    color, dash = _scales(list(lines), known)
     errors = alt.Scale(type="log", nice=False)
     powers = alt.Axis(format="~g", tickCount=5, labelFlush=False)
     below = alt.Legend(

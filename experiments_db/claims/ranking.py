@@ -48,6 +48,8 @@ class Ranking(Thesis):
         higher: whether more is better.
         curve: the curve that is drawn, by step; none: the means.
         change: the step at which the process changes, which is marked.
+        palette: the labels of all claims beside it, so that a layer has one color on all cards;
+            none: its own.
     """
 
     runs: Callable[[Scale], tuple[Party, ...]] = lambda scale: ()
@@ -55,6 +57,7 @@ class Ranking(Thesis):
     higher: bool = False
     curve: str = ""
     change: int | None = None
+    palette: tuple[str, ...] = ()
 
     def contenders(self, scale: Scale) -> tuple[Party, ...]:
         return self.runs(scale)
@@ -63,12 +66,13 @@ class Ranking(Thesis):
         asked = self.asked(list(found.contenders))
         rows = [self._row(found, one) for one in asked]
         table = pd.DataFrame(rows)
-        sides = dict.fromkeys(
-            side for one in asked for side in one if found.contenders[side.label].drawn
-        )
+        known = [label for label, one in found.contenders.items() if one.drawn]
+        sides = dict.fromkeys(side for one in asked for side in one if side.label in known)
         chart = (
             figures.error_lines(
-                {side.label: found.curve(side.label, self.curve) for side in sides}, self.change
+                {side.label: found.curve(side.label, self.curve) for side in sides},
+                self.change,
+                known=self.palette or known,
             )
             if self.curve
             else self._points(found, sides, table)

@@ -28,6 +28,7 @@ class Evidence:
         missing: runs that the store lacks.
         total: runs that it takes.
         seconds: how long the missing ones take one after another, about; None where unknown.
+        sharing: how many other claims need some of the missing runs too.
     """
 
     outcome: Finding
@@ -36,6 +37,7 @@ class Evidence:
     missing: tuple[Planned, ...] = ()
     total: int = 0
     seconds: float | None = None
+    sharing: int = 0
 
 
 def gathered(store: Store, asked: Sequence[Thesis], size: Scale) -> dict[str, Evidence]:
@@ -56,17 +58,22 @@ def _of_one(
     known = shipped(size)
     if known is None or claim.name not in known.findings:
         said = f"{len(missing)} of its {len(runs)} runs are missing."
-        open_ = Finding(claims.Ruling(claims.Word.OPEN, said), pd.DataFrame())
-        return Evidence(open_, None, "", missing, len(runs), _seconds(store, version, missing))
-    origin = f"Came with the program: measured on {known.date}, version {known.version}."
+        outcome, chart = Finding(claims.Ruling(claims.Word.OPEN, said), pd.DataFrame()), None
+        origin = ""
+    else:
+        outcome, chart = known.findings[claim.name], known.charts.get(claim.name)
+        origin = f"Came with the program: measured on {known.date}, version {known.version}."
+    left = _seconds(store, version, missing)
     return Evidence(
-        known.findings[claim.name],
-        known.charts.get(claim.name),
-        origin,
-        missing,
-        len(runs),
-        _seconds(store, version, missing),
+        outcome, chart, origin, missing, len(runs), left, _sharing(claim, size, missing)
     )
+
+
+def _sharing(claim: Thesis, size: Scale, missing: Sequence[Planned]) -> int:
+    """Returns how many other claims need some of these runs."""
+    wanted = {run.config_hash for run in missing}
+    others = [name for name in claims.CLAIMS if name != claim.name]
+    return sum(any(run.config_hash in wanted for run in work(name, size).runs) for name in others)
 
 
 @st.cache_resource(show_spinner=False)

@@ -36,7 +36,9 @@ def show(store: Store, claim: Thesis, found: Evidence) -> None:
 def _amount(found: Evidence) -> str:
     left = len(found.missing)
     took = "an unknown time" if found.seconds is None else f"about {in_words(found.seconds)}"
-    return f"Your store lacks {left} of its {found.total} runs: {took} on one processor."
+    others = f"{found.sharing} other claim{'s' if found.sharing > 1 else ''}"
+    shared = f", shared with {others}" if found.sharing else ""
+    return f"Your store lacks {left} of its {found.total} runs{shared}: {took} on one processor."
 
 
 def _jobs(supervisor: Supervisor, found: Evidence) -> list[Job]:

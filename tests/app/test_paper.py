@@ -92,7 +92,15 @@ def test_what_is_not_there_is_not_settled_and_says_how_much_is_missing(page: Ope
     assert not app.exception
     said = text_of(app)
     assert "18 of its 18 runs are missing" in said  # it was not shipped, for lack of runs
-    assert re.search(r"lacks 18 of its 18 runs: about [\dhmin ]+ on one processor", said)
+    assert re.search(
+        r"lacks 18 of its 18 runs: about [\dhmin ]+ on one processor",
+        said,
+    )
+
+
+def test_runs_that_claims_share_are_said_to_be_shared(page: Opener) -> None:
+    said = text_of(page("paper", **{"paper.claims": "softmax-adapts"}))
+    assert re.search(r"lacks 42 of its 42 runs, shared with 3 other claims: about", said)
 
 
 def test_a_server_that_only_shows_runs_nothing(
@@ -172,3 +180,17 @@ def test_what_is_missing_is_run_and_judged_in_place(visit: Visit) -> None:
     page.get_by_role("button", name="Run what is missing").click()
     expect(page.get_by_text("Of the 12 runs in your store")).to_be_visible(timeout=2 * LONG)
     expect(page.get_by_role("button", name="Run what is missing")).to_have_count(0)
+
+
+@pytest.mark.parametrize("size", claims.SCALES)
+def test_a_layer_has_one_color_on_all_cards_of_a_figure(size: claims.Scale) -> None:
+    shipped = claims.shipped(size)
+    assert shipped is not None
+    seen: dict[str, set[str]] = {}
+    for claim in claims.FAMILIES["regression"]:
+        for layer in shipped.charts.get(claim.name, {}).get("layer", []):
+            color = layer["encoding"].get("color", {}).get("scale")
+            hues = (color["domain"], color["range"]) if color else ((), ())
+            for label, hue in zip(*hues, strict=True):
+                seen.setdefault(label, set()).add(hue)
+    assert len(seen) > 6 and all(len(hues) == 1 for hues in seen.values()), seen
