@@ -48,11 +48,15 @@ LESSONS = {
     "Exact fit": (
         "Instead of a step, take the matrix that fits all pairs best: least squares, the "
         "mesa-layer. Every pair counts alike, from before the change and after it, so the fit ends "
-        "between both rules and recovers as slowly as softmax."
+        "between both rules and recovers as slowly as softmax. Its ridge, the I of the equation, "
+        "draws the fit towards zero, and the best for the whole sequence is 1: with .1 the error "
+        "before the change is .035, less than that of a step, and after it more."
     ),
     "with a gate": (
         "Let the past fade by a share that each token chooses, and the fit is of recent pairs: it "
-        "forgets the first rule when the second begins, sooner than any of the others."
+        "forgets the first rule when the second begins, sooner than any of the others. That "
+        "has its price: the gate found best here halves a pair's weight within four tokens, too "
+        "few to fit sixteen keys, so at the end a step has the smaller error."
     ),
 }
 """What each rung of the ladder teaches, by its name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -79,6 +80,19 @@ def test_what_the_steps_say_of_errors_is_measured() -> None:
         spans = (errors[change - 16 : change], errors[change + 16 : change + 32], errors[-16:])
         found = tuple(float(span.mean()) for span in spans)
         assert found == pytest.approx(six_steps.MEASURED[name], rel=0.05), name
+
+
+def test_what_the_steps_say_of_the_ridge_and_the_gate_is_measured() -> None:
+    task = ttr.task("regression", {"process": "repeated", "seq_len": 128})
+    fits = [ttr.Spec.parse(f"Uniform | Linear | Exact{more}") for more in ("", "(ridge=0.1)")]
+    tuned, less = (task.errors(task.constants_of(fit), task.data()).mean(0) for fit in fits)
+    before, after = (slice(task.switch_step - 16, task.switch_step), slice(-48, -32))
+    assert "with .1 the error " in six_steps.LESSONS["Exact fit"]
+    assert float(less[before].mean()) == pytest.approx(0.035, abs=0.002)
+    assert float(less[before].mean()) < six_steps.MEASURED["SGD steps"][0]
+    assert float(less[after].mean()) > float(tuned[after].mean())
+    gate = dict(task.constants_of(ttr.Spec.parse(RUNGS["with a gate"][0])).signals)["decay"]
+    assert 3 < math.log(2) / -gate < 4, "a pair's weight is halved within four tokens"
 
 
 @pytest.mark.slow
