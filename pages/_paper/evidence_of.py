@@ -52,6 +52,7 @@ def _of_one(
 ) -> Evidence:
     runs = work(claim.name, size).runs
     missing = tuple(run for run in runs if run.config_hash in lacking)
+    chart: Mapping[str, Any] | None
     if runs and not missing:
         outcome, chart = judged_here(str(store.path), version, claim.name, size, store)
         return Evidence(outcome, chart, f"Of the {len(runs)} runs in your store.", total=len(runs))
