@@ -28,6 +28,8 @@ from ttr_core.words import called
 
 SLOW_MAP_TOKENS, SAMPLED_TOKENS = 24, 64
 """Of the map of a layer that is slow, and of one whose outputs are not linear in the values."""
+LARGE_STATE = 2e5
+"""Numbers of a state that is not linear in the values, above which a gradient is slow, too."""
 COMPARED = ("softmax-attention", "linear-attention")  # beside the layer, until people choose
 MOST_COMPARED = 6
 
@@ -160,9 +162,18 @@ def _start() -> player.Start:
 
 def _map_of(text: str, sequence: Sequence, held: HeldTo) -> dict[str, Any]:
     """Returns a layer's map: of fewer tokens where it is estimated or the layer is slow."""
-    exact, slow = ttr.Spec.parse(text).linear_in_v, judged(text).kind == SLOW
-    most = SLOW_MAP_TOKENS if slow else film.MOST_TOKENS if exact else SAMPLED_TOKENS
-    return _map(text, sequence, held, min(sequence.task.seq_len, most))
+    return _map(text, sequence, held, min(sequence.task.seq_len, _map_tokens(text, sequence.task)))
+
+
+def _map_tokens(text: str, task: Regression) -> int:
+    """Returns how many tokens a layer's map shows at most, so that nobody waits for it."""
+    spec = ttr.Spec.parse(text)
+    if judged(text).kind == SLOW:
+        return SLOW_MAP_TOKENS
+    if spec.linear_in_v:
+        return film.MOST_TOKENS
+    large = ttr.state_size(spec, task.dim, task.dim, SAMPLED_TOKENS) > LARGE_STATE
+    return SLOW_MAP_TOKENS if large else SAMPLED_TOKENS
 
 
 def _mean(line: Line) -> str:
@@ -201,6 +212,6 @@ def _below(
             "same weight in both."
             + ("" if picked.spec.linear_in_v else
                " This layer is not linear in the values: its map is an average over channels, of "
-               f"the first {SAMPLED_TOKENS} tokens, estimated from random signs within "
-               f"{ui.percent(missed)} of its length (a standard error).")
+               f"the first {_map_tokens(picked.spec.expanded, task)} tokens, estimated from random "
+               f"signs within {ui.percent(missed)} of its length (a standard error).")
         )  # fmt: skip

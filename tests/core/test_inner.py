@@ -195,6 +195,16 @@ def test_more_channels_than_gradients_at_a_time_have_the_same_map(
     close(ttr.attention_map(NETWORK, x), whole)
 
 
+@pytest.mark.parametrize("stretch", [1, 4])
+def test_a_map_by_stretches_of_the_past_is_that_of_the_whole(
+    stretch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = stream(ttr.Spec.parse(NETWORK), 6, key_dim=5)
+    whole = ttr.attention_map(NETWORK, x)
+    monkeypatch.setattr("ttr_core.solvers.maps.STRETCH", stretch)
+    close(ttr.attention_map(NETWORK, x), whole)
+
+
 def test_random_signs_find_the_average_attention_within_their_error() -> None:
     x = stream(ttr.Spec.parse(NETWORK), 6, key_dim=5)
     exact = ttr.attention_map(NETWORK, x)

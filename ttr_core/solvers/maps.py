@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import RequestError
@@ -15,8 +16,15 @@ from ..stream import Stream
 from .api import solve
 from .requests import validated
 
-BESIDE = 16
-"""Gradients that are taken at a time: more are no faster on a CPU, whose caches they leave."""
+SIGNS = 16
+"""Vectors of random signs that a map is estimated from."""
+
+BESIDE = 8
+"""Gradients that are taken at a time: more are slower on a CPU, whose caches they leave."""
+
+STRETCH = 8
+"""Tokens after which the past is solved anew: the gradient of an early output is one of its own
+past and not of zeros from all that came later, which is as much again."""
 
 
 def attention_map(spec: Spec | str, stream: Stream, params: Params | None = None) -> Tensor:
@@ -88,7 +96,7 @@ def sampled_map(
     spec: Spec | str,
     stream: Stream,
     params: Params | None = None,
-    signs: int = BESIDE,
+    signs: int = SIGNS,
     seed: int = 0,
 ) -> SampledMap:
     r"""Returns an estimate of `attention_map` for layers that are not linear in their values.
@@ -152,11 +160,18 @@ def _gradients(
     spec: Spec, x: Stream, params: Params | None, directions: Tensor
 ) -> Iterator[Tensor]:
     """Yields for each token what the values do to its output along directions [R, V]."""
-    with torch.enable_grad():
-        v = x.v.detach().requires_grad_()
-        y = solve(spec, Stream(x.q, x.k, v, x.signals), params)
-        for t in range(x.length):
-            asked = torch.zeros(len(directions), *y.shape, dtype=y.dtype, device=y.device)
-            asked[..., t, :] = directions[:, None, None]
-            (found,) = torch.autograd.grad(y, v, asked, retain_graph=True, is_grads_batched=True)
-            yield found  # (R B H T V)
+    for start in range(0, x.length, STRETCH):
+        past = x.tokens(0, min(start + STRETCH, x.length))
+        with torch.enable_grad():
+            v = past.v.detach().requires_grad_()
+            y = solve(spec, Stream(past.q, past.k, v, past.signals), params)
+        for t in range(start, past.length):
+            found = [_along(y[:, :, t], v, some) for some in directions.split(BESIDE)]
+            yield F.pad(torch.cat(found), (0, 0, 0, x.length - past.length))  # (R B H T V)
+
+
+def _along(y: Tensor, v: Tensor, directions: Tensor) -> Tensor:
+    """Returns the gradients of an output [B, H, V] along each of some directions [R, V]."""
+    asked = directions[:, None, None].expand(-1, *y.shape[:2], -1)
+    (found,) = torch.autograd.grad(y, v, asked, retain_graph=True, is_grads_batched=True)
+    return found
