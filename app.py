@@ -33,6 +33,13 @@ st.navigation(
             help="The whole design space: what is published, tried and still open.",
         ),
         st.Page(
+            "pages/sweep.py",
+            title="Sweep",
+            icon=":material/playlist_play:",
+            url_path="sweep",
+            help="Many runs from one plan: what is done, how long the rest takes, run and watch.",
+        ),
+        st.Page(
             "pages/runs.py",
             title="Runs",
             icon=":material/table_rows:",

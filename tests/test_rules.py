@@ -289,6 +289,7 @@ ROOMS = {
     "learned": "what has parameters of its own",
     "linear": "a function class, and the published layers with it",
     "regression": "a task, shown by a page",
+    "sweep": "a sweep: a command, shown by a page",
     "training": "a training, shown by a page",
 }
 """Modules of one name in several packages, and what they have in common."""

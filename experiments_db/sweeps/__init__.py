@@ -4,31 +4,38 @@ from . import evidence, report
 from .account import document, summary
 from .drive import Budget, Sweep, started
 from .estimate import Pace, in_words
-from .expansion import Planned, Work, expanded
+from .expansion import PROTOCOLS, Planned, Work, expanded
 from .order import COST
 from .outcome import Ended
-from .plan import Plan, load
+from .plan import Plan, load, of_text
 from .preview import Preview, preview, usual_jobs
+from .questions import held, results
+from .served import Served
 from .trial import tried
 from .tuned import with_followers
 
 __all__ = [
     "COST",
+    "PROTOCOLS",
     "Budget",
     "Ended",
     "Pace",
     "Plan",
     "Planned",
     "Preview",
+    "Served",
     "Sweep",
     "Work",
     "document",
     "evidence",
     "expanded",
+    "held",
     "in_words",
     "load",
+    "of_text",
     "preview",
     "report",
+    "results",
     "started",
     "summary",
     "tried",

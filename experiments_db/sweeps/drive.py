@@ -93,7 +93,7 @@ class Sweep:
         self._refused = 0
         self.planned, self.skipped, self.elsewhere = len(self._pending), 0, 0
         self.counts = dict.fromkeys(OUTCOMES, 0)
-        self.stopped = self.paused = False
+        self.stopped = self.paused = self.held = False
 
     @property
     def done(self) -> bool:
@@ -127,10 +127,18 @@ class Sweep:
             StoreError: the store refused several runs in a row.
         """
         ended = self._collect()
-        if not self.stopped:
+        if not (self.stopped or self.held):
             self._submit()
         self._place()
         return ended
+
+    def hold(self) -> None:
+        """Hands out nothing more until `resume`; what was handed out goes on to its end."""
+        self.held = True
+
+    def resume(self) -> None:
+        """Goes on after `hold`."""
+        self.held = False
 
     def stop(self) -> None:
         """Cancels what runs and starts nothing more; `advance` until `done`."""

@@ -16,7 +16,7 @@ from ..run.request import MAX_SEED, Short
 from ..run.settings import dials, placed, split_names
 from . import holes
 from .order import COST
-from .plan_file import Source, read
+from .plan_file import Source, plan_of, read
 from .values import Range, Values, size, texts
 
 MAX_SAMPLE = 10_000
@@ -166,6 +166,11 @@ def load(path: Path, sets: Iterable[str] = ()) -> tuple[Plan, Source]:
     """
     raw, source = read(path)
     return checked(raw, source, sets)
+
+
+def of_text(text: str, name: str = "plan") -> tuple[Plan, Source]:
+    """Reads and checks a plan that is no file yet; see `load`."""
+    return checked(*plan_of(text, name))
 
 
 def checked(raw: Any, source: Source, sets: Iterable[str] = ()) -> tuple[Plan, Source]:

@@ -133,6 +133,13 @@ def _plan(specs: list[str], setting: Setting | None) -> None:
                 key="map.save",
                 on_click="ignore",
             )
+            st.page_link(
+                "pages/sweep.py",
+                label="Sweep these",
+                icon=":material/playlist_play:",
+                query_params=[("sweep.layers", ""), *(("sweep.specs", one) for one in specs)],
+                help="Compose the rest of the plan on the page Sweep, run it there and watch.",
+            )
             st.button(
                 "Take all out", icon=":material/delete_sweep:", on_click=_clear, key="map.clear"
             )

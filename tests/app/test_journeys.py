@@ -81,11 +81,18 @@ PAPER: list[dict[str, str | list[str]]] = [
     {"paper.claims": "recall", "paper.scale": "paper"},
     {},
 ]
+SWEEP: list[dict[str, str | list[str]]] = [
+    {"sweep.layers": "gla", "sweep.task.pairs": "4,8", "sweep.seeds": "0,1"},
+    {"sweep.layers": "", "sweep.specs": "Gate | Linear | SGD", "sweep.frame": "paper"},
+    {"sweep.layers": "", "sweep.specs": "nonsense", "sweep.protocol": "tuned"},
+    {},
+]
 GUIDE: list[dict[str, str | list[str]]] = [{}, {"guide.ingredients": "loss"}]
 ADDRESSES = {"": EXPLORE, "map": MAP, "compare": COMPARE, "runs": RUNS, "analyze": ANALYZE,
-             "paper": PAPER, "guide": GUIDE}  # fmt: skip
+             "paper": PAPER, "sweep": SWEEP, "guide": GUIDE}  # fmt: skip
 NAMES = {"": "Explore", "map": "Map", "compare": "Compare", "runs": "Runs",
-         "analyze": "Analyze", "paper": "Paper", "guide": "Guide"}  # fmt: skip
+         "analyze": "Analyze", "paper": "Paper", "sweep": "Sweep",
+         "guide": "Guide"}  # fmt: skip
 HEADINGS = {**NAMES, "": "Train it"}
 
 
