@@ -77,7 +77,8 @@ def show_run(opened: Store, job: Job, json: bool) -> None:
     asks = run_id is not None and job.unstored is None
     row = queries.run(opened, str(run_id)) if asks else None
     if row is None:
-        say(without_row(job.status, job.message))
+        began = job.status != "failed" or run_id is not None
+        say(without_row(job.status, job.message) if began else f"Nothing was run: {job.message}")
         if json:
             print_json(printout.unrecorded(job))
         return

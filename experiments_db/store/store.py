@@ -18,7 +18,7 @@ from ..errors import StoreError
 from ..installation import data_folder
 from . import spill, writes
 from .commits import INTERVAL, GroupCommit
-from .connection import check_whole, connected
+from .connection import check_whole, connected, inspect
 from .driver import Driver, alive
 from .files import absolute, copy_database, make_folder
 from .lock import TIMEOUT, FileLock
@@ -102,6 +102,7 @@ class Store:
         if write:
             self.allow_writing()
             make_folder(self.path)
+        self._refuse_foreign()
         with self.lock.held(write):
             if note_of(self.path).exists():
                 self._finish_replacement()
@@ -135,6 +136,7 @@ class Store:
             StoreError: the store cannot be written.
         """
         self.allow_writing()
+        self._refuse_foreign()
         return Driver(self)
 
     def claim(self, driver: Driver, run: NewRun, fresh: bool = False) -> Claim:
@@ -227,6 +229,14 @@ class Store:
         changed = self.write(work)
         self.log.info("%s: %s", what, ", ".join(ids))
         return changed
+
+    def _refuse_foreign(self) -> None:
+        """Refuses a file that never was a store, so that no lock is left beside it.
+
+        Who makes a store makes its lock first: where there is none, nobody is writing here.
+        """
+        if not self.lock.path.exists() and self.path.exists():
+            inspect(self.path)
 
     @contextmanager
     def _empty(self) -> Iterator[duckdb.DuckDBPyConnection]:

@@ -39,6 +39,13 @@ def final(cls: type[Constraint]) -> list[type[Constraint]]:
     return [*([] if cls.__abstractmethods__ else [cls]), *below]
 
 
+@pytest.mark.parametrize("text", ["1_0", "1_0.5", "_1", "\u0661"])
+@pytest.mark.parametrize("kind", [Number(), Whole()], ids=str)
+def test_a_number_is_what_everybody_writes(kind: Constraint, text: str) -> None:
+    with pytest.raises(RequestError, match=kind.word):
+        kind.parse("x", text)
+
+
 def test_every_kind_is_tried() -> None:
     assert {type(kind) for kind in KINDS} | {Either} == set(final(Constraint))
 

@@ -303,8 +303,10 @@ class Either(Constraint):
 
 
 def _readable(value: Any) -> bool:
-    """Says whether a value may be a number; Python takes the digits of every script for one."""
-    return value.isascii() if isinstance(value, str) else isinstance(value, (int, float))
+    """Says whether a value may be a number; Python takes 1_0, and the digits of every script."""
+    if isinstance(value, str):
+        return value.isascii() and "_" not in value
+    return isinstance(value, (int, float))
 
 
 def _end(number: float | None) -> str:
