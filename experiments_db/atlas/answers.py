@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ..run.supervisor import OVER_LIMIT
+from ..run.hearing import OVER_LIMIT
 from ..store import Store
 from ..store.records import COMPLETE
 

@@ -145,6 +145,6 @@ def _counted(table: pd.DataFrame, probe: str) -> dict[str, object]:
 
 
 def _was_ended(message: str) -> bool:
-    from ..run.supervisor import OVER_LIMIT
+    from ..run.hearing import OVER_LIMIT
 
     return message.startswith(OVER_LIMIT)

@@ -23,7 +23,7 @@ import ttr_core
 
 from ..installation import PROJECT
 from . import node
-from .executor import WorkerEnded, WorkerLost
+from .executor import WOKEN, WorkerEnded, WorkerLost
 from .joining import joined
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,10 @@ class RayWorker:
         if isinstance(message, RuntimeError):
             self._messages.put(message)
             raise message
-        return message
+        return None if message is WOKEN else message
+
+    def wake(self) -> None:
+        self._messages.put(WOKEN)
 
     def kill(self) -> str:
         said = ""

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+WOKEN: dict[str, Any] = {}
+"""What stands among the messages of a worker where somebody woke who waits for them."""
+
 
 class WorkerEnded(RuntimeError):
     """The worker is gone by itself, and its run has failed; the text says how."""
@@ -45,12 +48,15 @@ class Worker(Protocol):
         """
 
     def receive(self, timeout: float) -> dict[str, Any] | None:
-        """Returns the next message, or None if none comes in time.
+        """Returns the next message, or None if none comes in time or `wake` is called.
 
         Raises:
             WorkerEnded: the worker has ended by itself.
             WorkerLost: it has gone with its host.
         """
+
+    def wake(self) -> None:
+        """Ends the wait for a message, now or the next one; any thread may call it."""
 
     def kill(self) -> str:
         """Ends the worker at once and returns its last lines, if it can be asked for them."""

@@ -17,7 +17,7 @@ from typing import Any
 
 from ..installation import checkout
 from .environment import environment
-from .executor import WorkerEnded
+from .executor import WOKEN, WorkerEnded
 
 COMMAND = (sys.executable, "-P", "-m", "experiments_db.run.worker")
 KEPT_LINES, KEPT_CHARS = 40, 500
@@ -105,7 +105,7 @@ class WorkerProcess:
                 raise WorkerEnded(self.last_words()) from None
 
     def receive(self, timeout: float) -> dict[str, Any] | None:
-        """Returns the next message, or None if none comes in time.
+        """Returns the next message, or None if none comes in time or `wake` is called.
 
         Raises:
             WorkerEnded: the worker's output ended.
@@ -117,7 +117,11 @@ class WorkerProcess:
         if message is None:
             self._messages.put(None)
             raise WorkerEnded(self.last_words())
-        return message
+        return None if message is WOKEN else message
+
+    def wake(self) -> None:
+        """Ends the wait for a message, now or the next one; any thread may call it."""
+        self._messages.put(WOKEN)
 
     def last_words(self) -> str:
         """Returns how the process ended, if it has, and its last lines on standard error."""

@@ -17,13 +17,14 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..store import Driver, Store, StoreError, open_store
 from ..store.keeping import keep
 from . import outcomes
-from .executor import Executor, Worker, WorkerEnded, WorkerLost
+from .executor import Executor, Worker, WorkerLost
 from .gpus import OneEach
+from .hearing import Patience, hear_out
 from .jobs import RUNNING, WAITING, Job
 from .process import LocalExecutor
 
@@ -32,18 +33,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-POLL_SECONDS = 0.05
 KEPT_JOBS = 200
 """Ended jobs that stay in memory; older ones are in the store."""
 
 LOST_TRIES = 2
 """How often a run begins anew whose worker was lost: something may be wrong with the run itself."""
-
-FIXABLE = ("RequestError", "UnknownName", "IncompatibleSpec", "NoFastSolver", "LimitExceeded")
-"""Errors after which a worker goes on: the request was at fault."""
-
-OVER_LIMIT = "It was ended after"
-"""How the message of a run begins that took longer than it might."""
 
 _supervisors: dict[str, Supervisor] = {}
 _supervisors_lock = threading.Lock()
@@ -74,11 +68,12 @@ class Supervisor:
     ) -> None:
         self.store, self._workers = store, workers
         self.executor: Executor = executor or LocalExecutor()
-        self._silence, self._grace = silence, grace
+        self._patience = Patience(silence, grace)
         self._unwatched, self._heartbeat = unwatched, heartbeat
         self._changed = threading.Condition()
         self._queue: collections.deque[Job] = collections.deque()
         self._jobs: dict[str, Job] = {}
+        self._busy: dict[str, Worker] = {}  # job -> who runs it
         self._numbers = itertools.count(1)
         self._threads: list[threading.Thread] = []
         self._unmet = ""  # why there is no worker
@@ -101,7 +96,17 @@ class Supervisor:
     def warm(self) -> None:
         """Starts the workers now, so that the first job need not wait for imports."""
         with self._changed:
-            self._start_threads()
+            if self._refusal() is None:
+                self._start_threads()
+
+    def _refusal(self) -> str | None:
+        """Returns why nothing may start: of a store that is only shown no worker is needed."""
+        try:
+            if self.store is not None:
+                self.store.allow_writing()
+        except StoreError as error:
+            return str(error)
+        return None
 
     def start(
         self,
@@ -130,6 +135,9 @@ class Supervisor:
         with self._changed:
             if self._closing.is_set():
                 job.end("cancelled", "The program is closing.")
+                return job
+            if (refusal := self._refusal()) is not None:
+                job.end("failed", refusal)
                 return job
             self._forget()
             self._jobs[job.id] = job
@@ -248,7 +256,9 @@ class Supervisor:
     def _cancel_waiting(self, job: Job) -> None:
         with self._changed:
             if job not in self._queue:
-                return  # it runs: the thread that owns its worker sees the request
+                if (worker := self._busy.get(job.id)) is not None:
+                    worker.wake()  # the thread that owns it sees the request
+                return
             self._queue.remove(job)
         self._conclude(job, "cancelled")
 
@@ -308,6 +318,15 @@ class Supervisor:
             message = f"{lost} The run was begun {job.lost + 1} times." if job.lost else str(lost)
         self._conclude(job, status, message)
 
+    def _follow(self, job: Job, worker: Worker) -> tuple[str, str]:
+        with self._changed:
+            self._busy[job.id] = worker
+        try:
+            return hear_out(job, worker, self._places.of(job), self._patience)
+        finally:
+            with self._changed:
+                del self._busy[job.id]
+
     def _begin_anew(self, job: Job, why: str) -> bool:
         """Queues a job whose worker was lost once more, before all others."""
         with self._changed:
@@ -342,48 +361,6 @@ class Supervisor:
             if self._driver is None:
                 self._driver = self._held.enter_context(store.driver())
             return self._driver
-
-    def _follow(self, job: Job, worker: Worker) -> tuple[str, str]:
-        """Runs a job on a worker and returns its status and a message.
-
-        Raises:
-            WorkerLost: the worker has gone with its host.
-        """
-        began, told = time.monotonic(), False
-        seconds = job.experiment.train.seconds
-        try:
-            more = self._places.of(job) | ({} if job.limit is None else {"limit": job.limit})
-            worker.send({"job": job.id, "config": job.config, "seconds": seconds, **more})
-            while True:
-                message = worker.receive(POLL_SECONDS)
-                if message is not None and message.get("job") == job.id:
-                    if message["event"] == "failed":
-                        return self._failed(job, message, worker)
-                    job.add({key: value for key, value in message.items() if key != "job"})
-                    if message["event"] == "finished":
-                        return message["status"], message["message"]
-                waited = job.cancelled_for
-                if waited is not None and not told:
-                    worker.send({"cancel": job.id})
-                    told = True
-                if waited is not None and waited > self._grace:
-                    worker.kill()
-                    return "cancelled", "The worker did not stop in time and was ended."
-                if min(worker.silence(), time.monotonic() - began) > self._silence:
-                    said = worker.kill()
-                    return "failed", f"The worker was silent for {self._silence:g} s. {said}"
-        except WorkerEnded as ended:
-            job.over_limit = worker.over_limit
-            if job.over_limit:
-                return "failed", f"{OVER_LIMIT} {job.limit:g} processor seconds."
-            return ("failed", str(ended)) if job.cancelled_for is None else ("cancelled", "")
-
-    def _failed(self, job: Job, error: dict[str, Any], worker: Worker) -> tuple[str, str]:
-        log.info("%s failed: %s", job.id, error.get("traceback"))
-        if error["type"] in FIXABLE:
-            return "failed", error["message"]
-        worker.close()  # it ends after an unforeseen error: the next job gets a new one
-        return "failed", f"{error['type']}: {error['message']}\n{error.get('traceback', '')}"
 
 
 def get_supervisor(db_path: Path | str | None = None, workers: int = 1) -> Supervisor:

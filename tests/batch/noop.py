@@ -2,7 +2,9 @@
 
     python -m tests.batch.noop --runs 2000 --jobs 8 --executor local
 
-Ray is started by this very process: run it in a network of its own (docs/cluster.md).
+``--executor none`` has workers without processes, for what the driver costs beside a thousand of
+them; its runs take ``--seconds`` and report every second. Ray is started by this very
+process: run it in a network of its own (docs/cluster.md).
 """
 
 from __future__ import annotations
@@ -19,9 +21,10 @@ from experiments_db.run.process import LocalExecutor
 from experiments_db.run.supervisor import Supervisor
 from experiments_db.store import open_store
 from tests.batch.conftest import FAKE_WORKER, FakeExperiment
+from tests.batch.stand_in import StandIns
 
 
-def measured(executor: str, runs: int, jobs: int) -> dict[str, float | str]:
+def measured(executor: str, runs: int, jobs: int, each: float = 0.0) -> dict[str, float | str]:
     """Makes a store of runs that do nothing and returns what that took."""
     with tempfile.TemporaryDirectory() as place:
         store = open_store(Path(place) / "runs.duckdb")
@@ -29,6 +32,8 @@ def measured(executor: str, runs: int, jobs: int) -> dict[str, float | str]:
             from experiments_db.run.cluster import RayExecutor
 
             crew = RayExecutor("local", "cpu", print, FAKE_WORKER)
+        elif executor == "none":
+            crew = StandIns(each, int(each))
         else:
             crew = LocalExecutor(FAKE_WORKER)
         with Supervisor(store, jobs, crew) as supervisor:
@@ -49,7 +54,8 @@ def measured(executor: str, runs: int, jobs: int) -> dict[str, float | str]:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {
         "executor": executor, "runs": runs, "jobs": jobs, "runs_per_second": runs / seconds,
-        "driver_cpu_ms_per_run": 1000 * driver / runs, "store_kb_per_run": size / runs / 1024,
+        "driver_cpu_ms_per_run": 1000 * driver / runs, "driver_cpu_share": driver / seconds,
+        "store_kb_per_run": size / runs / 1024,
         "driver_mb": peak,
     }  # fmt: skip
 
@@ -59,9 +65,10 @@ def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--runs", type=int, default=10_000)
     asked.add_argument("--jobs", type=int, default=8)
-    asked.add_argument("--executor", default="local", choices=("local", "ray"))
+    asked.add_argument("--executor", default="local", choices=("local", "ray", "none"))
+    asked.add_argument("--seconds", type=float, default=0.0)
     given = asked.parse_args()
-    print(json.dumps(measured(given.executor, given.runs, given.jobs)))
+    print(json.dumps(measured(given.executor, given.runs, given.jobs, given.seconds)))
     sys.stdout.flush()
 
 

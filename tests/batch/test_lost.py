@@ -25,6 +25,7 @@ class Fragile:
         self._worker, self._losses = worker, losses
         self.environment: Mapping[str, Any] = {"node": "far away"}
         self.silence, self.kill, self.close = worker.silence, worker.kill, worker.close
+        self.wake = worker.wake
 
     alive = property(lambda self: self._worker.alive)
     over_limit = property(lambda self: self._worker.over_limit)

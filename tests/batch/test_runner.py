@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from experiments_db.read import queries
+from experiments_db.run.hearing import LOOK_SECONDS
 from experiments_db.run.jobs import Job
 from experiments_db.run.supervisor import Supervisor, get_supervisor
 from experiments_db.store import Driver, Store, StoreError, open_store
+from tests.batch.stand_in import StandIns
 
 Make = Callable[..., Supervisor]
 WAIT = 20
@@ -164,6 +166,19 @@ def test_a_gpu_has_one_run_and_the_others_wait(
     assert second.status == third.status == "running"
 
 
+def test_who_waits_for_a_worker_looks_up_seldom_and_hears_of_a_stop_at_once(fake: Any) -> None:
+    crew = StandIns(seconds=60.0, reports=0)
+    with Supervisor(None, 1, crew) as made:
+        job = made.start(fake(), record=False)
+        time.sleep(2.5)
+        (worker,) = crew.made
+        assert worker.looks <= 5, "a thousand workers that are asked 20 times a second are one core"
+        before = time.monotonic()
+        job.cancel()
+        assert ended(job).status == "cancelled" and time.monotonic() - before < LOOK_SECONDS / 2
+        assert [message for message in worker.heard if "cancel" in message] == [{"cancel": job.id}]
+
+
 def test_a_waiting_job_is_cancelled_without_a_row(
     supervisor: Make, store: Store, fake: Any
 ) -> None:
@@ -195,13 +210,16 @@ def test_an_unrecorded_run_needs_no_store(supervisor: Make, fake: Any) -> None:
         made.start(fake())
 
 
+@pytest.mark.parametrize("record", [True, False])
 def test_a_refusing_store_fails_the_job_with_its_sentence(
-    supervisor: Make, store: Store, fake: Any
+    supervisor: Make, store: Store, fake: Any, record: bool
 ) -> None:
-    readonly = open_store(store.path, readonly=True)
-    job = ended(supervisor(readonly).start(fake()))
+    made = supervisor(open_store(store.path, readonly=True))
+    made.warm()
+    job = ended(made.start(fake(), record=record))
     assert (job.status, job.run_id) == ("failed", None)
     assert "read-only" in (job.error or "")
+    assert made.executor.pids() == (), "a server that only shows runs starts no worker"
 
 
 def test_nobody_watches(supervisor: Make, fake: Any) -> None:
