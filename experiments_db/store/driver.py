@@ -46,6 +46,10 @@ class Kept(Protocol):
         """Opens the file for the duration of the block."""
         ...
 
+    def allow_writing(self) -> None:
+        """Refuses changes to a read-only store."""
+        ...
+
     def write(self, work: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
         """Runs ``work`` in a grouped transaction."""
         ...

@@ -41,8 +41,10 @@ def keep(
         say: told what is in the way, while nothing is kept yet.
 
     Raises:
-        StoreError: the outcome is none (a status that is no ending, a curve that is no curve).
+        StoreError: the outcome is none (a status that is no ending, a curve that is no curve), or
+            the store is read-only.
     """
+    store.allow_writing()
     row, curves = writes.result_rows(run_id, outcome)
     rows = {**row, "finished_at": utc_now()}, curves
     refusal = _refusal(store, rows)

@@ -153,6 +153,7 @@ class Store:
         Raises:
             StoreError: the store cannot be written.
         """
+        self.allow_writing()
         row, tags = writes.run_row(run), writes.clean_tags(run.tags)
         series, _ = series_of(row["config"])  # outside the lock: it may have to import PyTorch
 
@@ -174,6 +175,7 @@ class Store:
         Raises:
             StoreError: there is no such run, it has ended, or the store cannot be written.
         """
+        self.allow_writing()
         row, curves = writes.result_rows(run_id, outcome)
         self.write(lambda connection: writes.insert_result(connection, row, curves))
         self.log.info("run %s %s", run_id, outcome.status)
