@@ -98,6 +98,7 @@ class Job:
         keep: whether to go on when nobody watches.
         record: whether the run gets a row in the store.
         limit: processor seconds that it may take, or None.
+        session: the browser session that asked for it; empty where none did.
     """
 
     def __init__(
@@ -109,7 +110,9 @@ class Job:
         keep: bool = True,
         record: bool = True,
         limit: float | None = None,
+        session: str = "",
     ) -> None:
+        self.session = session
         self.id, self.experiment, self.tags = job_id, experiment, tags
         self.config: dict[str, Any] = experiment.config()
         self.fresh, self.keep, self.record = fresh, keep, record

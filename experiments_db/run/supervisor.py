@@ -27,6 +27,7 @@ from .gpus import OneEach
 from .hearing import Patience, hear_out
 from .jobs import RUNNING, WAITING, Job
 from .process import LocalExecutor
+from .room import UNLIMITED, Room, room
 
 if TYPE_CHECKING:
     from ttr_core.lab import Experiment
@@ -54,6 +55,7 @@ class Supervisor:
         grace: seconds that a cancelled run has to stop before its worker is killed.
         unwatched: seconds without a watcher after which a job without ``keep`` is cancelled.
         heartbeat: seconds between two heartbeats to the store.
+        room: how many runs of browser sessions it takes at a time.
     """
 
     def __init__(
@@ -65,7 +67,9 @@ class Supervisor:
         grace: float = 2.0,
         unwatched: float = 60.0,
         heartbeat: float = 10.0,
+        room: Room = UNLIMITED,
     ) -> None:
+        self.room = room
         self.store, self._workers = store, workers
         self.executor: Executor = executor or LocalExecutor()
         self._patience = Patience(silence, grace)
@@ -116,6 +120,7 @@ class Supervisor:
         keep: bool = True,
         record: bool = True,
         limit: float | None = None,
+        session: str = "",
     ) -> Job:
         """Queues an experiment and returns at once.
 
@@ -126,11 +131,15 @@ class Supervisor:
             keep: go on when nobody watches; otherwise the job is cancelled after a while.
             record: give the run a row in the store.
             limit: processor seconds after which its worker is ended and the run has failed.
+            session: the browser session that asks, whose runs are limited.
+
+        Raises:
+            RequestError: there is no room for another run of this session.
         """
         if record and self.store is None:
             raise StoreError("This run cannot be recorded: no store was given.")
         number = next(self._numbers)
-        job = Job(f"job-{number}", experiment, tuple(tags), fresh, keep, record, limit)
+        job = Job(f"job-{number}", experiment, tuple(tags), fresh, keep, record, limit, session)
         job.on_cancel(self._cancel_waiting)
         with self._changed:
             if self._closing.is_set():
@@ -139,6 +148,8 @@ class Supervisor:
             if (refusal := self._refusal()) is not None:
                 job.end("failed", refusal)
                 return job
+            if session:
+                self.room.check(self._jobs.values(), session)
             self._forget()
             self._jobs[job.id] = job
             self._queue.append(job)
@@ -156,6 +167,11 @@ class Supervisor:
         with self._changed:
             known = self._jobs.get(job_id)
             return known or next((j for j in self._jobs.values() if j.run_id == job_id), None)
+
+    def before(self, job: Job) -> int:
+        """Returns how many jobs wait for a worker before this one; 0 if it does not wait."""
+        with self._changed:
+            return self._queue.index(job) if job in self._queue else 0
 
     def watch(self, job_id: str, session: str = "") -> Job | None:
         """Returns a job and notes that ``session`` watches it."""
@@ -366,12 +382,13 @@ class Supervisor:
 def get_supervisor(db_path: Path | str | None = None, workers: int = 1) -> Supervisor:
     """Returns this process's Supervisor of a store, made on the first call.
 
-    It is closed when the process exits.
+    It takes as many runs of browser sessions as the environment says, and is closed when the
+    process exits.
     """
     store = open_store(db_path)
     key = str(store.path)
     with _supervisors_lock:
         if key not in _supervisors or _supervisors[key].closed:
-            _supervisors[key] = Supervisor(store, workers)
+            _supervisors[key] = Supervisor(store, workers, room=room())
             atexit.register(_supervisors[key].close)
         return _supervisors[key]

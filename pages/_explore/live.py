@@ -10,7 +10,7 @@ import streamlit as st
 
 from experiments_db.errors import StoreError
 from experiments_db.read import queries
-from experiments_db.run.jobs import Job, Snapshot
+from experiments_db.run.jobs import WAITING, Job, Snapshot
 from experiments_db.run.supervisor import Supervisor
 from experiments_db.store import Store
 from pages._shared import address, charts, ui
@@ -87,7 +87,7 @@ def show(supervisor: Supervisor, job_id: str, best: BestRun) -> None:
         address.put("run", now.run_id)
         address.tell()
     with st.container(border=True, key="live"):
-        _headline(job, now)
+        _headline(job, now, supervisor.before(job))
         if now.losses or now.values:
             loss, value = st.columns(2, gap="medium")
             loss.altair_chart(
@@ -116,11 +116,14 @@ def _said(what: str, points: tuple[tuple[int, float], ...]) -> str:
     return f"{what}: {points[-1][1]:.3g} at step {points[-1][0]}" if points else f"{what}: none yet"
 
 
-def _headline(job: Job, now: Snapshot) -> None:
+def _headline(job: Job, now: Snapshot, before: int) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         ui.status_badge(now.status)
         st.text(", ".join(job.experiment.model.layers))
     if now.ended:
+        return
+    if now.status == WAITING:
+        st.caption(ui.waiting(before))
         return
     share = min(1.0, now.step / now.steps) if now.steps else 0.0
     left = "starting" if not now.step else "measuring its pace"

@@ -256,7 +256,12 @@ def _train(store: Store, experiment: Experiment, known: Any) -> None:
 
 
 def _start(supervisor: Supervisor, experiment: Experiment, fresh: bool) -> None:
-    job = supervisor.start(experiment, fresh=fresh, keep=st.session_state.get("keep", False))
+    keep = st.session_state.get("keep", False)
+    try:
+        job = supervisor.start(experiment, fresh=fresh, keep=keep, session=ui.session_id())
+    except RequestError as error:
+        st.toast(str(error), icon=":material/error:", duration="long")
+        return
     st.session_state["job"], st.session_state[live.UNNAMED] = job.id, True
     address.put("run", "")  # until it has a name in the store
     st.toast(f"Training {', '.join(experiment.model.layers)}", icon=":material/play_circle:")

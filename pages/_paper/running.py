@@ -9,12 +9,14 @@ from __future__ import annotations
 import streamlit as st
 
 from experiments_db.claims import TAG, Thesis
-from experiments_db.run.jobs import Job
+from experiments_db.run.jobs import WAITING, Job
+from experiments_db.run.room import UNLIMITED
 from experiments_db.run.supervisor import Supervisor
 from experiments_db.store import Store
 from experiments_db.sweeps import in_words
 from pages._paper.evidence_of import Evidence
 from pages._shared import ui
+from ttr_core import RequestError
 
 LOOK_SECONDS = 1.5
 
@@ -84,12 +86,22 @@ def _progress(supervisor: Supervisor, claim: Thesis, found: Evidence, active: bo
             args=(supervisor, found),
             help="What has ended is kept.",
         )
-        st.progress((left - len(jobs)) / left, text=f"{left - len(jobs)} of {left} runs have ended")
+        taken = left if supervisor.room == UNLIMITED else len(_asked_for(supervisor, found))
+        ended = taken - len(jobs)
+        before = min(map(supervisor.before, jobs))
+        waits = f" · {ui.waiting(before)}" if all(job.status == WAITING for job in jobs) else ""
+        st.progress(ended / left, text=f"{ended} of {left} runs have ended{waits}")
 
 
 def _start(supervisor: Supervisor, found: Evidence) -> None:
-    for run in found.missing:
-        supervisor.start(run.experiment, tags=(TAG,), keep=True)
+    session = ui.session_id()
+    for number, run in enumerate(found.missing):
+        try:
+            supervisor.start(run.experiment, tags=(TAG,), keep=True, session=session)
+        except RequestError as error:
+            said = f"{number} of {len(found.missing)} runs are on their way. {error}"
+            st.toast(said, icon=":material/error:", duration="long")
+            return
 
 
 def _stop(supervisor: Supervisor, found: Evidence) -> None:

@@ -125,6 +125,13 @@ def permalink(values: Mapping[str, Sequence[str]]) -> str:
     )
 
 
+def waiting(before: int) -> str:
+    """Returns what a run waits for, in words."""
+    if before == 0:
+        return "It is the next to run, as soon as a worker is free."
+    return f"{before} {'run waits' if before == 1 else 'runs wait'} before it."
+
+
 def seconds(value: float | None) -> str:
     """Returns a duration as people read it."""
     if value is None or value != value:
