@@ -106,7 +106,7 @@ def _work(config: Mapping[str, Any]) -> tuple[float, float]:
         return 1.0, float(tokens * task.get("sequences", 1) + PER_STEP)
     rates = 1.0
     if train["lr"] == "auto":
-        rates = len(RATES) if train["protocol"] == "standard" else HALVED
+        rates = HALVED if train["protocol"] == "quick" else len(RATES)
     each = tokens * train["batch_size"] * model["depth"] * model["d_model"] / 64
     return float(train["steps"] * rates), float(each + PER_STEP)
 

@@ -240,7 +240,7 @@ def _rates(members: list[Member]) -> Rates:
         if train.lr != "auto":
             value = None if result["status"] == "diverged" else _validated(run, result)
             rates.setdefault(float(train.lr), []).append(metric.score(value) or 0.0)
-        elif train.protocol == "standard":
+        elif train.protocol != "quick":
             for tried in result["rates"] or []:
                 value = None if tried["diverged"] else tried[metric.name]
                 rates.setdefault(float(tried["lr"]), []).append(metric.score(value) or 0.0)

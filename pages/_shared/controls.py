@@ -21,6 +21,7 @@ LABELS = {
     "dim": "Dimension",
     "d_model": "Model width",
     "lr": "Learning rate",
+    "key_dim": "Key size",
     "mlp": "MLP expansion",
     "kv_heads": "Key/value heads",
     "vocab_size": "Vocabulary",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from streams import LAYERS
 
 import ttr_core as ttr
+from ttr_core.lab import Experiment
 
 FRAMES = [name for name, frame in ttr.FRAMES.items() if frame is not None]
 CASES = [(n, e.spec, e.frame) for n, e in ttr.catalog.items()] + [
@@ -118,6 +120,25 @@ def test_a_hybrid_model_decodes_as_it_reads(depth: int) -> None:
     some = model(tokens, torch.tensor([[3, 5], [0, 8]]))
     torch.testing.assert_close(some[1, 1], model(tokens)[1, 8])
     assert model.state_size(9) > 0 and model.flops_per_token(9) > 0
+
+
+@pytest.mark.parametrize("frame", ["standard", "paper", "published"])
+def test_the_size_of_a_key_sets_that_of_a_memory(frame: str) -> None:
+    config = ttr.ModelConfig(("deltanet",), d_model=16, heads=2, frame=frame, key_dim=3)
+    model = ttr.SequenceModel(config, 50, torch.Generator().manual_seed(0))
+    assert model.state_size(9) == 2 * ttr.state_size("Uniform | Linear | SGD", 3, 8, 9) == 48
+    assert model(torch.zeros(1, 9, dtype=torch.long)).shape == (1, 9, 50)
+    usual = dataclasses.replace(config, key_dim=0)
+    assert usual.regressions()[0][1].key_dim == ttr.catalog["deltanet"].frame.key_dim == 0
+
+
+def test_the_size_of_a_key_relabels_no_run_where_it_is_not_set() -> None:
+    task = ttr.task("mqar")
+    usual, set_ = (
+        Experiment(task, ttr.ModelConfig(("deltanet",), key_dim=size)).fingerprint()
+        for size in (0, 3)
+    )
+    assert "key_dim" not in usual["model"] and set_["model"]["key_dim"] == 3
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,8 @@ start would be dropped (docs/sweeps.md has the figures)."""
 AFTER_FIRST_ROUND = "after_first_round"
 """Column of the table of learning rates: the main metric when all had the same training."""
 
+PROTOCOLS = ("quick", "standard", "search")
+
 PRODUCTS = ("float32", "bfloat16")
 
 COOLDOWN = 0.2
@@ -45,11 +47,12 @@ class TrainConfig:
 
     Args:
         lr: the peak learning rate, or ``auto``: successive halving over `RATES` (protocol
-            ``quick``), or every one of them trained in full (protocol ``standard``).
+            ``quick``), or every one of them trained in full (the other protocols).
         target: a share of the way from the worst to the best value of the task's main metric: of
             an accuracy the accuracy itself, of a distance from 0 to 2 the distance 2 (1 - target).
         protocol: ``quick`` stops at the target; ``standard`` never does, chooses the rate on the
-            validation set and reports on the test set, for comparisons.
+            validation set and reports on the test set, for comparisons; ``search`` never does
+            either, and is the one of a search over cells, which chooses rates over many runs.
         least_rate: of `RATES`, those below are not tried, so that a comparison within few steps
             spends none on rates that cannot arrive in them.
 
@@ -77,7 +80,7 @@ class TrainConfig:
     seconds: float | None = option(None, "Seconds at most (none: no limit).", low=0.0)
     eval_every: int = option(20, "Steps between looks at the validation set.", low=1)
     eval_examples: int = option(128, "Sequences in the validation set.", low=1, high=65536)
-    protocol: str = option("quick", "Rules of the run.", choices=("quick", "standard"))
+    protocol: str = option("quick", "Rules of the run.", choices=PROTOCOLS)
     least_rate: float = option(
         RATES[0], "Smallest learning rate that auto tries.", low=RATES[0], high=RATES[-1], since=2,
     )  # fmt: skip

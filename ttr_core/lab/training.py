@@ -57,7 +57,7 @@ def train(
     yield Started(run.parameters, run.state_size, run.flops_per_token, config.steps)
     if len(run.learners) == 1:
         yield from run.finish(run.learners[0])
-    elif config.protocol == "standard":
+    elif config.protocol != "quick":
         for learner in run.learners:
             yield from run.finish(learner)
     else:

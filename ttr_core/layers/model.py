@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -37,6 +37,8 @@ class ModelConfig:
         kv_heads: heads of keys and values; none for ``heads``.
         mlp: hidden size of an MLP after each layer, in multiples of ``d_model``; 0 for none.
         frame: the surroundings of each regression.
+        key_dim: K, which sets the size of most memories; 0 for the frame's own, which mostly is
+            ``d_model / heads``.
 
     Raises:
         UnknownName: a layer that the catalog lacks; the text names the nearest.
@@ -60,6 +62,10 @@ class ModelConfig:
     )
     mlp: int = option(0, "Hidden size of an MLP after each layer, over d_model; 0: none.", 0, 16)
     frame: str = option("standard", "Surroundings of each regression.", choices=(*FRAMES, *ABLATED))
+    key_dim: int = option(
+        0, "Size of a key, which sets that of most memories (0: the frame's own).", low=0,
+        high=MAX_DIM, since=2,
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -82,7 +88,10 @@ class ModelConfig:
             IncompatibleSpec: a spec that is no layer.
         """
         names = (self.layers * self.depth)[: self.depth]
-        return tuple(regression(name, self.frame) for name in names)
+        found = tuple(regression(name, self.frame) for name in names)
+        if not self.key_dim:
+            return found
+        return tuple((spec, replace(frame, key_dim=self.key_dim)) for spec, frame in found)
 
 
 def regression(name: str, frame: str) -> tuple[Spec, Frame]:
