@@ -9,15 +9,16 @@ from typing import Annotated, Any, ClassVar, Literal
 import pydantic
 
 import ttr_core as ttr
-from ttr_core import ModelConfig, RequestError, nearest, options_of, unknown
+from ttr_core import ModelConfig, RequestError, options_of, unknown
 from ttr_core.lab import SEEDS, TASKS, TrainConfig
 
 from ..run.request import MAX_SEED, Short
 from ..run.settings import dials, placed, split_names
 from . import holes
+from .complaints import complaints
 from .order import COST
 from .plan_file import Source, plan_of, read
-from .values import Range, Values, size, texts
+from .values import Values, size, texts
 
 MAX_SAMPLE = 10_000
 STANDARD_SEEDS = tuple(map(str, range(SEEDS)))
@@ -190,7 +191,8 @@ def checked(raw: Any, source: Source, sets: Iterable[str] = ()) -> tuple[Plan, S
     try:
         plan = Plan.model_validate(raw)
     except pydantic.ValidationError as error:
-        raise RequestError(_said(error, source)) from None
+        said = complaints(error, source, Plan, {"sample": Sample})
+        raise RequestError(said) from None
     for key, given in pairs:
         if key not in TOP and key.partition(".")[0] != "sample":
             plan = _overridden(plan, key, given)
@@ -337,37 +339,3 @@ def _check_order(plan: Plan, source: Source) -> None:
 
 def _cost_last(order: Sequence[str]) -> list[str]:
     return [*(key for key in order if key != COST), COST]
-
-
-def _said(error: pydantic.ValidationError, source: Source) -> str:
-    """Returns one line for each thing that is wrong, with the nearest key."""
-    found = error.errors()
-    inner = [p for p in found if not (p["type"] == "too_short" and _holds_more(p, found))]
-    return "\n".join(source.located(p["loc"], _problem(p, source)) for p in inner[:10])
-
-
-def _holds_more(problem: Any, found: Sequence[Any]) -> bool:
-    """Whether a list looks too short only because something in it is wrong."""
-    at = problem["loc"]
-    return any(p is not problem and p["loc"][: len(at)] == at for p in found)
-
-
-def _problem(problem: Any, source: Source) -> str:
-    loc = problem["loc"]
-    where = ".".join(str(part) for part in source.place(loc)) or "the plan"
-    if problem["type"] == "extra_forbidden":
-        return _unknown_key(loc, str(loc[-1]))
-    if problem["type"] == "missing":
-        return f"the key {str(loc[-1])!r} is missing in {where}."
-    if problem["type"] == "too_short":
-        return f"{where} is empty; give at least one value, or leave it out."
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"{where} is {str(problem['input'])[:80]!r}: {message}."
-
-
-def _unknown_key(loc: Sequence[str | int], key: str) -> str:
-    holder = Plan if len(loc) == 1 else Sample if loc[0] == "sample" else Range
-    valid = [field.alias or name for name, field in holder.model_fields.items()]
-    close = nearest(key, valid)
-    hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
-    return f"unknown key {key[:80]!r}.{hint} Valid: {', '.join(valid)}."

@@ -343,12 +343,13 @@ def head(metric: Metric) -> tuple[str, ...]:
 
 
 def _told(settings: object) -> str:
-    """Returns the sizes among some settings, and what differs from its default."""
+    """Returns the sizes among some settings, but later ones, and what differs from its default."""
     given = ((opt, getattr(settings, opt.name)) for opt in options_of(type(settings)))
     return md.listing(
         md.code(f"{opt.name}={md.value(x)}")
         for opt, x in given
-        if x != opt.default or (isinstance(opt.constraint, Whole) and x is not None)
+        if x != opt.default
+        or (isinstance(opt.constraint, Whole) and x is not None and opt.since == 1)
     )
 
 

@@ -2,6 +2,7 @@
 
 from .defining import defining
 from .describe import formulas
+from .framed import one_function
 from .grid import place
 from .lessons import Lesson, lesson
 from .names import STANDINGS, called, standing
@@ -23,6 +24,7 @@ __all__ = [
     "layer_rows",
     "lesson",
     "marked_formulas",
+    "one_function",
     "place",
     "standing",
     "unread",

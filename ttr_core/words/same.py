@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 import torch
@@ -134,11 +134,23 @@ def _outputs(specs: tuple[Spec, ...]) -> torch.Tensor:
 
 
 @lru_cache(maxsize=4096)
-@torch.no_grad()  # what would be kept for a backward pass costs time
 def _output(spec: Spec) -> torch.Tensor:
-    """The layer's output on one generic sequence, its signals drawn by their names.
+    """The layer's output on one generic sequence, its signals drawn by their names."""
+    return generic_output(
+        spec, {signal.name: sum(map(ord, signal.name)) for signal in spec.signals}
+    )
+
+
+@torch.no_grad()  # what would be kept for a backward pass costs time
+def generic_output(spec: Spec, seeds: Mapping[str, int], unit: bool = False) -> torch.Tensor:
+    """Returns the output of a layer on one generic sequence, in float64.
 
     What is learned is not as it starts: a layer whose decay is learned is none whose decay stands.
+
+    Args:
+        spec: a layer.
+        seeds: of each of its signals.
+        unit: whether queries and keys have norm 1.
     """
     generator = torch.Generator().manual_seed(0)
 
@@ -148,9 +160,11 @@ def _output(spec: Spec) -> torch.Tensor:
     size = 3 if spec.function.square else 2
     q, k, v = draw(3), draw(3), draw(size)
     q[:, :, -1] *= 3  # one so long that no divisor stays at its floor
+    if unit:
+        q, k = (torch.nn.functional.normalize(x + 1, dim=-1) for x in (q, k))  # sums grow, too
     signals = {}
     for signal in spec.signals:
-        generator.manual_seed(sum(map(ord, signal.name)))
+        generator.manual_seed(seeds[signal.name])
         signals[signal.name] = LINKS[signal.link](draw(spec.signal_width(signal, 3, size)))
     own = spec.parameters(3, size, 1)
     for name, tensor in own.items():

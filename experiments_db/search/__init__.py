@@ -1,0 +1,16 @@
+"""Searches: a space of cells, trained by halving, the best compared with what is published."""
+
+from .candidates import Candidate, Space, space_of
+from .outlook import Outlook, look_ahead
+from .search_plan import SearchPlan, checked_search, load_search
+
+__all__ = [
+    "Candidate",
+    "Outlook",
+    "SearchPlan",
+    "Space",
+    "checked_search",
+    "load_search",
+    "look_ahead",
+    "space_of",
+]

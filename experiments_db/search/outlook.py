@@ -1,0 +1,185 @@
+"""What a search will do and cost, told before anything of it is run."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..store import Store
+from ..sweeps import Pace, Planned, in_words, tried
+from ..sweeps.plan_file import Source
+from ..sweeps.questions import past
+from .candidates import Candidate, Space
+from .search_plan import SearchPlan
+from .trainings import trainings
+
+TRIALS = 12
+"""Cells that are tried for a few steps, where nothing is known of how long they take."""
+
+COLUMNS = ("cell", "published", "K", "state", "packed", "spared", "seconds")
+
+
+@dataclass(frozen=True)
+class Leg:
+    """A part of a search.
+
+    Args:
+        name: what it is.
+        least: runs at least.
+        most: runs at most.
+        least_hours: processor hours that the former take.
+        most_hours: and the latter.
+    """
+
+    name: str
+    least: int
+    most: int
+    least_hours: float
+    most_hours: float
+
+    def __str__(self) -> str:
+        runs = f"{self.least:,}" if self.least == self.most else f"{self.least:,} to {self.most:,}"
+        low, high = in_words(3600 * self.least_hours), in_words(3600 * self.most_hours)
+        return f"{self.name}: {runs} runs, {low if low == high else f'{low} to {high}'}"
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a search will do.
+
+    Args:
+        plan: what is asked for.
+        space: the cells.
+        stages: its parts.
+        pace: how long runs take.
+    """
+
+    plan: SearchPlan
+    space: Space
+    stages: tuple[Leg, ...]
+    pace: Pace
+
+    def lines(self) -> list[str]:
+        """Returns it in sentences."""
+        plan, space = self.plan, self.space
+        known = sum(one.published for one in space.candidates)
+        fresh, seeds = len(plan.fresh_numbers), len(plan.seed_numbers)
+        low = sum(one.least_hours for one in self.stages)
+        high = sum(one.most_hours for one in self.stages)
+        told = [
+            f"{len(space.candidates):,} cells, {known:,} of them published, on {plan.task.name}: "
+            f"{len(plan.lrs)} rates, {seeds} seeds, frame {plan.frames[0]}; finals on {fresh} "
+            f"fresh seeds in {' and '.join(plan.frames)}"
+        ]
+        told += [f"Dropped: {count:,}, {kind}." for kind, count in space.counts.items()]
+        if space.spared:
+            names = "; ".join(one.spec for one in space.spared)
+            told.append(f"Of what the atlas drops {len(space.spared)} go on by chance: {names}.")
+        told += [str(one) for one in self.stages]
+        by = f"by {self.pace.runs:,} {self.pace.learned_from}"
+        whole = f"{low:.2g} to {high:.2g}" if low < high else f"{low:.2g}"
+        limit = "" if plan.budget is None else f", of a budget of {plan.budget:g}"
+        return [*told, f"In all {whole} processor hours{limit}, {by}."]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Returns a row for each cell."""
+        lr, steps = self.plan.lrs[0], self.plan.rungs[0]
+        runs = trainings(
+            [(one, (lr,)) for one in self.space.candidates], self.plan.frames[0], steps, (0,)
+        )
+        return [
+            {
+                "cell": run.candidate.spec,
+                "published": ", ".join(run.candidate.names),
+                "K": run.planned.experiment.model.regressions()[0][1].key_dim or None,
+                "state": run.candidate.state,
+                "packed": run.candidate.packed,
+                "spared": run.candidate.spared,
+                "seconds": self.pace.seconds(run.planned.kind),
+            }
+            for run in runs
+        ]
+
+    def document(self) -> dict[str, Any]:
+        """Returns what ``--dry-run --json`` prints."""
+        dropped = [{"cell": x.spec, "kind": x.kind, "why": x.why} for x in self.space.dropped]
+        stages = [vars(one) for one in self.stages]
+        return {"cells": self.rows(), "dropped": dropped, "stages": stages}
+
+
+def look_ahead(
+    store: Store,
+    plan: SearchPlan,
+    source: Source,
+    space: Space,
+    told: Callable[[int, int], None] = lambda done, total: None,
+) -> Outlook:
+    """Returns what a search will do.
+
+    Args:
+        store: where runs are kept.
+        plan: what is asked for.
+        source: where its parts stand, for errors.
+        space: the cells.
+        told: hears how many of the cells that are tried are done.
+
+    Raises:
+        RequestError: the budget does not suffice for the first rung.
+    """
+    first = _first_rung(plan, space.candidates)
+    pace = Pace(past(store, {plan.task.name}))
+    unknown = [run for run in first if not pace.knows(run.kind)]
+    if unknown:
+        some = {run.layer: run for run in unknown}
+        drawn = random.Random(0).sample(sorted(some), min(TRIALS, len(some)))
+        pace = tried([some[name] for name in drawn], told, pace)
+    stages = (*_rungs(plan, space.candidates, pace), *_finals(plan, space.candidates, pace))
+    needed = stages[0].most_hours
+    if plan.budget is not None and plan.budget < needed:
+        raise source.error(
+            ("budget",), f"the first rung alone, {stages[0].most:,} runs, takes about {needed:.2g} "
+            f"processor hours, and the budget is {plan.budget:g}: raise it, shorten the first "
+            "rung, or name fewer weights, functions, optimizers, rates or seeds."
+        )  # fmt: skip
+    return Outlook(plan, space, stages, pace)
+
+
+def _first_rung(plan: SearchPlan, cells: Sequence[Candidate]) -> list[Planned]:
+    asked = trainings(
+        [(one, plan.lrs) for one in cells], plan.frames[0], plan.rungs[0], plan.seed_numbers
+    )
+    return [one.planned for one in asked]
+
+
+def _hours(plan: SearchPlan, cells: Sequence[Candidate], steps: int, pace: Pace) -> float:
+    """Returns the processor hours of one run of each cell."""
+    asked = trainings([(one, plan.lrs[:1]) for one in cells], plan.frames[0], steps, (0,))
+    return pace.total((one.planned.kind for one in asked), 1)[0] / 3600
+
+
+def _rungs(plan: SearchPlan, cells: Sequence[Candidate], pace: Pace) -> list[Leg]:
+    found, seeds = [], len(plan.seed_numbers)
+    rates, few, many = len(plan.lrs), len(cells), len(cells)
+    for number, steps in enumerate(plan.rungs, 1):
+        each = _hours(plan, cells, steps, pace) / len(cells) * rates * seeds
+        name = f"rung {number}, {steps:,} steps"
+        found.append(Leg(name, few * rates * seeds, many * rates * seeds, each * few, each * many))
+        few, rates = math.ceil(few / 2), math.ceil(rates / 2)
+    return found
+
+
+def _finals(plan: SearchPlan, cells: Sequence[Candidate], pace: Pace) -> list[Leg]:
+    """Returns the tuning of the finalists in the other frames, and the finals."""
+    each = _hours(plan, cells, plan.steps, pace) / len(cells)
+    others, most = len(plan.frames) - 1, 2 * plan.finalists
+    tuned = others * len(plan.lrs) * len(plan.seed_numbers)
+    final = len(plan.frames) * len(plan.fresh_numbers)
+    told = [("tuning of the finalists in other frames", tuned), ("finals", final)]
+    return [
+        Leg(name, 2 * runs, most * runs, 2 * runs * each, most * runs * each)
+        for name, runs in told
+        if runs
+    ]

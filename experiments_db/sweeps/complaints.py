@@ -1,0 +1,59 @@
+"""What is wrong with a plan, one line for each thing, with its place and the nearest key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pydantic
+
+from ttr_core import nearest
+
+from .plan_file import Source
+from .values import Range
+
+_Form = type[pydantic.BaseModel]
+
+
+def complaints(
+    error: pydantic.ValidationError, source: Source, form: _Form, inside: Mapping[str, _Form]
+) -> str:
+    """Returns one line for each thing that is wrong with a plan, with the nearest key.
+
+    Args:
+        error: what its form has found.
+        source: where its parts stand.
+        form: its form.
+        inside: key -> the form of what stands there; elsewhere it is that of a range of numbers.
+    """
+    found = error.errors()
+    inner = [p for p in found if not (p["type"] == "too_short" and _holds_more(p, found))]
+    told = (source.located(p["loc"], _problem(p, source, form, inside)) for p in inner[:10])
+    return "\n".join(told)
+
+
+def _holds_more(problem: Any, found: Sequence[Any]) -> bool:
+    """Whether a list looks too short only because something in it is wrong."""
+    at = problem["loc"]
+    return any(p is not problem and p["loc"][: len(at)] == at for p in found)
+
+
+def _problem(problem: Any, source: Source, form: _Form, inside: Mapping[str, _Form]) -> str:
+    loc = problem["loc"]
+    where = ".".join(str(part) for part in source.place(loc)) or "the plan"
+    if problem["type"] == "extra_forbidden":
+        holder = form if len(loc) == 1 else inside.get(str(loc[0]), Range)
+        return _unknown_key(holder, str(loc[-1]))
+    if problem["type"] == "missing":
+        return f"the key {str(loc[-1])!r} is missing in {where}."
+    if problem["type"] == "too_short":
+        return f"{where} is empty; give at least one value, or leave it out."
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{where} is {str(problem['input'])[:80]!r}: {message}."
+
+
+def _unknown_key(holder: _Form, key: str) -> str:
+    valid = [field.alias or name for name, field in holder.model_fields.items()]
+    close = nearest(key, valid)
+    hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+    return f"unknown key {key[:80]!r}.{hint} Valid: {', '.join(valid)}."
