@@ -1,19 +1,23 @@
 """What every layer of the catalog learns in its published frame: 8 pairs, the same steps for all.
 
 `make test-learning` runs it, two layers side by side, within half an hour; `make test` does not.
-The rates are tried one after the other on seed 0; the first that learns is given three seeds.
+The rates are tried one after the other, that of the learning table first: on seed 0, and where it
+learns on two seeds more, until the median is enough.
 """
 
 from __future__ import annotations
 
+import math
 import statistics
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 import pytest
 
 import ttr_core as ttr
 from ttr_core.lab import MQAR, STILL_RISING, Finished, TrainConfig, train
-from ttr_core.tools.learning import ENOUGH
+from ttr_core.tools.learning import ENOUGH, FILE, results
 
 STEPS = 1000
 """At most, the same for all; a run ends at the target, or where its curve is flat."""
@@ -21,6 +25,7 @@ STEPS = 1000
 RATES = (0.01, 0.03, 0.003)
 SEEDS = (0, 1, 2)
 TASK = MQAR(pairs=8, seq_len=64, vocab_size=256)
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 @dataclass(frozen=True)
@@ -53,21 +58,45 @@ def trained(layer: str, rate: float, seed: int) -> Trained:
     )
 
 
+@cache
+def known() -> dict[str, float]:
+    """The best rate of each layer that the learning table has in these settings."""
+    tables = results(DOCS / FILE).items()
+    rows = (
+        one
+        for at, found in tables
+        if (at.task, at.model.frame) == (TASK, "published")
+        for one in found
+    )
+    return {one.layer: one.rate for one in rows if one.rate}
+
+
+def rates(layer: str) -> list[float]:
+    """Returns every rate, those near the best known one first: an order, not a choice."""
+    best = known().get(layer, RATES[0])
+    return sorted(RATES, key=lambda rate: abs(math.log(rate / best)))
+
+
+def seeds_at(layer: str, rate: float) -> list[Trained]:
+    """Returns what all seeds reach, or the first alone where it does not learn."""
+    first = trained(layer, rate, SEEDS[0])
+    if first.accuracy < ENOUGH:
+        return [first]
+    return [first, *(trained(layer, rate, seed) for seed in SEEDS[1:])]
+
+
 @pytest.mark.learning
 @pytest.mark.parametrize("layer", ttr.catalog)
 def test_it_learns_eight_pairs(layer: str, record_property: pytest.FixtureRequest) -> None:
-    rate, runs, spent = RATES[0], list[Trained](), 0.0
-    for tried in RATES:
-        first = trained(layer, tried, SEEDS[0])
-        spent += first.seconds
-        if not runs or first.accuracy > runs[0].accuracy:
-            rate, runs = tried, [first]
-        if first.accuracy >= ENOUGH:
+    rate, runs, found, spent = RATES[0], list[Trained](), -1.0, 0.0
+    for tried in rates(layer):
+        all_seeds = seeds_at(layer, tried)
+        spent += sum(run.seconds for run in all_seeds)
+        reached = statistics.median(run.accuracy for run in all_seeds)
+        if reached > found:
+            rate, runs, found = tried, all_seeds, reached
+        if found >= ENOUGH:
             break
-    if runs[0].accuracy >= ENOUGH:
-        runs += [trained(layer, rate, seed) for seed in SEEDS[1:]]
-        spent += sum(run.seconds for run in runs[1:])
-    found = statistics.median(run.accuracy for run in runs)
     record_property("learned", _row(layer, rate, runs, found, spent))  # type: ignore[operator]
     entry = ttr.catalog[layer]
     if (limit := entry.limit) and entry.short_from <= TASK.pairs:
