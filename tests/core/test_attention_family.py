@@ -97,9 +97,23 @@ def test_a_rest_of_a_stick_is_what_no_pair_took() -> None:
     spec = ttr.catalog["stick-breaking"].spec
     x = stream(spec, 12)
     gamma = ttr.attention_map(spec, x)
-    rest = torch.sigmoid(-(x.q @ x.k.mT) / 3**0.5)
+    rest = torch.sigmoid(4 - (x.q @ x.k.mT) / 3**0.5)
     left = [rest[:, :, t, :t].prod(-1) for t in range(12)]
     close(1 - gamma.sum(-1), torch.stack(left, -1))
+
+
+def test_shares_of_a_stick_start_at_a_half_or_where_their_offset_says() -> None:
+    for written, share in (
+        ("", 0.5),
+        ("(offset=0.0)", 0.5),
+        ("(offset=4.0)", 1 / (1 + 54.598150033)),
+    ):
+        spec = ttr.Spec.parse(f"StickBreaking{written} | Constant | OneStep")
+        x = stream(spec, 12)
+        gamma = ttr.attention_map(spec, replace(x, q=0 * x.q))
+        back = torch.arange(11.0, -1.0, -1.0, dtype=torch.float64)
+        wanted = share * (1 - share) ** (back[:-1] - 1)
+        close(gamma[..., 11, :11], wanted.expand_as(gamma[..., 11, :11]))
 
 
 def test_sparse_weights_sum_to_one_and_one_step_arrives() -> None:

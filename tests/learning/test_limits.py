@@ -10,10 +10,7 @@ import torch
 import ttr_core as ttr
 from ttr_core.lab import MQAR, Finished, TrainConfig, train
 from ttr_core.layers.frame import FRAMES
-from ttr_core.named import Params
 from ttr_core.space.maps.random import DiJiang
-from ttr_core.space.weights.stick_breaking import StickBreaking
-from ttr_core.stream import Stream
 from ttr_core.tools.learning import ENOUGH
 
 TASK = MQAR(pairs=8, seq_len=64, vocab_size=256)
@@ -29,7 +26,7 @@ WITH_A_KEY = {
 """Layers without a content key -> the spec, and what of their frame, that gives them one."""
 
 LIMITED = [name for name, entry in ttr.catalog.items() if entry.limit]
-ELSEWHERE = {"dijiang", "sliding-window-attention", "stick-breaking"}
+ELSEWHERE = {"dijiang", "sliding-window-attention"}
 
 
 def learned(
@@ -94,21 +91,13 @@ def test_a_window_holds_back_what_lies_before_it(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.learning
 def test_stick_breaking_learns_from_smaller_shares(monkeypatch: pytest.MonkeyPatch) -> None:
-    entry, matrix = ttr.catalog["stick-breaking"], StickBreaking.matrix
     found = {}
-    for less in (0.0, 4.0):
-
-        def smaller(
-            self: StickBreaking, x: Stream, params: Params, less: float = less
-        ) -> torch.Tensor:
-            one, off = torch.ones_like(x.q[..., :1]), -less / self.sharpness(x.q, params)
-            q, k = torch.cat([x.q, one], -1), torch.cat([x.k, off * one], -1)
-            return matrix(self, replace(x, q=q, k=k), params)
-
-        monkeypatch.setattr(StickBreaking, "matrix", smaller)
-        found[less] = learned(
-            entry.name, entry.spec, FRAMES["standard"], monkeypatch, 0.01, LARGE, 200
+    for offset in (0.0, 4.0):
+        spec = ttr.Spec.parse(f"StickBreaking(offset={offset}) | Constant | OneStep")
+        found[offset] = learned(
+            "stick-breaking", spec, FRAMES["standard"], monkeypatch, 0.01, LARGE, 200
         )
+    assert ttr.catalog["stick-breaking"].spec == spec
     assert found[0.0] < 0.5 and found[4.0] >= ENOUGH
 
 

@@ -97,7 +97,7 @@ OFF_GRID: tuple[str, ...] = (
     "Gate | Linear | Momentum(push_by=token, link=twice_sigmoid)",
     "Gate | Linear | Residual",
     "Sparsemax | Constant | OneStep",
-    "StickBreaking | Constant | OneStep",
+    "StickBreaking(offset=4.0) | Constant | OneStep",
     "Probed | Constant | OneStep",
     "Reflected | Constant | Exact",
     "SelfCorrected | Constant | OneStep",

@@ -22,13 +22,13 @@ def sparsemax_attention(q, k, v):
 def stick_breaking(q, k, v):
     """Tan et al. 2024, Eq. 1-3: A_ij = b_ij prod_{i<l<j} (1 - b_lj), b = sigmoid(q.k / sqrt d).
 
-    Token j attends to i < j; the rest is left.
+    Token j attends to i < j; the rest is left. The catalog takes 4 off each logit.
     """
     out = []
     for j in range(len(q)):
         left, o = torch.ones((), dtype=k.dtype), torch.zeros(v.shape[1], dtype=v.dtype)
         for i in reversed(range(j)):
-            b = torch.sigmoid(q[j] @ k[i] / math.sqrt(k.shape[1]))
+            b = torch.sigmoid(q[j] @ k[i] / math.sqrt(k.shape[1]) - 4)
             o, left = o + b * left * v[i], left * (1 - b)
         out.append(o)
     return torch.stack(out)

@@ -68,7 +68,7 @@ FOUND: dict[str, tuple[float | None, ...]] = {
     ),
     "Gate | Linear | Residual": (-0.02, 0.5, 0.5),
     "Sparsemax | Constant | OneStep": (32.0,),
-    "StickBreaking | Constant | OneStep": (128.0,),
+    "StickBreaking(offset=4.0) | Constant | OneStep": (8.0,),
     "Probed | Constant | OneStep": (64.0,),
     "Reflected | Constant | Exact": (8.0, 0.8),
     "SelfCorrected | Constant | OneStep": (8.0, 1.0),
