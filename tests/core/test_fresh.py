@@ -11,6 +11,7 @@ import torch
 
 import ttr_core as ttr
 from ttr_core.layers.frame import PAPER, STANDARD
+from ttr_core.space.sharpness import LOG_SCALE
 
 D, LENGTH = 64, 256
 
@@ -144,6 +145,30 @@ def test_logits_of_a_fresh_model_are_of_size_one() -> None:
     embedded = model._embedded(tokens, ("B", "T"))
     assert embedded.std().item() == pytest.approx(1, rel=0.1)
     assert model(tokens).std().item() == pytest.approx(1, rel=0.3)
+
+
+SHARPNESS = {
+    1: ("Whitened | Constant | Exact",),
+    2: ("ExpKernel | Quadratic | Exact", "Uniform | Linear(map=favor) | Exact"),
+    4: (
+        "ExpKernel | Affine | Exact", "Uniform | Kernel | SGD", "Uniform | Kernel | Exact",
+        "Uniform | Linear(map=nystrom) | Exact",
+    ),
+    8: ("ExpKernel | Constant | OneStep", "Uniform | Linear(map=silu) | Hebbian"),
+    16: (
+        "ExpKernel | Constant | Exact", "Sparsemax | Constant | OneStep",
+        "Reflected | Constant | Exact", "Uniform | Linear(map=taylor2) | Hebbian",
+    ),
+    64: ("Uniform | Linear(map=elu1) | Hebbian", "Uniform | Linear(map=dijiang) | Hebbian"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("scale", SHARPNESS)
+def test_a_learned_scale_starts_where_it_learned_best(scale: int) -> None:
+    for text in SHARPNESS[scale]:
+        own = ttr.Spec.parse(text).layer(16, 1, frame=STANDARD).own
+        found = [p.exp().item() for name, p in own.items() if name.endswith(LOG_SCALE)]
+        assert found == pytest.approx([scale]), text
 
 
 # ---- sizes
