@@ -36,7 +36,7 @@ Db = Annotated[
 ]
 Output = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Write .csv, .parquet, .json, .md or .tex instead."),
+    typer.Option(metavar="FILE", help="Write .csv, .parquet, .json, .md, .tex or .html instead."),
 ]
 Who = Annotated[
     str, typer.Option("--executor", metavar="local|ray", help="Processes here, or of a cluster.")

@@ -1,4 +1,4 @@
-"""Tables of runs as files: CSV, Parquet, JSON, Markdown, LaTeX."""
+"""Tables of runs as files: CSV, Parquet, JSON, Markdown, LaTeX, HTML."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pyarrow import parquet
 from ..errors import StoreError
 from ..store import Store
 from ..store.files import absolute, temporary
-from . import kinds, queries
+from . import html_page, kinds, queries
 from .filters import Conditions
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -36,7 +36,7 @@ NOT_FOR_PAPER = (
     "config", "environment", "versions", "metrics", "accuracy_by", "lrs_tried", "run_ids",
     "config_hash", "config_group", "series", "driver", "host", "pid",
 )  # fmt: skip
-"""Columns that LaTeX leaves out: documents and names for machines; the other formats have them."""
+"""Columns that LaTeX and HTML leave out: documents and names for machines."""
 
 
 def write(df: pd.DataFrame, path: Path | str) -> Path:
@@ -132,14 +132,33 @@ def to_latex(df: pd.DataFrame) -> str:
         \end{tabular}
         <BLANKLINE>
     """
-    kept = [n for n in df.columns if n not in NOT_FOR_PAPER and (df.empty or df[n].notna().any())]
-    shown = df[kept]
-    numbers = (pd.api.types.is_numeric_dtype(kind) for kind in shown.dtypes)
-    align = "".join("r" if number else "l" for number in numbers)
+    shown = _for_people(df)
+    align = "".join("r" if number else "l" for number in _numeric(shown))
     lines = [[str(name) for name in shown.columns], *shown.itertuples(index=False)]
     head, *rows = (" & ".join(map(_latex_cell, line)) + r" \\" for line in lines)
     parts = [rf"\begin{{tabular}}{{{align}}}", r"\hline", head, r"\hline", *rows]
     return "\n".join([*parts, *([r"\hline"] if rows else []), r"\end{tabular}", ""])
+
+
+def to_html(df: pd.DataFrame) -> str:
+    """Returns a table as one HTML file, which is sorted and searched in any browser, offline.
+
+    It leaves out the columns that LaTeX does.
+    """
+    shown = _for_people(df)
+    columns = [*zip(map(str, shown.columns), _numeric(shown), strict=True)]
+    rows = ([_on_one_line(cell) for cell in row] for row in shown.itertuples(index=False))
+    return html_page.page("Test-time regression: runs", columns, rows)
+
+
+def _for_people(df: pd.DataFrame) -> pd.DataFrame:
+    """Returns a table without columns that say nothing, or nothing to people."""
+    kept = [n for n in df.columns if n not in NOT_FOR_PAPER and (df.empty or df[n].notna().any())]
+    return df[kept]
+
+
+def _numeric(df: pd.DataFrame) -> list[bool]:
+    return [bool(pd.api.types.is_numeric_dtype(kind)) for kind in df.dtypes]
 
 
 def zoned(df: pd.DataFrame) -> pd.DataFrame:
@@ -242,4 +261,5 @@ WRITERS: dict[str, Callable[[pd.DataFrame, Path], None]] = {
     ".json": _as_text(to_json),
     ".md": _as_text(to_markdown),
     ".tex": _as_text(to_latex),
+    ".html": _as_text(to_html),
 }

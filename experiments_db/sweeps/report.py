@@ -50,7 +50,7 @@ WHOLE_NUMBERS = (
     "runs", "seeds", "diverged", "rates_good", "rates_tried", "state_size",
     "packed_state_size", "parameters", "steps", STILL_RISING,
 )  # fmt: skip
-READ_BY_PEOPLE = (".md", ".tex")
+READ_BY_PEOPLE = (".md", ".tex", ".html")
 """Formats without the settings: those that vary stand in ``task`` and ``setting``."""
 
 SHOWN = ("std",)

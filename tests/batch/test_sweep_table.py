@@ -116,7 +116,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_runs(
 ) -> None:
     (tmp_path / "folder.csv").mkdir()
     cases = {
-        "found.xlsx": ".csv, .parquet, .json, .md, .tex",
+        "found.xlsx": ".csv, .parquet, .json, .md, .tex, .html",
         "missing/found.csv": "create",
         "plan.yaml/found.csv": "create",
         "folder.csv": "is a folder",

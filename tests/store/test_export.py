@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from html.parser import HTMLParser
 from pathlib import Path
 
 import duckdb
@@ -107,7 +108,7 @@ def test_latex(tmp_path: Path) -> None:
 
 
 def test_an_unknown_suffix_and_a_bad_place(table: pd.DataFrame, tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"use \.csv, \.parquet, \.json, \.md, \.tex"):
+    with pytest.raises(StoreError, match=r"use \.csv, \.parquet, \.json, \.md, \.tex, \.html"):
         export.write(table, tmp_path / "t.xlsx")
     for suffix in export.WRITERS:
         with pytest.raises(StoreError, match="Cannot write"):
@@ -218,3 +219,39 @@ def test_every_format_takes_runs_and_groups(
         assert r"Decay x Linear x Hebbian" in place.read_text()
         assert place.read_text().count("&") % (len(table) + 1) == 0
     assert list(tmp_path.glob(".*")) == []
+
+
+class Read(HTMLParser):
+    """What a browser makes of a file: the cells of its rows, and every tag in its order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.rows: list[list[str]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.tags.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self.tags.append(f"/{tag}")
+
+    def handle_data(self, data: str) -> None:
+        if self.tags and self.tags[-1] in ("td", "button"):
+            self.rows[-1][-1] += data
+
+
+def test_html_shows_texts_as_they_are_and_asks_nobody() -> None:
+    hostile = "</td><script>alert(1)</script>&amp; {x}"
+    table = pd.DataFrame(
+        {"note": [hostile, "b"], "accuracy": [0.123456789, None], "config": ["{}", "{}"]}
+    )
+    text = export.to_html(table.assign(empty=None))
+    read = Read(text)
+    assert read.rows == [["note", "accuracy"], [hostile, "0.123457"], ["b", ""]]
+    assert read.tags.count("script") == 1 and "2 rows" in text
+    assert "default-src 'none'" in text and "http://" not in text and "https://" not in text
