@@ -4,13 +4,14 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages._shared import front_door, history, ready
+from pages._shared import front_door, history, ready, sign_in
 
 NAME = "Test-time regression explorer"
 IMAGES = Path(__file__).resolve().parent / "docs" / "images"
 st.set_page_config(page_title=NAME, page_icon=IMAGES / "icon.png", layout="wide")
 st.logo(IMAGES / "name.svg", size="small")
 
+sign_in.let_in()
 ready.load()
 st.session_state[front_door.ENTERED] = True
 history.keep()

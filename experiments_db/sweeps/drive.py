@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from ttr_core import RequestError
+
 from ..run.executor import Executor
 from ..run.jobs import RUNNING, Job
 from ..run.supervisor import Supervisor
@@ -67,6 +69,8 @@ class Sweep:
         pace: how long runs take.
         seeds_later: seeds that a run which tries several rates is followed by, at the best rate.
         budget: how much is to be run now.
+        session: the browser session that asks, whose runs are limited; where there is no room
+            for another one, the sweep waits.
     """
 
     def __init__(
@@ -80,7 +84,9 @@ class Sweep:
         pace: Pace | None = None,
         seeds_later: Sequence[int] = (),
         budget: Budget = Budget(),
+        session: str = "",
     ) -> None:
+        self._session = session
         self._store, self._supervisor, self._workers = store, supervisor, workers
         self._tags, self._fresh, self.pace = tuple(tags), fresh, pace or Pace()
         self.runs = list(runs)
@@ -153,11 +159,16 @@ class Sweep:
             return
         self._look()
         while room > 0 and self._pending and not self._used_up():
-            run = self._pending.popleft()
+            run = self._pending[0]
+            try:
+                job = self._supervisor.start(
+                    run.experiment, tags=self._tags, fresh=self._fresh, limit=self._budget.each,
+                    session=self._session,
+                )  # fmt: skip
+            except RequestError:  # the session has its share: it is asked for again soon
+                return
             self._begun += 1
-            job = self._supervisor.start(
-                run.experiment, tags=self._tags, fresh=self._fresh, limit=self._budget.each
-            )
+            self._pending.popleft()
             self._active.append((run, job))
             room -= 1
 

@@ -30,18 +30,25 @@ class Served:
         supervisor: who runs them.
         ahead: what is to be done.
         tags: labels of every run.
+        session: the browser session that asks, whose runs are limited.
     """
 
     def __init__(
-        self, store: Store, supervisor: Supervisor, ahead: Preview, tags: Iterable[str] = ()
+        self,
+        store: Store,
+        supervisor: Supervisor,
+        ahead: Preview,
+        tags: Iterable[str] = (),
+        session: str = "",
     ) -> None:
         work = ahead.work
         self._supervisor, self._lock = supervisor, threading.Lock()
         self._over = threading.Event()
         self._ended: dict[str, Ended] = {}
         self._sweep = Sweep(
-            store, supervisor, work.runs, ahead.jobs, tags, False, ahead.pace, work.seeds_later
-        )
+            store, supervisor, work.runs, ahead.jobs, tags, False, ahead.pace, work.seeds_later,
+            session=session,
+        )  # fmt: skip
         self.failed = ""
         threading.Thread(target=self._work, name="sweep", daemon=True).start()
 

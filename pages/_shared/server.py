@@ -5,6 +5,8 @@ Run as a script, with Streamlit's options: ``python pages/_shared/server.py --se
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 import threading
 import tomllib
@@ -33,6 +35,8 @@ HEADERS = {
 }
 """What a page of this server may not be used for: no frame of another site shows it, and no other
 site hears its address, which holds the whole state."""
+
+HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", re.IGNORECASE)
 
 Message = MutableMapping[str, Any]
 
@@ -69,6 +73,8 @@ async def getting_ready(app: st.App) -> AsyncIterator[None]:
 def settings(folder: Path, words: Sequence[str]) -> dict[str, Any]:
     """Returns the settings of the app, whatever the user's own say, and those of its command.
 
+    It answers to the names of this machine's own address, and to those in TTR_HOSTS.
+
     Args:
         folder: where the app lies, with its ``.streamlit/config.toml``.
         words: as ``--server.port=8501``.
@@ -77,7 +83,25 @@ def settings(folder: Path, words: Sequence[str]) -> dict[str, Any]:
         found = dict(_flat(tomllib.load(file)))
     given = dict(word.removeprefix("--").split("=", 1) for word in words)
     port, headless = int(given["server.port"]), given.get("server.headless", "true") == "true"
-    return {**found, "server.port": port, "server.headless": headless}
+    hosts = [*found["server.allowedHosts"], *hosts_of(os.environ.get("TTR_HOSTS", ""))]
+    return {
+        **found, "server.port": port, "server.headless": headless, "server.allowedHosts": hosts,
+    }  # fmt: skip
+
+
+def hosts_of(said: str) -> list[str]:
+    """Returns the host names in a text, which commas or spaces part.
+
+    Raises:
+        SystemExit: one is none; ``*`` is none, since it would let any site reach the app.
+    """
+    named = said.replace(",", " ").split()
+    if wrong := [name for name in named if not HOST.fullmatch(name)]:
+        raise SystemExit(
+            f"TTR_HOSTS: {wrong[0]!a} is no host name; say what browsers have between https:// "
+            "and the next slash or colon, as runs.example.org."
+        )
+    return named
 
 
 def _flat(parts: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:

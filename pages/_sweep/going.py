@@ -188,7 +188,7 @@ def _start(store: Store, ahead: Preview, name: str) -> None:
         del known[old]
     before = known.get(name)
     if before is None or before.over:
-        known[name] = Served(store, supervisor, ahead, (name,))
+        known[name] = Served(store, supervisor, ahead, (name,), ui.session_id())
 
 
 def _numbers(rows: list[dict[str, Any]], name: str) -> None:

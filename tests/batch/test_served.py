@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from experiments_db.read import queries
+from experiments_db.run.room import Room
 from experiments_db.run.supervisor import Supervisor
 from experiments_db.store import Store
 from experiments_db.sweeps import Served, expanded, of_text, preview
@@ -66,6 +67,19 @@ def test_it_holds_goes_on_and_stops(
     one.stop()
     assert one.wait(60) and one.stopped
     assert Counter(queries.runs(store)["status"]) == {"finished": 2, "cancelled": 1}
+
+
+def test_it_waits_for_the_share_of_its_session(
+    supervisor: Callable[..., Supervisor], store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_STEPS", "2")
+    server = supervisor(room=Room(each=1))
+    ahead = preview(store, expanded(*of_text(PLAN)), jobs=1)
+    one, most = Served(store, server, ahead, ("mine",), session="somebody"), 0
+    while not one.wait(0.01):
+        most = max(most, sum(not job.ended for job in server.jobs()))
+    assert most == 1 and not one.failed
+    assert list(queries.runs(store)["status"]) == ["finished"] * 4
 
 
 def test_it_ends_with_its_server(

@@ -146,6 +146,19 @@ def test_the_server_has_the_settings_of_the_app() -> None:
     assert found["theme.light.primaryColor"].startswith("#")
 
 
+def test_the_server_answers_to_the_names_that_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = runpy.run_path(str(ROOT / "pages/_shared/server.py"))["settings"]
+    own = settings(ROOT, ["--server.port=8601"])["server.allowedHosts"]
+    assert own == ["localhost", "127.0.0.1"]
+    monkeypatch.setenv("TTR_HOSTS", "runs.example.org, other.example.org")
+    found = settings(ROOT, ["--server.port=8601"])["server.allowedHosts"]
+    assert found == [*own, "runs.example.org", "other.example.org"]
+    for wrong in ("*", "*.example.org", "https://runs.example.org", "runs.example.org:443"):
+        monkeypatch.setenv("TTR_HOSTS", wrong)
+        with pytest.raises(SystemExit, match="is no host name"):
+            settings(ROOT, ["--server.port=8601"])
+
+
 def test_no_free_port_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(explorer, "TRIED", 1)
     with socket.socket() as busy:
