@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import tomllib
 import zipfile
 from email.message import Message
@@ -70,6 +71,18 @@ def test_an_sdist_makes_the_same_wheel(
     assert {n: b for n, b in again.items() if not n.endswith("RECORD")} == {
         n: b for n, b in held.items() if not n.endswith("RECORD")
     }
+
+
+def test_the_sdist_holds_what_the_repository_tracks_and_nothing_of_a_user(unpacked: Path) -> None:
+    asked = ["git", "-C", str(ROOT), "ls-files", "-z"]
+    listed = subprocess.run(asked, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("this is no repository")
+    tracked = {name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()}
+    packed = {str(path.relative_to(unpacked)) for path in unpacked.rglob("*") if path.is_file()}
+    assert tracked - packed == set()
+    assert {name.split("/")[0] for name in packed - tracked} & {"var", ".venv", ".git"} == set()
+    assert [name for name in packed if name.endswith((".duckdb", ".pyc"))] == []
 
 
 @pytest.fixture(scope="module")
