@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .commands import Db, Json, Output, app
+from .commands import Address, Db, Json, Output, Who, app
 from .door import Exit, door, stoppable
 from .screen import print_json, print_table, say, tell
 from .sweep import checking, watch
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ..atlas import Survey
+    from ..run.executor import Executor
     from ..store import Store
+    from ..sweeps import Budget, Ended, Preview
 
 AGREED = ("runs", "training", "probe", "rho", "low", "high", "n")
 OUTSIDE = 0.05
@@ -50,6 +52,8 @@ def atlas(
     minutes: Annotated[
         float | None, typer.Option(min=0, metavar="M", help="Start no run after so many minutes.")
     ] = None,
+    executor: Who = "local",
+    address: Address = None,
     against: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Measure nothing: how probes agree with these runs."),
@@ -62,9 +66,10 @@ def atlas(
     with door():
         from .. import store, sweeps
         from ..atlas import LIMITS, QUICK, beside, surveyed
-        from ..atlas.survey import TAG
         from ..read import listing
+        from ..run.executors import check_executor, executing
 
+        check_executor(executor, address)
         target = None if output is None else listing.output_path(output)
         limit = seconds or (QUICK if quick else LIMITS["thorough"])
         opened = store.open_store(db)
@@ -77,18 +82,32 @@ def atlas(
             say(line)
         if ended:
             say(f"{ended:,} more were ended after {limit:g} s or more before; --seconds asks anew.")
-        troubled, stopped = [], False
+        troubled: list[Ended] = []
+        stopped = False
         if ahead.open:
             spent = sweeps.Budget(seconds=None if minutes is None else 60 * minutes, each=limit)
-            starting = sweeps.started(opened, ahead, [TAG], False, spent)
-            with starting as (swept, kill), stoppable(kill) as stop:
-                troubled = watch(swept, stop.is_set, json)
-            stopped = swept.stopped
+            with executing(executor, address, "cpu", say) as crew:
+                if jobs is None and executor != "local":
+                    ahead = replace(ahead, jobs=sweeps.usual_jobs(survey.runs, crew))
+                troubled, stopped = _measured(opened, ahead, spent, crew, json)
         _report(opened, survey, target, json)
     if stopped:
         raise typer.Exit(Exit.STOPPED)
     if any(not _was_ended(one.message) for one in troubled):
         raise typer.Exit(Exit.FAILED)
+
+
+def _measured(
+    opened: Store, ahead: Preview, spent: Budget, crew: Executor, json: bool
+) -> tuple[list[Ended], bool]:
+    """Runs what is open; returns what needs attention, and whether somebody stopped it."""
+    from .. import sweeps
+    from ..atlas.survey import TAG
+
+    starting = sweeps.started(opened, ahead, [TAG], False, spent, crew)
+    with starting as (swept, kill), stoppable(kill) as stop:
+        troubled = watch(swept, stop.is_set, json)
+    return troubled, swept.stopped
 
 
 def _compare(file: Path, opened: Store, target: Path | None, json: bool) -> None:

@@ -26,6 +26,7 @@ from ray.cluster_utils import Cluster
 from experiments_db.read import queries
 from experiments_db.run import joining
 from experiments_db.run.cluster import RayExecutor, RayWorker
+from experiments_db.run.hearing import OVER_LIMIT
 from experiments_db.run.jobs import Job
 from experiments_db.run.supervisor import Supervisor
 from experiments_db.store import Store, open_store
@@ -168,6 +169,31 @@ def test_the_same_plan_gives_the_same_runs(tmp_path: Path) -> None:
         assert (row["accuracy"], row["loss"]) == (other["accuracy"], other["loss"])
     assert rows["ray curves"] == rows["local curves"]
     assert printed["ray"]["finished"] == printed["local"]["finished"] == 4
+
+
+def test_the_atlas_is_measured_alike(tmp_path: Path) -> None:
+    found = {}
+    for executor in ("ray", "local"):
+        db = tmp_path / f"{executor}.duckdb"
+        call = [sys.executable, "batch.py", "atlas", "--probe", "spectrum", "--cells", "deltanet"]
+        call += ["--executor", executor, "--db", str(db), "--json"]
+        done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        found[executor] = {
+            (row["config_hash"], row["status"]): {
+                name: value
+                for name, value in json.loads(row["metrics"]).items()
+                if "seconds" not in name
+            }
+            for row in queries.runs(open_store(db)).to_dict(orient="records")
+        }
+    assert found["ray"] == found["local"] and len(found["ray"]) > 1
+
+
+def test_a_run_that_takes_too_long_says_so(crew: Crew, fake: Any) -> None:
+    job = ended(crew.supervisor(1).start(fake("busy"), limit=5.0))
+    assert (job.status, job.lost) == ("failed", 0)
+    assert str(job.message).startswith(f"{OVER_LIMIT} 5 ")
 
 
 # ---- what is lost

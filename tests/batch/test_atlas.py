@@ -126,6 +126,8 @@ def test_what_takes_too_long_says_so_and_the_others_go_on(
         (["--cells", "nothing"], "No layer has 'nothing'"),
         (["--output", "atlas.xlsx"], ".parquet"),
         (["--seconds", "0"], "--seconds"),
+        (["--executor", "rya"], "rya"),
+        (["--address", "head:6379"], "--executor ray"),
     ],
 )
 def test_a_wrong_request_is_told_before_anything_runs(
