@@ -83,18 +83,19 @@ def agreement(
     x, y = both[probe].to_numpy(), sign * both[training].to_numpy()
     source = np.random.default_rng(0)
     drawn = source.integers(len(both), size=(RESAMPLES, len(both)))
-    spread = [_spearman(x[rows], y[rows]) for rows in drawn]
-    low, high = np.nanquantile(spread, (OUTER, 1 - OUTER))
-    rho = _spearman(x, y)
+    with np.errstate(invalid="ignore"):  # a resample may be all alike: its correlation is NaN
+        low, high = np.nanquantile(_spearman(x[drawn], y[drawn]), (OUTER, 1 - OUTER))
+    rho = float(_spearman(x[None], y[None])[0])
     return Agreement(runs, probe, training, rho, float(low), float(high), len(both))
 
 
-def _spearman(x: np.ndarray, y: np.ndarray) -> float:
-    """Returns the correlation of ranks; NaN where one side is all alike."""
-    ranks = [pd.Series(side).rank().to_numpy() for side in (x, y)]
-    if any(np.ptp(side) == 0 for side in ranks):
-        return float("nan")
-    return float(np.corrcoef(*ranks)[0, 1])
+def _spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Returns the correlation of ranks in each row; NaN where one side is all alike."""
+    ranks = [pd.DataFrame(side).rank(axis=1).to_numpy() for side in (x, y)]
+    first, second = (side - side.mean(axis=1, keepdims=True) for side in ranks)
+    norms = np.sqrt((first**2).sum(axis=1) * (second**2).sum(axis=1))
+    found: np.ndarray = (first * second).sum(axis=1) / norms
+    return found
 
 
 def agreements(file: Path, atlas: Atlas) -> list[Agreement]:

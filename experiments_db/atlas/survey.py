@@ -59,11 +59,11 @@ class Survey:
         ended = answers.given_up(store, hashes, limit)
         runs = tuple(run for run in self.runs if run.config_hash not in ended)
         axes = f"{len(self.functions):,} functions x {len(self.probes)} probes"
-        side_by_side = jobs or SIDE_BY_SIDE * usual_jobs(runs)
-        ahead = preview(store, Work(runs, left_out=self.left_out, axes=axes), side_by_side)
-        if not ahead.pace.runs:
-            ahead = dataclasses.replace(ahead, pace=self._pace(atlas))
-        return ahead, len(ended)
+        cores = usual_jobs(runs)
+        work = Work(runs, left_out=self.left_out, axes=axes)
+        ahead = preview(store, work, jobs or SIDE_BY_SIDE * cores)
+        pace = ahead.pace if ahead.pace.runs else self._pace(atlas)
+        return dataclasses.replace(ahead, pace=pace, cores=cores), len(ended)
 
     def _pace(self, atlas: Atlas) -> Pace:
         """Returns how long runs take by the seconds that another atlas has noted."""

@@ -117,6 +117,7 @@ def _compare(file: Path, opened: Store, target: Path | None, json: bool) -> None
     from ..atlas import agreements, beside
     from ..read import export
 
+    say("Comparing every number of the probes with every training: some ten seconds.")
     found = agreements(file, beside(opened))
     table = pd.DataFrame([asdict(one) for one in found])
     rows = table.to_dict("records")
@@ -147,7 +148,11 @@ def _report(opened: Store, survey: Survey, target: Path | None, json: bool) -> N
         print_json({"file": str(place), "probes": counts})
         return
     print_table(counts, COLUMNS)
-    tell(f"{place} has {len(table):,} functions, each with every number and its interval.")
+    measured = sum(int(str(one["measured"])) for one in counts)
+    tell(
+        f"{place} has {len(table):,} functions: {measured:,} of their "
+        f"{len(table) * len(survey.probes):,} measurements by {', '.join(survey.probes)}."
+    )
 
 
 def _counted(table: pd.DataFrame, probe: str) -> dict[str, object]:

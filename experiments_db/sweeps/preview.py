@@ -44,12 +44,14 @@ class Preview:
         known: what the store has of them: config hash -> complete or running.
         pace: how long runs take.
         jobs: how many go side by side.
+        cores: how many of these have a core for themselves, where not all do.
     """
 
     work: Work
     known: dict[str, str]
     pace: Pace
     jobs: int
+    cores: int | None = None
 
     @property
     def open(self) -> list[Planned]:
@@ -71,6 +73,10 @@ class Preview:
             for one in followers(run, float(TrainConfig().lr), self.work.seeds_later)
         ]
 
+    @property
+    def _at_once(self) -> int:
+        return self.jobs if self.cores is None else min(self.jobs, self.cores)
+
     def lines(self) -> list[str]:
         """Returns the plan in sentences."""
         work, left = self.work, len(self.open)
@@ -89,7 +95,7 @@ class Preview:
 
     def _estimate(self) -> str:
         asked = [run.kind for run in (*self.open, *self.later)]
-        seconds, missing = self.pace.total(asked, self.jobs)
+        seconds, missing = self.pace.total(asked, self._at_once)
         jobs = f"{self.jobs} job" if self.jobs == 1 else f"{self.jobs} jobs"
         if missing == len(asked):
             return f"No estimate: the store has no run of these tasks yet. ({jobs})"
@@ -119,7 +125,7 @@ class Preview:
         """Returns what ``--dry-run --json`` prints."""
         counts = dict.fromkeys(OUTCOMES, 0)
         asked = [run.kind for run in (*self.open, *self.later)]
-        seconds = self.pace.total(asked, self.jobs)[0]
+        seconds = self.pace.total(asked, self._at_once)[0]
         return {
             "planned": len(self.work.runs),
             "skipped": len(self.known),

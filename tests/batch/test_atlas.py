@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -175,6 +176,35 @@ def test_an_estimate_is_made_from_what_the_cells_took_before(store: Store, few: 
     seconds, missing = ahead.pace.total([run.kind for run in ahead.open], 1)
     assert missing == 0 and seconds == pytest.approx(2.5)  # and half a second for the store
     assert "comes with the program" in ahead.lines()[-1]
+
+
+def test_jobs_beyond_the_cores_make_no_estimate_shorter(store: Store, few: None) -> None:
+    ahead, _ = survey.surveyed(["chaos"], "").preview(store, 20, 64, table_of(""))
+    alone, _ = survey.surveyed(["chaos"], "").preview(store, 20, 1, table_of(""))
+    assert ahead.cores is not None and ahead.document()["estimated_seconds"] == pytest.approx(
+        alone.document()["estimated_seconds"] / min(ahead.cores, 2)
+    )
+
+
+@pytest.mark.slow
+def test_what_the_documents_say_of_the_atlas_is_what_it_comes_to(root: Path) -> None:
+    text = (root / "docs/atlas.md").read_text(encoding="utf-8")
+    firsts = first_of_each()
+    counted = f"{len(firsts)} layers are {len(set(firsts.values()))} functions"
+    assert counted in text
+    found = agreements(root / "docs/evidence/learning.parquet", charted())
+    said = re.findall(r"\| `(\w+)` \| (.+? \[.+?\]) \| (.+? \[.+?\]) \|", text)
+    assert len(said) == 7
+    for probe, *both in said:
+        for training, numbers in zip(("accuracy", "steps_to_99"), both, strict=True):
+            (one,) = (
+                x for x in found
+                if (x.probe, x.training) == (probe, training) and "pairs=32" in x.runs
+                and "standard" in x.runs
+            )  # fmt: skip
+            told = [float(n) for n in re.findall(r"-?\d*\.\d+", numbers)]
+            assert told == pytest.approx([one.rho, one.low, one.high], abs=0.0051), (probe, one)
+            assert f"{one.n} functions)" in text
 
 
 def test_an_agreement_is_that_of_ranks() -> None:
