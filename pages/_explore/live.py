@@ -85,7 +85,7 @@ def show(supervisor: Supervisor, job_id: str, best: BestRun) -> None:
     now = job.snapshot()
     if now.run_id and st.session_state.pop(UNNAMED, False):
         address.put("run", now.run_id)
-        address.tell()
+        address.write()
     with st.container(border=True, key="live"):
         _headline(job, now, supervisor.before(job))
         if now.losses or now.values:

@@ -154,7 +154,12 @@ def problems() -> list[str]:
 
 
 def tell() -> None:
-    """Writes the values of the page on show into its address."""
+    """Writes the values of the page on show into its address; once, as the last thing of a page."""
+    history.has(st.session_state[HERE], write())
+
+
+def write() -> Query:
+    """Writes the values into the address from the midst of a page, and returns what it says."""
     kept = _page()
     for key in kept.params:
         value(key)
@@ -166,7 +171,7 @@ def tell() -> None:
     kept.asked, kept.told = None, said
     if said != _query():
         st.query_params.from_dict(said)
-    history.has(st.session_state[HERE], said)
+    return said
 
 
 def values_of(page: str, without: Iterable[str] = ()) -> Query:
