@@ -358,16 +358,6 @@ def test_a_page_may_write_its_address_before_it_ends() -> None:
     assert not app.exception and app.query_params["name"] == "run"
 
 
-def test_only_a_page_itself_tells_its_address_and_last() -> None:
-    root = Path(__file__).resolve().parents[2]
-    for path in sorted((root / "pages").rglob("*.py")):
-        told = path.read_text(encoding="utf-8").count("address.tell()")
-        lines = path.read_text(encoding="utf-8").rstrip().splitlines()
-        is_page = path.parent.name == "pages" and path.stem != "__init__"
-        assert told == int(is_page), path
-        assert not is_page or lines[-1].strip() == "address.tell()", path
-
-
 # --- taken elsewhere -----------------------------------------------------------------------------
 
 

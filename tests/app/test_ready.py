@@ -42,6 +42,13 @@ def test_a_page_enters_before_it_imports_what_the_server_is_loading(path: Path) 
     ]  # fmt: skip
 
 
+def test_only_a_page_itself_tells_its_address_and_last() -> None:
+    for path in (ROOT / "pages").rglob("*.py"):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        told = [i for i, line in enumerate(lines, 1) if line.strip() == "address.tell()"]
+        assert told == ([len(lines)] if path in PAGES else []), path
+
+
 def test_what_runs_before_all_is_loaded_imports_nothing_of_it() -> None:
     asked = (
         "import sys; from pages._shared import front_door, history, ready; print([*sys.modules])"
