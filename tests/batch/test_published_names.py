@@ -30,7 +30,6 @@ PLANNED = {
 }
 MISSING = {
     "atlas": "its steps stand (ChunkMuon); of 8 pairs it learned .88 in 410 steps",
-    "lact": "needs a gated perceptron and steps made orthogonal at the end of a chunk",
 }
 
 

@@ -6,7 +6,7 @@ import torch
 
 import ttr_core as ttr
 from ttr_core import Spec, Stream
-from ttr_core.space.functions import LayeredModel
+from ttr_core.space.functions import Network
 from ttr_core.space.optimizers import ChunkStart
 from ttr_core.space.spec import triples
 from ttr_core.stream import LINKS
@@ -25,7 +25,7 @@ def by_default(index: int, spec: Spec) -> bool:
 
     Of those whose gradients are automatic, which are slow, every fifteenth.
     """
-    slow = isinstance(spec.function, LayeredModel) or isinstance(spec.optimizer, ChunkStart)
+    slow = isinstance(spec.function, Network) or isinstance(spec.optimizer, ChunkStart)
     return bool(ttr.catalog.of(spec)) or index % (15 if slow else 3) == 0
 
 
@@ -52,7 +52,7 @@ def stream(
         raw = draw(spec.signal_width(s, key_dim, value_dim))
         if s.link == "twice_sigmoid":
             raw = raw - 2  # on keys of any size a step near 2 makes the layer itself blow up
-        if isinstance(spec.function, LayeredModel):
+        if isinstance(spec.function, Network):
             # So does a network at a step near 1, or where a norm divides by what is forgotten.
             raw = raw + {"step": -4, "decay": 4}.get(s.name, 0)
         signals[s.name] = LINKS[s.link](raw * 0.7 if s.free and s.unit == "key" else raw)

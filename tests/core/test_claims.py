@@ -169,6 +169,16 @@ def anywhere(spec: ttr.Spec) -> None:
         assert (answers[0] - answers[1]).norm() > 1e-9
 
 
+def at_ends(spec: ttr.Spec) -> None:
+    """Of chunks of three, the second pair changes nothing up to token 3 and then all answers."""
+    loud, silent = Trial(spec, size=3).run(), Trial(spec, size=3).silenced(2).run()
+    for t in (2, 3):
+        assert norm(minus(letter(loud, "memory", t), letter(silent, "memory", t))) == 0
+    for query in torch.randn(3, loud.x.key_dim, dtype=torch.float64):
+        answers = [loud._predict(letter(one, "memory", 4), query) for one in (loud, silent)]
+        assert (answers[0] - answers[1]).norm() > 1e-9
+
+
 def shared(spec: ttr.Spec) -> None:
     """Within a batch of five, what the first pair wrote falls as 1 / j, beside any decay."""
     one = Trial(spec, size=5).silenced(2, 3, 4).run()
@@ -284,6 +294,7 @@ MEASURES: dict[Fate, Callable[[ttr.Spec], None]] = {
     Fate.EACH_FEATURE: each_feature,
     Fate.ANYWHERE: anywhere,
     Fate.SHARED: shared,
+    Fate.AT_ENDS: at_ends,
 }
 SAID = [
     pytest.param(spec, claim, marks=marks, id=f"{spec}: {claim.name}")
@@ -322,6 +333,7 @@ def test_nothing_else_is_said_of_old_pairs(spec: ttr.Spec) -> None:
         ("LongConvolution | Linear | OneStep", Fate.QUERY),
         ("ExpKernel | Constant | OneStep", Fate.QUERY_SOME),
         ("Gate | Linear | SGD", Fate.EACH_FEATURE),
+        ("Gate | MLP | ChunkSGD", Fate.AT_ENDS),
     ],
 )
 def test_a_false_claim_is_caught(text: str, claim: Fate) -> None:
@@ -375,26 +387,3 @@ def test_where_no_reading_holds_none_is_told() -> None:
     for optimizer in ("Momentum", "DiagonalImplicit", "MultiStep", "RLS", "MiniBatch"):
         assert "L2 penalty" not in ttr.describe(f"Gate | Linear | {optimizer}").words
     assert "L2 penalty" not in ttr.describe("ChannelGate | Linear | SGD").words
-
-
-# ---- neighbors
-
-
-def test_a_number_is_no_ingredient() -> None:
-    names = [name for name, _ in ttr.describe("Importance | Kernel | Exact").neighbors]
-    assert names == ["kernel-regression"]  # one other choice; the ridge is a number
-    softmax = ttr.catalog["softmax-attention"].spec
-    assert str(softmax).startswith("ExpKernel")
-    near = ttr.describe(str(softmax).replace("ExpKernel", "ExpKernel(scale=7.5)", 1)).neighbors
-    assert "softmax-attention" in [name for name, _ in near]
-
-
-@pytest.mark.parametrize("spec", TESTED[::20], ids=str)
-def test_none_as_near_is_left_out(spec: ttr.Spec) -> None:
-    from ttr_core.words.neighbors import distance, neighbors
-
-    found = [name for name, _ in neighbors(spec)]
-    apart = {n: distance(spec, e.spec) for n, e in ttr.catalog.items() if e.spec != spec}
-    least = min(choices for choices, _ in apart.values())
-    assert set(found) == {n for n, (choices, _) in apart.items() if choices == least}
-    assert [apart[n] for n in found] == sorted(apart[n] for n in found)

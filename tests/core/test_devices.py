@@ -52,7 +52,7 @@ COVERED = {(ttr.resolve(s).name, s.weights.name): s for s in TESTED}
 def test_a_solve_reads_no_number_back(spec: ttr.Spec) -> None:
     """Its values have no memory behind them, nor have its parameters."""
     solver = ttr.resolve(spec)
-    x = stream(spec, 9).map(lambda z: z.to("meta").requires_grad_())
+    x = stream(spec, 18).map(lambda z: z.to("meta").requires_grad_())
     params = {
         name: p.detach().to("meta").requires_grad_(p.requires_grad)
         for name, p in spec.parameters(x.key_dim, x.value_dim, x.heads).items()

@@ -18,7 +18,7 @@ import ttr_core as ttr
 from ttr_core import solvers
 from ttr_core.solvers import SOLVERS
 from ttr_core.solvers.chunks import chunk_size
-from ttr_core.space.functions import LayeredModel
+from ttr_core.space.functions import Network
 from ttr_core.space.ingredient import REGISTRY
 from ttr_core.space.optimizers import (
     DiagonalStep,
@@ -81,7 +81,7 @@ SPECS = [spec for spec in TESTED if kinds(spec)]
 
 
 def worth(spec: ttr.Spec, new: int) -> tuple[bool, int, bool]:
-    network = isinstance(spec.function, LayeredModel)
+    network = isinstance(spec.function, Network)
     return new > 0 and not network, new, spec.feature_size(3) == 3
 
 
@@ -112,7 +112,7 @@ def amplified(spec: ttr.Spec, y: Tensor) -> float:
     Measured with the scans: 8 at norms within networks, 30 where steps of 2 on features of any
     length make outputs grow to thousands.
     """
-    return 10.0 if isinstance(spec.function, LayeredModel) else y.abs().max().clamp(1, 50).item()
+    return 10.0 if isinstance(spec.function, Network) else y.abs().max().clamp(1, 50).item()
 
 
 def has_slopes(spec: ttr.Spec) -> bool:

@@ -18,7 +18,7 @@ SCALED = [
     for name, entry in ttr.catalog.items()
     if entry.frame.temperature == "learned" and entry.spec.comparisons()
 ]
-D, T, LONG = 16, 11, 4096
+D, T, ENDED, LONG = 16, 11, 34, 4096  # 34 tokens: two chunks of 16 have ended
 GROWING = ("moneta", "memora", "cosformer")
 """Entries whose gradients grow with the tokens: by a norm of their own, by a divisor that is 0."""
 
@@ -71,8 +71,8 @@ def test_a_hybrid_of_shared_heads_decodes_as_it_reads(name: str) -> None:
         (name, "softmax-attention"), depth=2, heads=4, kv_heads=2, d_model=D, frame="published"
     )
     model = ttr.SequenceModel(config, 20, torch.Generator().manual_seed(0), T).double()
-    tokens, states, rows = torch.randint(20, (2, T)), None, []
-    for t in range(T):
+    tokens, states, rows = torch.randint(20, (2, ENDED)), None, []
+    for t in range(ENDED):
         logits, states = model.step(tokens[:, t], states)
         rows.append(logits)
     torch.testing.assert_close(torch.stack(rows, 1), model(tokens), rtol=1e-7, atol=1e-7)

@@ -9,7 +9,7 @@ from test_definition import by_every_solver
 
 import ttr_core as ttr
 from ttr_core.solvers import caution
-from ttr_core.space.functions import LayeredModel
+from ttr_core.space.functions import Network
 
 READ = (
     "Uniform | Linear | Hebbian | readout=Bonus",
@@ -36,7 +36,7 @@ SPECS = [
     s
     for i, s in enumerate(LAYERS)
     if learned(s) and light(s) and not caution(s)
-    if by_default(i, s) or not isinstance(s.function, LayeredModel)
+    if by_default(i, s) or not isinstance(s.function, Network)
 ]
 SPECS += [ttr.Spec.parse(text) for text in READ]
 PAIRS = by_every_solver(SPECS)

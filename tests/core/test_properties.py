@@ -10,7 +10,7 @@ from streams import LAYERS, RTOL32, TESTED, by_default, joined, scaled, stream
 
 import ttr_core as ttr
 from ttr_core.solvers import chunks
-from ttr_core.space.functions import LayeredModel, Linear
+from ttr_core.space.functions import Linear, Network
 from ttr_core.space.optimizers import Hebbian
 from ttr_core.space.spec import listed
 from ttr_core.space.weights import MemorylessWeights as Memoryless
@@ -63,7 +63,7 @@ def test_float32_is_as_good_as_promised(spec: ttr.Spec) -> None:
     x = stream(spec, 40)
     y, single = ttr.solve(spec, x), ttr.solve(spec, x.map(lambda z: z.float()))
     promised = RTOL32 * y.norm()
-    if isinstance(spec.function, LayeredModel):
+    if isinstance(spec.function, Network):
         # Decays shrink a network until its norm blows up any rounding, that of the inputs too.
         rounded = ttr.solve(spec, x.map(lambda z: z.float().double()))
         promised += 100 * (rounded - y).norm()

@@ -21,7 +21,7 @@ from ttr_core.lab import (
     vitals,
 )
 from ttr_core.solvers import horizon
-from ttr_core.space.functions import LayeredModel
+from ttr_core.space.functions import Network
 from ttr_core.space.readouts import Plain
 
 ENTRIES = [(name, frame) for name in ttr.catalog for frame in ttr.FRAMES]
@@ -201,7 +201,7 @@ def test_within_its_bound_a_layer_computes_alike(name: str, seed: int) -> None:
     assert vitals._parting(narrow, wide) is None
 
 
-NETWORKS = [n for n, e in ttr.catalog.items() if isinstance(e.spec.function, LayeredModel)]
+NETWORKS = [n for n, e in ttr.catalog.items() if isinstance(e.spec.function, Network)]
 
 
 @pytest.mark.slow

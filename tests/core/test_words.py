@@ -60,6 +60,8 @@ MORE = [
         "Gate * Importance | MLP(expansion=1, map=elu1) | Omega(window=3, size=2, rate=0.5)",
         "Gate | Linear(map=elu1) | Omega(window=2, size=4) | loss=Huber",
         "Gate * Importance | MLP(bias=true) | ChunkMuon(window=3, size=2)",
+        "Uniform | GatedMLP | LargeChunkMuon(size=2) | loss=DotProduct",
+        "Gate * Importance | MLP(bias=true) | LargeChunkMuon(size=3, rate=0.5)",
         "Gate | Linear(map=elu1) | Hebbian | readout=Normalized(floor=clamp, eps=0.5)",
         "ExpKernel | Constant | OneStep | readout=Normalized(floor=abs1)",
         "Uniform | Kernel | OneStep | readout=Normalized",

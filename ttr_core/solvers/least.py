@@ -28,7 +28,7 @@ from ..space.optimizers import (
     Sum,
 )
 from ..space.spec import Spec
-from ..space.weights import MemorylessWeights, RotatingWeights, TwiceWritten
+from ..space.weights import MemorylessWeights, RotatingWeights, SpannedWeights, TwiceWritten
 from .state import Both, Matrix, Memories, Pairs, Past, State, Vectors, WithNewest
 
 
@@ -86,6 +86,10 @@ def _running(spec: Spec) -> Iterator[State]:
     elif isinstance(weights, TwiceWritten):
         if isinstance(optimizer, Sum) and isinstance(model, LinearModel):
             yield WithNewest(model, spec.readout.divides)
+    elif isinstance(weights, SpannedWeights):
+        if isinstance(optimizer, Sum) and isinstance(model, LinearModel):
+            slots = weights.count - 1
+            yield Matrix(model, slots, vectors=slots * int(spec.readout.divides), numbers=1)
     elif not isinstance(weights, MemorylessWeights):
         return
     elif isinstance(optimizer, Sum):

@@ -165,6 +165,8 @@ def _gradients(
         with torch.enable_grad():
             v = past.v.detach().requires_grad_()
             y = solve(spec, Stream(past.q, past.k, v, past.signals), params)
+            if not y.requires_grad:  # before the end of a chunk no value is read
+                y = y + v.new_zeros(y.shape, requires_grad=True)
         for t in range(start, past.length):
             found = [_along(y[:, :, t], v, some) for some in directions.split(BESIDE)]
             yield F.pad(torch.cat(found), (0, 0, 0, x.length - past.length))  # (R B H T V)
@@ -173,5 +175,7 @@ def _gradients(
 def _along(y: Tensor, v: Tensor, directions: Tensor) -> Tensor:
     """Returns the gradients of an output [B, H, V] along each of some directions [R, V]."""
     asked = directions[:, None, None].expand(-1, *y.shape[:2], -1)
-    (found,) = torch.autograd.grad(y, v, asked, retain_graph=True, is_grads_batched=True)
-    return found
+    (found,) = torch.autograd.grad(
+        y, v, asked, retain_graph=True, is_grads_batched=True, allow_unused=True
+    )
+    return v.new_zeros(len(directions), *v.shape) if found is None else found

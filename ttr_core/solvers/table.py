@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from ..errors import unknown
-from ..space.functions import LayeredModel, MatrixModel
+from ..space.functions import MatrixModel, Network
 from ..space.optimizers import ChunkStart, FixedRidge
 from ..space.spec import Spec
 from .attention import Attention, ParallelOneStep
 from .base import AnySolver
+from .chunk_ends import ChunkEnds
 from .chunked_cosine import ChunkedCosine
 from .chunked_delta import ChunkedDelta
 from .chunked_linear import ChunkedLinear
 from .chunked_momentum import ChunkedMomentum
 from .chunked_residual import ChunkedResidual
 from .chunked_rls import ChunkedRLS
+from .chunked_spans import ChunkedSpans
 from .chunked_taps import ChunkedTaps
 from .convolution import Convolution
 from .dual import DualNormalEquations
@@ -34,6 +36,7 @@ _ENDLESS: tuple[AnySolver, ...] = (
     Attention(),
     ChunkedLinear(),
     ChunkedTaps(),
+    ChunkedSpans(),
     ChunkedCosine(),
     ChunkedDelta(),
     ChunkedMomentum(),
@@ -52,6 +55,7 @@ _ENDLESS: tuple[AnySolver, ...] = (
     LocalPolynomial(),
     InnerLoop(),
     OrthogonalLoop(),
+    ChunkEnds(),
     RankOneScan(),
     AutogradScan(),
 )
@@ -144,6 +148,6 @@ def horizon(spec: Spec | str) -> int | None:
         (4096, None)
     """
     spec = Spec.of(spec)
-    if isinstance(spec.optimizer, ChunkStart) and isinstance(spec.function, LayeredModel):
+    if isinstance(spec.optimizer, ChunkStart) and isinstance(spec.function, Network):
         return spec.optimizer.horizon
     return None

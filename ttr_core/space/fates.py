@@ -34,4 +34,8 @@ class Fate(Enum):
     )
     EACH_FEATURE = "Each step shrinks every feature that its key has, whichever pair it holds."
     ANYWHERE = "Each step may change the answer to any key."
+    AT_ENDS = (
+        "Within a chunk the memory learns nothing; when it has ended, its pairs may change the "
+        "answer to any key."
+    )
     SHARED = "A pair counts less with every other that follows it in its batch."

@@ -139,6 +139,39 @@ def atlas(q, k, v, decay, importance, step, momentum, W1, W2):
     return torch.stack(out)
 
 
+def lact(q, k, v, step, momentum, W0, W1, W2):
+    """Zhang et al. 2025: o = W1 (silu(W0 q) * W2 q); a chunk is applied, then W + NS5(dW)."""
+    W, out = [W0.T, W1.T, W2.T], []
+    first = [w.norm(dim=1, keepdim=True) for w in W]
+    last = [torch.zeros_like(w) for w in W]
+    for start in range(0, len(q), CHUNK):
+        w0, w1, w2 = W
+        here = slice(start, start + CHUNK)
+        out.append((F.silu(q[here] @ w0.T) * (q[here] @ w2.T)) @ w1.T)
+        gate, up, lr = w0 @ k[here].T, w2 @ k[here].T, step[here]
+        back = w1.T @ v[here].T
+        sigma = torch.sigmoid(gate)
+        d1 = v[here].T @ (lr * (F.silu(gate) * up).T)
+        d0 = (back * up * sigma * (1 + gate * (1 - sigma))) @ (lr * k[here])
+        d2 = (back * F.silu(gate)) @ (lr * k[here])
+        last = [d + momentum[here].mean() * z for d, z in zip((d0, d1, d2), last, strict=True)]
+        W = [w + tuned(z) for w, z in zip(W, last, strict=True)]
+        W = [w / w.norm(dim=1, keepdim=True) * n for w, n in zip(W, first, strict=True)]
+    return torch.cat(out)
+
+
+def tuned(G):
+    """The same with coefficients of their own for every step, as LaCT has them."""
+    X = G / ((G**2).sum() + 1e-14).sqrt()
+    for a, b, c in (
+        (4.0848, -6.8946, 2.9270), (3.9505, -6.3029, 2.6377), (3.7418, -5.5913, 2.3037),
+        (2.8769, -3.1427, 1.2046), (2.8366, -3.0525, 1.2012),
+    ):  # fmt: skip
+        A = X @ X.T
+        X = a * X + (b * A + c * A @ A) @ X
+    return X
+
+
 def powers(x):
     """phi with phi(x) . phi(y) = 1 + x.y + (x.y)^2 / 2, coefficients 1 / i! of x^(i)."""
     rows, columns = torch.triu_indices(x.shape[-1], x.shape[-1])
@@ -175,6 +208,7 @@ RECURRENCES = {
     "ttt-mlp": ttt_mlp,
     "titans": titans,
     "omeganet": omeganet,
+    "lact": lact,
     "moneta": moneta,
     "yaad": yaad,
     "memora": memora,

@@ -109,6 +109,30 @@ ENTRIES = (
         evidence="secondary",
     ),
     Published(
+        name="lact",
+        parent="ttt-mlp",
+        spec=Spec.parse("Uniform | GatedMLP | LargeChunkMuon | loss=DotProduct"),
+        frame=Frame(conv=4, conv_activation="silu", qk_norm="l2"),
+        paper=Paper(
+            "Test-Time Training Done Right",
+            "Zhang et al.",
+            2025,
+            "https://arxiv.org/abs/2505.23884",
+        ),
+        summary=(
+            "TTT-MLP with one step for a whole chunk, made orthogonal (Muon), on a gated "
+            "perceptron whose units keep their norms."
+        ),
+        deviation=(
+            "Chunks of 16 tokens (code: 2 048). A convolution of 4 stands for the attention within "
+            "a window that the paper has beside it, which reads the chunk itself. One step per "
+            "token, a sigmoid (code: one for each matrix, a softplus), Newton-Schulz not in "
+            "bfloat16; without rotary positions, scales and shifts of q and k, and the SiLU on the "
+            "share of the output."
+        ),
+        evidence="code",
+    ),
+    Published(
         name="moneta",
         parent="titans",
         spec=Spec.parse(

@@ -19,6 +19,7 @@ from .kernel_model import KernelModel
 from .linear import Linear
 from .local import Affine, Constant
 from .local_model import LineModel, LocalModel, ParabolaModel
+from .network import Network
 from .neural import MLP, LayeredModel, NormLinear
 
 load(__name__, __path__, first=("local", "neural", "linear", "kernel"))
@@ -40,6 +41,7 @@ __all__ = [
     "LocalModel",
     "MatrixModel",
     "Memory",
+    "Network",
     "NormLinear",
     "ParabolaModel",
     "Stage",

@@ -6,7 +6,7 @@ import abc
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -16,41 +16,30 @@ from ...named import Params
 from ..ingredient import Ingredient, Made
 from ..maps import FeatureMap, Identity
 from ..option import option
-from ..terms import Letter, Named, Term
 from .base import Memory, Stage, StagedModel
-
-if TYPE_CHECKING:
-    from ..spec import Spec
+from .network import SEED, START, Network
 
 IDENTITY = Identity()
 EPS = 1e-6  # below the variance in the layer norm
-START = "standard deviation of the fresh matrices; none: 1 / sqrt(inputs)"
-SEED = "seed of the fresh matrices"
 
 
-class LayeredModel(StagedModel):
+class LayeredModel(Network, StagedModel):
     r"""Trait: matrices with an activation between them, $z_l = \sigma(z_{l-1}) W_l + b_l$.
 
     With ``wrapped`` the answer is $k + \mathrm{LN}(z_L)$, so that a fresh memory answers about the
     key itself and keeps the size of its answers whatever the size of its matrices. The memory
     starts from learned matrices; so do scale and shift of the norm, which no token changes.
-
-    Fresh decays begin at a half-life of 256 tokens. Behind the norm only the direction of a matrix
-    counts: a step turns it the more the smaller it has decayed, whatever the rate, and with
-    half-lives of 16 or 64 tokens the steps of a chunk turn it so far that rounding doubles from
-    chunk to chunk.
     """
 
-    phrase: ClassVar[str] = "a function class that is a network"
-    shortest_half_life: ClassVar[float] = 256.0
+    phrase: ClassVar[str] = "a function class that is a network of layers"
+
+    @property
+    def tensors(self) -> tuple[str, ...]:
+        return tuple(name for stage in self.stages for name in stage if name is not None)
 
     @abc.abstractmethod
     def widths(self, key_dim: int, value_dim: int) -> tuple[int, ...]:
         """Returns the sizes between the matrices, the key's first and the value's last."""
-
-    def init(self, key_dim: int, value_dim: int, like: Tensor, params: Params) -> Memory:
-        names = [name for stage in self.stages for name in stage if name is not None]
-        return {name: params[name][0].to(like) for name in names}
 
     def predict(
         self, memory: Memory, x: Tensor, params: Params, center: Tensor | None = None
@@ -60,18 +49,6 @@ class LayeredModel(StagedModel):
             z = (self.between(z) if i else z) @ memory[weight]
             z = z if bias is None else z + memory[bias][..., None, :]
         return self.answer(x, z, params)
-
-    def curvature(self, keys: Tensor, params: Params) -> Tensor | None:
-        names = [name for stage in self.stages for name in stage if name is not None]
-        found: list[Tensor] = []
-        with torch.inference_mode(False), torch.enable_grad():
-            memory = {name: params[name].detach().clone().requires_grad_() for name in names}
-            given = {name: params[name].detach().clone() for name in params}
-            for key in keys.clone().unbind(-2):  # one number of each answer stands for all
-                said = self.predict(memory, key[..., None, :], given)[..., 0].sum()
-                slopes = torch.autograd.grad(said, list(memory.values()))
-                found.append(torch.stack([z.square().flatten(1).sum(1) for z in slopes]).sum(0))
-        return torch.stack(found, 1)
 
     def answer(self, x: Tensor, z: Tensor, params: Params) -> Tensor:
         if not self.square:
@@ -88,11 +65,6 @@ class LayeredModel(StagedModel):
         along = (g * unit).mean(-1, keepdim=True)
         return (g - g.mean(-1, keepdim=True) - unit * along) * scale
 
-    @property
-    def features_where(self) -> str:
-        """How what the first matrix sees is defined, in LaTeX; empty where it is the key itself."""
-        return ""
-
     def written(self, key: str) -> str:
         """Returns m(key) in LaTeX."""
         one, text = len(self.stages) == 1, rf"\phi({key})" if self.features_where else key
@@ -100,15 +72,6 @@ class LayeredModel(StagedModel):
             shift = "" if bias is None else (" + b" if one else f" + b_{i}")
             text = (rf"\sigma({text})" if i > 1 else text) + (" W" if one else f" W_{i}") + shift
         return rf"{key} + \mathrm{{LN}}({text})" if self.square else text
-
-    def written_answer(self, memory: Term, at: Letter) -> Term:
-        where = f"m(k) = {self.written('k')}"
-        where += rf",\quad {self.features_where}" if self.features_where else ""
-        return Named("predict", "{0}({1})", (memory, at), where)
-
-    @property
-    def written_start(self) -> str:
-        return ""
 
     def penalty(self, memory: Memory) -> Tensor:
         return torch.stack([memory[stage.weight].square().sum() for stage in self.stages]).sum()
@@ -132,14 +95,6 @@ class LayeredModel(StagedModel):
             made["gamma"] = torch.ones(heads, widths[-1])
             made["beta"] = torch.zeros(heads, widths[-1])
         return {name: tensor.requires_grad_() for name, tensor in made.items()}
-
-    def objection(self, spec: Spec) -> str | None:
-        if not spec.optimizer.by_gradients:
-            return (
-                f"{spec.optimizer} counts on a quadratic, and {spec.function} is not linear in "
-                "its memory: it needs an optimizer that takes gradient steps."
-            )
-        return super().objection(spec)
 
 
 @dataclass(frozen=True)

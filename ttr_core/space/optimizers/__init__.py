@@ -7,6 +7,7 @@ from .base import Incremental, Optimizer, Retrospective
 from .chunk_muon import OrthogonalSteps
 from .chunked import ChunkMomentum, ChunkSGD, ChunkStart, MiniBatch, Mirrored, SummedSteps
 from .iterated import Iterations
+from .large_chunk import EndSteps
 from .mirror import MirrorDescent
 from .omega import Windowed
 from .rank_one import NLMS, SGD, Hebbian, Implicit
@@ -34,6 +35,7 @@ __all__ = [
     "ChunkSGD",
     "ChunkStart",
     "DiagonalStep",
+    "EndSteps",
     "Exact",
     "FadingRidge",
     "FixedRidge",

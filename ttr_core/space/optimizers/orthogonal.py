@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 QUINTIC = ((3.4445, -4.7750, 2.0315),) * 5
@@ -47,6 +46,6 @@ def rescaled(x: Tensor, like: Tensor) -> Tensor:
     """Returns matrices whose columns have the norms of others; a vector as it is."""
     if x.dim() < 2:
         return x
-    norm, wanted = (torch.linalg.vector_norm(z, dim=-2, keepdim=True) for z in (x, like))
-    scaled: Tensor = x / (norm + 1e-5) * wanted
+    norm, wanted = ((z.square().sum(-2, keepdim=True) + TINY).sqrt() for z in (x, like))
+    scaled: Tensor = x / norm * wanted
     return scaled

@@ -19,6 +19,7 @@ from .base import (
     future,
 )
 from .cosine import Cosine
+from .fenwick import SpannedWeights
 from .kernels import ExpKernel
 from .memoryless import ChannelGate, Decay, Gate, Importance, Uniform
 from .products import LISTED_PRODUCTS, MemorylessProduct, Product, product
@@ -47,6 +48,7 @@ __all__ = [
     "Recency",
     "RotatingWeights",
     "RunningWeights",
+    "SpannedWeights",
     "SteadyWeights",
     "TwiceWritten",
     "Uniform",

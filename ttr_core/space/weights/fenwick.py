@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -13,13 +14,36 @@ from ...named import Params
 from ...stream import Signal, Stream
 from ..option import option
 from ..terms import Form, Index, Letter, Term
-from .base import PositiveWeights, future
+from .base import PositiveWeights, Recency, future
 
 TINY = 1e-30  # added to a weight of 0, whose logarithm has no slope
 
 
+class SpannedWeights(PositiveWeights):
+    r"""Trait: $\gamma_i^{(t)} = \lambda_t^{(\ell_{ti})} w_i \prod_{j=i+1}^t a_j$.
+
+    The pairs of one span count by one number of the newest token beside what is memoryless, so
+    that a running sum for each span is enough.
+    """
+
+    phrase: ClassVar[str] = "memoryless, but for a number per span of the past"
+
+    @property
+    @abc.abstractmethod
+    def count(self) -> int:
+        """The number of levels."""
+
+    @abc.abstractmethod
+    def levels_at(self, x: Stream, params: Params) -> Tensor:
+        """Returns lambda of every token and level, [B, H, T, L]."""
+
+    @abc.abstractmethod
+    def recency(self, x: Stream, params: Params) -> Recency:
+        """Returns the decays a and what pairs bring along, w."""
+
+
 @dataclass(frozen=True)
-class Fenwick(PositiveWeights):
+class Fenwick(SpannedWeights):
     r"""Pairs count by spans of 1, 1, 2, 4, ... tokens back, as each token weighs them.
 
     $$\gamma_i^{(t)} = \lambda_t^{(\ell)}, \qquad
@@ -45,6 +69,16 @@ class Fenwick(PositiveWeights):
     def signals(self) -> tuple[Signal, ...]:
         help = "how much pairs of each span count"
         return (Signal("levels", f"{self.levels}*scalar", "softplus", 1.0, 0.01, 4.0, help),)
+
+    @property
+    def count(self) -> int:
+        return self.levels
+
+    def levels_at(self, x: Stream, params: Params) -> Tensor:
+        return x.signals["levels"]
+
+    def recency(self, x: Stream, params: Params) -> Recency:
+        return Recency(None, None)
 
     @property
     def reads_past(self) -> bool:

@@ -16,6 +16,7 @@ from ..ingredient import Ingredient
 from ..option import Written, changed
 from ..terms import Term, times
 from .base import MemorylessWeights, PositiveWeights, Recency, RunningWeights, Weights
+from .fenwick import SpannedWeights
 from .memoryless import Uniform
 from .two_taps import TwiceWritten, Writes
 
@@ -152,6 +153,24 @@ class TwiceWrittenProduct(Product, TwiceWritten):
         return MemorylessProduct(kept).recency(x, params)
 
 
+@dataclass(frozen=True)
+class SpannedProduct(Product, SpannedWeights):
+    """Memoryless weights of pairs whose spans the newest token weighs."""
+
+    @property
+    def count(self) -> int:
+        return next(part.count for part in self.parts if isinstance(part, SpannedWeights))
+
+    def levels_at(self, x: Stream, params: Params) -> Tensor:
+        views = _views(self.parts, x, params)
+        each = (p.levels_at(view, own) for p, view, own in views if isinstance(p, SpannedWeights))
+        return next(each)
+
+    def recency(self, x: Stream, params: Params) -> Recency:
+        kept = tuple(part for part in self.parts if isinstance(part, MemorylessWeights))
+        return MemorylessProduct(kept).recency(x, params)
+
+
 LISTED_PRODUCTS: tuple[str, ...] = (
     "Gate * Importance",
     "ChannelGate * Importance",
@@ -187,6 +206,8 @@ def product(parts: tuple[Weights, ...]) -> Weights:
     others = [p for p in kept if not isinstance(p, MemorylessWeights)]
     if len(others) == 1 and isinstance(others[0], TwiceWritten):
         return TwiceWrittenProduct(tuple(kept))
+    if len(others) == 1 and isinstance(others[0], SpannedWeights):
+        return SpannedProduct(tuple(kept))
     running = all(isinstance(p, RunningWeights) for p in kept)
     return EndedProduct(tuple(kept)) if running else Product(tuple(kept))
 
