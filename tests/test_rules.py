@@ -241,6 +241,8 @@ def test_every_solve_goes_through_one_door() -> None:
     assert found.pop("ttr_core/solvers/api.py")
     # Behind the door: it hands on windows of what the door has let in.
     assert {*found.pop("ttr_core/solvers/sliding.py")} == {"solver.run"}
+    # The same in pieces, one after the other.
+    assert {*found.pop("ttr_core/solvers/pieces.py")} == {"solver.run"}
     # In a file that is taken home: it has no door.
     assert {*found.pop("ttr_core/tools/standalone/substitutes.py")} == {"solver.run"}
     assert {path: calls for path, calls in found.items() if calls} == {}

@@ -34,6 +34,7 @@ def plain(rows: Tensor, table: Tensor, labels: Tensor) -> Tensor:
 @pytest.fixture(params=[1, 7 * VOCABULARY, 2**17], ids=["a row", "seven rows", "all rows"])
 def tile(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fused, "TILE", request.param)
+    monkeypatch.setattr(fused, "BAND", request.param // 3)
 
 
 @pytest.mark.usefixtures("tile")

@@ -18,6 +18,7 @@ from ..stream import Stream
 from .base import AnySolver
 from .least import least
 from .oracle import Reference
+from .pieces import in_pieces
 from .requests import Layout, check_ranges, check_state, validated
 from .soundness import marked, sound
 from .table import resolve
@@ -149,7 +150,7 @@ def _solved(
     before = {name: single(s) for name, s in state.items()} if state else None
     try:
         with full_precision(x.k.device):
-            y, after = solver.run(spec, x, params, before)
+            y, after = in_pieces(solver, spec, x, params, before)
     except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]  # it is exported
         raise Singular(
             f"{spec}: its system of equations has no solution in {x.k.dtype}: {error}. Raise the "

@@ -92,7 +92,7 @@ def carry(
         met = writes.flip(2) if latest_first else writes
         total = met.cumsum(2) + state[:, :, None]
         before = total - met
-        return before.flip(2) if latest_first else before, total[:, :, -1]
+        return before.flip(2) if latest_first else before, total[:, :, -1].clone()
     each, left = writes.unbind(2), None if keep is None else keep.unbind(2)
     states = [state] * len(each)
     for n in range(len(each) - 1, -1, -1) if latest_first else range(len(each)):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from ..errors import Singular
 from ..fading import left
@@ -22,6 +25,10 @@ from .ridges import precise
 from .state import Matrix, Past, State
 
 BLOCK = 16  # queries at a time; each holds an F x F matrix
+AGAIN = 2048
+"""Tokens from which the backward pass forms these matrices once more, at the price of one more
+forward pass, and what lies between blocks is kept alone: F^2 numbers of each token are, at 64
+features, 16 times its own."""
 
 
 _Running = Problem[MemorylessWeights, LinearModel, FixedRidge | Iterations]
@@ -60,8 +67,11 @@ class NormalEquations(Solver[_Running]):
         outputs = []
         tensors = [z.split(BLOCK, 2) for z in (q, k, v, log_decay, importance)]
         shares = _shares(p, q).split(BLOCK, 2)
-        for share, qb, kb, vb, decay, weight in zip(shares, *tensors, strict=True):
-            y, gram, moment = _block(p, share, qb, kb, vb, decay, weight, gram, moment)
+        solved: Callable[..., tuple[Tensor, Tensor, Tensor]] = _block
+        if torch.is_grad_enabled() and x.length >= AGAIN:
+            solved = partial(checkpoint, _block, use_reentrant=False, preserve_rng_state=False)
+        for share, *own in zip(shares, *tensors, strict=True):
+            y, gram, moment = solved(p, share, *own, gram, moment)
             outputs.append(y)
         return p.read(torch.cat(outputs, 2).to(x.v.dtype)), {"G": gram, "R": moment}
 
@@ -103,7 +113,8 @@ def _block(
         if not p.weights.per_feature:
             keys = weights[..., None] * k[:, :, None]
         moments = keys.mT @ v[:, :, None] + kept[..., None] * moment[:, :, None]
-        return _by_memory(p, share, q, grams, moments), grams[:, :, -1], moments[:, :, -1]
+        after = grams[:, :, -1].clone(), moments[:, :, -1].clone()
+        return _by_memory(p, share, q, grams, moments), *after
     solved = _solve(p, grams, q)  # (B H C F)
     solved = q + share * (solved - q) if isinstance(p.readout, Mixes) else solved
     if not p.weights.per_feature:
@@ -114,7 +125,7 @@ def _block(
         last = keys[:, :, -1]
     y = scores @ v + (solved * kept) @ moment
     decayed = moment * kept[:, :, -1, :, None]
-    return y, grams[:, :, -1], decayed + last.mT @ v
+    return y, grams[:, :, -1].clone(), decayed + last.mT @ v  # a view would keep those before it
 
 
 def _by_memory(p: _Running, share: Tensor, q: Tensor, grams: Tensor, moments: Tensor) -> Tensor:

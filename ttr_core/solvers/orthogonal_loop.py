@@ -100,7 +100,10 @@ def _segment(p: _Asked, cut: Stretch, held: Held) -> tuple[Tensor, Held]:
     y = _read(p, x.q, memories)
     position, again = held.position + x.length, optimizer.window - 1
     earlier = {n: z[:, :, -again:] for n, z in pairs.items()} if again else {}
-    base, move = ({n: z[:, :, -1] for n, z in each.items()} for each in (memories, gathered))
+    # no views, which would keep the matrices of all tokens
+    base, move = (
+        {n: z[:, :, -1].clone() for n, z in each.items()} for each in (memories, gathered)
+    )
     full = position >= optimizer.size
     return y, Held(base if full else held.at, base, move, 0 if full else position, earlier)
 
