@@ -45,7 +45,7 @@ def export(
         place = listing.output_path(output, (SUFFIX,))
         if place.exists() and not overwrite:
             complain(f"{output} is there already: --force replaces it.", Exit.WRONG)
-        say("Running the layer to see what it needs: some ten seconds.")
+        say("Running the layer to see what it needs: some seconds.")
         made = standalone_layer(layer, frame, d_model, heads)
         draft = temporary(place)
         draft.write_text(made.text, encoding="utf-8")

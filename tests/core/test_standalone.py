@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import ast
-import json
-import subprocess
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
@@ -14,44 +11,17 @@ import pytest
 import torch
 
 import ttr_core as ttr
+from tests.core.exported import failures
 from ttr_core.tools import StandaloneLayer, standalone_layer
+from ttr_core.tools.standalone import layer_file, simplify
 from ttr_core.tools.standalone.heading import form
-
-RUNNER = """
-import json, runpy, sys, torch
-
-class Blocked:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("ttr_core", "experiments_db", "pages", "tests"):
-            raise ImportError(f"{name} is not installed here")
-
-sys.meta_path.insert(0, Blocked())
-for file in sys.argv[1:]:
-    try:
-        runpy.run_path(file, run_name="__main__")
-        print(json.dumps([file, ""]))
-    except BaseException as error:
-        print(json.dumps([file, f"{type(error).__name__}: {error}"]))
-"""
-"""One process for many files: what it costs to load torch is paid once."""
+from ttr_core.tools.standalone.statements import Statements
 
 COVERING = ("softmax-attention", "Uniform | Linear | Exact")
 """One way each: all pairs in its own frame, prefixes of a fit in the standard one."""
 
 LONGEST = {"softmax-attention": 850, "Uniform | Linear | Exact": 1150}
 """Lines of a file: what becomes longer holds more again than its layer needs."""
-
-
-def failures(layers: Iterable[StandaloneLayer], folder: Path) -> dict[str, str]:
-    """Writes files, runs each alone, and returns title -> what went wrong."""
-    titles = {}
-    for i, layer in enumerate(layers):
-        (folder / f"layer_{i}.py").write_text(layer.text)
-        titles[str(folder / f"layer_{i}.py")] = layer.title
-    call = [sys.executable, "-I", "-c", RUNNER, *titles]
-    done = subprocess.run(call, cwd=folder, capture_output=True, text=True)
-    said = dict(json.loads(line) for line in done.stdout.splitlines() if line.startswith("["))
-    return {t: said.get(f, done.stderr[-500:]) for f, t in titles.items() if said.get(f) != ""}
 
 
 @pytest.fixture(scope="module")
@@ -66,18 +36,6 @@ def test_files_pass_their_tests_with_torch_alone(
     files = [*covering.values(), StandaloneLayer("broken", "", broken)]
     (said,) = failures(files, tmp_path).items()
     assert said[0] == "broken" and "off by" in said[1]
-
-
-@pytest.mark.slow
-def test_every_entry_passes_its_test_with_torch_alone(tmp_path: Path) -> None:
-    assert failures(map(standalone_layer, ttr.catalog), tmp_path) == {}
-
-
-@pytest.mark.slow
-def test_cells_pass_their_tests_with_torch_alone(tmp_path: Path) -> None:
-    cells = [cell.spec for cell in ttr.grid() if cell.verdict == "layer"]
-    drawn = torch.randperm(len(cells), generator=torch.Generator().manual_seed(0))[:60]
-    assert failures((standalone_layer(str(cells[i])) for i in drawn), tmp_path) == {}
 
 
 def test_a_file_computes_what_the_layer_does(
@@ -134,3 +92,51 @@ def test_the_form_is_said() -> None:
 def test_what_cannot_be_exported_is_refused(asked: str, frame: str | None, said: str) -> None:
     with pytest.raises(ttr.RequestError, match=said.replace("|", r"\|")):
         standalone_layer(asked, frame)
+
+
+PLAIN = '''import torch
+from torch import nn
+
+
+class Layer(nn.Module):
+    """Doubles."""
+
+    def __init__(self, d_model, num_heads=1, key_heads=None):
+        super().__init__()
+
+    def forward(self, x):
+        return 2 * x
+
+    def advance(self, x, state):
+        return 2 * x, state
+
+    def step(self, x, state):
+        return 2 * x, state
+
+
+def test():
+    assert Layer(2)(torch.ones(1)) == 2
+'''
+
+
+def simpler() -> str:
+    return simplify.simplified(PLAIN, layer_file.ROOTS, layer_file.OFFERED)
+
+
+def test_a_rewriting_that_spoils_the_file_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = simpler()
+
+    def spoiled(file: Statements, kept: set[str]) -> Statements:
+        return Statements.of(file.text.replace("2 * x", "3*x"))
+
+    monkeypatch.setattr(simplify, "with_expressions", spoiled)
+    assert simpler() == plain
+
+
+def test_a_fault_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(file: Statements, kept: set[str]) -> Statements:
+        raise KeyError("ours")
+
+    monkeypatch.setattr(simplify, "with_expressions", wrong)
+    with pytest.raises(KeyError, match="ours"):
+        simpler()

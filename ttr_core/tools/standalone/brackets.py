@@ -6,18 +6,18 @@ import ast
 from collections.abc import Sequence
 from typing import Any
 
-from .module_text import ModuleText
-from .prune import Cut
+from .parsed import Cut
+from .statements import Statements
 
 COLUMNS = 100
 
 
-def text_of_node(source: ModuleText, node: Any) -> str:
+def text_of_node(source: Statements, node: Any) -> str:
     """Returns the text of a node."""
     return source.data[slice(*source.span(node))].decode()
 
 
-def arguments_of(source: ModuleText, function: ast.FunctionDef) -> dict[str, str]:
+def arguments_of(source: Statements, function: ast.FunctionDef) -> dict[str, str]:
     """Returns the arguments of a function as they stand there, by name."""
     args = function.args
     every = [*args.posonlyargs, *args.args]
@@ -34,12 +34,12 @@ def arguments_of(source: ModuleText, function: ast.FunctionDef) -> dict[str, str
     return made
 
 
-def _argument(source: ModuleText, argument: ast.arg, default: ast.expr | None) -> str:
+def _argument(source: Statements, argument: ast.arg, default: ast.expr | None) -> str:
     start, end = source.span(argument)
     return source.data[start : end if default is None else source.span(default)[1]].decode()
 
 
-def defined_with(source: ModuleText, function: ast.FunctionDef, pieces: Sequence[str]) -> Cut:
+def defined_with(source: Statements, function: ast.FunctionDef, pieces: Sequence[str]) -> Cut:
     """Returns the change that gives a function other arguments."""
     start = source.data.index(b"(", source.data.index(b"def ", source.span(function)[0]))
     body = source.span(function.body[0])[0]
@@ -51,13 +51,13 @@ def defined_with(source: ModuleText, function: ast.FunctionDef, pieces: Sequence
     return _bracketed(source, start, end + 1, pieces)
 
 
-def called_with(source: ModuleText, call: ast.Call, pieces: Sequence[str]) -> Cut:
+def called_with(source: Statements, call: ast.Call, pieces: Sequence[str]) -> Cut:
     """Returns the change that gives a call other arguments."""
     start = source.data.index(b"(", source.span(call.func)[1])
     return _bracketed(source, start, source.span(call)[1], pieces)
 
 
-def _bracketed(source: ModuleText, start: int, end: int, pieces: Sequence[str]) -> Cut:
+def _bracketed(source: Statements, start: int, end: int, pieces: Sequence[str]) -> Cut:
     first = source.data.rfind(b"\n", 0, start) + 1
     last = source.data.find(b"\n", end)
     line, rest = source.data[first:start].decode(), source.data[end:last].decode()
@@ -67,15 +67,6 @@ def _bracketed(source: ModuleText, start: int, end: int, pieces: Sequence[str]) 
         inner = "".join(f"{margin}    {piece},\n" for piece in pieces)
         joined = f"(\n{inner}{margin})"
     return start, end, joined.encode()
-
-
-def with_changes(source: ModuleText, cuts: Sequence[Cut]) -> str:
-    """Returns a text with changes that do not meet."""
-    parts, at = [], 0
-    for start, end, new in sorted(cuts):
-        parts += [source.data[at:start], new]
-        at = end
-    return b"".join([*parts, source.data[at:]]).decode()
 
 
 def meets(cuts: Sequence[Cut], others: Sequence[Cut]) -> bool:

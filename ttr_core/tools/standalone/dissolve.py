@@ -10,12 +10,15 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from .facts import is_simple, shown
 from .free_names import with_names
-from .prune import Cut, Pruned
+from .parsed import Cut
+from .prune import Pruned
 from .rehearsal import Rehearsal, area, is_chain
+from .statements import Statements
 
 MOST = 4
 """Numbers in a setting that is written out where it is asked for."""
@@ -28,9 +31,8 @@ BY_TORCH = ("Unit", "Taps", "DeltaChunks", "TokenReads")
 """Functions with a gradient by hand for speed, whose gradient torch finds as well."""
 
 
-def dissolved(text: str) -> str:
+def dissolved(rehearsal: Rehearsal) -> Statements:
     """Returns a file with what single objects are asked for in place of the question."""
-    rehearsal = Rehearsal(text)
     source = rehearsal.source
     writer = _Writer(source, rehearsal.witness, rehearsal=rehearsal)
     parts: list[tuple[ast.stmt, str]] = []
@@ -45,7 +47,7 @@ def dissolved(text: str) -> str:
             made += written.get(node.name, [])
             said = _without(said, writer.gone(node))
         made.append(said)
-    return "\n\n\n".join(one.strip("\n") for one in made) + "\n"
+    return Statements.apart(made)
 
 
 def _without(text: str, methods: set[str]) -> str:
@@ -74,9 +76,8 @@ class _Writer(Pruned):
     names: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        tree = self.source.tree
-        self.taken = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
-        self.taken |= {n.arg for n in ast.walk(tree) if isinstance(n, ast.arg)}
+        self.taken = {n.id for n in self.source.nodes if isinstance(n, ast.Name)}
+        self.taken |= {n.arg for n in self.source.nodes if isinstance(n, ast.arg)}
         self.taken |= {*self.source.defined}
 
     # ---- what stands for a question
@@ -175,7 +176,12 @@ class _Writer(Pruned):
 
     def _shared(self, cls: str) -> set[str]:
         """Returns what an object may be asked for where it is not the only one that is asked."""
-        asked: set[str] = {"__init__"}
+        return {"__init__", *(asked for asked, of in self._asked if of is None or cls in of)}
+
+    @cached_property
+    def _asked(self) -> list[tuple[str, set[str] | None]]:
+        """What is asked of more than one object, and of which classes; None of any."""
+        asked: list[tuple[str, set[str] | None]] = []
         for node in self._that_ran(self.source.tree):
             attribute = node.attr if isinstance(node, ast.Attribute) else "__call__"
             before = node.value if isinstance(node, ast.Attribute) else None
@@ -191,8 +197,7 @@ class _Writer(Pruned):
                 area(before), {None} if attribute == "__call__" else set()
             )
             names = {type(self.rehearsal.objects[i]).__name__ for i in seen if i is not None}
-            if not seen or cls in names:
-                asked.add(attribute)
+            asked.append((attribute, names if seen else None))
         return asked
 
     def _that_ran(self, node: ast.AST) -> Iterator[ast.AST]:

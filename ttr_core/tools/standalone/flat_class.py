@@ -24,7 +24,7 @@ from .facts import (
 )
 from .module_text import ModuleText, text_of
 from .prune import short_docstring
-from .tidy import HOOKS
+from .statement import HOOKS
 
 SKIPPED = {"__post_init__", "__init_subclass__", "__str__", "__repr__", "__class_getitem__"}
 """Methods that check and name settings, which an exported file has no more."""

@@ -6,6 +6,8 @@ import ast
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .parsed import below
+
 
 def names_loaded(tree: ast.AST) -> Iterator[str]:
     """Yields the names that a text takes from outside of its functions."""
@@ -28,7 +30,7 @@ def _free(node: ast.AST, known: frozenset[str]) -> Iterator[str]:
         bound = {
             leaf.id
             for clause in node.generators
-            for leaf in ast.walk(clause.target)
+            for leaf in below(clause.target)
             if isinstance(leaf, ast.Name)
         }
         for child in ast.iter_child_nodes(node):
@@ -63,7 +65,7 @@ def _stored(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.Lambda):
         return
     if isinstance(node, ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp):
-        for child in ast.walk(node):
+        for child in below(node):
             if isinstance(child, ast.NamedExpr):
                 yield child.target.id
         return
@@ -76,7 +78,7 @@ def _stored(node: ast.AST) -> Iterator[str]:
 def with_names(text: str, calls: Mapping[str, str]) -> str:
     """Returns a text with other names, or with what stands for them."""
     lines = text.split("\n")
-    places = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Name) and n.id in calls]
+    places = [n for n in below(ast.parse(text)) if isinstance(n, ast.Name) and n.id in calls]
     for node in sorted(places, key=lambda n: (n.lineno, n.col_offset), reverse=True):
         line = lines[node.lineno - 1].encode()
         end = node.col_offset + len(node.id.encode())

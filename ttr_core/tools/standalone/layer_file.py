@@ -19,6 +19,7 @@ from .observed import LOADED, Recorder, observed, watching
 from .reach import Gathering
 from .rehearsal import DTYPES, LENGTHS, LONG, SIZES, decode, use
 from .simplify import simplified
+from .statements import Statements
 from .tidy import tidied
 
 REPLACED = {
@@ -63,7 +64,7 @@ class LayerFile:
             parts = _definitions(made, recorder, layer, oracle)
         body = "\n\n\n".join([*parts, example.test(*self._example())])
         head = f'r"""{self.about}"""\n\nfrom __future__ import annotations\n\n'
-        text = tidied(f"{head}{body}\n", ROOTS, OFFERED)
+        text = tidied(Statements.of(f"{head}{body}\n"), ROOTS, OFFERED).text
         sizes = (
             f"        d_model: int = {self.d_model},\n        num_heads: int = {self.num_heads},"
         )

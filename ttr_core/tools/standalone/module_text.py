@@ -6,11 +6,13 @@ import ast
 import functools
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from .observed import COPY, Span, place_of
+from .parsed import below, parsed
 
 MARKS = re.compile(rb"[ ]*# (type: ignore|noqa|fmt:)[^\n]*")
 """Comments that speak to tools."""
@@ -41,7 +43,7 @@ class ModuleText:
         self.module = module
         self.name = module.__name__.removeprefix(f"{COPY}.")
         self.data = data
-        self.tree = ast.parse(self.data)
+        self.tree = parsed(data.decode())
         self.lines = self.data.splitlines(keepends=True)
         starts = [0]
         for line in self.lines:
@@ -51,6 +53,11 @@ class ModuleText:
         self.imported: dict[str, ForeignName] = {}
         for node in self.tree.body:
             self._index(node)
+
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """All nodes of its tree."""
+        return below(self.tree)
 
     @classmethod
     def of(cls, text: str) -> ModuleText:
@@ -62,7 +69,7 @@ class ModuleText:
             self.defined[node.name] = node
         elif isinstance(node, ast.Assign):
             for target in node.targets:
-                for leaf in ast.walk(target):
+                for leaf in below(target):
                     if isinstance(leaf, ast.Name):
                         self.defined[leaf.id] = node
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):

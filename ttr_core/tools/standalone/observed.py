@@ -81,6 +81,28 @@ def place_of(module: str, node: ast.expr | ast.stmt) -> Span:
     return module, node.lineno, node.col_offset, end, last
 
 
+def told_place(place: Any, at: ast.AST) -> ast.Constant:
+    """Returns the constant, a tuple, that tells the recorder where a node stands."""
+    return ast.copy_location(ast.Constant(place), at)
+
+
+def noted_by(at: ast.AST, method: str, *arguments: ast.expr) -> ast.Call:
+    """Returns a call of the recorder that stands where a node does."""
+    recorder = ast.copy_location(ast.Name(RECORDER, ast.Load()), at)
+    asked = ast.copy_location(ast.Attribute(recorder, method, ast.Load()), at)
+    return ast.copy_location(ast.Call(asked, [*arguments], []), at)
+
+
+def _owner(at: ast.FunctionDef) -> ast.expr:
+    """Returns what says for which class a method runs, by its first argument."""
+    first = at.args.args[0].arg if at.args.args else ""
+    if first not in ("self", "cls"):
+        return ast.copy_location(ast.Constant(None), at)
+    own = ast.copy_location(ast.Name(first, ast.Load()), at)
+    asked = ast.copy_location(ast.Name("type", ast.Load()), at)
+    return own if first == "cls" else ast.copy_location(ast.Call(asked, [own], []), at)
+
+
 class Marked(ast.NodeTransformer):
     """Puts the recorder behind every function and every condition."""
 
@@ -88,13 +110,11 @@ class Marked(ast.NodeTransformer):
         self.module = module
         self.within: list[ast.AST] = []
 
-    def _place(self, node: ast.expr | ast.stmt) -> ast.expr:
-        place = place_of(self.module, node)
-        return ast.Tuple([ast.Constant(part) for part in place], ast.Load())
+    def _tested(self, test: ast.expr, value: ast.expr) -> ast.Call:
+        return noted_by(test, "test", self._place(test), value)
 
-    def _call(self, method: str, *arguments: ast.expr) -> ast.Call:
-        recorder = ast.Attribute(ast.Name(RECORDER, ast.Load()), method, ast.Load())
-        return ast.Call(recorder, list(arguments), [])
+    def _place(self, node: ast.expr | ast.stmt) -> ast.expr:
+        return told_place(place_of(self.module, node), node)
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         self.within.append(node)
@@ -107,42 +127,35 @@ class Marked(ast.NodeTransformer):
         self.within.append(node)
         self.generic_visit(node)
         self.within.pop()
-        first = node.args.args[0].arg if node.args.args else ""
-        owner = {"self": "type(self)", "cls": "cls"}.get(first, "None") if method else "None"
-        whose = ast.parse(owner, mode="eval").body
-        enter = ast.Expr(self._call("enter", self._place(node), whose))
-        node.body.insert(1 if ast.get_docstring(node, clean=False) is not None else 0, enter)
+        nobody = ast.copy_location(ast.Constant(None), node)
+        owner = _owner(node) if method else nobody
+        enter = noted_by(node, "enter", self._place(node), owner)
+        docstring = ast.get_docstring(node, clean=False) is not None
+        node.body.insert(int(docstring), ast.copy_location(ast.Expr(enter), node))
         return node
 
     def visit_If(self, node: ast.If) -> ast.AST:
         test = node.test
         self.generic_visit(node)
-        node.test = ast.copy_location(self._call("test", self._place(test), node.test), test)
+        node.test = self._tested(test, node.test)
         return node
 
     def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
         test = node.test
         self.generic_visit(node)
-        node.test = ast.copy_location(self._call("test", self._place(test), node.test), test)
+        node.test = self._tested(test, node.test)
         return node
 
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
         first = list(node.values)
         self.generic_visit(node)
-        marked = zip(first[:-1], node.values[:-1], strict=True)
-        node.values[:-1] = [
-            ast.copy_location(self._call("test", self._place(one), value), one)
-            for one, value in marked
-        ]
+        node.values[:-1] = map(self._tested, first[:-1], node.values[:-1])
         return node
 
     def visit_comprehension(self, node: ast.comprehension) -> ast.AST:
         first = list(node.ifs)
         self.generic_visit(node)
-        node.ifs = [
-            ast.copy_location(self._call("test", self._place(one), value), one)
-            for one, value in zip(first, node.ifs, strict=True)
-        ]
+        node.ifs = [*map(self._tested, first, node.ifs)]
         return node
 
 
@@ -152,8 +165,7 @@ class _Loader(importlib.machinery.SourceFileLoader):
     def get_code(self, fullname: str) -> CodeType:
         tree = ast.parse(Path(self.path).read_bytes())
         short = fullname.removeprefix(COPY).lstrip(".")
-        marked = ast.fix_missing_locations(Marked(short).visit(tree))
-        code: CodeType = compile(marked, self.path, "exec")
+        code: CodeType = compile(Marked(short).visit(tree), self.path, "exec")
         return code
 
     def exec_module(self, module: ModuleType) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from .module_text import MARKS, ModuleText
 from .observed import Recorder
+from .parsed import Cut, below
 
 PLAIN = {"Tensor", "int", "float", "bool", "str", "None", "tuple", "list", "dict", "torch", "nn"}
 """What annotations may be made of in a file that knows nothing else."""
@@ -18,7 +19,6 @@ SECTIONS = ("Example:", "Raises:", "Deviation:")
 """Sections of a docstring that an exported file leaves out."""
 DROPPED = ("abstractmethod",)
 
-Cut = tuple[int, int, bytes]
 Replace = Callable[[ast.AST], str | None]
 
 
@@ -292,7 +292,7 @@ def constant(test: ast.expr) -> object:
     """Returns what a comparison of plain values, or a plain value, comes to; None for others."""
     sides = [test.left, *test.comparators] if isinstance(test, ast.Compare) else [test]
     kinds = (ast.Constant, ast.Tuple, ast.Load)
-    if not all(isinstance(leaf, kinds) for side in sides for leaf in ast.walk(side)):
+    if not all(isinstance(leaf, kinds) for side in sides for leaf in below(side)):
         return None
     code = compile(ast.fix_missing_locations(ast.Expression(test)), "", "eval")
     return eval(code, {"__builtins__": {}})
@@ -300,8 +300,8 @@ def constant(test: ast.expr) -> object:
 
 def is_plain(annotation: ast.expr) -> bool:
     """Whether an annotation is made of what every file knows."""
-    names = {n.id for n in ast.walk(annotation) if isinstance(n, ast.Name)}
-    texts = [n for n in ast.walk(annotation) if isinstance(n, ast.Constant) and n.value is not None]
+    names = {n.id for n in below(annotation) if isinstance(n, ast.Name)}
+    texts = [n for n in below(annotation) if isinstance(n, ast.Constant) and n.value is not None]
     return names <= PLAIN and not any(isinstance(n.value, str) for n in texts)
 
 

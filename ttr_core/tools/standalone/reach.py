@@ -18,6 +18,7 @@ from .flat_class import Flat
 from .free_names import names_loaded, renamed
 from .module_text import ModuleText, text_of
 from .observed import COPY, LOADED, Recorder
+from .parsed import below
 from .prune import Pruned, Replace, is_plain, nothing_else
 
 Key = tuple[str, str]
@@ -130,8 +131,8 @@ class Gathering:
     def scan(self, module: ModuleType, text: str) -> str:
         """Takes in what a text names; returns it with names as they are called in the file."""
         tree = ast.parse(text)
-        dots = [n for n in ast.walk(tree) if isinstance(n, ast.Attribute)]
-        calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call)]
+        dots = [n for n in below(tree) if isinstance(n, ast.Attribute)]
+        calls = [n for n in below(tree) if isinstance(n, ast.Call)]
         at_once = {id(n.func) for n in calls}
         self.attributes |= {n.attr for n in dots if isinstance(n.ctx, ast.Load)}
         self.dotted |= {ast.unparse(n) for n in dots}

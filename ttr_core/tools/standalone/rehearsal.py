@@ -7,6 +7,8 @@ import dataclasses
 import itertools
 import sys
 from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
@@ -15,7 +17,7 @@ import torch
 
 from .example import D_MODEL, HEADS
 from .module_text import ModuleText
-from .observed import RECORDER, Marked, Recorder
+from .observed import RECORDER, Marked, Recorder, noted_by, told_place
 
 Area = tuple[int, int, int, int]
 LENGTHS, LONG = (1, 2, 12, 70), 300
@@ -88,9 +90,11 @@ class _Inside(ast.NodeTransformer):
         return node
 
     def _noted(self, node: ast.expr) -> ast.expr:
-        place = ast.Tuple([ast.Constant(part) for part in area(node)], ast.Load())
-        witness = ast.Attribute(ast.Name(RECORDER, ast.Load()), "receive", ast.Load())
-        return ast.copy_location(ast.Call(witness, [place, self.visit(node)], []), node)
+        return noted_by(node, "receive", told_place(area(node), node), self.visit(node))
+
+
+class FileFault(Exception):
+    """A file that was written does not run, or fails its own test."""
 
 
 class Rehearsal:
@@ -98,9 +102,13 @@ class Rehearsal:
 
     Args:
         text: the file.
+
+    Raises:
+        FileFault: it does not do what it is to do.
     """
 
     def __init__(self, text: str) -> None:
+        self.text = text
         self.source = ModuleText.of(text)
         self.witness = Witness()
         self.names = self._loaded(text)
@@ -113,7 +121,8 @@ class Rehearsal:
         self.alone = Counter(type(one) for one in self.objects.values())
         for i, path in self.paths.items():  # of others, more may be made while the layer runs
             self.alone[type(self.objects[i])] += not path.startswith(CONFIGURED)
-        rehearse(self.names)
+        with _faults_of_files():
+            rehearse(self.names)
 
     def _loaded(self, text: str) -> dict[str, Any]:
         tree = Marked("").visit(_Receivers().visit(ast.parse(text)))
@@ -121,7 +130,8 @@ class Rehearsal:
         vars(module)[RECORDER] = self.witness
         sys.modules[module.__name__] = module  # where dataclasses look for annotations
         try:
-            exec(compile(ast.fix_missing_locations(tree), "layer.py", "exec"), vars(module))
+            with _faults_of_files():
+                exec(compile(tree, "layer.py", "exec"), vars(module))
         finally:
             del sys.modules[module.__name__]
         return vars(module)
@@ -142,6 +152,15 @@ class Rehearsal:
         seen = self.witness.receivers.get(area(node), set())
         found = self.objects.get(next(iter(seen)) or 0) if len(seen) == 1 else None
         return found if found is not None and self.alone[type(found)] == 1 else None
+
+
+@contextmanager
+def _faults_of_files() -> Iterator[None]:
+    """Tells what a file does wrong, which may be anything, from what is wrong here."""
+    try:
+        yield
+    except Exception as fault:
+        raise FileFault(f"{type(fault).__name__}: {fault}") from fault
 
 
 def rehearse(names: dict[str, Any]) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ast
 
-from .brackets import with_changes
 from .dissolve import dissolved
-from .module_text import ModuleText
-from .rehearsal import Rehearsal
+from .parsed import with_cuts
+from .rehearsal import FileFault, Rehearsal
+from .statements import Statements
 from .tidy import tidied
 from .unread import with_expressions, without_unread, without_unread_fields
 
@@ -24,33 +24,29 @@ def simplified(text: str, roots: tuple[str, ...], offered: tuple[str, ...]) -> s
         roots: definitions that are kept.
         offered: methods that are kept.
     """
-    found = text
+    found = Rehearsal(text)
     for _ in range(ROUNDS):
         try:
             ahead = _round(found, roots, offered)
-            Rehearsal(ahead)
-        except Exception:  # the edge of what can be rewritten: the file stays as it passed
+            if len(ahead) >= len(found.text):
+                break
+            found = Rehearsal(ahead)
+        except (SyntaxError, FileFault):  # the edge of what can be rewritten: it stays as it was
             break
-        if len(ahead) >= len(found):
-            break
-        found = ahead
-    return _layer_first(found)
+    return _layer_first(Statements.of(found.text))
 
 
-def _round(text: str, roots: tuple[str, ...], offered: tuple[str, ...]) -> str:
-    text = tidied(dissolved(text), roots, offered)
-    text = without_unread_fields(without_unread(text, CALLED))
-    return tidied(with_expressions(text, CALLED), roots, offered)
+def _round(found: Rehearsal, roots: tuple[str, ...], offered: tuple[str, ...]) -> str:
+    file = tidied(dissolved(found), roots, offered)
+    file = without_unread_fields(without_unread(file, CALLED))
+    return tidied(with_expressions(file, CALLED), roots, offered).text
 
 
-def _layer_first(text: str) -> str:
+def _layer_first(file: Statements) -> str:
     """Returns a file that begins with the layer, whose parts follow."""
-    source = ModuleText.of(text)
-    start, end = source.block(source.defined["Layer"], source.defined["Layer"])
-    definitions = [n for n in source.tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)]
-    first = source.block(definitions[0], definitions[0])[0]
-    constants = [n for n in source.tree.body if isinstance(n, ast.Assign | ast.AnnAssign)]
-    if constants:
-        first = min(first, source.block(constants[0], constants[0])[0])
-    layer = source.data[start:end] + b"\n\n"
-    return with_changes(source, [(first, first, layer), (start, end, b"")])
+    kinds = (ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
+    first = min(file.block(node)[0] for node in file.body if isinstance(node, kinds))
+    (layer,) = (n for n in file.body if getattr(n, "name", "") == "Layer")
+    start, end = file.block(layer)
+    said = file.data[start:end] + b"\n\n"
+    return with_cuts(file.data, [(first, first, said), (start, end, b"")]).decode()

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
-from .brackets import arguments_of, called_with, defined_with, meets, text_of_node, with_changes
+from .brackets import arguments_of, called_with, defined_with, meets, text_of_node
 from .free_names import names_loaded, with_names
-from .module_text import ModuleText
-from .prune import Cut
-from .tidy import HOOKS
+from .parsed import Cut, below, dotted
+from .statement import HOOKS
+from .statements import Statements
 
 COMMON = {name for kind in (torch.Tensor, nn.Module, dict, list, str, tuple) for name in dir(kind)}
 """Methods that other objects have, too."""
@@ -45,17 +46,16 @@ class CalledFunction:
     skipped: int
 
 
-def called_functions(source: ModuleText, kept: set[str]) -> Iterator[CalledFunction]:
+def called_functions(source: Statements, kept: set[str]) -> Iterator[CalledFunction]:
     """Yields the functions of a file that are only ever called, by their name."""
-    tree = source.tree
     calls: dict[tuple[bool, str], list[ast.Call]] = {}
     loads: Counter[tuple[bool, str]] = Counter()
-    for node in ast.walk(tree):
+    for node in source.nodes:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
             calls.setdefault(_name(node.func), []).append(node)
         if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load):
             loads[_name(node)] += 1
-    for function, key, skipped in _definitions(tree):
+    for function, key, skipped in _definitions(source):
         found, name = calls.get(key, []), key[1]
         stars = any(isinstance(a, ast.Starred) for c in found for a in c.args)
         stars |= any(k.arg is None for c in found for k in c.keywords)
@@ -69,10 +69,12 @@ def _name(node: ast.expr) -> tuple[bool, str]:
     return (False, node.id) if isinstance(node, ast.Name) else (True, getattr(node, "attr", ""))
 
 
-def _definitions(tree: ast.Module) -> Iterator[tuple[ast.FunctionDef, tuple[bool, str], int]]:
-    defined = [n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef)]
-    parents = {ast.unparse(b) for n in tree.body if isinstance(n, ast.ClassDef) for b in n.bases}
-    for node in tree.body:
+def _definitions(
+    source: Statements,
+) -> Iterator[tuple[ast.FunctionDef, tuple[bool, str], int]]:
+    defined = [n.name for n in source.nodes if isinstance(n, ast.FunctionDef | ast.ClassDef)]
+    parents = {ast.unparse(b) for n in source.body if isinstance(n, ast.ClassDef) for b in n.bases}
+    for node in source.body:
         if isinstance(node, ast.FunctionDef) and defined.count(node.name) == 1:
             yield node, (False, node.name), 0
         if not isinstance(node, ast.ClassDef):
@@ -91,51 +93,50 @@ def _definitions(tree: ast.Module) -> Iterator[tuple[ast.FunctionDef, tuple[bool
 # ---- arguments
 
 
-def without_unread(text: str, kept: set[str]) -> str:
+def without_unread(file: Statements, kept: set[str]) -> Statements:
     """Returns a file without arguments that are not read, and without what is given for them.
 
     Args:
-        text: the file.
+        file: its statements.
         kept: functions and methods that others call.
     """
-    return _until_still(text, kept, _first_unread)
+    return _until_still(file, kept, _first_unread)
 
 
 def _until_still(
-    text: str,
+    file: Statements,
     kept: set[str],
-    change: Callable[[ModuleText, CalledFunction, list[Cut]], list[Cut]],
-) -> str:
+    change: Callable[[Statements, CalledFunction, list[Cut]], list[Cut]],
+) -> Statements:
     """Returns a file whose functions were changed, one after another, until nothing changes.
 
     Args:
-        text: the file.
+        file: its statements.
         kept: functions and methods that others call.
         change: returns what to change for a function, beside what is changed already.
     """
     while True:
-        source = ModuleText.of(text)
         cuts: list[Cut] = []
-        for one in called_functions(source, kept):
-            cuts += change(source, one, cuts)
+        for one in called_functions(file, kept):
+            cuts += change(file, one, cuts)
         if not cuts:
-            return text
-        text = with_changes(source, cuts)
+            return file
+        file = file.changed(cuts)
 
 
-def _first_unread(source: ModuleText, one: CalledFunction, cuts: list[Cut]) -> list[Cut]:
+def _first_unread(source: Statements, one: CalledFunction, cuts: list[Cut]) -> list[Cut]:
     found = (_cuts(source, one, name) for name in _unread(one))
     return next((new for new in found if new and not meets(new, cuts)), [])
 
 
 def _unread(one: CalledFunction) -> list[str]:
     body = ast.Module(one.node.body, [])
-    read = {n.id for n in ast.walk(body) if isinstance(n, ast.Name)}
+    read = {n.id for n in below(body) if isinstance(n, ast.Name)}
     own = [a.arg for a in (*one.node.args.args, *one.node.args.kwonlyargs)][one.skipped :]
     return [name for name in own if name not in read]
 
 
-def _cuts(source: ModuleText, one: CalledFunction, name: str) -> list[Cut]:
+def _cuts(source: Statements, one: CalledFunction, name: str) -> list[Cut]:
     """Returns what takes an argument away; nothing where what is given for it does something."""
     own = [a.arg for a in one.node.args.args]
     position = own.index(name) - one.skipped if name in own else len(own) + 99
@@ -144,7 +145,7 @@ def _cuts(source: ModuleText, one: CalledFunction, name: str) -> list[Cut]:
     for call in one.calls:
         gone = [a for i, a in enumerate(call.args) if i == position]
         gone += [k.value for k in call.keywords if k.arg == name]
-        if not all(isinstance(n, PURE) for a in gone for n in ast.walk(a)):
+        if not all(isinstance(n, PURE) for a in gone for n in below(a)):
             return []
         if gone:
             left = [text_of_node(source, a) for a in call.args if a not in gone]
@@ -156,17 +157,17 @@ def _cuts(source: ModuleText, one: CalledFunction, name: str) -> list[Cut]:
 # ---- expressions
 
 
-def with_expressions(text: str, kept: set[str]) -> str:
+def with_expressions(file: Statements, kept: set[str]) -> Statements:
     """Returns a file with short expressions in place of calls of functions that are nothing else.
 
     Args:
-        text: the file.
+        file: its statements.
         kept: functions and methods that others call.
     """
-    return _until_still(text, kept, _in_place)
+    return _until_still(file, kept, _in_place)
 
 
-def _in_place(source: ModuleText, one: CalledFunction, cuts: list[Cut]) -> list[Cut]:
+def _in_place(source: Statements, one: CalledFunction, cuts: list[Cut]) -> list[Cut]:
     """Returns what puts the expression of a function where it is called, and takes it away."""
     value = _expression(one.node)
     if value is None or one.skipped or one.node.decorator_list:
@@ -177,7 +178,7 @@ def _in_place(source: ModuleText, one: CalledFunction, cuts: list[Cut]) -> list[
     new = [cut for call in one.calls if (cut := _inlined(source, one.node, value, call))]
     if len(new) < len(one.calls) or meets(new, cuts) or _nested(new):
         return []
-    own: Cut = (*source.block(one.node, one.node), b"")
+    own: Cut = (*source.block(one.node), b"")
     return [] if meets([own], cuts) else [*new, own]
 
 
@@ -192,11 +193,11 @@ def _expression(function: ast.FunctionDef) -> ast.expr | None:
         return None
     value = body[0].value
     own = (ast.Lambda, ast.ListComp, ast.GeneratorExp, ast.DictComp, ast.SetComp, ast.NamedExpr)
-    return None if any(isinstance(n, own) for n in ast.walk(value)) else value
+    return None if any(isinstance(n, own) for n in below(value)) else value
 
 
 def _inlined(
-    source: ModuleText, function: ast.FunctionDef, value: ast.expr, call: ast.Call
+    source: Statements, function: ast.FunctionDef, value: ast.expr, call: ast.Call
 ) -> Cut | None:
     """Returns the change that puts an expression where a function is called, or None."""
     if function.args.kwonlyargs or function.args.kwarg:
@@ -210,13 +211,13 @@ def _inlined(
     }
     if {*given} != {*names}:
         return None
-    uses = [n.id for n in ast.walk(value) if isinstance(n, ast.Name)]
+    uses = [n.id for n in below(value) if isinstance(n, ast.Name)]
     for name, argument in given.items():
-        atom = isinstance(argument, ATOMS) and all(isinstance(n, PURE) for n in ast.walk(argument))
-        pure = all(isinstance(n, PURE) for n in ast.walk(argument))
+        atom = isinstance(argument, ATOMS) and all(isinstance(n, PURE) for n in below(argument))
+        pure = all(isinstance(n, PURE) for n in below(argument))
         if not (atom or uses.count(name) == 1 or (pure and not uses.count(name))):
             return None
-    if {*names_loaded(value)} - {*names} & _local(source, call):
+    if {*names_loaded(value)} - {*names} & _local(call):
         return None
     texts = {
         name: text_of_node(source, one)
@@ -231,15 +232,15 @@ def _inlined(
     return start, end, (said if isinstance(value, TIGHT) else f"({said})").encode()
 
 
-def _local(source: ModuleText, call: ast.Call) -> set[str]:
+def _local(call: Any) -> set[str]:
     """Returns the names that functions around a call give a value to."""
     found: set[str] = set()
-    for node in ast.walk(source.tree):
+    for node in call.statement.nodes:
         if not isinstance(node, ast.FunctionDef | ast.Lambda):
             continue
         if node.lineno <= call.lineno <= (node.end_lineno or 0):
-            found |= {n.arg for n in ast.walk(node) if isinstance(n, ast.arg)}
-            stored = (n for n in ast.walk(node) if isinstance(n, ast.Name))
+            found |= {n.arg for n in below(node) if isinstance(n, ast.arg)}
+            stored = (n for n in below(node) if isinstance(n, ast.Name))
             found |= {n.id for n in stored if isinstance(n.ctx, ast.Store)}
     return found
 
@@ -247,32 +248,30 @@ def _local(source: ModuleText, call: ast.Call) -> set[str]:
 # ---- fields
 
 
-def without_unread_fields(text: str) -> str:
+def without_unread_fields(file: Statements) -> Statements:
     """Returns a file whose records hold what somebody asks for."""
     while True:
-        source = ModuleText.of(text)
-        tree = source.tree
-        every = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
-        elsewhere = _asked(tree, inside=False)
+        every = {n.attr for n in file.nodes if isinstance(n, ast.Attribute)}
+        elsewhere = _asked(file.nodes, inside=False)
         cuts: list[Cut] = []
-        for node in tree.body:
+        for node in file.body:
             if isinstance(node, ast.ClassDef) and _is_record(node):
-                own = elsewhere | _asked(node, inside=True)
+                own = elsewhere | _asked(below(node), inside=True)
                 dots = every if node.name == "Spec" else own
                 for name in _fields(node):
-                    new = [] if name in dots else _field_cuts(source, node, name)
+                    new = [] if name in dots else _field_cuts(file, node, name)
                     if new and not meets(new, cuts):
                         cuts += new
                         break
         if not cuts:
-            return text
-        text = with_changes(source, cuts)
+            return file
+        file = file.changed(cuts)
 
 
-def _asked(tree: ast.AST, inside: bool) -> set[str]:
+def _asked(nodes: Sequence[ast.AST], inside: bool) -> set[str]:
     """Returns what is asked of objects: of a class's own, or of others, a spec aside."""
-    dots = (n for n in ast.walk(tree) if isinstance(n, ast.Attribute))
-    asked = ((n.attr, ast.unparse(n.value)) for n in dots if isinstance(n.ctx, ast.Load))
+    dots = (n for n in nodes if isinstance(n, ast.Attribute))
+    asked = ((n.attr, dotted(n.value)) for n in dots if isinstance(n.ctx, ast.Load))
     return {name for name, of in asked if (of == "self") is inside and of not in SPECS}
 
 
@@ -284,7 +283,7 @@ def _fields(node: ast.ClassDef) -> list[str]:
     return [ast.unparse(n.target) for n in node.body if isinstance(n, ast.AnnAssign)]
 
 
-def _field_cuts(source: ModuleText, record: ast.ClassDef, name: str) -> list[Cut]:
+def _field_cuts(source: Statements, record: ast.ClassDef, name: str) -> list[Cut]:
     """Returns what takes a field away; nothing where what is given for it does something."""
     names = _fields(record)
     position = names.index(name)
@@ -292,9 +291,9 @@ def _field_cuts(source: ModuleText, record: ast.ClassDef, name: str) -> list[Cut
         n for n in record.body if isinstance(n, ast.AnnAssign) and ast.unparse(n.target) == name
     )
     alone = len(record.body) == 1
-    cuts: list[Cut] = [(*source.block(field, field), b"    pass\n" if alone else b"")]
-    for call in (n for n in ast.walk(source.tree) if isinstance(n, ast.Call)):
-        called = ast.unparse(call.func)
+    cuts: list[Cut] = [(*source.block(field), b"    pass\n" if alone else b"")]
+    for call in (n for n in source.nodes if isinstance(n, ast.Call)):
+        called = dotted(call.func)
         if called not in (record.name, "replace"):
             continue
         if any(isinstance(a, ast.Starred) for a in call.args) or any(
@@ -304,7 +303,7 @@ def _field_cuts(source: ModuleText, record: ast.ClassDef, name: str) -> list[Cut
         own = called == record.name
         gone = [a for i, a in enumerate(call.args) if own and i == position]
         gone += [k.value for k in call.keywords if k.arg == name]
-        if not all(isinstance(n, (*PURE, ast.Call)) for a in gone for n in ast.walk(a)):
+        if not all(isinstance(n, (*PURE, ast.Call)) for a in gone for n in below(a)):
             return []
         if gone:
             left = [text_of_node(source, a) for a in call.args if a not in gone]
