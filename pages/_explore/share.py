@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
-from pages._explore import asked, regression, training
+from pages._explore import asked, layer, regression, training
 from pages._explore.asked import Picked
 from pages._shared import address, snippets, ui
 
@@ -38,6 +40,36 @@ def _contents(picked: Picked) -> None:
     if picked.layer:
         st.code(snippets.layer_snippet(picked.layer), width=560)
     st.code(snippets.solve_snippet(picked.text), width=560)
+    _home(picked)
+
+
+def _home(picked: Picked) -> None:
+    """Offers the layer as a file, which is written in a thread of its own where it is asked for."""
+    st.caption("The layer as one file of plain PyTorch, with a test of its own")
+    found = layer.judged(picked.text)
+    slow = found.kind == layer.SLOW
+    st.download_button(
+        "Take it home",
+        partial(layer_file, picked.layer or picked.text, asked.frame_of(picked)),
+        file_name="layer.py",
+        mime="text/x-python",
+        icon=":material/download:",
+        key="layer_file",
+        on_click="ignore",
+        disabled=slow,
+        help="Runs the layer to see what it needs: some seconds. It needs nothing of this project.",
+    )
+    if slow:
+        st.caption(f"There is no file of it. {' '.join(found.reasons)}")
+
+
+@st.cache_data(max_entries=50, show_spinner=False)
+def layer_file(named: str, frame: str) -> str:
+    """Returns a layer in its frame as a file."""
+    from ttr_core.tools import standalone_layer
+
+    with ui.computing():
+        return standalone_layer(named, frame).text
 
 
 def linked(picked: Picked) -> dict[str, list[str]]:
