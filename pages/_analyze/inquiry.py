@@ -77,7 +77,7 @@ def inquired(found: list[tuple[Comparable, int]]) -> Inquiry | None:
             width=420,
             format_func=lambda name: f"{name} ({names[name][1]})",
             help="Only runs of one task, frame, protocol and training stand in one picture. In "
-            "parentheses: how many have ended.",
+            "parentheses: complete runs, of any setting of the task.",
         )
         among = names[label or next(iter(names))][0]
         metric = _metric(among)
@@ -180,9 +180,17 @@ def setting_and_size(table: pd.DataFrame, task: str) -> tuple[str, str]:
     return one, size
 
 
-def switch(key: str, metric: Metric) -> bool:
-    """Shows whether what is missing to the best value is drawn, where there is a best value."""
-    address.take({key: params.Switch()})
+CLOSE = 0.05
+"""What is missing to the best value, of half of the layers, where the axis is a logarithm."""
+
+
+def switch(key: str, metric: Metric, values: pd.Series) -> bool:
+    """Shows whether what is missing to the best value is drawn, where there is a best value.
+
+    It is at first where half of the values are close to it and would lie on each other.
+    """
+    scores = values.map(metric.score).dropna() if metric.bounds else pd.Series(dtype=float)
+    address.take({key: params.Switch(len(scores) > 1 and float(scores.median()) > 1 - CLOSE)})
     return metric.bounds is not None and st.toggle(
         "What is missing, log",
         key=key,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import altair as alt
@@ -13,7 +14,9 @@ from ttr_core.lab import Metric
 HEIGHT, ROW = 430, 22  # pixels: of a chart, and of a row of one with a row per choice
 KINDS, OTHER, GRAY = 6, "others", "#8A94A0"
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-left")
-NEAR = 1.4  # how many times more another costs whose name has a place of its own
+WIDE, TALL, LETTER, POINT = 1150, 250, 6.6, 9  # pixels: of the plane of costs, a letter, a point
+LEVELS = (-6, 15, -20, 29)  # pixels from a point of the front to the middle of its name
+APART = 0.05  # octaves between points that would lie on each other: the width of one
 LEAST = 1e-4  # what is missing to the best value, at least, on a logarithmic axis
 
 
@@ -39,7 +42,10 @@ def costs(
     logarithmic = bool(metric.bounds) and "missing" in table.columns
     value = "missing" if logarithmic else "mean"
     up = alt.Scale(type="log", reverse=True, nice=False) if logarithmic else units.scale(metric)
-    x = _costing(table, across)
+    span = (float(table[cost].min()) / 1.6, float(table[cost].max()) * 1.6)
+    x, exact = _costing(across, span)
+    height = heights(table[value], logarithmic)
+    table = table.assign(place=side_by_side(table[cost], height))
     text = f"{metric.name.replace('_', ' ')}{', missing to the best' if logarithmic else ''}"
     y = alt.Y(f"{value}:Q", title=text, scale=up, axis=_percent(metric))
     domain = sorted(dict.fromkeys(table["kind"]), key=lambda kind: kind == OTHER)
@@ -47,26 +53,63 @@ def costs(
     shapes = alt.Scale(domain=domain, range=list(SHAPES))
     color = alt.Color("kind:N", scale=alt.Scale(domain=domain), sort=domain, legend=legend)
     base = alt.Chart(table).encode(x=x)
+    names = _front_names(best, across[0], height.loc[best.index], span)
     bars = base.mark_rule(opacity=0.5, color=GRAY).encode(y=alt.Y("low:Q", scale=up), y2="high:Q")
     points = base.mark_point(filled=True, size=70, opacity=0.85).encode(
         y=y, color=color, tooltip=_pointed_at(across, metric),
         shape=alt.Shape("kind:N", scale=shapes, legend=legend),
     )  # fmt: skip
     line = alt.Chart(best).mark_line(interpolate="step-after", color=GRAY, strokeDash=[4, 3])
-    names = alt.Chart(_together(best, cost)).mark_text(
-        align="left", baseline="bottom", dx=7, dy=-5, fontSize=12, color=GRAY, fontWeight="bold"
-    )
-    drawn = [line.encode(x=x, y=y), bars, points, names.encode(x=x, y=y, text="text:N")]
+    said = [
+        alt.Chart(part)
+        .mark_text(align="left", baseline="middle", dx=7, dy=level, fontSize=12, color=GRAY,
+                   fontWeight="bold")
+        .encode(x=exact, y=y, text="text:N")
+        for level, part in names.groupby("level")
+    ]  # fmt: skip
+    drawn = [line.encode(x=exact, y=y), bars, points, *said]
     return alt.LayerChart(layer=drawn).properties(height=HEIGHT)
 
 
-def _costing(table: pd.DataFrame, across: tuple[str, str]) -> alt.X:
-    """Returns the axis of costs, by their logarithm."""
+def _costing(across: tuple[str, str], span: Sequence[float]) -> tuple[alt.X, alt.X]:
+    """Returns the axis of costs, by their logarithm, for points side by side and for exact ones."""
     cost, title = across
-    span = [float(table[cost].min()) / 1.6, float(table[cost].max()) * 1.6]
-    scale = alt.Scale(type="log", base=2, domain=span, nice=False)
+    scale = alt.Scale(type="log", base=2, domain=list(span), nice=False)
     axis = alt.Axis(format=",.0f", tickCount=6, grid=False)
-    return alt.X(f"{cost}:Q", title=title, scale=scale, axis=axis)
+    placed, exact = (
+        alt.X(f"{name}:Q", title=title, scale=scale, axis=axis) for name in ("place", cost)
+    )
+    return placed, exact
+
+
+def heights(values: pd.Series, logarithmic: bool) -> pd.Series:
+    """Returns how many pixels from the top of the plane points are, about.
+
+    Args:
+        values: on the vertical axis.
+        logarithmic: whether it is that of what is missing, little of which is at the top.
+    """
+    places = -values.map(math.log) if logarithmic else values
+    low, high = float(places.min()), float(places.max())
+    return TALL * (high - places) / ((high - low) or 1.0)
+
+
+def side_by_side(costs: pd.Series, heights: pd.Series) -> pd.Series:
+    """Returns costs, those of points that would lie on each other moved apart.
+
+    Args:
+        costs: of the points.
+        heights: of the points, in pixels.
+
+    Example:
+        >>> three = pd.Series([64, 64, 64])
+        >>> side_by_side(three, pd.Series([0.0, 1.0, 90.0])).round(1).tolist()
+        [62.9, 65.1, 64.0]
+    """
+    same = costs.groupby([costs, (heights / POINT).round()])
+    number, count = same.cumcount(), same.transform("size")
+    apart = (APART * (count - 1)).clip(upper=0.5) / (count - 1).clip(lower=1)
+    return costs * 2.0 ** (apart * (number - (count - 1) / 2))
 
 
 def _pointed_at(across: tuple[str, str], metric: Metric) -> list[alt.Tooltip]:
@@ -80,14 +123,33 @@ def _pointed_at(across: tuple[str, str], metric: Metric) -> list[alt.Tooltip]:
     ]
 
 
-def _together(best: pd.DataFrame, cost: str) -> pd.DataFrame:
-    """Returns a name for each place of the front; those that would lie on each other share one."""
-    apart = (best[cost] > NEAR * best[cost].shift()) | (best["mean"].diff().abs() > 0.05)
-    number = apart.fillna(True).cumsum()
-    joined = best.groupby(number)["name"].transform(
-        lambda names: ", ".join(map(ends.clipped, names))
-    )
-    return best.assign(text=joined).loc[~number.duplicated()]
+def _front_names(
+    best: pd.DataFrame, cost: str, heights: pd.Series, span: Sequence[float]
+) -> pd.DataFrame:
+    """Returns the front with its names, each at a level where it lies on no other.
+
+    Args:
+        best: the front, from the least cost on.
+        cost: the column of the costs.
+        heights: of its points, in pixels.
+        span: ends of the axis of costs.
+    """
+    taken: list[tuple[float, float, float]] = []  # of a name: where it begins, ends, its middle
+    levels: list[int | None] = []
+    for place, height, name in zip(best[cost], heights, best["name"], strict=True):
+        begins = WIDE * math.log2(place / span[0]) / math.log2(span[1] / span[0])
+        free = [
+            level
+            for level in LEVELS
+            if all(
+                begins > end or abs(height + level - middle) > ends.LINE for _, end, middle in taken
+            )
+        ]
+        levels.append(free[0] if free else None)  # else it is at its point and in the table
+        if free:
+            long = LETTER * len(ends.clipped(name)) + 12
+            taken.append((begins, begins + long, height + free[0]))
+    return best.assign(text=best["name"].map(ends.clipped), level=levels).dropna(subset=["level"])
 
 
 def lines(

@@ -54,7 +54,7 @@ def _costs(store: Store, asked: Inquiry, table: pd.DataFrame) -> None:
         )  # fmt: skip
         axis = inquiry.one_ingredient("analyze.kind", AXES[2])
         st.segmented_control("Color by", AXES, required=True, key="analyze.kind")
-        log = inquiry.switch("analyze.log", asked.metric)
+        log = inquiry.switch("analyze.log", asked.metric, table["mean"])
     data = _with_errors(table[table[cost] > 0], asked.metric)
     if data.empty:
         st.caption("No run has noted both.")
@@ -72,7 +72,7 @@ def _costs(store: Store, asked: Inquiry, table: pd.DataFrame) -> None:
     _draw(plots.costs(data, best, across, axis, asked.metric), "cost", title)
     error = " with one standard error" if data["se"].notna().any() else ""
     words = f"A point is a configuration, the mean over n runs{error}, at the best of its learning "
-    words += "rates."
+    words += "rates; those that would lie on each other stand side by side."
     if best[cost].nunique() > 1:  # a front of one place is no line
         words += " The dashed front: nothing has more for less."
     _counted(data, words)

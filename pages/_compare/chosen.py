@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import streamlit as st
 
 from experiments_db.read.comparing import MOST
 from pages._shared import address, params
+from pages._shared.mean_lines import Drawn
 from pages._shared.to_compare import RUN
 
 SIDES = ("configurations", "runs")
 SMOOTHING = (0.0, 0.5, 0.8, 0.9, 0.95)
 BASELINE = "compare.baseline"
 ID_CHARS = 80
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """What a comparison shows.
-
-    Args:
-        ids: the runs by which its sides are asked for.
-        over_seeds: whether each stands for its configuration over seeds.
-        smoothing: see `comparing.mean_curves`.
-        log_x: steps by their logarithm.
-        log_y: values by their logarithm.
-    """
-
-    ids: tuple[str, ...]
-    over_seeds: bool
-    smoothing: float
-    log_x: bool
-    log_y: bool
 
 
 def controls() -> Drawn:

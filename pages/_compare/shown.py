@@ -11,9 +11,9 @@ from experiments_db.errors import StoreError
 from experiments_db.read import comparing
 from experiments_db.read.comparing import Side
 from experiments_db.store import Store
-from pages._compare import lines
-from pages._compare.chosen import BASELINE, Drawn
-from pages._shared import address, saved, ui
+from pages._compare.chosen import BASELINE
+from pages._shared import address, mean_lines, saved, ui
+from pages._shared.mean_lines import Drawn
 from ttr_core.lab import Metric
 
 
@@ -100,7 +100,7 @@ def _curves(data: pd.DataFrame, compared: Sequence[Side], asked: Drawn) -> None:
     with st.grid(min(2, len(names))):
         for name in names:
             st.altair_chart(
-                lines.compared_chart(data[data["name"] == name], name, labels, asked),
+                mean_lines.compared_chart(data[data["name"] == name], name, labels, asked),
                 key=f"compare.{name}",
                 alt=f"{name} of {', '.join(labels)}, mean and one standard error over runs",
             )

@@ -91,7 +91,7 @@ def show(supervisor: Supervisor, job_id: str, best: BestRun) -> None:
         if now.losses or now.values:
             loss, value = st.columns(2, gap="medium")
             loss.altair_chart(
-                charts.learning(now.losses, "training loss", now.steps, False, best.losses),
+                charts.learning(now.losses, "training loss, nats", now.steps, False, best.losses),
                 key="live.loss",
                 alt=_said("Training loss", now.losses),
             )

@@ -85,7 +85,7 @@ def asked_for(store: Store) -> Shown:
             key="map.setting",
             format_func=lambda name: f"{name} ({counts[name]})" if name in counts else name,
             help="What the probes found of every cell, or runs of one task setting, protocol and "
-            "frame, which alone are compared. In parentheses: how many have ended.",
+            "frame, which alone are compared. In parentheses: complete runs, of any training.",
             width=330,
         )
         setting = names.get(color or "")

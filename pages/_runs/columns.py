@@ -13,20 +13,20 @@ from pages._shared import units
 from ttr_core.lab import TASKS, metrics
 
 RUN_COLUMNS = (
-    "starred", "status", "superseded", "layer", "spec", "task", "main", "still_rising", "*",
-    "other", "steps", "steps_to_90", "seconds", "seconds_to_target", "seed", "tags", "note",
-    "started_at", "run_id",
+    "starred", "status", "superseded", "layer", "frame", "tags", "main", "task", "*",
+    "still_rising", "spec", "other", "steps", "steps_to_90", "seconds", "seconds_to_target",
+    "seed", "note", "started_at", "run_id",
 )  # fmt: skip
 GROUP_COLUMNS = (
-    "superseded", "layer", "spec", "task", "n", "main", "still_rising", "*", "other",
+    "superseded", "layer", "frame", "n", "main", "task", "*", "still_rising", "spec", "other",
     "steps_to_90_mean", "steps_to_90_std", "seconds_mean", "diverged",
     "started_at",
 )  # fmt: skip
-"""Columns in order; the star stands for what differs: settings, frame, protocol, device; ``main``
+"""Columns in order; the star stands for what differs: settings, protocol, device; ``main``
 for the metrics that tasks are judged by, ``other`` for what else they and their seeds have."""
 
 SPREAD = ("std", "median", "min", "max")
-ALSO = ("frame", "protocol", "device")
+ALSO = ("protocol", "device")
 MOST_SETTINGS = 8
 ELSEWHERE = ("model.layers", "model.frame", "train.protocol")  # settings with columns of their own
 
@@ -108,8 +108,14 @@ def config(table: pd.DataFrame) -> dict[str, Any]:
     return found
 
 
+PLANNED = {"train.steps": "steps at most", "train.seconds": "seconds at most"}
+"""Settings that a result has under the same name, of what was done."""
+
+
 def _short(name: str, table: pd.DataFrame) -> str:
     """The name of a setting without its group, where no other setting has the same."""
+    if name in PLANNED:
+        return PLANNED[name]
     last = name.rpartition(".")[2]
     return last if sum(str(n).rpartition(".")[2] == last for n in table) == 1 else name
 

@@ -16,7 +16,7 @@ from ttr_core import RequestError, options_of
 from ttr_core.lab import TASKS, Experiment, Metric, metrics
 
 MAX_NOTE = 2000
-MAX_SHOWN = 10  # curves beyond that cannot be told apart
+MAX_SHOWN = 6  # as many as have curves above the table
 FACTS = (
     ("Steps", "steps", ui.count, "Optimizer steps taken."),
     ("Time", "seconds", ui.seconds, "Of the whole run."),
@@ -50,9 +50,7 @@ def show(store: Store, picked: list[str]) -> None:
         _one(store, runs[0])
     else:
         st.subheader(f"{len(runs)} runs", anchor=False)
-        if len(picked) > MAX_SHOWN:
-            st.caption(f"The first {MAX_SHOWN} of {ui.count(len(picked))} picked runs.")
-        _curves(store, runs)
+        st.caption("Their curves are above the table; *Compare these* has numbers and differences.")
     if len(runs) == 1 and not store.readonly:
         _note(store, runs[0])
 

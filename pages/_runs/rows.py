@@ -34,6 +34,16 @@ def show(store: Store, filters: Filters) -> int | None:
     return total
 
 
+def first_ids(store: Store, filters: Filters, count: int) -> list[str]:
+    """Returns a run of each of the first rows; none where the table says what is wrong."""
+    try:
+        table, _ = _read(str(store.path), queries.data_version(store), filters, store)
+    except WRONG:
+        return []
+    ids = table["run_id"] if "run_id" in table else table["run_ids"].str[0]
+    return list(ids[:count])
+
+
 @st.cache_data(max_entries=20, show_spinner=False)
 def _read(
     path: str, version: str, filters: Filters, _store: Store

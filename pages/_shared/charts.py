@@ -110,7 +110,7 @@ def runs(data: pd.DataFrame, name: str, height: int = 260) -> alt.Chart:
             x=alt.X("step:Q", title="step", axis=alt.Axis(grid=False)),
             y=alt.Y(
                 "value:Q",
-                title=name.replace("_", " "),
+                title=units.curve_title(name),
                 scale=units.scale(metric),
                 axis=units.axis(metric),
             ),

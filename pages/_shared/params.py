@@ -88,11 +88,17 @@ class Words(Param):
 
 @dataclass(frozen=True)
 class Switch(Param):
-    """Something that is on or off, and off where nothing is said."""
+    """Something that is on or off.
+
+    Args:
+        start: which of both where nothing is said.
+    """
+
+    start: bool = False
 
     @property
     def default(self) -> bool:
-        return False
+        return self.start
 
     def read(self, key: str, said: Sequence[str]) -> tuple[bool, list[str]]:
         return said[-1].lower() == "true", []

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import altair as alt
 import streamlit as st
 
-from ttr_core.lab import Metric
+from ttr_core.lab import Metric, metrics
 
 LEVELS = ("value", "mean")
 """What stands for the metric itself; the other statistics are beside it."""
@@ -39,6 +39,22 @@ def column(metric: Metric, kind: str = "value") -> Any:
 def printed(metric: Metric) -> str:
     """Returns the format by which a table of the browser writes what `Metric.shown` does."""
     return "percent" if metric.share else f"%.4g {metric.unit}".rstrip().replace(" %", " %%")
+
+
+def unit_of(curve: str) -> str:
+    """Returns the unit of a curve's numbers; that of a loss in training is that of the loss.
+
+    Example:
+        >>> unit_of("train_loss"), unit_of("accuracy")
+        ('nats', '')
+    """
+    known = metrics().get(curve) or metrics().get(curve.removeprefix("train_"))
+    return "" if known is None or known.share else known.unit
+
+
+def curve_title(name: str) -> str:
+    """Returns the title of a curve's axis, with its unit."""
+    return ", ".join(filter(None, [name.replace("_", " "), unit_of(name)]))
 
 
 def scale(metric: Metric | None) -> alt.Scale:

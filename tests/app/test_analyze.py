@@ -65,3 +65,23 @@ def test_names_at_the_ends_of_lines_keep_their_distance_and_order() -> None:
 def test_what_is_missing_is_measured_from_the_best_value() -> None:
     values = pd.Series([1.0, 0.9])
     assert plots.missing(values, metrics()["accuracy"]).tolist() == [1e-4, pytest.approx(0.1)]
+
+
+def test_names_and_points_of_the_front_lie_on_no_other() -> None:
+    best = pd.DataFrame({"state": [4096, 4100, 4105, 8192], "name": ["long-name-of-a-layer"] * 4})
+    height = pd.Series([20.0, 18.0, 16.0, 15.0])
+    found = plots._front_names(best, "state", height, (1024.0, 16384.0))
+    assert len(found) == 4 and found["level"].iloc[:3].nunique() == 3
+    assert found["level"].iloc[3] == found["level"].iloc[0]  # far enough to the right
+    many = pd.concat([best.iloc[:1]] * 9, ignore_index=True)
+    few = plots._front_names(many, "state", pd.Series([20.0] * 9), (1024.0, 16384.0))
+    assert len(few) == len(plots.LEVELS)  # the others are in the table
+    same = plots.side_by_side(pd.Series([64] * 40), pd.Series([5.0] * 40))
+    assert same.nunique() == 40 and same.max() / same.min() < 2**0.5 + 1e-9
+
+
+def test_an_axis_is_logarithmic_at_first_where_half_are_close(page: Opener, shipped: None) -> None:
+    app = page("analyze")
+    assert app.toggle(key="analyze.log").value
+    app = page("analyze", **{"analyze.log": "false"})
+    assert not app.exception and not app.toggle(key="analyze.log").value

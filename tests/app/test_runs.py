@@ -54,7 +54,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
             claim = store.claim(driver, run)
             accuracy = (number + 1) / 10
             metrics: dict[str, float | None] = {"accuracy": accuracy, "loss": 1 - accuracy}
-            store.finish(str(claim.run_id), Outcome("finished", metrics, steps=10, seconds=1.0))
+            curves = {"accuracy": [[5, accuracy / 2], [10, accuracy]]}
+            store.finish(
+                str(claim.run_id),
+                Outcome("finished", metrics, curves=curves, steps=10, seconds=1.0),
+            )
             found.append(str(claim.run_id))
     return store.path, found
 
@@ -281,3 +285,23 @@ def test_a_setting_that_a_task_does_not_have_is_blank(home: Path, view: str) -> 
     shown = columns.readable(read)[columns.differing(read)]
     words = shown.select_dtypes(exclude="number").astype(object).to_numpy().ravel().tolist()
     assert "" in words and not {"nan", "None", None} & set(words)
+
+
+def test_curves_come_first_of_what_is_picked_or_of_the_first_rows(
+    made: tuple[Path, list[str]], page: Opener, home: Path
+) -> None:
+    shutil.copy(made[0], home / "runs.duckdb")
+    app = page("runs")
+    assert not app.exception and "The first 5 runs" in text_of(app)
+    kinds = [element.type for element in app.main]
+    table = next(i for i, kind in enumerate(kinds) if "frame" in kind)
+    assert kinds.index("vega_lite_chart") < table
+    app = page("runs", run=made[1][:2])
+    assert "The picked runs" in text_of(app)
+    app = page("runs", **{"runs.view": "configurations"})
+    assert "The first 3 configurations, each the mean of its runs" in text_of(app)
+
+
+def test_a_planned_number_is_not_taken_for_what_was_done() -> None:
+    planned = pd.DataFrame({"train.steps": [10, 20], "task": ["mqar"] * 2, "run_id": ["a", "b"]})
+    assert columns._short("train.steps", planned) == "steps at most"

@@ -4,16 +4,35 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import altair as alt
 import pandas as pd
 
-from pages._compare.chosen import Drawn
 from pages._shared import charts, ends, units
 from ttr_core.lab import Metric, metrics
 
 HEIGHT, LINE = 260, 22  # pixels: of a chart, and of a side in its legend
 PLOT = 150  # pixels between the ends of its vertical axis
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a comparison shows.
+
+    Args:
+        ids: the runs by which its sides are asked for.
+        over_seeds: whether each stands for its configuration over seeds.
+        smoothing: see `comparing.mean_curves`.
+        log_x: steps by their logarithm.
+        log_y: values by their logarithm.
+    """
+
+    ids: tuple[str, ...]
+    over_seeds: bool
+    smoothing: float
+    log_x: bool
+    log_y: bool
 
 
 def compared_chart(
@@ -28,7 +47,8 @@ def compared_chart(
         asked: how to draw.
     """
     metric = metrics().get(name)
-    said = {label: _legend(data[data["side"] == label], label, metric) for label in labels}
+    unit = units.unit_of(name)
+    said = {label: _legend(data[data["side"] == label], label, metric, unit) for label in labels}
     data = data.assign(side=data["side"].map(said))
     if asked.log_y:
         data = data[data["value"] > 0].assign(low=data["low"].where(data["low"] > 0, data["value"]))
@@ -43,7 +63,7 @@ def compared_chart(
     color = alt.Color("side:N", scale=alt.Scale(domain=list(said.values())), legend=legend)
     base = alt.Chart(data).encode(x=x, color=color)
     scale = log if asked.log_y else units.scale(metric)
-    y = alt.Y("smooth:Q", title=name.replace("_", " "), scale=scale, axis=units.axis(metric))
+    y = alt.Y("smooth:Q", title=units.curve_title(name), scale=scale, axis=units.axis(metric))
     band = base.mark_area(opacity=0.18).encode(y=alt.Y("low:Q", scale=scale), y2="high:Q")
     line = base.mark_line(strokeWidth=2).encode(
         y=y,
@@ -108,12 +128,12 @@ def _ends(
     return tips.assign(end=moved, text=[ends.clipped(names[side]) for side in tips["side"]])
 
 
-def _legend(data: pd.DataFrame, label: str, metric: Metric | None) -> str:
+def _legend(data: pd.DataFrame, label: str, metric: Metric | None, unit: str) -> str:
     """Returns a side's name with the runs behind it and the standard error of its last point."""
     if data.empty:
         return f"{label} (no curve)"
     last = data.loc[data["step"].idxmax()]
     size = last["high"] - last["value"]
-    said = f"{size:.2g}" if metric is None else metric.shown(size)
+    said = f"{size:.2g} {unit}".rstrip() if metric is None else metric.shown(size)
     error = f", standard error {said}" if last["n"] > 1 else ""
     return f"{label} (n = {last['n']:.0f}{error})"

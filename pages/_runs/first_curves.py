@@ -1,0 +1,67 @@
+"""The top of Runs: curves of the picked runs, or of the first ones, before the table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from experiments_db.errors import StoreError
+from experiments_db.read import comparing
+from experiments_db.store import Store
+from pages._shared import mean_lines, ui
+from pages._shared.mean_lines import Drawn
+
+FIRST, MOST = 5, 6
+"""Rows whose curves are drawn while none is picked, and picked ones at most."""
+
+HEIGHT = 440  # pixels: the same with one curve and with `MOST`, so that nothing below it moves
+
+
+def reserved() -> DeltaGenerator:
+    """Returns where the curves go, which is as tall without them."""
+    return st.container(height=HEIGHT, border=False, key="runs.curves")
+
+
+def show(store: Store, picked: Sequence[str], first: Sequence[str], over_seeds: bool) -> None:
+    """Draws the curves of the picked runs, or of the first ones.
+
+    Args:
+        store: where they are.
+        picked: the ids of the picked runs.
+        first: those of the first rows, which stand in while none is picked.
+        over_seeds: whether each stands for its configuration, with a band over its seeds.
+    """
+    ids = tuple(picked or first)[:MOST]
+    try:
+        compared, _ = comparing.sides(store, ids, over_seeds)
+        data = comparing.mean_curves(store, compared)
+    except StoreError as error:
+        ui.failed("The store could not be read", str(error))
+        return
+    st.caption(_said(len(picked), len(compared), over_seeds))
+    if data.empty:
+        st.caption("No curves are stored for these.")
+        return
+    asked = Drawn(ids, over_seeds, 0.0, False, False)
+    labels = [side.label for side in compared]
+    names = sorted(dict.fromkeys(data["name"]), key=lambda name: name == "train_loss")
+    for column, name in zip(st.columns(min(2, len(names))), names, strict=False):
+        column.altair_chart(
+            mean_lines.compared_chart(data[data["name"] == name], name, labels, asked),
+            key=f"first.{name}",
+            alt=f"{name} of {', '.join(labels)}",
+        )
+
+
+def _said(picked: int, shown: int, over_seeds: bool) -> str:
+    of = (
+        "configurations, each the mean of its runs with one standard error"
+        if over_seeds
+        else "runs"
+    )
+    if not picked:
+        return f"The first {shown} {of}: tick rows below to draw others."
+    more = f"{shown} of {picked} picked" if picked > MOST else "The picked"
+    return f"{more} {of}."
