@@ -110,6 +110,9 @@ def run(
         list[str] | None, typer.Option(metavar="TAG", help="Label the run; repeatable.")
     ] = None,
     note: Annotated[str, typer.Option(metavar="TEXT", help="A note kept with the run.")] = "",
+    keep_weights: Annotated[
+        bool, typer.Option("--keep-weights", help="Keep what was trained beside the store.")
+    ] = False,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait for this run if another process has it.")
     ] = True,
@@ -132,7 +135,11 @@ def run(
             for sentence in too_long(experiment):
                 say(sentence)
             job, stopped = obtained(
-                opened, lambda: supervisor.start(experiment, tags=tag or (), fresh=fresh), wait
+                opened,
+                lambda: supervisor.start(
+                    experiment, tags=tag or (), fresh=fresh, weights=keep_weights
+                ),
+                wait,
             )
         elsewhere = made_elsewhere(opened, job)
         if note and job.run_id is not None and not job.unstored:

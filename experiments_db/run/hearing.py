@@ -38,7 +38,7 @@ class Patience:
 
 
 def hear_out(
-    job: Job, worker: Worker, place: Mapping[str, int], patience: Patience
+    job: Job, worker: Worker, place: Mapping[str, int | str], patience: Patience
 ) -> tuple[str, str]:
     """Runs a job on a worker and returns its status and a message.
 
@@ -47,7 +47,7 @@ def hear_out(
     Args:
         job: what to run.
         worker: where.
-        place: what the worker is told of its GPU.
+        place: what the worker is told of its GPU, and of where weights are to lie.
         patience: how long it is waited for.
 
     Raises:

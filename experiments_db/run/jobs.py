@@ -117,6 +117,7 @@ class Job:
         self.config: dict[str, Any] = experiment.config()
         self.fresh, self.keep, self.record = fresh, keep, record
         self.limit, self.over_limit = limit, False
+        self.weights = False  # whether the trained weights are kept beside the store
         self.run_id: str | None = None
         self.existing: str | None = None
         self.unstored: str | None = None

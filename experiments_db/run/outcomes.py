@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..store import Live, NewRun, Outcome
+from ..store import Live, NewRun, Outcome, Store
+from ..store.weights import file_of
 from .environment import environment
 from .request import config_hash, spec_text
 
@@ -57,6 +58,13 @@ def live(job: Job, run_id: str) -> Live:
         metrics=_known({now.metric.name: now.value}),
         curve=[list(point) for point in now.losses],
     )
+
+
+def orders(job: Job, place: Mapping[str, int], store: Store | None) -> dict[str, int | str]:
+    """Returns what a worker is told beside the job: its GPU, and where weights are to lie."""
+    if store is None or job.run_id is None or not job.weights:
+        return dict(place)
+    return {**place, "weights": str(file_of(store.path, job.run_id))}
 
 
 def outcome(job: Job, status: str, message: str = "") -> Outcome:

@@ -121,6 +121,7 @@ class Supervisor:
         record: bool = True,
         limit: float | None = None,
         session: str = "",
+        weights: bool = False,
     ) -> Job:
         """Queues an experiment and returns at once.
 
@@ -132,6 +133,7 @@ class Supervisor:
             record: give the run a row in the store.
             limit: processor seconds after which its worker is ended and the run has failed.
             session: the browser session that asks, whose runs are limited.
+            weights: keep the trained weights beside the store.
 
         Raises:
             RequestError: there is no room for another run of this session.
@@ -141,6 +143,7 @@ class Supervisor:
         number = next(self._numbers)
         job = Job(f"job-{number}", experiment, tuple(tags), fresh, keep, record, limit, session)
         job.on_cancel(self._cancel_waiting)
+        job.weights = weights and record
         with self._changed:
             if self._closing.is_set():
                 job.end("cancelled", "The program is closing.")
@@ -338,7 +341,8 @@ class Supervisor:
         with self._changed:
             self._busy[job.id] = worker
         try:
-            return hear_out(job, worker, self._places.of(job), self._patience)
+            told = outcomes.orders(job, self._places.of(job), self.store)
+            return hear_out(job, worker, told, self._patience)
         finally:
             with self._changed:
                 del self._busy[job.id]

@@ -11,6 +11,7 @@ in                                                      out
 ``{"cancel": id}``                                      ``{"event": "finished", ...}`` of the run
 the same with ``"gpu": i``                              the same: ``cuda`` is the GPU of that number
 the same with ``"limit": s``                            the same; SIGXCPU after s seconds of CPU
+the same with ``"weights": file``                       the same, and ``{"event": "weights", ...}``
 anything else                                           ``{"event": "error", ...}``
 (nothing)                                               ``{"event": "beat"}`` every few seconds
 ======================================================  =========================================
@@ -33,13 +34,16 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from ..store.weights import refusal
 from .environment import environment
 
 if TYPE_CHECKING:
+    import torch
+
     from ttr_core.lab import Experiment
 
 BEAT_SECONDS = 5.0
@@ -125,7 +129,7 @@ class Runner:
             take_gpu(request.get("gpu"))
             experiment = _experiment(request["config"], request.get("seconds"))
             with limited(request.get("limit")):
-                self._report(job, experiment, lambda: job in self._cancelled)
+                self._report(job, experiment, request.get("weights"))
         except RequestError as error:
             self._complain(job, error)
         except Exception as error:  # nobody knows what it left behind: report it and end
@@ -141,9 +145,13 @@ class Runner:
             traceback=traceback.format_exc(),
         )
 
-    def _report(self, job: str, experiment: Experiment, stop: Callable[[], bool]) -> None:
+    def _report(self, job: str, experiment: Experiment, weights: str | None) -> None:
+        def keep(model: torch.nn.Module) -> None:
+            if weights is not None:
+                self._wire.send(event="weights", job=job, said=save_weights(Path(weights), model))
+
         last, rate = 0.0, None
-        for event in experiment.run(stop):
+        for event in experiment.run(lambda: job in self._cancelled, keep):
             message = event.to_dict()
             if message["event"] == "progress":
                 now = time.monotonic()
@@ -151,6 +159,25 @@ class Runner:
                     continue
                 last, rate = now, message["lr"]
             self._wire.send(job=job, **message)
+
+
+def save_weights(target: Path, model: torch.nn.Module) -> str:
+    """Writes the weights of a model whole or not at all; returns why not, or nothing."""
+    from safetensors.torch import save
+
+    tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+    data = save(tensors)
+    fresh = target.with_suffix(f".new-{os.getpid()}")
+    try:
+        target.parent.mkdir(exist_ok=True)
+        if (said := refusal(target, len(data))) is not None:
+            return said
+        fresh.write_bytes(data)
+        fresh.replace(target)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        return f"The weights could not be written to {target}: {error.strerror}."
+    return ""
 
 
 @contextlib.contextmanager

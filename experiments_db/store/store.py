@@ -16,7 +16,7 @@ import duckdb
 
 from ..errors import StoreError
 from ..installation import data_folder
-from . import spill, writes
+from . import spill, weights, writes
 from .commits import INTERVAL, GroupCommit
 from .connection import check_whole, connected, inspect
 from .driver import Driver, alive
@@ -215,7 +215,9 @@ class Store:
         Raises:
             StoreError: one is unknown or still running; then none is removed.
         """
-        return self._change(ids, lambda c: writes.delete(c, ids, alive(c, self.path)), "delete")
+        count = self._change(ids, lambda c: writes.delete(c, ids, alive(c, self.path)), "delete")
+        weights.forget(self.path, ids)
+        return count
 
     def _mark(self, ids: Sequence[str], column: str, value: str | bool) -> int:
         return self._change(ids, lambda c: writes.mark(c, ids, column, value), f"mark {column}")

@@ -13,7 +13,7 @@ from experiments_db.read import queries
 from experiments_db.run.jobs import WAITING, Job, Snapshot
 from experiments_db.run.supervisor import Supervisor
 from experiments_db.store import Store
-from pages._shared import address, charts, ui
+from pages._shared import address, charts, trained_map, ui
 from ttr_core.lab import Metric
 
 REDRAW_SECONDS = 0.7
@@ -107,9 +107,19 @@ def show(supervisor: Supervisor, job_id: str, best: BestRun) -> None:
         if now.ended:
             _ended(now)
             _by_group(job, now.metric)
+            _weights(job, now, supervisor.store)
     if now.ended and st.session_state.get("drawn_to_the_end") != job_id:
         st.session_state["drawn_to_the_end"] = job_id
         st.rerun()
+
+
+def _weights(job: Job, now: Snapshot, store: Store | None) -> None:
+    """Draws what the trained model draws on, or says why its weights are not kept."""
+    if store is None or now.run_id is None:
+        return
+    if said := (job.last("weights") or {}).get("said"):
+        st.text(said)
+    trained_map.show(store, now.run_id)
 
 
 def _said(what: str, points: tuple[tuple[int, float], ...]) -> str:

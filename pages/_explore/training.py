@@ -46,6 +46,7 @@ SEED = Option(
     "seed", constraints.Whole(0, 2**31 - 1), 0, "Decides initial weights and training batches."
 )
 SHOWN_RUNS = 8
+KEPT = "keep.weights"
 RUN_CHARS = 80
 
 
@@ -240,11 +241,7 @@ def _train(store: Store, experiment: Experiment, known: Any) -> None:
             on_click=None if job is None else job.cancel,
             help="Ends the run between two steps; what it has reached is stored.",
         )
-        keep = st.toggle(
-            "Keep running when I leave",
-            key="keep",
-            help="Otherwise a run stops a minute after nobody looks at it.",
-        )
+        keep = _kept()
         steps, batch = experiment.train.steps, experiment.train.batch_size
         said = f"At most {ui.count(steps)} steps of {ui.count(batch)} sequences"
         st.caption(f"{said}{live.estimate(known)}")
@@ -255,10 +252,32 @@ def _train(store: Store, experiment: Experiment, known: Any) -> None:
         )
 
 
+def _kept() -> bool:
+    """Shows what is kept: the run when nobody looks at it, and the weights; returns the first."""
+    keep = st.toggle(
+        "Keep running when I leave",
+        key="keep",
+        help="Otherwise a run stops a minute after nobody looks at it.",
+    )
+    st.toggle(
+        "Keep the weights",
+        key=KEPT,
+        help="As a safetensors file beside the store, from which the trained model's own "
+        "attention map is drawn.",
+    )
+    return keep
+
+
 def _start(supervisor: Supervisor, experiment: Experiment, fresh: bool) -> None:
     keep = st.session_state.get("keep", False)
     try:
-        job = supervisor.start(experiment, fresh=fresh, keep=keep, session=ui.session_id())
+        job = supervisor.start(
+            experiment,
+            fresh=fresh,
+            keep=keep,
+            session=ui.session_id(),
+            weights=st.session_state.get(KEPT, False),
+        )
     except RequestError as error:
         st.toast(str(error), icon=":material/error:", duration="long")
         return

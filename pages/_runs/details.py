@@ -11,7 +11,7 @@ import ttr_core as ttr
 from experiments_db.errors import StoreError
 from experiments_db.read import queries
 from experiments_db.store import Store
-from pages._shared import charts, snippets, ui, units
+from pages._shared import charts, snippets, trained_map, ui, units
 from ttr_core import RequestError, options_of
 from ttr_core.lab import TASKS, Experiment, Metric, metrics
 
@@ -66,6 +66,7 @@ def _one(store: Store, run: dict[str, Any]) -> None:
         st.code(run["message"], language=None, wrap_lines=True)
     _facts(run)
     _curves(store, [run])
+    trained_map.show(store, run["run_id"])
     _tables(store, run)
     settings, again = st.columns([2, 3], gap="medium")
     with settings.expander("Configuration", icon=":material/tune:"):

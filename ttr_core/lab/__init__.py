@@ -28,6 +28,7 @@ from .tasks import (
     metrics,
     task,
 )
+from .trained import TrainedView, looked_at
 from .training import train
 from .vitals import LENGTHS as VITAL_LENGTHS
 from .vitals import VitalSigns, all_vital_signs, vital_signs
@@ -69,6 +70,7 @@ __all__ = [
     "Task",
     "TrainConfig",
     "TrainedTask",
+    "TrainedView",
     "VitalSigns",
     "all_vital_signs",
     "check_sizes",
@@ -77,6 +79,7 @@ __all__ = [
     "gpus",
     "identity",
     "knobs",
+    "looked_at",
     "metrics",
     "one_thread",
     "outdated",

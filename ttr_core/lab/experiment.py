@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from ..errors import LimitExceeded, RequestError, unknown
-from ..layers.model import ModelConfig
+from ..layers.model import ModelConfig, SequenceModel
 from ..layers.published import catalog
 from ..solvers import packed_state_size, state_size
 from ..space.option import from_settings
@@ -119,11 +119,16 @@ class Experiment:
             layer=config["layer"],
         )
 
-    def run(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
+    def run(
+        self,
+        stop: Callable[[], bool] = lambda: False,
+        kept: Callable[[SequenceModel], None] = lambda model: None,
+    ) -> Iterator[Event]:
         """Runs the experiment, training or evaluating as its task asks.
 
         Args:
             stop: asked between steps; True ends the run as ``cancelled``.
+            kept: gets the trained model where one was trained to the end.
 
         Yields:
             Events, a `Finished` last.
@@ -133,7 +138,8 @@ class Experiment:
         """
         try:
             if isinstance(self.task, TrainedTask):
-                yield from train(self.task, self.model, self.train, self.seed, self.device, stop)
+                more = (self.train, self.seed, self.device, stop, kept)
+                yield from train(self.task, self.model, *more)
             elif isinstance(self.task, EvaluatedTask):
                 yield from self._evaluate(self.task, stop)
             return

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ..layers.model import ModelConfig
+from ..layers.model import ModelConfig, SequenceModel
 from .curve import STILL_RISING
 from .evaluate import generalization, tested
 from .events import Event, Finished, Progress, Started
@@ -29,6 +29,7 @@ def train(
     seed: int = 0,
     device: str = "cpu",
     stop: Callable[[], bool] = lambda: False,
+    kept: Callable[[SequenceModel], None] = lambda model: None,
 ) -> Iterator[Event]:
     """Trains a model on a task: the same seed gives the same curve on the same device.
 
@@ -39,6 +40,7 @@ def train(
         seed: decides initial weights and training batches; validation and test sets are fixed.
         device: ``cpu`` or ``cuda``.
         stop: asked between steps; True ends the run as ``cancelled``.
+        kept: gets the trained model of a run that finished, before the last event.
 
     Yields:
         `Started`, then `Progress` and `Evaluated` events, then one `Finished`.
@@ -62,7 +64,10 @@ def train(
             yield from run.finish(learner)
     else:
         yield from run.halve()
-    yield run.finished()
+    ended = run.finished()
+    if ended.status == "finished":
+        kept(run.chosen().model)
+    yield ended
 
 
 class _Run:

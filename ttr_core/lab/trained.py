@@ -1,0 +1,127 @@
+"""A trained model on one sequence: what it is asked, what it answers, what it draws on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import RequestError
+from ..layers.model import Block, SequenceModel
+from ..solvers import attention_map, sampled_map
+from .experiment import Experiment
+from .tasks import TrainedTask
+
+MOST_TOKENS = 128
+"""Tokens of a map, from the first on."""
+
+
+@dataclass(frozen=True)
+class TrainedView:
+    """A trained model on one sequence of its test set.
+
+    Args:
+        tokens: T of them.
+        asked: positions at which an answer is asked, in order.
+        labels: the right answers.
+        answers: the model's.
+        maps: what each output draws on, [T, T] for each layer, the mean over its heads.
+    """
+
+    tokens: tuple[int, ...]
+    asked: tuple[int, ...]
+    labels: tuple[int, ...]
+    answers: tuple[int, ...]
+    maps: tuple[Tensor, ...]
+
+    def weights(self, layer: int) -> list[tuple[int, int, float]]:
+        """Returns what each output draws on: token, earlier token or itself, weight.
+
+        Args:
+            layer: from 0; a weight that is no number is 0.
+        """
+        rows = self.maps[layer].nan_to_num().tolist()
+        return [(t, i, x) for t, row in enumerate(rows) for i, x in enumerate(row[: t + 1])]
+
+    def sources(self) -> tuple[int | None, ...]:
+        """Returns where the right answer of each question stood last; None where it never did."""
+        found: list[int | None] = []
+        for position, label in zip(self.asked, self.labels, strict=True):
+            places = [i for i, token in enumerate(self.tokens[:position]) if token == label]
+            found.append(places[-1] if places else None)
+        return tuple(found)
+
+
+def rebuilt(experiment: Experiment, weights: Mapping[str, Tensor]) -> SequenceModel:
+    """Returns the model of an experiment with its trained weights.
+
+    Args:
+        experiment: what was run.
+        weights: the tensors of the model by name, as ``state_dict`` gives them.
+
+    Raises:
+        RequestError: they are not those of this model.
+    """
+    task = experiment.task
+    if not isinstance(task, TrainedTask):
+        raise RequestError(f"Task {task.name} trains nothing, so it has no weights.")
+    model = SequenceModel(experiment.model, task.vocab_size, length=task.seq_len)
+    own = model.state_dict()
+    wrong = [n for n in {*own, *weights} if n not in own or n not in weights]
+    wrong += [n for n in own if n in weights and own[n].shape != weights[n].shape]
+    if wrong:
+        raise RequestError(
+            f"These weights are not of this model: {', '.join(sorted(wrong)[:5])} differ. They may "
+            "be of another version of it; run it anew."
+        )
+    model.load_state_dict(dict(weights))
+    return model.requires_grad_(False).eval()
+
+
+def looked_at(experiment: Experiment, weights: Mapping[str, Tensor], index: int = 0) -> TrainedView:
+    """Shows a trained model one sequence of its test set.
+
+    Args:
+        experiment: what was run.
+        weights: of the model, by name.
+        index: which sequence of the test set, from 0.
+
+    Raises:
+        RequestError: the weights are not of this model.
+    """
+    model, task = rebuilt(experiment, weights), experiment.task
+    assert isinstance(task, TrainedTask)
+    batch = task.held_out("test", index + 1)
+    tokens, asked = batch.tokens[index:, :], batch.positions[index]
+    with torch.no_grad():
+        answers = model(tokens, asked[None])[0].argmax(-1)
+    order = asked.argsort()
+    order = order[asked[order] < MOST_TOKENS]
+    return TrainedView(
+        tuple(tokens[0, :MOST_TOKENS].tolist()),
+        tuple(asked[order].tolist()),
+        tuple(batch.labels[index][order].tolist()),
+        tuple(answers[order].tolist()),
+        _maps(model, tokens[:, :MOST_TOKENS]),
+    )
+
+
+def _maps(model: SequenceModel, tokens: Tensor) -> tuple[Tensor, ...]:
+    x = F.embedding(tokens, model.embedding) * model.embedding.shape[-1] ** 0.5
+    found = []
+    for block in model.blocks:
+        assert isinstance(block, Block)
+        layer = block.layer
+        stream, params = layer.regression(F.rms_norm(x, x.shape[-1:], block.norm, 1e-6))
+        linear = layer.spec.linear_in_v
+        weights = (
+            attention_map(layer.spec, stream, params)
+            if linear
+            else sampled_map(layer.spec, stream, params).weights
+        )
+        found.append(weights[0].mean(0).detach())
+        x = block(x)
+    return tuple(found)
