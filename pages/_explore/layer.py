@@ -213,11 +213,10 @@ def _facts(picked: Picked, about: ttr.Description, found: Verdict) -> None:
     st.metric(
         "State per head",
         f"{ui.count(_floats(picked.spec))} floats",
-        help=f"{FLOATS} With one half of symmetric matrices {ui.count(packed)}. Over all heads: "
-        f"{_raised(about.state_size)}.",
+        help=f"{FLOATS} With one half of symmetric matrices {ui.count(packed)}.",
     )
     rows = {
-        "State": _raised(about.state_size),
+        "State of all heads": _raised(about.state_size),
         "Packed": ""
         if about.packed_state_size == about.state_size
         else _raised(about.packed_state_size),
@@ -231,9 +230,28 @@ def _facts(picked: Picked, about: ttr.Description, found: Verdict) -> None:
     for name, text in rows.items():
         if text:
             st.caption(f"**{name}** {ui.escaped(text)}")
+    st.caption(letters_in(about.state_size, about.held, about.cost))
     for known in about.standing.elsewhere:
         paper = ui.escaped(f"{known.name}: {known.paper}.")
         st.caption(f"{paper} Beyond this cell: {ui.escaped(known.beyond)}")
+
+
+LETTERS = {
+    "T": "tokens", "d": "model width", "H": "heads", "K": "size of a key", "V": "size of a value",
+    "F": "features of a key", "C": "tokens of a chunk", "P": "numbers of a network", "R": "filters",
+}  # fmt: skip
+"""What the letters of sizes and costs stand for; a head has K = V = d / H."""
+
+
+def letters_in(*formulas: str) -> str:
+    """Returns what the letters of some formulas stand for.
+
+    Example:
+        >>> letters_in("d^2 / H")
+        'd model width, H heads'
+    """
+    used = set(re.findall(r"\b[A-Za-z]\b", " ".join(formulas)))
+    return ", ".join(f"{letter} {means}" for letter, means in LETTERS.items() if letter in used)
 
 
 def _floats(spec: ttr.Spec) -> float:

@@ -134,3 +134,16 @@ def span(values: pd.Series) -> tuple[tuple[float, float], str]:
     if low > 0 and high / low > WIDE:
         return (low, high), "log"
     return (low, high), "symlog" if low >= 0 and high > WIDE else "linear"
+
+
+def fourfold(high: float) -> list[float]:
+    """Returns the marks of an axis that is logarithmic above 1: 0, and every fourfold from 1 on.
+
+    Example:
+        >>> fourfold(128.0)
+        [0.0, 1.0, 4.0, 16.0, 64.0, 128.0]
+    """
+    found = [0.0, 1.0]
+    while found[-1] * 4 <= high:
+        found.append(found[-1] * 4)
+    return found if found[-1] == high or high < 1 else [*found, high]

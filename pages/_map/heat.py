@@ -12,6 +12,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from pages._map.by_probes import fourfold
 from pages._map.matrix import MARK, Places
 from pages._map.space import VERDICT
 
@@ -147,6 +148,7 @@ def _results(base: alt.Chart, look: Look) -> alt.Chart:
         title=look.title, orient="top", direction="horizontal", gradientLength=SPOTS,
         gradientThickness=9, titleOrient="left", titleLimit=500, offset=2,
         format="%" if look.share else ".3~g",
+        values=fourfold(look.domain[1]) if look.scale == "symlog" else alt.Undefined,
     )  # fmt: skip
     return (
         base.transform_filter("isValid(datum.best)")

@@ -29,9 +29,8 @@ def show_front(table: pd.DataFrame, shown: Shown) -> None:
     names = known["known_as"].str.split(", ").str[0].str.removeprefix("= ")
     known = known.assign(name=names.where(names != "", known["spec"]))
     best = front(known.sort_values("known_as", key=lambda x: x == ""), "state_size", metric)
-    scale = alt.Scale(type=by_probes.span(known["mean"])[1], zero=False)  # type: ignore[arg-type]
     x = alt.X("state_size:Q", title=STATE, scale=alt.Scale(type="log", nice=False))
-    y = alt.Y("mean:Q", title=shown.metric.replace("_", " "), scale=scale)
+    y = _reached(known["mean"], shown.metric.replace("_", " "))
     tips = [
         alt.Tooltip("spec:N"), alt.Tooltip("name:N", title="in the literature"),
         alt.Tooltip("reached:N", title=shown.metric.replace("_", " ")),
@@ -48,4 +47,20 @@ def show_front(table: pd.DataFrame, shown: Shown) -> None:
         f"{row.name} {metric.number(row.mean)} with {row.state_size:,.0f}"
         for row in best[["name", "mean", "state_size"]].itertuples(index=False)
     )
-    st.caption(f"What nothing with as small a state beats: {found}.")
+    st.caption(
+        "Blue: a cell, the darker the more of them lie there. Dashed, orange: what nothing with as "
+        f"small a state beats: {found}."
+    )
+
+
+def _reached(values: pd.Series, title: str) -> alt.Y:
+    """Returns the axis of what cells reach; one that is bent says so, and has fourfold marks."""
+    kind = by_probes.span(values)[1]
+    bent = kind == "symlog"
+    marks = by_probes.fourfold(float(values.max())) if bent else alt.Undefined
+    return alt.Y(
+        "mean:Q",
+        title=f"{title}, logarithmic above 1" if bent else title,
+        scale=alt.Scale(type=kind, zero=False),  # type: ignore[arg-type]
+        axis=alt.Axis(values=marks),
+    )

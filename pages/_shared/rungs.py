@@ -18,7 +18,7 @@ RUNGS = {
     ),
     "Exact fit": (
         "Uniform | Linear | Exact",
-        "The matrix that fits all pairs best, at every token.",
+        "The matrix that fits all pairs best, held small by a ridge, at every token.",
     ),
     "with a gate": (
         "Gate | Linear | Exact",
