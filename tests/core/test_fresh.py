@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from functools import cache
 
@@ -11,6 +12,7 @@ import torch
 
 import ttr_core as ttr
 from ttr_core.layers.frame import PAPER, STANDARD
+from ttr_core.space.option import every
 from ttr_core.space.sharpness import LOG_SCALE
 
 D, LENGTH = 64, 256
@@ -194,3 +196,50 @@ def test_a_gate_of_many_numbers_has_a_map_of_low_rank(name: str) -> None:
         assert ranks
     if layer.frame.gates in ("selective", "proximal") and layer.frame.heads == "channels":
         assert ranks
+
+
+NUMBERS = {
+    "titans": "expansion=4 size=16 rate=0.1", "omeganet": "expansion=4 window=8 size=16 rate=0.01",
+    "moneta": "expansion=1 q=4.0 size=16 rate=0.01", "memora": "expansion=1 size=16 rate=0.01",
+    "yaad": "expansion=4 size=16 rate=1.0", "ttt-mlp": "expansion=4 std=0.02 size=16 rate=1.0",
+    "ttt-linear": "std=0.02 size=16 rate=1.0", "t2r-relu": "features=32",
+    "performer": "features=512", "skyformer": "features=128 scale=8.0", "rfa": "frequencies=64",
+    "cosformer": "length=512", "polynomial": "degree=2", "power-retention": "degree=2",
+    "sliding-window-attention": "size=64", "alibi": "slope=8.0", "stick-breaking": "offset=4.0",
+    "log-linear-attention": "levels=16", "gated-kalmanet": "iterations=30 ridge=0.02",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_an_entry_has_the_numbers_that_it_learned_with(name: str) -> None:
+    """Those of its ingredients, chosen by the entry or by their defaults."""
+    spec = ttr.catalog[name].spec.text(every)
+    missing = [one for one in NUMBERS[name].split() if not re.search(rf"\b{one}[,)]", spec)]
+    assert missing == [], spec
+
+
+def test_maps_of_low_rank_have_the_ranks_of_the_papers() -> None:
+    rwkv6 = fresh("rwkv6")
+    assert rwkv6.shift is not None and tuple(rwkv6.shift.up.shape) == (5, 32, D)
+    assert {tuple(p.shape) for n, p in rwkv6.signals.named_parameters() if n == "down"} == {(D, 64)}
+
+
+SIZES = {
+    "key_dim": {
+        1: "lru", 2: "gateloop", 16: "based rebased mamba longhorn omeganet", 64: "mamba2 mamba3",
+    },
+    "qk_heads": {1: "mamba mamba2 mamba3 longhorn"},
+    "expand": {2: "mamba mamba2 mamba3 longhorn lru", 8: "gateloop"},
+    "conv": {
+        0: "lru rwkv6 rwkv7", 3: "orchid", 2: "softmax-attention retnet gla based gateloop",
+        4: "deltanet kda mamba2 hgrn2 mlstm titans moneta memora omeganet",
+    },
+    "rope": {1e4: "softmax-attention sliding-window-attention retnet dijiang deltaformer lucid"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("setting", SIZES)
+def test_a_frame_has_the_sizes_of_its_paper(setting: str) -> None:
+    for size, names in SIZES[setting].items():
+        found = {name: getattr(ttr.catalog[name].frame, setting) for name in names.split()}
+        assert found == dict.fromkeys(found, size)
