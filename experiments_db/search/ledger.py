@@ -1,0 +1,103 @@
+"""What the store has of the trainings of a search."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ttr_core.lab import STILL_RISING, VALIDATION, Metric
+
+from ..store import Store
+from ..store.records import COMPLETE
+from .trainings import Training
+
+
+@dataclass(frozen=True)
+class Reached:
+    """How a training ended. What diverged or failed has reached nothing.
+
+    Args:
+        status: finished, diverged or failed.
+        validation: score on the validation set, from 0 to 1.
+        test: score on the test set.
+        rising: whether its curve still rose when the rate began to fall.
+        steps: steps taken.
+        cpu_seconds: of the processor.
+        run_id: its name in the store.
+        message: what there is to say.
+    """
+
+    status: str
+    validation: float = 0.0
+    test: float = 0.0
+    rising: bool = False
+    steps: int = 0
+    cpu_seconds: float = 0.0
+    run_id: str = ""
+    message: str = ""
+
+
+class Ledger:
+    """Trainings by what they are: complete ones never change, so each is read once.
+
+    What failed counts as an answer, or a search would ask for it for ever: delete the run, and it
+    is asked anew.
+
+    Args:
+        store: where the runs are.
+        metric: what the task is judged by.
+    """
+
+    def __init__(self, store: Store, metric: Metric) -> None:
+        self._store, self._metric = store, metric
+        self._known: dict[str, Reached] = {}
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Processor seconds of all that was asked for and is there."""
+        return sum(one.cpu_seconds for one in self._known.values())
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def known(self, asked: Iterable[Training]) -> dict[Training, Reached]:
+        """Returns how those of some trainings ended that the store has."""
+        hashes = {one: one.planned.config_hash for one in asked}
+        self._read({name for name in hashes.values() if name not in self._known})
+        return {one: self._known[name] for one, name in hashes.items() if name in self._known}
+
+    def _read(self, hashes: set[str]) -> None:
+        if not hashes:
+            return
+        sql = """
+            SELECT config_hash, run_id, results.status, metrics, steps, message
+            FROM runs
+            JOIN results USING (run_id)
+            WHERE config_hash IN (SELECT unnest($hashes::VARCHAR[]))
+                AND list_contains($settled::VARCHAR[], results.status)
+            QUALIFY row_number() OVER (
+                PARTITION BY config_hash ORDER BY results.status = 'failed', run_id) = 1
+        """
+        given = {"hashes": list(hashes), "settled": [*COMPLETE, "failed"]}
+        with self._store.open() as connection:
+            rows = connection.execute(sql, given).fetchall()
+        for config_hash, run_id, status, metrics, steps, message in rows:
+            told = json.loads(metrics or "{}")
+            self._known[config_hash] = self._reached(run_id, status, told, steps or 0, message)
+
+    def _reached(
+        self, run_id: str, status: str, told: Mapping[str, Any], steps: int, message: str | None
+    ) -> Reached:
+        well, name = status == "finished", self._metric.name
+        return Reached(
+            status,
+            validation=(self._metric.score(told.get(VALIDATION + name)) or 0.0) if well else 0.0,
+            test=(self._metric.score(told.get(name)) or 0.0) if well else 0.0,
+            rising=well and bool(told.get(STILL_RISING)),
+            steps=steps,
+            cpu_seconds=float(told.get("cpu_seconds") or 0.0),
+            run_id=run_id,
+            message=(message or "").strip().partition("\n")[0],
+        )
