@@ -140,7 +140,7 @@ def atlas(q, k, v, decay, importance, step, momentum, W1, W2):
 
 
 def lact(q, k, v, step, momentum, W0, W1, W2):
-    """Zhang et al. 2025: o = W1 (silu(W0 q) * W2 q); a chunk is applied, then W + NS5(dW)."""
+    """Zhang et al. 2025: o = W1 (silu(W0 q) * W2 q); a chunk is applied, then W + .05 NS5(dW)."""
     W, out = [W0.T, W1.T, W2.T], []
     first = [w.norm(dim=1, keepdim=True) for w in W]
     last = [torch.zeros_like(w) for w in W]
@@ -155,7 +155,7 @@ def lact(q, k, v, step, momentum, W0, W1, W2):
         d0 = (back * up * sigma * (1 + gate * (1 - sigma))) @ (lr * k[here])
         d2 = (back * F.silu(gate)) @ (lr * k[here])
         last = [d + momentum[here].mean() * z for d, z in zip((d0, d1, d2), last, strict=True)]
-        W = [w + tuned(z) for w, z in zip(W, last, strict=True)]
+        W = [w + 0.05 * tuned(z) for w, z in zip(W, last, strict=True)]
         W = [w / w.norm(dim=1, keepdim=True) * n for w, n in zip(W, first, strict=True)]
     return torch.cat(out)
 

@@ -124,11 +124,11 @@ ENTRIES = (
             "perceptron whose units keep their norms."
         ),
         deviation=(
-            "Chunks of 16 tokens (code: 2 048). A convolution of 4 stands for the attention within "
-            "a window that the paper has beside it, which reads the chunk itself. One step per "
-            "token, a sigmoid (code: one for each matrix, a softplus), Newton-Schulz not in "
-            "bfloat16; without rotary positions, scales and shifts of q and k, and the SiLU on the "
-            "share of the output."
+            "Chunks of 16 tokens and steps of .05 (code: 2 048 and 1). A convolution of 4 "
+            "stands for the attention within a window that the paper has beside it, which reads "
+            "the chunk itself. One step per token, a sigmoid (code: one for each matrix, a "
+            "softplus), Newton-Schulz not in bfloat16; without rotary positions, scales and "
+            "shifts of q and k, and the SiLU on the share of the output."
         ),
         evidence="code",
     ),

@@ -80,7 +80,8 @@ class LargeChunkMuon(EndSteps):
 
     Args:
         size: b, tokens per chunk.
-        rate: rho, the step.
+        rate: rho, the step. The code's is 1, in chunks of 2 048. A chunk of 16 under it turns the
+            memory about, and the gradients of 4 096 tokens are infinite.
 
     Reference: Test-Time Training Done Right (Zhang et al., 2025) https://arxiv.org/abs/2505.23884
 
@@ -90,7 +91,7 @@ class LargeChunkMuon(EndSteps):
     """
 
     size: int = option(16, "tokens per chunk, after each of which the memory moves", 1, 65536)
-    rate: float = option(1.0, RATE, low=1e-6, high=1e6)
+    rate: float = option(0.05, RATE, low=1e-6, high=1e6)
     examples: ClassVar[tuple[dict[str, object], ...]] = ()  # by its name, not in the grid
 
     @property
