@@ -29,6 +29,12 @@ class TrainedView:
         labels: the right answers.
         answers: the model's.
         maps: what each output draws on, [T, T] for each layer, the mean over its heads.
+
+    Example:
+        >>> import torch
+        >>> from ttr_core.lab import TrainedView
+        >>> TrainedView((4, 7, 4), (2,), (7,), (7,), (torch.eye(3),)).sources()
+        (1,)
     """
 
     tokens: tuple[int, ...]
@@ -91,6 +97,17 @@ def looked_at(experiment: Experiment, weights: Mapping[str, Tensor], index: int 
 
     Raises:
         RequestError: the weights are not of this model.
+
+    Example:
+        >>> import ttr_core as ttr
+        >>> from ttr_core.lab import Experiment, looked_at
+        >>> task = ttr.task("mqar", {"pairs": 2, "seq_len": 16, "vocab_size": 32})
+        >>> run = Experiment(task, ttr.ModelConfig(layers=("deltanet",), d_model=8))
+        >>> model = run.model
+        >>> weights = ttr.SequenceModel(model, task.vocab_size, length=16).state_dict()
+        >>> view = looked_at(run, weights)
+        >>> len(view.tokens), len(view.asked), view.maps[0].shape
+        (16, 2, torch.Size([16, 16]))
     """
     model, task = rebuilt(experiment, weights), experiment.task
     assert isinstance(task, TrainedTask)
