@@ -199,7 +199,7 @@ def sweep(
         opened = store.open_store(db)
         plan, source = sweeps.load(file, set_ or ())
         work = sweeps.expanded(plan, source, checking())
-        kept = sweeps.evidence.files(plan, file)
+        kept = sweeps.evidence.files(plan.evidence, file)
         budget = sweeps.Budget(limit, None if minutes is None else 60 * minutes)
         if dry_run:
             work = sweeps.with_followers(opened, work)

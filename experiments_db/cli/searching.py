@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .commands import Db, Json, app
-from .door import door
-from .screen import print_json, print_table, tell
-from .sweep import PLANNED_ROWS, checking
+from .commands import Address, Db, Json, Who, app
+from .door import Exit, door, stoppable
+from .screen import print_json, print_table, say, tell
+from .sweep import PLANNED_ROWS, checking, watch
 
 if TYPE_CHECKING:
-    from ..search import Outlook
+    from ..run.executor import Executor
+    from ..search import Outlook, Search, SearchState
+    from ..store import Store
+    from ..sweeps import Preview
+
+FOLDER = Path("searched")
+WAIT_SECONDS = 5.0
+"""Between two looks at what other processes are running."""
+
+FRONT = ("cell", "published", "state_size", "packed_state_size", "score", "lr", "fate", "front")
+FINALS = (
+    "cell", "frame", "rival", "score", "rival_score", "gain", "gain_low", "p_corrected", "claimed",
+)  # fmt: skip
 
 
 @app.command()
@@ -22,24 +35,96 @@ def search(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the cells and an estimate; run nothing.")
     ] = False,
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Where the report goes.")] = FOLDER,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, max=256, metavar="N", help="Runs side by side; default: one a core."),
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0, metavar="M", help="Start no run after so many minutes.")
+    ] = None,
+    executor: Who = "local",
+    address: Address = None,
     db: Db = None,
     json: Json = False,
 ) -> None:
     """Search the design space for cells above what is published; the same command resumes."""
     with door():
-        from ttr_core import RequestError
-
-        from .. import store
+        from .. import store, sweeps
         from ..atlas import beside
-        from ..search import load_search, look_ahead, space_of
+        from ..claims.folder import check_folder
+        from ..run.executors import check_executor, executing
+        from ..search import Search, load_search, look_ahead, space_of, write_search
 
+        check_executor(executor, address)
         opened = store.open_store(db)
         plan, source = load_search(file)
         space = space_of(plan, source, beside(opened), checking("looking at cell"))
+        if dry_run:
+            ahead = look_ahead(opened, plan, source, space, checking("trying cell"))
+            _show_outlook(ahead, json)
+            return
+        check_folder(output)
+        for said in sweeps.evidence.bring_in(opened, sweeps.evidence.files(plan.evidence, file)):
+            say(said)
         ahead = look_ahead(opened, plan, source, space, checking("trying cell"))
-        if not dry_run:
-            raise RequestError("This version tells of a search and does not run it: add --dry-run.")
-        _show_outlook(ahead, json)
+        for line in ahead.lines():
+            say(line)
+        with executing(executor, address, space.device, say) as crew:
+            hunt = Search(opened, ahead)
+            code = _worked_off(opened, hunt, jobs, minutes, crew, json)
+        state = hunt.state()
+        report = write_search(ahead, state, output)
+        _show_search(ahead, state, report, json)
+    if code:
+        raise typer.Exit(code)
+
+
+def _worked_off(
+    opened: Store, hunt: Search, jobs: int | None, minutes: float | None, crew: Executor,
+    json: bool,
+) -> int:  # fmt: skip
+    """Runs wave after wave until nothing is missing, or something says to stop."""
+    until = None if minutes is None else time.monotonic() + 60 * minutes
+    failed, waiting = False, False
+    while (state := hunt.state()).missing:
+        if until is not None and time.monotonic() >= until:
+            break
+        wave = hunt.wave(state, jobs)
+        if not wave.open:
+            if not waiting:
+                say(f"{state.stage}: {len(wave.known):,} runs are running in other processes")
+            waiting = True
+            time.sleep(WAIT_SECONDS)
+            continue
+        if said := hunt.refusal(state, wave):
+            say(said)
+            break
+        waiting = False
+        say(f"{state.stage}: {len(wave.open):,} runs")
+        ended = _wave(opened, hunt, wave, until, crew, json)
+        if ended is Exit.STOPPED:
+            return ended
+        failed = failed or ended is Exit.FAILED
+        if hunt.state().missing == state.missing:  # nothing of it was stored
+            return Exit.FAILED
+    return Exit.FAILED if failed else Exit.DONE
+
+
+def _wave(
+    opened: Store, hunt: Search, wave: Preview, until: float | None, crew: Executor, json: bool
+) -> Exit:
+    from .. import sweeps
+
+    left = None if until is None else max(0.0, until - time.monotonic())
+    starting = sweeps.started(
+        opened, wave, hunt.plan.tags, False, sweeps.Budget(seconds=left), crew
+    )
+    with starting as (swept, kill), stoppable(kill) as stop:
+        troubled = watch(swept, stop.is_set, json)
+    if swept.stopped:
+        return Exit.STOPPED
+    return Exit.FAILED if troubled else Exit.DONE
 
 
 def _show_outlook(ahead: Outlook, json: bool) -> None:
@@ -54,3 +139,22 @@ def _show_outlook(ahead: Outlook, json: bool) -> None:
         tell(f"... and {len(rows) - PLANNED_ROWS:,} more; --json lists all")
     for text in ahead.lines():
         tell(text)
+
+
+def _show_search(ahead: Outlook, state: SearchState, report: Path, json: bool) -> None:
+    from ..search.telling import cells_table, conclusion, finals_table
+
+    cells = cells_table(ahead.plan, state.rungs).to_dict("records")
+    found = finals_table(state.finals).to_dict("records")
+    said = conclusion(ahead.plan, state)
+    if json:
+        counted = {"trainings": state.trainings, "cpu_seconds": state.cpu_seconds}
+        missing = {"stage": state.stage, "missing": len(state.missing)}
+        print_json({"said": said, **counted, **missing, "cells": cells, "finals": found,
+                    "detectable": state.finals.detectable, "report": str(report)})  # fmt: skip
+        return
+    print_table(cells[:PLANNED_ROWS], FRONT)
+    if found:
+        print_table(found, FINALS)
+    tell(said.replace("*", "").replace("`", ""))
+    tell(f"{report} has all of it, and the tables beside it.")

@@ -97,6 +97,11 @@ class Space:
         return dict(collections.Counter(one.kind for one in self.dropped))
 
     @property
+    def device(self) -> str:
+        """What is trained on, ``cpu`` or ``cuda``."""
+        return self.candidates[0].experiment.device
+
+    @property
     def spared(self) -> tuple[Candidate, ...]:
         """What the atlas would drop and goes on by chance."""
         return tuple(one for one in self.candidates if one.spared)

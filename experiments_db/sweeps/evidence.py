@@ -10,17 +10,16 @@ from ..store import Store, open_store
 from ..store.backup import import_runs
 from ..store.files import absolute
 from . import questions
-from .plan import Plan
 
 
-def files(plan: Plan, place: Path) -> tuple[Path, ...]:
+def files(names: Iterable[str], place: Path) -> tuple[Path, ...]:
     """Returns where the runs lie that a plan goes on with.
 
     Args:
-        plan: the plan.
-        place: its file; what it names is meant from that file's folder.
+        names: what the plan calls them, from the folder that it lies in.
+        place: the plan's file.
     """
-    return tuple(absolute(absolute(place).parent / name) for name in plan.evidence)
+    return tuple(absolute(absolute(place).parent / name) for name in names)
 
 
 def bring_in(store: Store, found: Iterable[Path]) -> list[str]:

@@ -1,0 +1,100 @@
+"""A search on its way: what its store has, what comes next, and whether the budget lets it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..store import Store
+from ..sweeps import Preview, Work, in_words, preview, usual_jobs
+from ..sweeps.estimate import STORED
+from .finals import Finals, finals
+from .halving import Climb, Rung, climb
+from .ledger import Ledger
+from .outlook import Outlook
+from .trainings import Training
+
+
+@dataclass(frozen=True)
+class SearchState:
+    """How far a search has come. It follows from the plan and the store alone.
+
+    Args:
+        climb: of halving.
+        finals: what came after it.
+        cpu_seconds: of the processor, of all trainings that count.
+        trainings: how many these are.
+    """
+
+    climb: Climb
+    finals: Finals = field(default_factory=Finals)
+    cpu_seconds: float = 0.0
+    trainings: int = 0
+
+    @property
+    def missing(self) -> tuple[Training, ...]:
+        """What is to be trained next; nothing at the end."""
+        return self.climb.missing or self.finals.missing
+
+    @property
+    def rungs(self) -> tuple[Rung, ...]:
+        """The rungs of halving that are complete."""
+        return self.climb.rungs
+
+    @property
+    def stage(self) -> str:
+        """What is done now."""
+        if self.climb.missing:
+            return f"rung {len(self.rungs) + 1}, {self.climb.missing[0].steps:,} steps"
+        return self.finals.stage or "done"
+
+
+class Search:
+    """A search, which several processes may work on.
+
+    Args:
+        store: where its runs are.
+        ahead: what it is to do.
+    """
+
+    def __init__(self, store: Store, ahead: Outlook) -> None:
+        self._store, self._ahead, self.plan = store, ahead, ahead.plan
+        first = ahead.space.candidates[0]
+        self._book = Ledger(store, first.experiment.task.main())
+
+    def state(self) -> SearchState:
+        """Returns how far it has come."""
+        climbed, last = climb(self.plan, self._ahead.space, self._book), Finals()
+        if not climbed.missing:
+            last = finals(self.plan, climbed.rungs[-1], self._book)
+        return SearchState(climbed, last, self._book.cpu_seconds, len(self._book))
+
+    def wave(self, state: SearchState, jobs: int | None) -> Preview:
+        """Returns the runs that come next.
+
+        Args:
+            state: how far it has come.
+            jobs: runs side by side; None for one a core.
+        """
+        runs = tuple(one.planned for one in state.missing)
+        work = Work(runs, axes=state.stage)
+        return preview(self._store, work, jobs or usual_jobs(runs), pace=self._ahead.pace)
+
+    def refusal(self, state: SearchState, wave: Preview) -> str:
+        """Returns why the budget does not let the next runs begin, or nothing.
+
+        Args:
+            state: how far it has come.
+            wave: the runs that come next.
+        """
+        if self.plan.budget is None:
+            return ""
+        left = 3600 * self.plan.budget - state.cpu_seconds
+        waits = STORED * len(wave.open)  # for the store, which takes no processor time
+        needed = wave.pace.total((run.kind for run in wave.open), 1)[0] - waits
+        if needed <= left:
+            return ""
+        return (
+            f"The budget of {self.plan.budget:g} processor hours has {in_words(max(0.0, left))} "
+            f"left, and {state.stage} takes {in_words(needed)} ({len(wave.open):,} runs): with a "
+            "larger one the same command goes on."
+        )

@@ -1,0 +1,156 @@
+"""The command that searches: told, resumed, shared by drivers, ended by its budget."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from experiments_db.cli import app
+from experiments_db.read import queries
+from experiments_db.search.halving import DROPPED
+from experiments_db.store import open_store
+
+ROOT = Path(__file__).resolve().parents[2]
+PLAN = """
+task: {name: mqar, pairs: 2, seq_len: 16, vocab_size: 64}
+weights: [Uniform, Importance, Gate]
+functions: [Linear]
+optimizers: [OneStep, SGD, Implicit]
+published: [deltanet]
+model: {d_model: 8}
+rates: [0.01, 0.03]
+rungs: [2, 4, 8]
+seeds: [0]
+survivors: 0
+finalists: 2
+"""
+
+SCORES = {"Uniform": 0.5, "Importance": 0.6, "Gate": 0.55, "| SGD": 0.02, "Implicit": 0.03}
+DRIVER = """
+import sys
+import experiments_db.run.process as process
+import experiments_db.search.outlook as outlook
+process.COMMAND = (sys.executable, sys.argv[1])
+outlook.TRIALS = 1
+from experiments_db.cli import app
+app(sys.argv[2:])
+"""
+
+
+@pytest.fixture
+def cli(
+    tmp_path: Path, prompt: None, fake_command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Any]:
+    """Runs the command with a worker that knows how well each cell does."""
+    monkeypatch.setattr("experiments_db.run.process.COMMAND", fake_command)
+    monkeypatch.setattr(sys.modules["experiments_db.search.outlook"], "TRIALS", 1)
+    monkeypatch.setattr("experiments_db.cli.searching.WAIT_SECONDS", 0.1)
+    monkeypatch.setenv("FAKE_SCORES", json.dumps(SCORES))
+
+    def invoke(*arguments: str, plan: str = PLAN, db: str = "runs", code: int = 0) -> Any:
+        (tmp_path / "plan.yaml").write_text(plan)
+        asked = ["search", str(tmp_path / "plan.yaml"), "--db", str(tmp_path / f"{db}.duckdb")]
+        out = ["--output", str(tmp_path / db), "--jobs", "2"]
+        result = CliRunner().invoke(app, [*asked, *out, *arguments])
+        assert result.exit_code == code, f"{result.output}\n{result.exception!r}"
+        return result
+
+    return invoke
+
+
+def finished(db: Path) -> int:
+    if not db.exists():
+        return 0
+    return int((queries.runs(open_store(db))["status"] == "finished").sum())
+
+
+def until(done: Callable[[], bool], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.05)
+
+
+def cells_of(folder: Path) -> pd.DataFrame:
+    return pd.read_parquet(folder / "cells.parquet")
+
+
+@pytest.mark.slow
+def test_a_search_is_run_told_and_not_run_again(cli: Callable[..., Any], tmp_path: Path) -> None:
+    told = json.loads(cli("--json").stdout)
+    store = open_store(tmp_path / "runs.duckdb")
+    before = queries.runs(store)
+    assert set(before["protocol"]) == {"search"} and len(before) == told["trainings"]
+    assert told["missing"] == 0 and told["cells"][0]["cell"].startswith("Importance | Linear")
+    report = (tmp_path / "runs" / "report.md").read_text()
+    for heading in ("## Finals", "## After 8 steps", "## Halving", "## Which ingredient"):
+        assert heading in report
+    assert "Above the best published cell" in report and "with a chance of 80%" in report
+    assert {p.suffix for p in (tmp_path / "runs").glob("finals.*")} == {".csv", ".parquet"}
+    seeds = pd.read_parquet(tmp_path / "runs/seeds.parquet")
+    assert seeds.groupby(["cell", "frame"]).size().unique().tolist() == [12]
+    table = cells_of(tmp_path / "runs")
+    again = cli()
+    assert "rung 1" not in again.stderr.split("processor hours")[-1]
+    assert sorted(queries.runs(store)["run_id"]) == sorted(before["run_id"])
+    pd.testing.assert_frame_equal(cells_of(tmp_path / "runs"), table)
+
+
+@pytest.mark.slow
+def test_a_killed_search_is_shared_by_two_and_tells_the_same(
+    cli: Callable[..., Any], tmp_path: Path, fake_command: tuple[str, ...]
+) -> None:
+    whole = json.loads(cli("--json", db="whole").stdout)
+    db = tmp_path / "shared.duckdb"
+    call = [sys.executable, "-c", DRIVER, fake_command[1], "search", str(tmp_path / "plan.yaml"),
+            "--jobs", "2", "--json", "--db", str(db)]  # fmt: skip
+
+    def start(folder: str) -> subprocess.Popen[str]:
+        out = [*call, "--output", str(tmp_path / folder)]
+        return subprocess.Popen(out, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                cwd=ROOT)  # fmt: skip
+
+    killed = start("killed")
+    until(lambda: finished(db) >= 3 or killed.poll() is not None)
+    killed.kill()
+    killed.communicate()
+    assert 3 <= finished(db) < whole["trainings"]
+    drivers = [start("first"), start("second")]
+    told = [json.loads(driver.communicate()[0]) for driver in drivers]
+    assert [one["missing"] for one in told] == [0, 0]
+    rows = queries.runs(open_store(db))
+    done = rows[rows["status"] == "finished"]
+    assert len(done) == done["config_hash"].nunique() == whole["trainings"], "each once"
+    for folder in ("first", "second"):
+        pd.testing.assert_frame_equal(cells_of(tmp_path / folder), cells_of(tmp_path / "whole"))
+
+
+def test_a_budget_ends_a_search_before_a_rung_that_does_not_fit(
+    cli: Callable[..., Any], tmp_path: Path
+) -> None:
+    plan = PLAN.replace("rungs: [2, 4, 8]", "rungs: [2, 100000]")
+    said = cli(plan=f"{plan}budget: 0.02\n")
+    assert "The budget of 0.02 processor hours has" in said.stderr
+    told = " ".join(said.stdout.split())
+    assert "Not finished: " in told and "(rung 2," in told, said.stderr
+    assert set(cells_of(tmp_path / "runs")["rungs"]) == {1}
+
+
+@pytest.mark.slow
+def test_what_fails_is_told_and_dropped(
+    cli: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_BY_SPEC", json.dumps({"Gate": "request"}))
+    told = json.loads(cli("--json", code=1).stdout)
+    lost = [row for row in told["cells"] if row["weights"] == "Gate"]
+    assert lost and all(row["failed"] and row["fate"] == DROPPED for row in lost)
+    assert told["missing"] == 0
