@@ -135,6 +135,7 @@ def test_a_ranking_is_judged_by_its_comparisons() -> None:
 def test_an_interval_is_that_of_student() -> None:
     one = Interval.of([1.0, 2.0, 3.0])
     assert one.mean == 2.0 and one.half == pytest.approx(4.30 / 3**0.5)
+    assert Interval.of([0.0, 2.0] * 6).half == pytest.approx(2.20 * (12 / 11 / 12) ** 0.5)
     assert Interval.of([1.0, 1.1]).above_zero == (1.05 - 12.71 * 0.05 > 0)
 
 
