@@ -141,18 +141,22 @@ def _report(opened: Store, survey: Survey, target: Path | None, json: bool) -> N
     table = rows_of(opened, survey)
     counts = [_counted(table, name) for name in survey.probes]
     place = export.write(table, opened.path.with_suffix(SUMMARY))
+    wrote = place
     if target is not None:
         whole = charted().under(Atlas(table.set_index("spec"))).table.reindex(table["spec"])
-        place = export.write(whole.reset_index(), target)
+        wrote = export.write(whole.reset_index(), target)
     if json:
-        print_json({"file": str(place), "probes": counts})
+        print_json({"file": str(wrote), "probes": counts})
         return
     print_table(counts, COLUMNS)
     measured = sum(int(str(one["measured"])) for one in counts)
+    asked = len(table) * len(survey.probes)
     tell(
-        f"{place} has {len(table):,} functions: {measured:,} of their "
-        f"{len(table) * len(survey.probes):,} measurements by {', '.join(survey.probes)}."
+        f"{place} has {len(table):,} functions: with this store {measured:,} of their {asked:,} "
+        f"measurements were made, by {', '.join(survey.probes)}."
     )
+    if target is not None:
+        tell(f"{wrote} has all {len(table):,}, with what came with the program where it has none.")
 
 
 def _counted(table: pd.DataFrame, probe: str) -> dict[str, object]:

@@ -21,7 +21,7 @@ def _page() -> None:
     else:
         job.begin(None)
         job.say("The result is only in memory.")
-        live._headline(job, job.snapshot())
+        live._headline(job, job.snapshot(), 0)
 
 
 @pytest.mark.parametrize(
