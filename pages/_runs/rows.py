@@ -40,8 +40,9 @@ def first_ids(store: Store, filters: Filters, count: int) -> list[str]:
         table, _ = _read(str(store.path), queries.data_version(store), filters, store)
     except WRONG:
         return []
-    ids = table["run_id"] if "run_id" in table else table["run_ids"].str[0]
-    return list(ids[:count])
+    if "run_id" in table:
+        return list(table["run_id"][:count])
+    return [ids[0] for ids in table["run_ids"][:count]]
 
 
 @st.cache_data(max_entries=20, show_spinner=False)

@@ -41,6 +41,11 @@ def test_page_opens_on_an_empty_store(page: Opener, name: str) -> None:
     assert app.header
 
 
+def test_runs_by_configuration_opens_on_an_empty_store(page: Opener) -> None:
+    app = page("runs", **{"runs.view": "configurations"})
+    assert not app.exception and app.header
+
+
 SHOWN = [
     pytest.param(name, marks=[] if i % 4 == 0 else [pytest.mark.full_grid])
     for i, name in enumerate(ttr.catalog)
