@@ -109,6 +109,7 @@ def test_the_grid_knows_every_ingredient(copy: Path) -> None:
 TRAINED = "seq_len=8 steps=2 batch_size=2 eval_every=1 eval_examples=4 d_model=8 lr=0.001"
 
 
+@pytest.mark.slow
 def test_the_command_line_runs_them(copy: Path) -> None:
     rows = {row["name"]: row for row in json.loads(run(copy, "batch.py", "layers", "--json"))}
     assert rows["toy-layer"]["solver"] == "chunked_delta"

@@ -227,6 +227,7 @@ def test_two_drivers_share_a_plan(store: Store, supervisor: Callable[..., Superv
     assert all(sweep.settled == len(runs) for sweep in sweeps)
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_resumes_at_once_and_two_share_the_rest(
     store: Store, supervisor: Callable[..., Supervisor], fake_command: Any, tmp_path: Path
 ) -> None:

@@ -92,6 +92,7 @@ def test_counts_and_details_of_some_runs(store: Store) -> None:
     assert found[0] == queries.run(store, ids[2])
 
 
+@pytest.mark.slow
 def test_groups_are_sorted_and_cut(store: Store) -> None:
     for order in sorted_by():
         whole = grouped(store, order=order, descending=False)
