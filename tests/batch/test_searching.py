@@ -154,3 +154,19 @@ def test_what_fails_is_told_and_dropped(
     lost = [row for row in told["cells"] if row["weights"] == "Gate"]
     assert lost and all(row["failed"] and row["fate"] == DROPPED for row in lost)
     assert told["missing"] == 0
+
+
+@pytest.mark.slow
+def test_what_the_documents_say_of_the_small_search_is_what_its_runs_come_to(
+    tmp_path: Path,
+) -> None:
+    asked = ["search", str(ROOT / "examples/search_small.yaml"), "--json"]
+    places = ["--db", str(tmp_path / "runs.duckdb"), "--output", str(tmp_path / "out")]
+    told = json.loads(CliRunner().invoke(app, [*asked, *places]).stdout)
+    text = (ROOT / "docs/search.md").read_text(encoding="utf-8")
+    assert told["missing"] == 0 and f"{told['trainings']} trainings" in text
+    assert told["said"].startswith("**No cell is above") and "**No cell is above" in text
+    assert f"A gain of {told['detectable']:.3f} would".replace("0.", ".") in text
+    for row in told["finals"]:
+        low, high = (f"{row[f'gain_{end}']:.3f}".replace("0.", ".") for end in ("low", "high"))
+        assert f"{row['gain']:.3f} [".replace("0.", ".") + f"{low}, {high}]" in text, row
