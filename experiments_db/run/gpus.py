@@ -1,12 +1,31 @@
-"""The GPUs of this machine: one run on each, the others wait."""
+"""The GPUs of this machine: so many runs on each at a time, the others wait."""
 
 from __future__ import annotations
 
+import os
+from collections import Counter
+
+from ..errors import StoreError
 from .executor import Executor
 from .jobs import Job
 
+EACH_GPU = "TTR_GPU_RUNS"
+"""The variable that says how many runs share a GPU: those of small layers wait for launches."""
 
-class OneEach:
+
+def runs_per_gpu() -> int:
+    """Returns how many runs a GPU takes at a time: one, unless the environment says more.
+
+    Raises:
+        StoreError: the variable is no number of runs.
+    """
+    said = os.environ.get(EACH_GPU, "").strip() or "1"
+    if not said.isdecimal() or int(said) == 0:
+        raise StoreError(f"{EACH_GPU} is {said!r}; say how many runs share a GPU, 1 or more.")
+    return int(said)
+
+
+class GpuPlaces:
     """Deals out GPUs where the workers of an executor have none of their own.
 
     Args:
@@ -14,22 +33,23 @@ class OneEach:
     """
 
     def __init__(self, executor: Executor) -> None:
-        self._executor, self._taken = executor, dict[str, int]()
+        self._executor, self._taken, self._each = executor, dict[str, int](), runs_per_gpu()
 
     def take(self, job: Job) -> bool:
-        """Takes a GPU for a job that asks for one; returns whether the job can run now."""
+        """Takes a place for a job that asks for a GPU; returns whether the job can run now."""
         if job.experiment.device == "cpu" or (gpus := self._executor.gpus()) is None:
             return True
-        taken = set(self._taken.values())
-        free = next((i for i in range(gpus) if i not in taken), None)
-        if free is not None:
-            self._taken[job.id] = free
-        return free is not None
+        taken = Counter(self._taken.values())
+        emptiest = min(range(gpus), key=taken.__getitem__)
+        if taken[emptiest] >= self._each:
+            return False
+        self._taken[job.id] = emptiest
+        return True
 
     def of(self, job: Job) -> dict[str, int]:
         """Returns what a worker is told of a job's GPU."""
         return {"gpu": self._taken[job.id]} if job.id in self._taken else {}
 
     def leave(self, job: Job) -> None:
-        """Gives back a job's GPU, if it had one."""
+        """Gives back a job's place, if it had one."""
         self._taken.pop(job.id, None)

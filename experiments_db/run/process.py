@@ -18,6 +18,7 @@ from typing import Any
 from ..installation import checkout
 from .environment import environment
 from .executor import WOKEN, WorkerEnded
+from .gpus import runs_per_gpu
 
 COMMAND = (sys.executable, "-P", "-m", "experiments_db.run.worker")
 KEPT_LINES, KEPT_CHARS = 40, 500
@@ -228,12 +229,12 @@ class LocalExecutor:
 
     def slots(self, device: str) -> int:
         if device == "cuda":
-            return 1
+            return self.gpus() * runs_per_gpu()
         own = hasattr(os, "sched_getaffinity")
         cores = len(os.sched_getaffinity(0)) if own else os.cpu_count()
         return max(1, min(MOST_SLOTS, cores or 1))
 
-    def gpus(self) -> int | None:
+    def gpus(self) -> int:
         from ttr_core.lab import gpus
 
         return max(1, len(gpus()))

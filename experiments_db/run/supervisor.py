@@ -23,7 +23,7 @@ from ..store import Driver, Store, StoreError, open_store
 from ..store.keeping import keep
 from . import outcomes
 from .executor import Executor, Worker, WorkerLost
-from .gpus import OneEach
+from .gpus import GpuPlaces
 from .hearing import Patience, hear_out
 from .jobs import RUNNING, WAITING, Job
 from .process import LocalExecutor
@@ -81,7 +81,7 @@ class Supervisor:
         self._numbers = itertools.count(1)
         self._threads: list[threading.Thread] = []
         self._unmet = ""  # why there is no worker
-        self._places = OneEach(self.executor)
+        self._places = GpuPlaces(self.executor)
         self._closing = threading.Event()
         self._driver: Driver | None = None
         self._opening, self._held = threading.Lock(), ExitStack()

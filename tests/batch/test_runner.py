@@ -12,6 +12,7 @@ import pytest
 from experiments_db.read import queries
 from experiments_db.run.hearing import LOOK_SECONDS
 from experiments_db.run.jobs import Job
+from experiments_db.run.process import LocalExecutor
 from experiments_db.run.supervisor import Supervisor, get_supervisor
 from experiments_db.store import Driver, Store, StoreError, open_store
 from tests.batch.stand_in import StandIns
@@ -164,6 +165,21 @@ def test_a_gpu_has_one_run_and_the_others_wait(
     ended(first)
     begun(third)
     assert second.status == third.status == "running"
+
+
+def test_small_runs_share_a_gpu_where_the_environment_says_so(
+    supervisor: Make, fake: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ttr_core.lab.gpus", lambda: ("one", "other"))
+    monkeypatch.setenv("TTR_GPU_RUNS", "2")
+    made = supervisor(workers=5)
+    jobs = [made.start(fake(steps=5000, seed=s, device="cuda"), record=False) for s in range(5)]
+    assert [begun(job).status for job in jobs[:4]] == ["running"] * 4
+    assert jobs[4].status == "queued"
+    assert LocalExecutor().slots("cuda") == 4
+    monkeypatch.setenv("TTR_GPU_RUNS", "many")
+    with pytest.raises(StoreError, match="TTR_GPU_RUNS is 'many'; say how many runs share a GPU"):
+        LocalExecutor().slots("cuda")
 
 
 def test_who_waits_for_a_worker_looks_up_seldom_and_hears_of_a_stop_at_once(fake: Any) -> None:
