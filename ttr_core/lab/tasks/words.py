@@ -4,36 +4,23 @@ from __future__ import annotations
 
 import functools
 import itertools
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from ...errors import RequestError
 from ...space.option import option
-from ..metric import Metric
-from .base import Batch, TrainedTask
-from .labeled import ACCURACY, LOSS, LabeledTask
-
-if TYPE_CHECKING:
-    from ...layers.model import SequenceModel
+from .base import Batch
+from .state_tracking import TrackingTask
 
 GROUPS = ("Z2", "Z3", "Z4", "Z5", "Z6", "Z60", "S3", "S4", "A4", "A5", "S5")
 """Cyclic (Z), symmetric (S) and alternating (A) groups, by the letter and the number of each."""
 
-SCALED = Metric(
-    "scaled_accuracy",
-    "higher",
-    -1.0,
-    1.0,
-    "",
-    "Accuracy on the way from chance, 0, to all right, 1; for two elements 2 accuracy - 1.",
-)
-
 
 @dataclass(frozen=True)
-class GroupWords(LabeledTask):
+class GroupWords(TrackingTask):
     r"""Words in a group: say the product of all tokens so far, at every token.
 
     Tokens are the elements of a group, drawn uniformly; the answer after the token $x_t$ is
@@ -68,7 +55,6 @@ class GroupWords(LabeledTask):
     """
 
     name: ClassVar[str] = "words"
-    metrics: ClassVar[tuple[Metric, ...]] = (ACCURACY, LOSS, SCALED)
 
     group: str = option("Z2", "The group whose products are asked; Z2 is parity.", choices=GROUPS)
     seq_len: int = option(40, "Length of a sequence in tokens.", low=2, high=65536)
@@ -81,6 +67,10 @@ class GroupWords(LabeledTask):
     def vocab_size(self) -> int:
         """Number of elements of the group."""
         return len(products_of(self.group))
+
+    @property
+    def states(self) -> int:
+        return self.vocab_size
 
     def check(self) -> None:
         """Checks that something is asked."""
@@ -98,18 +88,6 @@ class GroupWords(LabeledTask):
         asked = torch.arange(self.first - 1, self.seq_len, device=device)
         positions = asked.expand(batch_size, -1)
         return Batch(tokens, positions, torch.stack(states, 1)[:, asked], {"length": positions + 1})
-
-    def measure(self, model: SequenceModel, batch: Batch) -> dict[str, Tensor]:
-        each, chance = super().measure(model, batch), 1 / self.vocab_size
-        return {**each, SCALED.name: (each[ACCURACY.name] - chance) / (1 - chance)}
-
-    def variants(self) -> tuple[TrainedTask, ...]:
-        """Returns longer sequences, asked beyond half of their tokens, up to ``read_to``."""
-        ends = itertools.takewhile(
-            lambda end: end < self.read_to, (self.seq_len << n for n in itertools.count())
-        )
-        bounds = [*ends, self.read_to]
-        return tuple(replace(self, seq_len=b, first=a + 1) for a, b in itertools.pairwise(bounds))
 
 
 @functools.cache
