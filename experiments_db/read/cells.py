@@ -19,6 +19,7 @@ from ..store import Store
 from ..store.records import COMPLETE
 from . import measures
 from .filters import Where
+from .pooling import COUNTED, POOLS, REPEATED
 from .queries import revised_since
 
 OTHER_PARTS = ("loss=", "readout=")
@@ -32,14 +33,15 @@ SERIES = """
 COMPLETE_RUNS = f"""
 FROM (
 SELECT * FROM (
-    SELECT max(run_id) AS run_id
-    FROM (SELECT run_id, config_hash FROM runs) AS known
+    SELECT max(run_id) AS run_id, any_value({COUNTED}) AS series
+    FROM (SELECT run_id, config_hash, series, seed FROM runs) AS known
     JOIN (SELECT run_id FROM results WHERE status IN {COMPLETE}) AS ended USING (run_id)
     ANTI JOIN (SELECT run_id FROM marks WHERE archived) AS away USING (run_id)
-    GROUP BY config_hash
+    LEFT JOIN ({POOLS}) AS pools USING (series)
+    GROUP BY {REPEATED}
 ) AS newest
 JOIN (
-    SELECT run_id, config, config_group, series, layer, spec, task, frame, protocol FROM runs
+    SELECT run_id, config, config_group, layer, spec, task, frame, protocol FROM runs
 ) AS runs USING (run_id)
 JOIN (
     {SERIES}

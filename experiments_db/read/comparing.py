@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -12,7 +12,7 @@ from ttr_core.lab import TASKS, Metric
 
 from ..store import Store
 from ..store.records import COMPLETE
-from . import queries
+from . import pooling, queries
 from .filters import Conditions, Where
 
 MOST = 8
@@ -56,13 +56,16 @@ def sides(
     missing = [one for one in wanted if one not in rows.index]
     named = [one for one in wanted if one in rows.index]
     first = rows.loc[named]
+    counted = first["series"]
     if over_seeds and named:
-        first = first[~first["series"].duplicated()]
-        pooled = _complete(store, list(first["series"]))
+        pools = pooling.pools(store)
+        counted = first["series"].replace(pools)
+        first = first[~counted.duplicated()]
+        pooled = _complete(store, set(counted), pools)
     made = []
-    for run_id, series in zip(first.index, first["series"], strict=True):
+    for run_id, series in counted[first.index].items():
         alone = rows.loc[[run_id]]
-        mine = pooled[pooled["series"] == series] if over_seeds else alone
+        mine = pooled[pooled["counted"] == series] if over_seeds else alone
         made.append((str(run_id), mine if len(mine) else alone))
     names = [str(runs["layer"].fillna(runs["spec"]).iloc[0]) for _, runs in made]
     return [
@@ -71,14 +74,24 @@ def sides(
     ], missing
 
 
-def _complete(store: Store, series: list[str]) -> pd.DataFrame:
-    """Returns the complete runs of some configurations, of repeated ones the newest."""
+def _complete(store: Store, counted: set[str], pools: Mapping[str, str]) -> pd.DataFrame:
+    """Returns the complete runs of some configurations, of repeated ones the newest.
+
+    The first of each are those whose settings say the rate; ``counted`` is the series in which a
+    run counts.
+    """
     where = Where()
-    where.among("series", series)
+    where.among("series", [*counted, *(one for one, of in pools.items() if of in counted)])
     where.among("status", COMPLETE)
     where.add("NOT archived")
     table = queries.flattened(queries.selected(store, where))
-    return table.sort_values("run_id").drop_duplicates("config_hash", keep="last")
+    table = table.assign(counted=table["series"].replace(dict(pools)))
+    repeated = table["config_hash"].where(
+        ~table["series"].isin(pools), table["counted"] + " " + table["seed"].astype(str)
+    )
+    kept = table.assign(chose=table["series"] != table["counted"], repeated=repeated)
+    kept = kept.sort_values("run_id").drop_duplicates("repeated", keep="last")
+    return kept.sort_values(["chose", "run_id"]).drop(columns=["chose", "repeated"])
 
 
 def differing(compared: Sequence[Side]) -> pd.DataFrame:

@@ -10,12 +10,19 @@ from ..errors import StoreError
 from ..store import Store
 from ..store.records import COMPLETE
 from .filters import Conditions
-from .queries import EVERY, NEWEST, alive_of, every
+from .pooling import COUNTED, POOLS, REPEATED
+from .queries import EVERY, alive_of, every
 
 ALSO = ("best", "seconds", "steps_to_90", "cpu_seconds_to_90")
 """What is averaged beside the metrics that tasks declare."""
 
 IDENTITY = ("layer", "spec", "frame", "task", "device", "protocol")
+
+NEWEST = f"QUALIFY row_number() OVER (PARTITION BY {REPEATED} ORDER BY run_id DESC) = 1"
+"""Ends a query over runs: of those that repeat one another, seed included, the newest."""
+
+RATED = "CASE WHEN series = counted THEN '' ELSE '~' END"
+"""Sorts those first whose settings say the rate that a group was run with."""
 
 STATISTICS_SQL = """
     avg({0}) FILTER (isfinite({0})) AS {0}_mean,
@@ -50,7 +57,8 @@ def grouped(
     ``still_rising`` those that were ended on the way up.
     ``n`` counts the runs, ``seeds`` and ``run_ids`` name them in the same order; ``config`` lacks
     the seed. Of runs that were repeated with one seed the newest counts. A configuration is what
-    decides a run (`ttr_core.lab.fingerprint`); superseded runs are groups of their own, and the
+    decides a run (`ttr_core.lab.fingerprint`); a rate that was chosen on one seed and the other
+    seeds at that rate are one (`pooling.POOLS`). Superseded runs are groups of their own, and the
     column ``superseded`` says so.
 
     Args:
@@ -73,7 +81,7 @@ def grouped(
     summaries = ",".join(STATISTICS_SQL.format(name) for name in averaged())
     sql = f"""
         {every()}, groups AS (
-            SELECT series, any_value(superseded) AS superseded, {identity},
+            SELECT counted AS series, any_value(superseded) AS superseded, {identity},
                 count(*) AS n,
                 count(*) FILTER (status = 'diverged') AS diverged,
                 count(*) FILTER (still_rising) AS still_rising,
@@ -82,8 +90,11 @@ def grouped(
                 list(run_id) AS run_ids,
                 max(started_at) AS started_at,
                 min(run_id) AS first_id,
-                arg_min(config_group, run_id) AS config_group
-            FROM (SELECT * FROM shown {where} {NEWEST}) GROUP BY series
+                arg_min(config_group, {RATED} || run_id) AS config_group
+            FROM (
+                SELECT shown.*, {COUNTED} AS counted
+                FROM shown LEFT JOIN ({POOLS}) AS pools USING (series) {where} {NEWEST}
+            ) GROUP BY counted
         )
         SELECT groups.* EXCLUDE (first_id, config_group, superseded, series), configs.config,
             config_group, series, superseded

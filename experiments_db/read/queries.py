@@ -37,10 +37,6 @@ SETTINGS = ("task", "model", "train")
 EVERY = Conditions()
 
 
-NEWEST = "QUALIFY row_number() OVER (PARTITION BY config_hash ORDER BY run_id DESC) = 1"
-"""Ends a query over runs: of those that repeat one another, seed included, the newest."""
-
-
 def every() -> str:
     """Returns the start of a query: the relation ``shown``, a row per run as people see it.
 

@@ -23,7 +23,7 @@ ACCURACY = metrics()["accuracy"]
 def put(store: Store, layer: str, accuracy: float | None, seed: int = 0, state: int = 64,
         tried: list[dict[str, Any]] | None = None, **sets: Any) -> str:  # fmt: skip
     """Keeps a run that reached an accuracy; ``sets`` has settings with __ for the dot."""
-    frame = sets.pop("frame", None)
+    frame, chosen = sets.pop("frame", None), sets.pop("chosen", None)
     given = {key.replace("__", "."): str(value) for key, value in sets.items()}
     one = request(layer=layer, frame=frame, seed=seed, sets=given, device="cpu")
     config = one.config()
@@ -36,7 +36,9 @@ def put(store: Store, layer: str, accuracy: float | None, seed: int = 0, state: 
     with store.driver() as driver:
         run_id = str(store.claim(driver, run).run_id)
         status = "diverged" if accuracy is None else "finished"
-        outcome = Outcome(status, measured, steps=9, seconds=1.0, tables=noted, state_size=state)
+        outcome = Outcome(
+            status, measured, steps=9, seconds=1.0, tables=noted, state_size=state, lr=chosen
+        )
         store.finish(run_id, outcome)
     return run_id
 
