@@ -13,6 +13,7 @@ from ..sweeps import Pace, Planned, in_words, tried
 from ..sweeps.plan_file import Source
 from ..sweeps.questions import past
 from .candidates import Candidate, Space
+from .finals import RIVALS
 from .search_plan import SearchPlan
 from .trainings import trainings
 
@@ -174,12 +175,20 @@ def _rungs(plan: SearchPlan, cells: Sequence[Candidate], pace: Pace) -> list[Leg
 def _finals(plan: SearchPlan, cells: Sequence[Candidate], pace: Pace) -> list[Leg]:
     """Returns the tuning of the finalists in the other frames, and the finals."""
     each = _hours(plan, cells, plan.steps, pace) / len(cells)
-    others, most = len(plan.frames) - 1, 2 * plan.finalists
-    tuned = others * len(plan.lrs) * len(plan.seed_numbers)
+    tuned = (len(plan.frames) - 1) * len(plan.lrs) * len(plan.seed_numbers)
     final = len(plan.frames) * len(plan.fresh_numbers)
-    told = [("tuning of the finalists in other frames", tuned), ("finals", final)]
+    known = sum(one.published for one in cells)
+    chosen = min(plan.finalists, len(cells) - known)
+    told = [
+        (
+            "tuning of the finalists and their rivals in other frames",
+            tuned,
+            chosen + min(known, RIVALS * chosen),
+        ),
+        ("finals", final, 2 * chosen),
+    ]
     return [
         Leg(name, 2 * runs, most * runs, 2 * runs * each, most * runs * each)
-        for name, runs in told
+        for name, runs, most in told
         if runs
     ]

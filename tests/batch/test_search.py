@@ -263,7 +263,7 @@ def test_runs_and_hours_are_told_by_stages(ahead: Callable[[str], Any]) -> None:
     told = [(one.name, one.least, one.most) for one in found.stages]
     assert told == [
         ("rung 1, 2 steps", 15, 15), ("rung 2, 4 steps", 6, 10),
-        ("tuning of the finalists in other frames", 6, 30), ("finals", 48, 240),
+        ("tuning of the finalists and their rivals in other frames", 6, 15), ("finals", 48, 96),
     ]  # fmt: skip
     assert all(0 < one.least_hours <= one.most_hours for one in found.stages)
     text = "\n".join(found.lines())
