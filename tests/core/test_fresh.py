@@ -12,8 +12,9 @@ import torch
 
 import ttr_core as ttr
 from ttr_core.layers.frame import PAPER, STANDARD
+from ttr_core.space.functions import Network
 from ttr_core.space.option import every
-from ttr_core.space.sharpness import LOG_SCALE
+from ttr_core.space.sharpness import LOG_SCALE, Comparison
 
 D, LENGTH = 64, 256
 
@@ -31,13 +32,15 @@ def signals(name: str) -> dict[str, torch.Tensor]:
 
 
 EVERY = pytest.mark.parametrize("name", list(ttr.catalog))
+NETWORKS = [n for n, entry in ttr.catalog.items() if isinstance(entry.spec.function, Network)]
 
 # ---- signals
 
 STARTS = {
     "importance": 0.5, "momentum": 0.5, "push": 0.5, "erase": 0.5, "write": 0.5, "rate": 0.5,
-    "squares": 0.5, "noise": math.log(2), "drift": math.log(2), "step": 0.5,
-    "turn": 0.05,
+    "squares": 0.5, "noise": math.log(2), "drift": math.log(2), "step": 0.5, "second_step": 0.5,
+    "turn": 0.05, "mix": 0.5, "levels": 1.0, "delta": 1.0, "taps": 0.005, "probe": 0.0,
+    "turn_key": 0.0, "mixture": 0.0, "extra_keys": 0.0, "extra_values": 0.0,
 }  # fmt: skip
 OTHERWISE = {
     ("longhorn-exact", "step"): 1.0, ("deltaformer", "step"): 0.05,
@@ -49,8 +52,9 @@ TIED = ("mamba", "mamba2", "rfa-gate")  # a weight that is a step, or what is fo
 
 @EVERY
 def test_a_signal_starts_where_it_says(name: str) -> None:
+    """Every signal but decays, which have tests of their own."""
     for signal, value in signals(name).items():
-        if signal not in STARTS or (name in TIED and signal == "importance"):
+        if signal.startswith("decay") or (name in TIED and signal == "importance"):
             continue
         start = torch.tensor(OTHERWISE.get((name, signal), STARTS[signal]))
         torch.testing.assert_close(value, start.expand_as(value), rtol=0.1, atol=0.0)
@@ -71,6 +75,7 @@ def test_fresh_decays_span_what_is_remembered(name: str) -> None:
 
 
 def test_decays_that_papers_set_start_there() -> None:
+    assert signals("mamba2")["importance"].item() == pytest.approx(0.01, rel=1e-3)
     assert signals("mlstm")["decay"].item() == pytest.approx(-math.log1p(math.exp(-4.5)), rel=1e-3)
     place = torch.arange(D) / (D - 1)
     wanted = -torch.exp(-6 + 5 * place**0.7)
@@ -84,21 +89,69 @@ def test_decays_that_papers_set_start_there() -> None:
     assert (lives.min().item(), lives.max().item()) == pytest.approx((4, 1024), rel=1e-3)
 
 
+@torch.no_grad()
+def test_decays_of_rwkv7_end_at_the_share_that_its_paper_keeps() -> None:
+    x = 1e4 * torch.randn(1, 20, D, generator=torch.Generator().manual_seed(0))
+    decay = fresh("rwkv7").regression(x)[0].signals["decay"]
+    ends = (decay.min().exp().item(), decay.max().exp().item())
+    assert ends == pytest.approx((0.5452, 1), abs=1e-4)
+
+
 # ---- tensors
 
 SET = {
     "sigma": 1.0, "gamma": 1.0, "beta": 0.0, "b": 0.0, "b1": 0.0, "b2": 0.0, "norm": 1.0,
     "skip": 0.0, "feedback": 1.0, "center": -0.2, "share": 0.02, "mix": 1.02,
+    "leak": 0.0, "peek": 0.0, "biases": 1.0, "shift": 0.0,
 }  # fmt: skip
-"""What multiplies starts at 1 and what is added at 0, but for what papers say otherwise."""
+"""What multiplies starts at 1, what is added and logits at 0, but for what papers say otherwise."""
+
+
+ELSEWHERE = {
+    "weight", "bias", "W", "Z", "W0", "W1", "W2", "taps", "log_scale", "log_decay", "A_log",
+    "nu", "theta", "gain", "direct", "first", "shares", "down", "up", "start", "u", "stretch",
+    "amplitude", "fade", "rate", "phase", "rows", "diagonal",
+}  # fmt: skip
+"""Tensors that are drawn or spread, each held by a test of its own here, in test_starts or in
+test_phases."""
 
 
 @EVERY
 def test_a_tensor_that_is_set_starts_there(name: str) -> None:
     for path, p in fresh(name).named_parameters():
         leaf = path.replace("/", ".").split(".")[-1]
-        if leaf in SET:
+        if leaf not in ELSEWHERE:
             assert torch.equal(p, torch.full_like(p, SET[leaf])), path
+
+
+STD = {"ttt-linear": 0.02, "ttt-mlp": 0.02}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_matrices_of_a_network_keep_the_size_of_their_inputs(name: str) -> None:
+    for path, p in fresh(name).own.items():
+        if re.fullmatch(r"function/W\d", path):
+            size = STD.get(name, p.shape[-2] ** -0.5)
+            assert p.std().item() == pytest.approx(size, rel=4 * p.numel() ** -0.5), path
+
+
+def test_what_is_spread_over_channels_goes_from_end_to_end() -> None:
+    own, place = fresh("orchid").own, torch.arange(D) / D
+    assert own["weights/amplitude"].shape == (1, 5, 16)
+    assert own["weights/amplitude"].std().item() == pytest.approx(0.25, rel=0.25)
+    rates = own["weights/rate"].detach().flatten()
+    assert rates[[0, -1]].tolist() == pytest.approx([math.pi, math.pi / 1024], rel=1e-3)
+    assert (rates[1:] / rates[:-1]).std() < 1e-3
+    turns = own["weights/phase"].detach().flatten().diff()
+    assert turns.mean().item() == pytest.approx(math.pi / 15) and turns.std() < 1e-3
+    ramp = fresh("rwkv7").own["optimizer/stretch"].detach().flatten()
+    torch.testing.assert_close(ramp, 0.71 - 0.1 * torch.linspace(0, 1, D))
+    bonus = fresh("rwkv6").own["readout/u"].detach().flatten()
+    assert bonus[:4].tolist() == pytest.approx([0, 0.1, -0.1, 0])
+    for name in ("rwkv6", "rwkv7"):
+        shift = fresh(name).shift
+        assert shift is not None
+        torch.testing.assert_close(shift.first.detach(), 1 - place)
 
 
 @EVERY
@@ -173,6 +226,18 @@ def test_a_learned_scale_starts_where_it_learned_best(scale: int) -> None:
         assert found == pytest.approx([scale]), text
 
 
+RANGES = {
+    "favor": (0.01, 16), "nystrom": (0.01, 64), "Kernel": (0.01, 256), "Whitened": (0.001, 100),
+}  # fmt: skip
+
+
+def test_a_learned_scale_stays_where_it_was_seen_to_compute() -> None:
+    """Within (.01, 1000), but for what is written here."""
+    every = [c for family in ("weights", "function", "map") for c in ttr.choices(family)]
+    for choice in (c for c in every if issubclass(c, Comparison)):
+        assert choice.scale_range == RANGES.get(choice.name, (0.01, 1000)), choice.name
+
+
 # ---- sizes
 
 
@@ -207,6 +272,8 @@ NUMBERS = {
     "cosformer": "length=512", "polynomial": "degree=2", "power-retention": "degree=2",
     "sliding-window-attention": "size=64", "alibi": "slope=8.0", "stick-breaking": "offset=4.0",
     "log-linear-attention": "levels=16", "gated-kalmanet": "iterations=30 ridge=0.02",
+    "lact": "expansion=1 size=16 rate=0.05", "residual-deltanet": "clip=1.0", "dpfp": "nu=1",
+    "orchid": "basis=4",
 }  # fmt: skip
 
 

@@ -78,6 +78,13 @@ def test_the_random_rows_are_orthogonal_in_blocks(features: int) -> None:
     assert off.abs().max() < 1e-12 and not torch.equal(rows[0], rows[1])
 
 
+def test_the_random_rows_are_as_long_as_normal_ones() -> None:
+    """Of one length they would estimate another kernel: squares of lengths vary by 2 K."""
+    squares = FavorPlus(features=4096).parameters(8, 8, 1)["rows"].square().sum(-1)
+    assert squares.mean().item() == pytest.approx(8, rel=0.05)
+    assert squares.var().item() == pytest.approx(16, rel=0.15)
+
+
 @pytest.mark.parametrize("seed", [0, 3])
 def test_random_features_come_near_their_kernels(seed: int) -> None:
     q, k = 0.4 * generic(8), 0.4 * generic(8, seed=1)
