@@ -18,7 +18,7 @@ from ttr_core.lab import TASKS
 from ..read import export
 from ..store import Store
 from ..sweeps import questions
-from ..sweeps.estimate import Kind, Pace, kind
+from ..sweeps.estimate import Kind, Pace
 from .claim import SCALES, Finding, Judged, Ruling, Scale, Word
 
 SHIPPED = Path(__file__).parent / "shipped"
@@ -98,8 +98,7 @@ def known_pace(store: Store) -> Pace:
         if (found := shipped(size)) is not None:
             for one, seconds in found.times:
                 known.add(one, seconds)
-    for config, seconds in reversed(questions.past(store, tuple(TASKS))):
-        known.add(kind(config), seconds)
+    known.add_runs(questions.past(store, tuple(TASKS)))
     return known
 
 

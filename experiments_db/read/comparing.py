@@ -81,7 +81,7 @@ def _complete(store: Store, counted: set[str], pools: Mapping[str, str]) -> pd.D
     run counts.
     """
     where = Where()
-    where.among("series", [*counted, *(one for one, of in pools.items() if of in counted)])
+    where.one_of("series", [*counted, *(one for one, of in pools.items() if of in counted)])
     where.among("status", COMPLETE)
     where.add("NOT archived")
     table = queries.flattened(queries.selected(store, where))

@@ -9,7 +9,7 @@ from ttr_core.lab import metrics
 from ..errors import StoreError
 from ..store import Store
 from ..store.records import COMPLETE
-from .filters import Conditions
+from .filters import Conditions, Where
 from .pooling import COUNTED, POOLS, REPEATED
 from .queries import EVERY, alive_of, every
 
@@ -73,38 +73,68 @@ def grouped(
     """
     if order not in sorted_by():
         raise StoreError(f"Groups cannot be sorted by {order!r}; use {', '.join(sorted_by())}.")
-    where = conditions.where()
-    where.among("status", COMPLETE)
-    identity = ", ".join(f"any_value({name}) AS {name}" for name in IDENTITY)
     way = "DESC" if descending else "ASC"
-    most = "" if limit is None else f"LIMIT {int(limit)}"
-    summaries = ",".join(STATISTICS_SQL.format(name) for name in averaged())
-    sql = f"""
-        {every()}, groups AS (
-            SELECT counted AS series, any_value(superseded) AS superseded, {identity},
-                count(*) AS n,
-                count(*) FILTER (status = 'diverged') AS diverged,
-                count(*) FILTER (still_rising) AS still_rising,
-                list(seed) AS seeds,
-                {summaries},
-                list(run_id) AS run_ids,
-                max(started_at) AS started_at,
-                min(run_id) AS first_id,
-                arg_min(config_group, {RATED} || run_id) AS config_group
-            FROM (
-                SELECT shown.*, {COUNTED} AS counted
-                FROM shown LEFT JOIN ({POOLS}) AS pools USING (series) {where} {NEWEST}
-            ) GROUP BY counted
-        )
-        SELECT groups.* EXCLUDE (first_id, config_group, superseded, series), configs.config,
-            config_group, series, superseded
-        FROM groups LEFT JOIN configs USING (config_group)
-        ORDER BY groups.{order} {way} NULLS LAST, groups.first_id {way} {most}
-    """
     with store.open() as connection:
-        table = connection.execute(sql, {**where.values, **alive_of(connection, store)}).df()
+        values = alive_of(connection, store)
+        where = _complete(conditions)
+        if limit is not None:  # which groups first: most are passed over
+            first = "max(started_at)" if order == "started_at" else _mean(order)
+            sql = f"""
+                {every()} SELECT counted FROM {_counted(where)} GROUP BY counted
+                ORDER BY {first} {way} NULLS LAST, min(run_id) {way} LIMIT {int(limit)}
+            """
+            found = connection.execute(sql, {**where.values, **values}).fetchall()
+            chosen = {name for (name,) in found}
+            pools = dict(connection.execute(POOLS).fetchall())
+            where.one_of("series", [*chosen, *(one for one, of in pools.items() if of in chosen)])
+        sql = f"""
+            {every()}, groups AS ({_summaries(where)})
+            SELECT groups.* EXCLUDE (first_id, config_group, superseded, series), configs.config,
+                config_group, series, superseded
+            FROM groups LEFT JOIN configs USING (config_group)
+            ORDER BY groups.{order} {way} NULLS LAST, groups.first_id {way}
+        """
+        table = connection.execute(sql, {**where.values, **values}).df()
     both = zip(table["run_ids"], table["seeds"], strict=True)
     members = [sorted(zip(ids, seeds, strict=True)) for ids, seeds in both]
     table["run_ids"] = [[run_id for run_id, _ in pairs] for pairs in members]
     table["seeds"] = [[int(seed) for _, seed in pairs] for pairs in members]
     return table
+
+
+def _complete(conditions: Conditions) -> Where:
+    where = conditions.where()
+    where.among("status", COMPLETE)
+    return where
+
+
+def _counted(where: Where) -> str:
+    """Returns the rows that count, with the series in which they do, as SQL."""
+    return f"""(
+        SELECT shown.*, {COUNTED} AS counted
+        FROM shown LEFT JOIN ({POOLS}) AS pools USING (series) {where} {NEWEST}
+    )"""
+
+
+def _mean(name: str) -> str:
+    """Returns the SQL of what a column of means holds."""
+    bare = name.removesuffix("_mean")
+    return f"avg({bare}) FILTER (isfinite({bare}))"
+
+
+def _summaries(where: Where) -> str:
+    identity = ", ".join(f"any_value({name}) AS {name}" for name in IDENTITY)
+    summaries = ",".join(STATISTICS_SQL.format(name) for name in averaged())
+    return f"""
+        SELECT counted AS series, any_value(superseded) AS superseded, {identity},
+            count(*) AS n,
+            count(*) FILTER (status = 'diverged') AS diverged,
+            count(*) FILTER (still_rising) AS still_rising,
+            list(seed) AS seeds,
+            {summaries},
+            list(run_id) AS run_ids,
+            max(started_at) AS started_at,
+            min(run_id) AS first_id,
+            arg_min(config_group, {RATED} || run_id) AS config_group
+        FROM {_counted(where)} GROUP BY counted
+    """

@@ -51,8 +51,15 @@ class Pace:
     def __init__(self, past: Iterable[tuple[Mapping[str, Any], float]] = ()) -> None:
         self._known: dict[str, collections.deque[float]] = {}
         self.runs, self.learned_from = 0, "past runs"
+        self.add_runs(past)
+
+    def add_runs(self, past: Iterable[tuple[Mapping[str, Any], float]]) -> None:
+        """Notes how long past runs took, the newest first given."""
+        kinds: dict[int, Kind] = {}
         for config, seconds in reversed(list(past)):
-            self.add(kind(config), seconds)
+            if id(config) not in kinds:  # runs of one configuration share it
+                kinds[id(config)] = kind(config)
+            self.add(kinds[id(config)], seconds)
 
     def add(self, run: Kind, seconds: float) -> None:
         """Notes how long a run took; the newest notes count."""

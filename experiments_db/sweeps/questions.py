@@ -41,9 +41,12 @@ def held(store: Store, hashes: Collection[str]) -> dict[str, str]:
 
 
 def past(store: Store, tasks: Collection[str]) -> list[tuple[dict[str, Any], float]]:
-    """Returns the configurations and seconds of the newest finished runs of some tasks."""
+    """Returns the configurations, without a seed, and seconds of the newest finished runs of tasks.
+
+    Runs that were asked for in the same way share one object, so that it is read once.
+    """
     sql = """
-        SELECT config, seconds
+        SELECT config_group, seconds
         FROM runs
         JOIN results USING (run_id)
         WHERE results.status = 'finished' AND seconds IS NOT NULL
@@ -53,7 +56,13 @@ def past(store: Store, tasks: Collection[str]) -> list[tuple[dict[str, Any], flo
     """
     with store.open() as connection:
         rows = connection.execute(sql, {"tasks": list(tasks), "latest": LATEST}).fetchall()
-    return [(json.loads(config), seconds) for config, seconds in rows]
+        texts = connection.execute(
+            "SELECT config_group, config FROM configs "
+            "WHERE config_group IN (SELECT unnest($groups::VARCHAR[]))",
+            {"groups": list({group for group, _ in rows})},
+        ).fetchall()
+    read = {group: json.loads(config) for group, config in texts}
+    return [(read[group], seconds) for group, seconds in rows]
 
 
 def results(store: Store, hashes: Collection[str]) -> dict[str, dict[str, Any]]:

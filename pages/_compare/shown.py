@@ -12,7 +12,7 @@ from experiments_db.read import comparing
 from experiments_db.read.comparing import Side
 from experiments_db.store import Store
 from pages._compare.chosen import BASELINE
-from pages._shared import address, mean_lines, saved, ui
+from pages._shared import address, compared, mean_lines, saved, ui
 from pages._shared.mean_lines import Drawn
 from ttr_core.lab import Metric
 
@@ -23,21 +23,22 @@ def show(store: Store, asked: Drawn) -> None:
         _nothing()
         return
     try:
-        compared, missing = comparing.sides(store, asked.ids, asked.over_seeds)
-        data = comparing.mean_curves(store, compared, asked.smoothing)
+        sides, missing, data = compared.sides_and_curves(
+            store, asked.ids, asked.over_seeds, asked.smoothing
+        )
     except StoreError as error:
         ui.failed("The store could not be read", str(error))
         return
     for run_id in missing:
         st.text(f"The store has no run {run_id[:80]} any more; the others are shown.")
-    if not compared:
+    if not sides:
         _nothing()
         return
-    for sentence in comparing.unlike(compared):
+    for sentence in comparing.unlike(sides):
         st.text(sentence)
-    _curves(data, compared, asked)
-    _numbers(compared)
-    _settings(compared)
+    _curves(data, sides, asked)
+    _numbers(sides)
+    _settings(sides)
 
 
 def _nothing() -> None:
@@ -46,18 +47,18 @@ def _nothing() -> None:
         st.page_link("pages/runs.py", label="Go to Runs", icon=":material/table_rows:")
 
 
-def _numbers(compared: Sequence[Side]) -> None:
-    metric = comparing.judging_metric(compared)
+def _numbers(sides: Sequence[Side]) -> None:
+    metric = comparing.judging_metric(sides)
     if metric is None:
         st.text("They are of different tasks, so no number compares them.")
         return
-    labels = {side.asked: side.label for side in compared}
+    labels = {side.asked: side.label for side in sides}
     if address.value(BASELINE) not in labels:
         address.put(BASELINE, next(iter(labels)))
     baseline = st.selectbox(
         "Baseline", list(labels), format_func=labels.__getitem__, key=BASELINE, width=320
     )
-    table = comparing.summary(compared, metric, labels[baseline])
+    table = comparing.summary(sides, metric, labels[baseline])
     title = f"{metric.title}, mean and standard error over n runs"
     st.dataframe(_written(table, metric), alt=title, placeholder="–")
     saved.downloads(table.reset_index(names="side"), "comparison", "compare")
@@ -91,12 +92,12 @@ def _apart(difference: float, metric: Metric) -> str:
     return f"{difference:+.4g} {metric.unit}".rstrip()
 
 
-def _curves(data: pd.DataFrame, compared: Sequence[Side], asked: Drawn) -> None:
+def _curves(data: pd.DataFrame, sides: Sequence[Side], asked: Drawn) -> None:
     if data.empty:
         st.caption("No curves are stored for these.")
         return
     names = list(dict.fromkeys(data["name"]))
-    labels = [side.label for side in compared]
+    labels = [side.label for side in sides]
     with st.grid(min(2, len(names))):
         for name in names:
             st.altair_chart(
@@ -107,8 +108,8 @@ def _curves(data: pd.DataFrame, compared: Sequence[Side], asked: Drawn) -> None:
     saved.downloads(data, "curves", "compare")
 
 
-def _settings(compared: Sequence[Side]) -> None:
-    table = comparing.differing(compared)
+def _settings(sides: Sequence[Side]) -> None:
+    table = comparing.differing(sides)
     st.subheader("What differs", anchor=False)
     if table.empty:
         st.caption("Nothing but the seed.")

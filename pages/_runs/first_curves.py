@@ -8,9 +8,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from experiments_db.errors import StoreError
-from experiments_db.read import comparing
 from experiments_db.store import Store
-from pages._shared import mean_lines, ui
+from pages._shared import compared, mean_lines, ui
 from pages._shared.mean_lines import Drawn
 
 FIRST, MOST = 5, 6
@@ -35,17 +34,16 @@ def show(store: Store, picked: Sequence[str], first: Sequence[str], over_seeds: 
     """
     ids = tuple(picked or first)[:MOST]
     try:
-        compared, _ = comparing.sides(store, ids, over_seeds)
-        data = comparing.mean_curves(store, compared)
+        sides, _, data = compared.sides_and_curves(store, ids, over_seeds)
     except StoreError as error:
         ui.failed("The store could not be read", str(error))
         return
-    st.caption(_said(len(picked), len(compared), over_seeds))
+    labels = [side.label for side in sides]
+    st.caption(_said(len(picked), len(labels), over_seeds))
     if data.empty:
         st.caption("No curves are stored for these.")
         return
     asked = Drawn(ids, over_seeds, 0.0, False, False)
-    labels = [side.label for side in compared]
     names = sorted(dict.fromkeys(data["name"]), key=lambda name: name == "train_loss")
     for column, name in zip(st.columns(min(2, len(names))), names, strict=False):
         column.altair_chart(

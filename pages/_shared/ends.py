@@ -67,3 +67,19 @@ def labels(ends: pd.DataFrame, x: alt.X, color: alt.Color, scale: alt.Scale) -> 
         .mark_text(align="left", dx=6, fontSize=11, baseline="middle")
         .encode(x=x, y=alt.Y("end:Q", scale=scale), text="text:N", color=color)
     )
+
+
+def leaders(ends: pd.DataFrame, color: alt.Color) -> alt.Chart:
+    """Draws where a name belongs whose line ends before the column of names.
+
+    Args:
+        ends: columns step and end (where the name stands), from_step and smooth (where the line
+            ends), and those of ``color``.
+        color: of the lines.
+    """
+    away = ends[ends["from_step"] < ends["step"]]
+    return (
+        alt.Chart(away)
+        .mark_rule(strokeWidth=1, strokeDash=[1, 3], opacity=0.6)
+        .encode(x="from_step:Q", x2="step:Q", y="smooth:Q", y2="end:Q", color=color)
+    )

@@ -78,7 +78,7 @@ def compared_chart(
     layers = [band, raw, line] if asked.smoothing else [band, line]
     if len(data):
         tips = _ends(data, {text: label for label, text in said.items()}, metric, asked)
-        layers.append(ends.labels(tips, x, color.copy(), scale))
+        layers += [ends.leaders(tips, color.copy()), ends.labels(tips, x, color.copy(), scale)]
     return alt.LayerChart(layer=layers).properties(height=HEIGHT + LINE * len(labels))
 
 
@@ -93,25 +93,16 @@ def _across(data: pd.DataFrame, log: bool) -> alt.Scale:
     return alt.Scale(domain=[low, high + max(high - low, 1.0) * ends.ROOM], nice=False)
 
 
-def _near(places: Sequence[float]) -> list[list[int]]:
-    """Returns which lines end so near each other, from left to right, that names could collide."""
-    order = sorted(range(len(places)), key=places.__getitem__)
-    width = (max(places) - min(places)) * ends.ROOM
-    groups = [[order[0]]]
-    for i in order[1:]:
-        if places[i] - places[groups[-1][0]] <= width:
-            groups[-1].append(i)
-        else:
-            groups.append([i])
-    return groups
-
-
 def _ends(
     data: pd.DataFrame, names: dict[str, str], metric: Metric | None, asked: Drawn
 ) -> pd.DataFrame:
-    """Returns where the lines end, and where their names stand: not on each other."""
+    """Returns where the lines end, and where their names stand.
+
+    That is in one column to the right of the longest line, where no other line passes, and not on
+    each other.
+    """
     tips = data.loc[data.groupby("side", sort=False)["step"].idxmax()]
-    log, asked_x = asked.log_y, asked.log_x
+    log = asked.log_y
     low, high = float(data["low"].min()), float(data["high"].max())
     if metric is not None and metric.bounds is not None and not log:
         low, high = metric.bounds
@@ -119,13 +110,13 @@ def _ends(
     if log:
         places, low, high = [math.log(x) for x in places], math.log(low), math.log(high)
     high = max(high, low + 1e-9)
-    moved = places[:]
-    for rows in _near([math.log(x) if asked_x else x for x in tips["step"]]):
-        held = ends.apart([places[i] for i in rows], low, high, PLOT)
-        for i, place in zip(rows, held, strict=True):
-            moved[i] = place
-    moved = [math.exp(x) for x in moved] if log else moved
-    return tips.assign(end=moved, text=[ends.clipped(names[side]) for side in tips["side"]])
+    held = ends.apart(places, low, high, PLOT)
+    return tips.assign(
+        end=[math.exp(x) for x in held] if log else held,
+        text=[ends.clipped(names[side]) for side in tips["side"]],
+        from_step=tips["step"],
+        step=int(data["step"].max()),
+    )
 
 
 def _legend(data: pd.DataFrame, label: str, metric: Metric | None, unit: str) -> str:

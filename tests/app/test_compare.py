@@ -15,6 +15,8 @@ from experiments_db.read import comparing
 from experiments_db.run.request import config_hash, request
 from experiments_db.store import open_store
 from experiments_db.store.records import NewRun, Outcome
+from pages._shared import ends, mean_lines
+from pages._shared.mean_lines import Drawn
 from tests.app.app_text import text_of
 from ttr_core.lab import metrics
 
@@ -67,6 +69,24 @@ def test_a_mean_stands_only_where_every_run_has_a_point(four: list[str]) -> None
     assert list(data.loc["deltanet"].index) == [0, 10, 20]
     assert data.loc[("deltanet", 10), "value"] == pytest.approx(0.15)
     assert data.loc[("deltanet", 10), "high"] == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_names_stand_beside_all_lines_and_not_on_each_other(four: list[str], log: bool) -> None:
+    """The last run ended early: its name is led to, and no other line passes where it stands."""
+    sides, _ = comparing.sides(open_store(), four, over_seeds=False)
+    data = comparing.mean_curves(open_store(), sides)
+    asked = Drawn(tuple(four), False, 0.0, log, log)
+    drawn = mean_lines.compared_chart(data, "accuracy", [s.label for s in sides], asked).to_dict()
+    (names,) = [one for one in drawn["layer"] if one["mark"]["type"] == "text"]
+    rows = drawn["datasets"][names["data"]["name"]]
+    assert [row["step"] for row in rows] == [20] * 4
+    places = sorted(math.log(row["end"]) if log else row["end"] for row in rows)
+    width = (math.log(1.0) - math.log(0.1)) if log else 1.0
+    least = ends.LINE / mean_lines.PLOT * width * 0.5
+    assert min(b - a for a, b in itertools.pairwise(places)) > least
+    (led,) = [one for one in drawn["layer"] if one["mark"]["type"] == "rule"]
+    assert [row["from_step"] for row in drawn["datasets"][led["data"]["name"]]] == [10]
 
 
 def test_compare_shows_its_address_and_says_what_is_gone(page: Opener, four: list[str]) -> None:
