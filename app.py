@@ -10,6 +10,7 @@ NAME = "Test-time regression explorer"
 IMAGES = Path(__file__).resolve().parent / "docs" / "images"
 st.set_page_config(page_title=NAME, page_icon=IMAGES / "icon.png", layout="wide")
 st.logo(IMAGES / "name.svg", size="small")
+st.html(front_door.ALIKE)
 
 sign_in.let_in()
 ready.load()

@@ -21,6 +21,9 @@ from .order import COST
 from .outcome import OUTCOMES
 from .tuned import followers
 
+SHORT = 600.0
+"""Seconds of processor up to which an estimate is told in seconds or minutes."""
+
 COLUMNS = ("layer", "task", "setting", "seed", "store", "seconds")
 
 
@@ -99,9 +102,11 @@ class Preview:
         jobs = f"{self.jobs} job" if self.jobs == 1 else f"{self.jobs} jobs"
         if missing == len(asked):
             return f"No estimate: the store has no run of these tasks yet. ({jobs})"
-        hours = self.pace.total(asked, 1)[0] / 3600
+        alone = self.pace.total(asked, 1)[0]
+        hours = f"{alone / 3600:.1f} processor hours"
+        whole = hours if alone > SHORT else f"{in_words(alone)} of processor"
         said = (
-            f"Estimate: {in_words(seconds)} with {jobs}, {hours:.1f} processor hours in all, by "
+            f"Estimate: {in_words(seconds)} with {jobs}, {whole} in all, by "
             f"{self.pace.runs:,} {self.pace.learned_from}"
         )
         return f"{said}; {missing:,} are like none of them." if missing else f"{said}."

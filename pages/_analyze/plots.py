@@ -213,7 +213,7 @@ def rates(data: pd.DataFrame, order: Sequence[str], metric: Metric) -> alt.Layer
     """
     low, high = metric.bounds or (float(data["mean"].min()), float(data["mean"].max()))
     tried = [text for _, text in sorted(set(zip(data["lr"], data["rate"], strict=True)))]
-    names = alt.Axis(labelLimit=260, title=None, labelOverlap=False)
+    names = alt.Axis(labelLimit=260, title=None, labelOverlap=False, labelFlush=False)
     base = alt.Chart(data).encode(
         x=alt.X("rate:O", sort=tried, title="learning rate", axis=alt.Axis(labelAngle=0)),
         y=alt.Y("name:N", sort=list(order), axis=names),
@@ -256,7 +256,7 @@ def effects(data: pd.DataFrame, metric: Metric, color: str) -> alt.LayerChart:
         axis=alt.Axis(labelExpr=points, tickCount=5),
     )
     order = data["choice"].tolist()
-    names = alt.Axis(labelLimit=190, title=None, labelOverlap=False)
+    names = alt.Axis(labelLimit=190, title=None, labelOverlap=False, labelFlush=False)
     base = alt.Chart(data).encode(
         y=alt.Y("choice:N", sort=order, axis=names),
         tooltip=[
@@ -285,7 +285,7 @@ def crossed(data: pd.DataFrame, titles: tuple[str, str], metric: Metric) -> alt.
     reach = max(float(data["difference"].abs().max()), 1e-6)
     base = alt.Chart(data).encode(
         x=alt.X("second:N", title=titles[1], axis=alt.Axis(labelAngle=-30, labelLimit=160)),
-        y=alt.Y("first:N", title=titles[0], axis=alt.Axis(labelLimit=200)),
+        y=alt.Y("first:N", title=titles[0], axis=alt.Axis(labelLimit=200, labelFlush=False)),
         tooltip=[
             alt.Tooltip("first:N", title=titles[0]), alt.Tooltip("second:N", title=titles[1]),
             alt.Tooltip("said:N", title="difference"), alt.Tooltip("n:Q"),

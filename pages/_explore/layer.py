@@ -268,7 +268,7 @@ def _neighbors(picked: Picked, about: ttr.Description) -> None:
     others, more = nearest[:SHOWN_NEIGHBORS], len(nearest[SHOWN_NEIGHBORS:])
     if not others:
         return
-    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="neighbors"):
         st.caption("Nearest published", width="content")
         for name, difference in others:
             st.button(

@@ -44,12 +44,10 @@ STYLE = f"""<style>
   min-height: 1.4rem; padding: 0;
 }}
 .st-key-update .katex {{ font-size: 1.05em; }}
-[class*="st-key-card-"] [data-testid="stButtonGroup"] button {{
-  min-height: 2.5rem; /* as high as the lists beside them, so that their labels stand in a line */
-}}
 @media (max-width: 640px) {{ /* on a phone the picture comes before the knobs */
   .st-key-explored > .st-key-ingredients,
   .st-key-explored > :has(> .st-key-ingredients) {{ order: 1; }}
+  .st-key-neighbors, :has(> .st-key-neighbors) {{ min-width: 100%; }}
 }}
 .katex-display {{ padding-top: .4em; }} /* a high transpose sign would be cut off */
 </style>"""

@@ -64,7 +64,13 @@ def labels(ends: pd.DataFrame, x: alt.X, color: alt.Color, scale: alt.Scale) -> 
     """
     return (
         alt.Chart(ends)
-        .mark_text(align="left", dx=6, fontSize=11, baseline="middle")
+        .mark_text(
+            align="left",
+            dx=6,
+            fontSize=11,
+            baseline="middle",
+            limit=alt.ExprRef(f"width * {ROOM / (1 + ROOM):.3f} - 6"),
+        )
         .encode(x=x, y=alt.Y("end:Q", scale=scale), text="text:N", color=color)
     )
 

@@ -18,6 +18,12 @@ import streamlit as st
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
 ENTERED = "entered"
+ALIKE = """<style>
+[data-testid="stButtonGroup"] [role="radio"] {
+  min-height: 2.5rem; /* as high as the lists beside them, so that their labels stand in a line */
+}
+</style>"""
+"""Style of all pages."""
 
 
 def explore() -> None:

@@ -39,10 +39,21 @@ site hears its address, which holds the whole state."""
 HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", re.IGNORECASE)
 
 Message = MutableMapping[str, Any]
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+HEAD = b"<head>"
+BASE = (
+    HEAD
+    + b"""<script>
+window.__streamlit = { BACKEND_BASE_URL: location.origin + "/" }
+</script>"""
+)
+"""Where the server is, told to the browser, which else asks below the address of each page."""
 
 
 class Explorer(st.App):
-    """The app as a server, whose every answer has `HEADERS`."""
+    """The app as a server, whose every answer has `HEADERS`, and every page `BASE`."""
 
     async def __call__(
         self,
@@ -51,14 +62,44 @@ class Explorer(st.App):
         send: Callable[[Message], Awaitable[None]],
     ) -> None:
         """Answers a request."""
+        page = False
+        if scope["type"] == "http":
+            scope = {**scope, "headers": _plain(scope["headers"])}
 
         async def answer(message: Message) -> None:
+            nonlocal page
             if message["type"] == "http.response.start":
                 own = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
-                message = {**message, "headers": [*message.get("headers", []), *own]}
+                page = message["status"] == 200 and _is_page(message.get("headers", []))
+                given = _longer(message.get("headers", [])) if page else message.get("headers", [])
+                message = {**message, "headers": [*given, *own]}
+            elif page and HEAD in message.get("body", b""):
+                message = {**message, "body": message["body"].replace(HEAD, BASE, 1)}
             await send(message)
 
         await super().__call__(scope, receive, answer)
+
+
+def _plain(headers: Headers) -> Headers:
+    """Returns the headers of a request, which for a page asks for nothing packed."""
+    if not any(name == b"accept" and b"text/html" in value for name, value in headers):
+        return headers
+    return [(name, value) for name, value in headers if name != b"accept-encoding"]
+
+
+def _is_page(headers: Headers) -> bool:
+    given = dict(headers)
+    return b"text/html" in given.get(b"content-type", b"") and b"content-encoding" not in given
+
+
+def _longer(headers: Headers) -> list[tuple[bytes, bytes]]:
+    """Returns the headers of a page that gets `BASE`."""
+    more = len(BASE) - len(HEAD)
+    return [
+        (name, str(int(value) + more).encode() if name == b"content-length" else value)
+        for name, value in headers
+        if name != b"etag"
+    ]
 
 
 @asynccontextmanager

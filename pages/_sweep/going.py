@@ -133,7 +133,7 @@ def _progress(store: Store, one: Composed, work: Work, active: bool) -> None:
     metric = runs[0].experiment.task.main()
     stand = ", ".join(f"{n} {state}" for state, n in data["state"].value_counts().items())
     with st.container(width=squares.width(data)):
-        drawn = squares.drawn_squares(data, metric)
+        drawn = squares.drawn_squares(data, metric, st.context.theme.type == "dark")
         st.altair_chart(drawn, key="sweep.squares", alt=f"The runs: {stand}")
     for text in dict.fromkeys(one.message for one in ended.values() if one.status == "failed"):
         st.text(f"Failed: {text}"[:500])

@@ -21,14 +21,13 @@ LEGIBLE = 28
 
 OPEN, QUEUED, RUNNING, DONE = "to run", "elsewhere", "running", "done"
 COLORS = {
-    OPEN: "#D5DAE0",
     QUEUED: "#B9A7D9",
     RUNNING: "#56B4E9",
     "failed": "#D55E00",
     "cancelled": "#8A94A0",
     "diverged": "#E69F00",
 }
-"""How a run stands that has no value -> its color."""
+"""How a run stands that has no value -> its color; that of one to run depends on the theme."""
 
 
 def how_they_stand(
@@ -106,49 +105,63 @@ def _side(data: pd.DataFrame) -> float:
     return min(SQUARE, WIDE / data["place"].nunique())
 
 
-def drawn_squares(data: pd.DataFrame, metric: Metric) -> alt.LayerChart:
+def drawn_squares(data: pd.DataFrame, metric: Metric, dark: bool) -> alt.LayerChart:
     """Draws the squares: what is done by its value, all else by how it stands.
 
     Args:
         data: as `how_they_stand` returns it.
         metric: what the value is.
+        dark: whether the page is.
     """
     layers, places = list(dict.fromkeys(data["layer"])), _in_order(data)
     name = metric.name.replace("_", " ")
-    base = alt.Chart(data).encode(
+    base = _placed(data, layers, places, name)
+    low, high = metric.bounds or (None, None)
+    domain = alt.Undefined if low is None else [low, high]
+    scale = alt.Scale(domain=domain, scheme="viridis", reverse=not metric.rises)
+    colors = {**COLORS, OPEN: "#39424D" if dark else "#D5DAE0"}
+    line = "#0E1117" if dark else "white"
+    there = [state for state in (OPEN, *COLORS) if (data["state"] == state).any()]
+    state = alt.Color(
+        "state:N",
+        scale=alt.Scale(domain=there, range=[colors[one] for one in there]),
+        legend=alt.Legend(title=None, orient="bottom", columns=3) if there else None,
+    )
+    open_ones = base.transform_filter(f"datum.state != '{DONE}'")
+    done = base.transform_filter(f"datum.state == '{DONE}'")
+    drawn = [
+        open_ones.mark_rect(stroke=line).encode(color=state),
+        done.mark_rect(stroke=line).encode(color=alt.Color("value:Q", scale=scale, legend=None)),
+    ]
+    if _side(data) > LEGIBLE:
+        drawn.append(done.mark_text(fontSize=11).encode(text="short:N", color=_ink(metric)))
+    height = ROW * len(layers) + BELOW
+    return alt.LayerChart(layer=drawn).resolve_scale(color="independent").properties(height=height)
+
+
+def _placed(
+    data: pd.DataFrame, layers: Sequence[str], places: Sequence[str], name: str
+) -> alt.Chart:
+    """Returns the rows and columns of the squares, and what is said of each."""
+    return alt.Chart(data).encode(
         x=alt.X(
             "place:N",
-            sort=places,
+            sort=list(places),
             title=None,
-            axis=alt.Axis(labelAngle=-40, labelLimit=150, labels=_side(data) > 20, ticks=False),
+            axis=alt.Axis(
+                labelAngle=-40 if len(places) > 1 else 0, labelLimit=150,
+                labels=_side(data) > 20, ticks=False, labelFlush=False,
+            ),
         ),
         y=alt.Y(
-            "layer:N", sort=layers, title=None, axis=alt.Axis(labelLimit=190, labelOverlap=False)
+            "layer:N", sort=list(layers), title=None,
+            axis=alt.Axis(labelLimit=190, labelOverlap=False, labelFlush=False),
         ),
         tooltip=[
             "layer:N", alt.Tooltip("place:N", title="run"), "state:N",
             alt.Tooltip("said:N", title=name), "note:N",
         ],
     )  # fmt: skip
-    low, high = metric.bounds or (None, None)
-    domain = alt.Undefined if low is None else [low, high]
-    scale = alt.Scale(domain=domain, scheme="viridis", reverse=not metric.rises)
-    there = [state for state in COLORS if (data["state"] == state).any()]
-    state = alt.Color(
-        "state:N",
-        scale=alt.Scale(domain=there, range=[COLORS[one] for one in there]),
-        legend=alt.Legend(title=None, orient="bottom", columns=3) if there else None,
-    )
-    open_ones = base.transform_filter(f"datum.state != '{DONE}'")
-    done = base.transform_filter(f"datum.state == '{DONE}'")
-    drawn = [
-        open_ones.mark_rect(stroke="white").encode(color=state),
-        done.mark_rect(stroke="white").encode(color=alt.Color("value:Q", scale=scale, legend=None)),
-    ]
-    if _side(data) > LEGIBLE:
-        drawn.append(done.mark_text(fontSize=11).encode(text="short:N", color=_ink(metric)))
-    height = ROW * len(layers) + BELOW
-    return alt.LayerChart(layer=drawn).resolve_scale(color="independent").properties(height=height)
 
 
 def _ink(metric: Metric) -> Any:

@@ -7,7 +7,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
 import ttr_core as ttr
 from experiments_db.run.request import config_hash, request
@@ -234,3 +234,14 @@ def test_picks_on_runs_follow_the_runs(visit: Visit, server_home: Path) -> None:
     page.get_by_role("button", name="Undo").click()
     settle(page)
     expect(page.get_by_text("1 picked", exact=True)).to_be_visible()
+
+
+@pytest.mark.parametrize("place", ["", "runs", "map?map.facet=weights"])
+def test_a_page_asks_for_nothing_that_is_not_there(
+    visit: Visit, context: BrowserContext, place: str
+) -> None:
+    """The browser is told where the server is, and does not look for it below each page."""
+    refused: list[str] = []
+    context.on("response", lambda r: refused.append(r.url) if r.status >= 400 else None)
+    visit(place)
+    assert not refused

@@ -102,4 +102,4 @@ def test_a_square_says_how_its_run_stands() -> None:
     data = squares.how_they_stand(runs, held, results, {}, {})
     assert data["state"].tolist() == ["done", "diverged", "elsewhere", "to run"]
     assert data["short"].tolist() == ["99", "", "", ""] and data["value"].notna().sum() == 1
-    assert squares.drawn_squares(data, MQAR.main()).to_dict()
+    assert squares.drawn_squares(data, MQAR.main(), dark=False).to_dict()

@@ -83,7 +83,7 @@ def test_runs_kept_as_evidence_are_followed_in_another_store(
     """What the first seed chose elsewhere is known here, and what it cost is told before."""
     (tmp_path / "plan.yaml").write_text(f"{PLAN}evidence: kept.parquet\n")
     told = cli("--limit", "2").stderr
-    assert "trying 6 runs" in told and "4 more follow" in told and "processor hours" in told
+    assert "trying 6 runs" in told and "4 more follow" in told and "of processor in all" in told
     store = open_store(tmp_path / "runs.duckdb")
     export.write_runs(store, tmp_path / "kept.parquet", queries.runs(store, Conditions()))
     monkeypatch.setenv("TTR_DB", str(tmp_path / "other.duckdb"))
@@ -101,7 +101,7 @@ def test_what_follows_is_in_the_estimate() -> None:
     assert len(ahead.later) == 4 and len(ahead.unknown) == 6
     assert "4 more follow" in " ".join(ahead.lines())
     known = Preview(work, {}, tried((*ahead.open, *ahead.later)), 1)
-    assert not known.unknown and "processor hours in all" in known.lines()[-1]
+    assert not known.unknown and "of processor in all" in known.lines()[-1]
     alone = pace.seconds(work.runs[0].kind)
     assert known.pace.total((run.kind for run in (*known.open, *known.later)), 1)[0] > (alone or 0)
 
