@@ -266,10 +266,14 @@ def small(name: str) -> Experiment:
         "regression": {"seq_len": 16, "dim": 8, "sequences": 4},
         "recall": {"pairs": 4, "seq_len": 16, "dim": 8, "vocab_size": 64},
         "words": {"seq_len": 8, "read_to": 16},
+        "modular": {"seq_len": 8, "read_to": 16},
+        "fuzzy-recall": {"seq_len": 20},
+        "selective-copying": {"seq_len": 16, "copied": 4},
+        "stacked": {"seq_len": 16, "pairs": 4, "vocab_size": 64},
     }
-    probe = {"seq_len": 16, "dim": 8, "sequences": 4}
+    short = {"seq_len": 16} if TASKS[name].trained else {"seq_len": 16, "dim": 8, "sequences": 4}
     return Experiment(
-        task(name, sizes.get(name, probe)), MODEL, SHORT, seed=2, layer="qknorm-attention"
+        task(name, sizes.get(name, short)), MODEL, SHORT, seed=2, layer="qknorm-attention"
     )
 
 

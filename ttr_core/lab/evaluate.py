@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -17,8 +17,11 @@ EVAL_ROWS = 64  # sequences evaluated at once, which bounds the memory of the lo
 
 @torch.no_grad()
 def measured(task: TrainedTask, model: SequenceModel, batch: Batch) -> dict[str, Tensor]:
-    """Returns each metric of the task for every answer of a batch [B, P], a part at a time."""
-    parts = [task.measure(model, part) for part in batch.split(EVAL_ROWS)]
+    """Returns each metric of the task for every answer of a batch [B, P], a part at a time.
+
+    Where sequences have unequally many questions, what is asked is in one row [N].
+    """
+    parts = [_asked(task.measure(model, part), part) for part in batch.split(EVAL_ROWS)]
     if task.main().name not in parts[0]:
         raise RequestError(
             f"Task {task.name} declares the metric {task.main().name}, but measures "
@@ -38,7 +41,8 @@ def tested(
     """Returns each metric over a batch, and the main one by the values of each group."""
     each = measured(task, model, batch)
     main = each[task.main().name]
-    return _means(each), {name: by_value(main, group) for name, group in batch.groups.items()}
+    groups = _asked(batch.groups, batch)
+    return _means(each), {name: by_value(main, group) for name, group in groups.items()}
 
 
 def generalization(
@@ -55,7 +59,7 @@ def generalization(
         count = max(1, EVAL_ROWS * task.seq_len // max(task.seq_len, variant.seq_len))
         batch = variant.held_out("test", count, device)
         row = {name: variant.settings()[name] for name in shown}
-        answers = batch.labels.numel()
+        answers = batch.labels.numel() if batch.asked is None else int(batch.asked.sum())
         rows.append({**row, **means(variant, model, batch), "answers": answers})
     return rows
 
@@ -73,6 +77,11 @@ def by_value(each: Tensor, group: Tensor) -> dict[str, float]:
         bins.setdefault((low, max(2 * low - 1, low)), []).append(float(one))
     named = {f"{a}-{b}" if a != b else str(a): bins[a, b] for a, b in sorted(bins)}
     return {name: sum(some) / len(some) for name, some in named.items()}
+
+
+def _asked(each: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+    """Returns what is asked of [B, P]."""
+    return {name: x if batch.asked is None else x[batch.asked] for name, x in each.items()}
 
 
 def _means(each: dict[str, Tensor]) -> dict[str, float]:

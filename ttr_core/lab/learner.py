@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import Singular
-from ..layers.model import ModelConfig, SequenceModel
+from ..layers.model import ModelConfig
 from .curve import MARKS, RISE, first_reached, flat, rise
 from .evaluate import means
 from .events import Evaluated
@@ -43,9 +43,7 @@ class Learner:
         device: str,
     ) -> None:
         self.task, self.config, self.lr, self.device = task, config, lr, device
-        source = generator(seed, "init")
-        built = SequenceModel(model, task.vocab_size, source, task.seq_len)
-        self.model = built.to(device)
+        self.model = task.model(model, generator(seed, "init")).to(device)
         if config.loss_products != PRODUCTS[0]:
             self.model.loss_products = getattr(torch, config.loss_products)
         if config.compile:

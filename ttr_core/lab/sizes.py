@@ -12,7 +12,7 @@ from ..solvers import horizon, resolve
 from ..space.constraints import Numeric
 from ..space.spec import Spec
 from .experiment import Experiment
-from .tasks import EvaluatedTask, TrainedTask, generator
+from .tasks import EvaluatedTask, TrainedTask
 
 FLOAT = 4  # bytes
 OPTIMIZED = 4  # a parameter, its gradient and AdamW's two moments
@@ -86,7 +86,7 @@ def _training(experiment: Experiment, task: TrainedTask) -> Estimate:
     inner = _inner(experiment, task.seq_len)
     widths = sum(KEPT * frame.expand + 4 * model.mlp for _, frame in model.regressions())
     kept = FLOAT * tokens * model.d_model * widths
-    asked = task.sample(1, generator(0, "validation")).positions.shape[1]
+    asked = task.held_out("validation", 1).positions.shape[1]
     logits = LOGITS * FLOAT * train.batch_size * asked * task.vocab_size
     held = OPTIMIZED * FLOAT * count * len(train.rates)
     flops = 6.0 * count * tokens + 3 * inner.flops

@@ -74,7 +74,7 @@ def rebuilt(experiment: Experiment, weights: Mapping[str, Tensor]) -> SequenceMo
     task = experiment.task
     if not isinstance(task, TrainedTask):
         raise RequestError(f"Task {task.name} trains nothing, so it has no weights.")
-    model = SequenceModel(experiment.model, task.vocab_size, length=task.seq_len)
+    model = task.model(experiment.model)
     own = model.state_dict()
     wrong = [n for n in {*own, *weights} if n not in own or n not in weights]
     wrong += [n for n in own if n in weights and own[n].shape != weights[n].shape]
@@ -96,7 +96,7 @@ def looked_at(experiment: Experiment, weights: Mapping[str, Tensor], index: int 
         index: which sequence of the test set, from 0.
 
     Raises:
-        RequestError: the weights are not of this model.
+        RequestError: the weights are not of this model, or the task has no view of one sequence.
 
     Example:
         >>> import ttr_core as ttr
@@ -111,23 +111,29 @@ def looked_at(experiment: Experiment, weights: Mapping[str, Tensor], index: int 
     """
     model, task = rebuilt(experiment, weights), experiment.task
     assert isinstance(task, TrainedTask)
-    batch = task.held_out("test", index + 1)
-    tokens, asked = batch.tokens[index:, :], batch.positions[index]
+    batch = task.held_out("test", index + 1).rows(slice(index, None))
+    tokens, asked = batch.tokens, batch.positions[0]
+    if tokens.dim() != 2 or asked.unique().numel() < asked.numel():
+        raise RequestError(
+            f"Task {task.name} has more than one token at a place, or asks one place several "
+            "times: there is no view of it. Its results are its metrics and tables."
+        )
     with torch.no_grad():
         answers = model(tokens, asked[None])[0].argmax(-1)
     order = asked.argsort()
-    order = order[asked[order] < MOST_TOKENS]
+    counts = torch.ones_like(asked, dtype=torch.bool) if batch.asked is None else batch.asked[0]
+    order = order[(asked[order] < MOST_TOKENS) & counts[order]]
     return TrainedView(
         tuple(tokens[0, :MOST_TOKENS].tolist()),
         tuple(asked[order].tolist()),
-        tuple(batch.labels[index][order].tolist()),
+        tuple(batch.labels[0][order].tolist()),
         tuple(answers[order].tolist()),
         _maps(model, tokens[:, :MOST_TOKENS]),
     )
 
 
 def _maps(model: SequenceModel, tokens: Tensor) -> tuple[Tensor, ...]:
-    x = F.embedding(tokens, model.embedding) * model.embedding.shape[-1] ** 0.5
+    x = model.embedded(tokens)
     found = []
     for block in model.blocks:
         assert isinstance(block, Block)

@@ -16,6 +16,7 @@ from ..named import Carried
 from ..solvers import packed_state_size, state_size
 from ..space.option import check_options, option
 from ..space.spec import Spec
+from .adapter import Adapter
 from .cross_entropy import cross_entropy, judged
 from .frame import ABLATED, FRAMES, Frame
 from .init import linear, normal
@@ -126,6 +127,8 @@ class SequenceModel(nn.Module):
         vocab_size: number of tokens.
         generator: source of every fresh parameter.
         length: T that fresh gates are spread for.
+        adapter: what reads the sequences and readies the answers; None where tokens are embedded
+            and outputs taken as they are.
 
     Raises:
         LimitExceeded: more parameters than are agreed to.
@@ -143,6 +146,7 @@ class SequenceModel(nn.Module):
         vocab_size: int,
         generator: torch.Generator | None = None,
         length: int = 256,
+        adapter: Adapter | None = None,
     ) -> None:
         super().__init__()
         d, wanted = config.d_model, about(config, vocab_size)
@@ -159,12 +163,15 @@ class SequenceModel(nn.Module):
             Block(spec, frame, config, length, generator) for spec, frame in config.regressions()
         )
         self.norm = nn.Parameter(torch.ones(d))
+        self.adapter = adapter
+        if adapter is not None:
+            self.embedding.requires_grad_(not adapter.fixed)
 
     def forward(self, tokens: Tensor, positions: Tensor | None = None) -> Tensor:
         """Returns logits.
 
         Args:
-            tokens: [B, T].
+            tokens: [B, T], or what the adapter reads.
             positions: [B, P], where logits are wanted; None for everywhere. Most of a training
                 step is logits, so ask only where there is a label.
 
@@ -176,13 +183,16 @@ class SequenceModel(nn.Module):
         """
         return self._hidden(tokens, positions) @ self.embedding.mT
 
-    def loss(self, tokens: Tensor, positions: Tensor, labels: Tensor) -> Tensor:
+    def loss(
+        self, tokens: Tensor, positions: Tensor, labels: Tensor, asked: Tensor | None = None
+    ) -> Tensor:
         """Returns the mean cross-entropy of the answers, without holding their logits.
 
         Args:
-            tokens: [B, T].
+            tokens: [B, T], or what the adapter reads.
             positions: [B, P], where an answer is asked.
             labels: [B, P], the answers.
+            asked: [B, P], which of them count; None for all.
 
         Returns:
             A scalar, equal to the cross-entropy of `forward`'s logits; see `cross_entropy`.
@@ -192,6 +202,8 @@ class SequenceModel(nn.Module):
                 or labels that are not as many as the positions.
         """
         hidden = self._hidden(tokens, positions)
+        if asked is not None:
+            hidden, labels = hidden[asked], labels[asked]
         return cross_entropy(hidden, self.embedding, labels, self.loss_products)
 
     def judged(self, tokens: Tensor, positions: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -206,18 +218,25 @@ class SequenceModel(nn.Module):
 
     def _hidden(self, tokens: Tensor, positions: Tensor | None) -> Tensor:
         """Returns what is multiplied with the embedding, [B, P or T, D]."""
-        x = self._embedded(tokens, ("B", "T"))
+        x = self.embedded(tokens)
         for block in self.blocks:
             x = block(x)
         if positions is not None:
             self._check("positions", positions, ("B", "P"))
             x = x.gather(1, positions[..., None].expand(-1, -1, x.shape[-1]))
+        if self.adapter is not None:
+            x = self.adapter.ready(x)
         return F.rms_norm(x, x.shape[-1:], self.norm, 1e-6)
 
     def step(
         self, tokens: Tensor, states: list[Carried] | None = None
     ) -> tuple[Tensor, list[Carried]]:
         """Decodes one token, [B] to logits [B, vocab_size], going on from ``states``."""
+        if self.adapter is not None:
+            raise RequestError(
+                "This model reads by an adapter of its task, whole sequences at once: call it "
+                "instead of its step."
+            )
         if states is not None and len(states) != len(self.blocks):
             raise RequestError(
                 f"{len(states)} states were given and the model has {len(self.blocks)} layers: "
@@ -230,6 +249,12 @@ class SequenceModel(nn.Module):
             x, state = block.step(x, None if states is None else states[i])
             after.append(state)
         return F.rms_norm(x, x.shape[-1:], self.norm, 1e-6) @ self.embedding.mT, after
+
+    def embedded(self, tokens: Tensor) -> Tensor:
+        """Returns what the first layer gets, [B, T, D], of tokens or of what the adapter reads."""
+        if self.adapter is not None:
+            return self.adapter.read(tokens, self.embedding)
+        return self._embedded(tokens, ("B", "T"))
 
     def _embedded(self, tokens: Tensor, dims: tuple[str, ...]) -> Tensor:
         self._check("tokens", tokens, dims)

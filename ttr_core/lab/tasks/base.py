@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from ...errors import unknown
+from ...layers.adapter import Adapter
+from ...layers.model import ModelConfig, SequenceModel
 from ...space.option import Option, check_options, from_settings, options_of
 from ..metric import Metric
 
 if TYPE_CHECKING:
-    from ...layers.model import SequenceModel
     from ...space.spec import Spec
 
 TASKS: dict[str, type[Task]] = {}
@@ -37,10 +38,11 @@ class Batch:
     """Sequences and the positions at which they are asked.
 
     Args:
-        tokens: [B, T], integers below the vocabulary size.
+        tokens: [B, T], integers below the vocabulary size, or what the task's adapter reads.
         positions: [B, P], where an answer is asked.
         labels: [B, P], the answers.
         groups: name -> [B, P], integers by which the main metric is split, such as ``gap``.
+        asked: [B, P], which places count, where sequences have unequally many; None for all.
 
     Example:
         >>> import ttr_core as ttr
@@ -54,21 +56,29 @@ class Batch:
     positions: Tensor
     labels: Tensor
     groups: Mapping[str, Tensor] = field(default_factory=dict)
+    asked: Tensor | None = None
 
     def to(self, device: str) -> Batch:
         """Returns the batch on ``device``."""
-        groups = {name: x.to(device) for name, x in self.groups.items()}
-        return Batch(
-            self.tokens.to(device), self.positions.to(device), self.labels.to(device), groups
-        )
+        return self._each(lambda x: x.to(device))
 
     def split(self, size: int) -> list[Batch]:
         """Cuts the batch into pieces of at most ``size`` sequences."""
-        return [self._rows(slice(i, i + size)) for i in range(0, len(self.tokens), size)]
+        starts = range(0, len(self.tokens), size)
+        return [self.rows(slice(start, start + size)) for start in starts]
 
-    def _rows(self, rows: slice) -> Batch:
-        groups = {name: x[rows] for name, x in self.groups.items()}
-        return Batch(self.tokens[rows], self.positions[rows], self.labels[rows], groups)
+    def rows(self, which: slice | Tensor) -> Batch:
+        """Returns some of the sequences."""
+        return self._each(lambda x: x[which])
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        return Batch(
+            change(self.tokens),
+            change(self.positions),
+            change(self.labels),
+            {name: change(x) for name, x in self.groups.items()},
+            None if self.asked is None else change(self.asked),
+        )
 
 
 @dataclass(frozen=True)
@@ -182,6 +192,15 @@ class TrainedTask(Task):
     @abc.abstractmethod
     def seq_len(self) -> int:
         """T, the length of a sequence; a setting."""
+
+    def adapter(self, d_model: int, generator: torch.Generator | None = None) -> Adapter | None:
+        """Returns what reads the sequences and readies the answers, if tokens are not embedded."""
+        return None
+
+    def model(self, config: ModelConfig, generator: torch.Generator | None = None) -> SequenceModel:
+        """Returns a fresh model for the task; the generator decides every parameter."""
+        own = self.adapter(config.d_model, generator)
+        return SequenceModel(config, self.vocab_size, generator, self.seq_len, own)
 
     @abc.abstractmethod
     def loss(self, model: SequenceModel, batch: Batch) -> Tensor:

@@ -33,7 +33,7 @@ class LabeledTask(TrainedTask):
     metrics: ClassVar[tuple[Metric, ...]] = (ACCURACY, LOSS)
 
     def loss(self, model: SequenceModel, batch: Batch) -> Tensor:
-        return model.loss(batch.tokens, batch.positions, batch.labels)
+        return model.loss(batch.tokens, batch.positions, batch.labels, batch.asked)
 
     def measure(self, model: SequenceModel, batch: Batch) -> dict[str, Tensor]:
         each, right = model.judged(batch.tokens, batch.positions, batch.labels)

@@ -204,7 +204,7 @@ def distinct(
     drawn = torch.randint(low, high, (batch, count), generator=generator, device=device)
     rows, part = None, drawn
     while True:
-        repeated = _repeated_in_row(part)
+        repeated = repeated_in_row(part)
         again = repeated.any(1).nonzero().squeeze(1)
         if not len(again):
             return drawn
@@ -222,7 +222,7 @@ def shuffles(
     return torch.rand(shape, generator=generator, device=device).argsort(-1)
 
 
-def _repeated_in_row(drawn: Tensor) -> Tensor:
+def repeated_in_row(drawn: Tensor) -> Tensor:
     """Marks the entries that equal an earlier one of their row [B, count]."""
     ordered, place = drawn.sort(dim=1, stable=True)
     same = torch.zeros_like(drawn, dtype=torch.bool)
