@@ -50,7 +50,7 @@ def _judged(store: Store, claim: Thesis, scale: Scale) -> Judged:
         return Judged(claim, claim.judged(found, scale), times=found.times)
     every = found.missing + sum(len(runs) for runs in found.runs.values())
     runs = [run for one in claim.contenders(scale) for run in work_of(one).runs]
-    left = without_run(store, [run.config_hash for run in runs])
+    left = without_run(store, runs)
     seconds, unknown = kept.known_pace(store).total(
         (run.kind for run in runs if run.config_hash in left), 1
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -13,9 +14,10 @@ import pandas as pd
 from ..installation import checkout
 from ..read import queries
 from ..read.filters import Where
+from ..run.request import config_hash
 from ..store import Store
 from ..store.records import COMPLETE
-from ..sweeps import Work, evidence, expanded, questions
+from ..sweeps import Planned, Work, evidence, expanded, questions
 from ..sweeps.estimate import Kind
 from ..sweeps.plan import checked
 from ..sweeps.plan_file import Source
@@ -24,6 +26,8 @@ from .party import Party
 
 TAG = "reproduce"
 """Label of the runs that claims ask for."""
+
+DONE = "complete"
 
 EVIDENCE = ("parity.parquet",)
 """Runs that count, of ``docs/evidence`` in a checkout."""
@@ -47,10 +51,32 @@ def _expanded(label: str, plan: str) -> Work:
     return expanded(*checked(json.loads(plan), Source(label)))
 
 
-def without_run(store: Store, hashes: Collection[str]) -> frozenset[str]:
-    """Returns those of some configurations that the store has no complete run of."""
-    known = questions.held(store, hashes)
-    return frozenset(one for one in hashes if known.get(one) != "complete")
+def as_stored(store: Store, runs: Sequence[Planned]) -> list[Planned]:
+    """Returns runs as the store has them: a claim does not ask on which device one was made."""
+    known = _complete_of(store, [run.config_hash for run in runs])
+    others = {run.config_hash: _other(run) for run in runs if run.config_hash not in known}
+    there = _complete_of(store, [other.config_hash for other in others.values()])
+    twins = {name: other for name, other in others.items() if other.config_hash in there}
+    return [twins.get(run.config_hash, run) for run in runs]
+
+
+def _other(run: Planned) -> Planned:
+    """Returns the same run on the other device."""
+    config = {**run.config, "device": "cpu" if run.experiment.device == "cuda" else "cuda"}
+    return replace(run, config=config, config_hash=config_hash(config))
+
+
+def _complete_of(store: Store, hashes: Collection[str]) -> frozenset[str]:
+    return frozenset(name for name, state in questions.held(store, hashes).items() if state == DONE)
+
+
+def without_run(store: Store, runs: Sequence[Planned]) -> frozenset[str]:
+    """Returns the fingerprints of runs of which the store has no complete one, on any device."""
+    found = as_stored(store, runs)
+    held = _complete_of(store, [run.config_hash for run in found])
+    return frozenset(
+        run.config_hash for run, one in zip(runs, found, strict=True) if one.config_hash not in held
+    )
 
 
 class Found:
@@ -64,10 +90,9 @@ class Found:
     def __init__(self, store: Store, contenders: Iterable[Party]) -> None:
         self._store = store
         self.contenders = {one.label: one for one in contenders}
-        wanted = {
-            label: [run.config_hash for run in work_of(one).runs]
-            for label, one in self.contenders.items()
-        }
+        asked = {label: work_of(one).runs for label, one in self.contenders.items()}
+        found = iter(as_stored(store, [run for runs in asked.values() for run in runs]))
+        wanted = {label: [next(found).config_hash for _ in runs] for label, runs in asked.items()}
         every = [name for names in wanted.values() for name in names]
         rows = _complete(store, every)
         self._kinds = {

@@ -53,6 +53,7 @@ def reproduce(
         for said in claims.with_evidence(opened):
             say(said)
         work = claims.work(asked, size)
+        work = replace(work, runs=tuple(claims.as_stored(opened, work.runs)))
         ahead = sweeps.preview(opened, work, jobs)
         for line in ahead.lines():
             say(line)

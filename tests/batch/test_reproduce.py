@@ -17,13 +17,14 @@ import ttr_core as ttr
 from experiments_db import claims
 from experiments_db.claims import Word
 from experiments_db.claims.figure3 import CLAIMS as FIGURE_3
-from experiments_db.claims.found import Found, work_of
+from experiments_db.claims.found import Found, without_run, work_of
 from experiments_db.claims.intervals import Interval
 from experiments_db.claims.kept import unpacked
 from experiments_db.claims.party import Party
 from experiments_db.claims.ranking import Duel, Entrant, Ranking
 from experiments_db.cli import app
-from experiments_db.store import open_store
+from experiments_db.run.request import config_hash
+from experiments_db.store import Store, open_store
 from ttr_core.tools import EXACT, IDENTITIES, Equality, growth
 
 Cli = Callable[..., Any]
@@ -154,10 +155,55 @@ def test_what_is_reduced_gets_no_verdict() -> None:
     claim = FIGURE_3[0]
     solved = Made({one.label: [1.0] for one in claim.contenders("quick")})
     assert claim.judged(solved, "quick").verdict.word is Word.REDUCED
-    solved = Made({one.label: [1.0] * 3 for one in claim.contenders("paper")})
-    assert claim.judged(solved, "paper").verdict.word is Word.HOLDS
-    failed = Made({one.label: [0.99] * 3 for one in claim.contenders("paper")})
-    assert claim.judged(failed, "paper").verdict.word is Word.FAILS
+    assert _recalled([1.0] * 6).word is Word.HOLDS
+    assert _recalled([0.9] * 6).word is Word.FAILS
+    assert _recalled([1.0] * 3 + [0.9] * 3).word is Word.PART
+
+
+class Trained(Made):
+    """Accuracies after trainings of which some were not flat when their steps were used up."""
+
+    def __init__(self, errors: Mapping[str, list[float]], rising: bool) -> None:
+        super().__init__(errors)
+        self._rising = float(rising)
+
+    def metric(self, label: str, name: str) -> pd.Series:
+        values = super().metric(label, name)
+        return values * 0 + self._rising if name == "still_rising" else values
+
+
+def _recalled(accuracies: list[float], rising: bool = False) -> claims.Ruling:
+    """Judges "with as many pairs as dimensions", its settings in order."""
+    claim = FIGURE_3[0]
+    labels = [one.label for one in claim.contenders("paper")]
+    errors = {label: [x] * 3 for label, x in zip(labels, accuracies, strict=True)}
+    return claim.judged(Trained(errors, rising), "paper").verdict
+
+
+def test_a_training_that_still_rises_settles_nothing_and_one_that_is_solved_does() -> None:
+    rising = _recalled([0.5] * 6, rising=True)
+    assert rising.word is Word.OPEN and rising.said.count("and still rises") == 6
+    assert _recalled([0.9985] * 6).word is Word.OPEN, "nearer than a flat curve tells"
+    assert _recalled([1.0] * 6, rising=True).word is Word.HOLDS
+    part = _recalled([1.0] * 5 + [0.5], rising=True)
+    assert part.word is Word.PART and part.said.startswith("As claimed in 5 of 6 settings; not ")
+
+
+def test_a_claim_takes_a_run_from_whatever_device_it_was_made_on(
+    store: Store, stored: Callable[..., None]
+) -> None:
+    (party,) = (FIGURE_3[0].contenders("quick")[0],)
+    (run,) = work_of(party).runs
+    assert without_run(store, [run]) == {run.config_hash}
+    elsewhere = "cpu" if run.experiment.device == "cuda" else "cuda"
+    config = {**run.config, "device": elsewhere}
+    stored(replace(run, experiment=replace(run.experiment, device=elsewhere), config=config), 0.5)
+    assert not without_run(store, [run])
+    (found,) = claims.as_stored(store, [run])
+    assert found.config_hash == config_hash(config) != run.config_hash
+    assert Found(store, [party]).missing == 0
+    stored(run, 0.6)
+    assert claims.as_stored(store, [run]) == [run], "one of this device is taken first"
 
 
 @pytest.fixture
