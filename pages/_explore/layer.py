@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from dataclasses import dataclass
+from functools import partial
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -12,7 +13,7 @@ from streamlit.delta_generator import DeltaGenerator
 import ttr_core as ttr
 from pages._explore import asked, fresh
 from pages._explore.asked import Picked
-from pages._shared import palette, ui
+from pages._shared import late, palette, ui
 from ttr_core import Ingredient
 from ttr_core.words import called, marked_formulas, verdict
 
@@ -201,8 +202,10 @@ def _described(text: str) -> ttr.Description:
 def _looks_inside(picked: Picked) -> None:
     with st.popover("Solvers", icon=":material/speed:", help="Who computes it, who refuses."):
         _solvers(picked)
-    with st.popover("Source", icon=":material/code:", help="The definitions of its parts."):
-        _source(picked)
+    late.popover(
+        "Source", ":material/code:", "source", "The definitions of its parts.",
+        partial(_source, picked),
+    )  # fmt: skip
     if picked.layer:
         with st.popover("Paper", icon=":material/menu_book:", help="Where it was published."):
             _paper(picked.layer)

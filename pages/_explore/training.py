@@ -21,7 +21,7 @@ from experiments_db.run.supervisor import Supervisor
 from experiments_db.store import Store
 from pages._explore import asked, live
 from pages._explore.asked import Picked
-from pages._shared import address, controls, params, snippets, ui, units
+from pages._shared import address, controls, late, params, snippets, ui, units
 from ttr_core import FRAMES, ModelConfig, Option, RequestError, constraints, options_of
 from ttr_core.lab import DEVICES, TASKS, Experiment, Metric, TrainConfig, gpus
 
@@ -321,7 +321,12 @@ def _already(known: Any, metric: Metric) -> None:
 
 
 def _as_text(picked: Picked, form: Asked) -> None:
-    with st.expander("The same on the command line and in Python", icon=":material/terminal:"):
-        call = (form.task, picked.layer, picked.text, form.sets, form.frame, form.seed, form.device)
+    call = (form.task, picked.layer, picked.text, form.sets, form.frame, form.seed, form.device)
+
+    def fill() -> None:
         st.code(snippets.command(*call), language="bash", wrap_lines=True)
         st.code(snippets.run_snippet(*call), language="python")
+
+    late.expander(
+        "The same on the command line and in Python", ":material/terminal:", "as_code", fill
+    )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import streamlit as st
 
 import ttr_core as ttr
-from pages._shared import address, params, ui
+from pages._shared import address, late, params, ui
 from ttr_core.words import lesson
 
 FAMILIES = {
@@ -83,8 +84,10 @@ def _choice(cls: type[ttr.Ingredient]) -> None:
                 icon=":material/explore:",
                 query_params={"spec": _cell(cls.family, cls.name)},
             )
-    with st.expander("Code", icon=":material/code:"):
-        st.code(told.code, language="python")
+    late.expander(
+        "Code", ":material/code:", f"code.{cls.family}.{cls.name}",
+        partial(st.code, told.code, language="python"),
+    )  # fmt: skip
 
 
 @st.cache_data(max_entries=500, show_spinner=False)

@@ -71,9 +71,9 @@ class Server:
 
 
 @contextmanager
-def served() -> Iterator[Server]:
-    """Starts the app with an empty store of its own, and ends it."""
-    with socket.socket() as probe, tempfile.TemporaryDirectory() as home:
+def served(home: Path | None = None) -> Iterator[Server]:
+    """Starts the app with an empty store of its own, or on that of a folder, and ends it."""
+    with socket.socket() as probe, tempfile.TemporaryDirectory() as empty:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
         probe.close()
@@ -82,7 +82,7 @@ def served() -> Iterator[Server]:
             cwd=ROOT,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "TTR_HOME": home},
+            env={**os.environ, "TTR_HOME": str(home or empty)},
         )
         try:
             wait_until_healthy(f"http://127.0.0.1:{port}/_stcore/health", process)

@@ -1,13 +1,15 @@
 """The pictures of README and docs, taken in a browser: ``python -m tests.app.pictures [--write]``.
 
-An animated one of the ladder playing, as a GIF of few colors, one of the page and one of the Map.
-Without ``--write`` they land in a temporary folder, to be looked at first.
+An animated one of the ladder playing, as a GIF of few colors, and one of each page that docs show,
+over the runs of docs/evidence. Without ``--write`` they land in a temporary folder, to be looked at
+first.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import json
 import tempfile
 from pathlib import Path
 from urllib.parse import urlencode
@@ -15,6 +17,11 @@ from urllib.parse import urlencode
 from PIL import Image
 from playwright.sync_api import FloatRect, Page, ViewportSize, sync_playwright
 
+from experiments_db.read import queries
+from experiments_db.read.filters import Conditions
+from experiments_db.store import Store, open_store
+from experiments_db.store.importing import import_runs
+from pages._analyze.empty import EVIDENCE
 from pages._explore.ladder import RUNGS
 from tests.app.browsing import FLAGS, settle
 from tests.app.measure import ROOT, chromium, served
@@ -24,6 +31,7 @@ PART: FloatRect = {"x": 60, "y": 75, "width": 1320, "height": 800}  # without th
 SHOWN = ("softmax", "SGD steps", "Exact fit", "with a gate")
 FRAMES, FRAME_MS, REST_MS = 10, 140, 1300
 WIDTH, COLORS = 820, 128
+COMPARED = ("softmax-attention", "deltanet", "gla", "retnet", "ttt-mlp")
 
 
 def frames(page: Page, address: str) -> tuple[list[Image.Image], list[int]]:
@@ -49,25 +57,43 @@ def _taken(page: Page) -> Image.Image:
     return small.quantize(COLORS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
 
 
+def pages(store: Store) -> dict[str, str]:
+    """Returns the addresses of the pages that docs show, by the names of their pictures."""
+    known = queries.runs(store, Conditions(layer=COMPARED, frame="published", seed=1))
+    eight = known[[json.loads(text)["task"]["pairs"] == 8 for text in known["config"]]]
+    compared = [("compare.run", run_id) for run_id in eight.drop_duplicates("layer")["run_id"]]
+    return {
+        "explore": "",
+        "map": "map",
+        "runs": "runs?runs.view=configurations",
+        "compare": f"compare?{urlencode(compared)}",
+        "analyze": "analyze",
+        "paper": "paper",
+    }
+
+
 def main() -> None:
     """Takes the pictures and says where they are."""
     asked = argparse.ArgumentParser(description="Takes the pictures of README and docs.")
     asked.add_argument("--write", action="store_true", help="into docs/images")
     folder = ROOT / "docs/images" if asked.parse_args().write else Path(tempfile.mkdtemp())
-    with served() as server, sync_playwright() as playwright:
+    home = Path(tempfile.mkdtemp())
+    store = open_store(home / "runs.duckdb")
+    import_runs(store, ROOT / EVIDENCE)
+    with served(home) as server, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         page = browser.new_page(viewport=SIZE)
         page.set_default_timeout(60_000)
         (first, *others), stays = frames(page, server.address)
         first.save(folder / "ladder.gif", save_all=True, append_images=others, duration=stays,
                    loop=0, optimize=True)  # fmt: skip
-        for path, name in (("", "explore"), ("map", "map")):
+        for name, path in pages(store).items():
             page.goto(f"{server.address}/{path}")
             settle(page)
             page.wait_for_timeout(2000)
             page.screenshot(path=str(folder / f"{name}.png"))
         browser.close()
-    for path in sorted(folder.glob("[lem][ax]*.*")):
+    for path in sorted(folder.glob("*.[gp]*[fg]")):
         print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
 
 

@@ -175,7 +175,8 @@ def test_open_in_explore_names_all_that_a_run_was(page: Opener) -> None:
     app.query_params.update({**SMALL, **{key: v[0] for key, v in parse_qs(link).items()}})
     app.switch_page("pages/explore.py").run()
     assert not app.exception and app.header[0].value == "gla"
-    said = text_of(app)
+    app.session_state["as_code"] = True
+    said = text_of(app.run())
     assert snippets.command("mqar", "gla", spec, sets, "standard", 5).split("--set")[0] in said
     assert "train.steps" not in said and "model.depth" not in said
     for key, value in sets.items():
@@ -213,7 +214,9 @@ def test_form_and_command_line_have_one_usual_frame(
     shown = app.segmented_control(key="pick.frame")
     assert shown.value == usual_frame(layer)
     assert ("published" in shown.options) == bool(layer)
-    assert "--frame" not in text_of(app) and "frame" not in app.query_params
+    app.session_state["as_code"] = True
+    said = text_of(app.run())
+    assert "run --" in said and "--frame" not in said and "frame" not in app.query_params
 
 
 def test_a_chosen_frame_stays_and_the_usual_one_follows_the_layer(page: Opener) -> None:

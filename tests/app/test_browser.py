@@ -245,3 +245,15 @@ def test_a_page_asks_for_nothing_that_is_not_there(
     context.on("response", lambda r: refused.append(r.url) if r.status >= 400 else None)
     visit(place)
     assert not refused
+
+
+def test_code_is_drawn_when_its_box_is_opened(visit: Visit) -> None:
+    """Coloring it took a third of the browser's time at the first opening."""
+    page = visit()
+    expect(page.get_by_test_id("stCode")).to_have_count(0)
+    colored = "() => performance.getEntriesByType('resource').some(r => /Highlighter/.test(r.name))"
+    assert not page.evaluate(colored)
+    page.get_by_text("The same on the command line and in Python").click()
+    expect(page.get_by_text("experiment = request(").first).to_be_visible()
+    page.get_by_role("button", name="Source").click()
+    expect(page.get_by_text("class Gate(").first).to_be_visible()

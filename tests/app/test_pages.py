@@ -72,6 +72,9 @@ def test_a_device_is_chosen_where_there_is_more_than_one(
     app = page("explore", layer="deltanet", compare="", device="cuda", **small)
     shown = [control for control in app.segmented_control if control.key == "device"]
     assert not app.exception and len(shown) == bool(found)
+    assert not app.code, "code is colored when its box is opened"
+    app.session_state["as_code"] = True
+    app.run()
     said = "".join(block.value for block in app.code)
     assert ("--device cuda" in said) == ("device='cuda'" in said) == bool(found)
     if found:
@@ -174,6 +177,8 @@ def test_none_is_a_value_of_the_address(page: Opener) -> None:
     app = page("explore", **{"train.target": "none", "train.steps": "7"})
     assert not app.exception
     assert app.number_input(key="train.target").value is None
+    app.session_state["as_code"] = True
+    app.run()
     assert "--set train.steps=7 --set train.target=none" in text_of(app)
 
 
