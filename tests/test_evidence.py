@@ -1,0 +1,60 @@
+"""What docs/sweeps.md says of kept runs is what they come to."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+TEXT = (DOCS / "sweeps.md").read_text(encoding="utf-8")
+RUNS = pd.read_parquet(DOCS / "evidence/learning.parquet")
+WORDS = pd.read_parquet(DOCS / "evidence/vocabulary.parquet")
+NAMES = ("softmax-attention", "mesa-layer", "mamba2", "linear-attention", "deltanet",
+         "gated-deltanet", "gla", "based")  # fmt: skip
+
+
+def cells(start: str) -> list[list[str]]:
+    """The cells of each row that starts with a pattern."""
+    return [
+        found.strip("| ").split(" | ") for found in re.findall(rf"^\| {start}.*\|$", TEXT, re.M)
+    ]
+
+
+def spent(runs: pd.DataFrame) -> float:
+    """Seconds by the clock, times the processor's share of the training that was kept."""
+    metrics = [json.loads(text) if isinstance(text, str) else text for text in runs["metrics"]]
+    share = [found["cpu_seconds"] / found["train_seconds"] for found in metrics]
+    return float((runs["seconds"] * share).sum())
+
+
+def test_the_costs_of_the_learning_table_are_those_of_its_runs() -> None:
+    rows = cells("(?:published|standard) \\|")
+    groups = {(str(f), str(int(n))): runs for (f, n), runs in RUNS.groupby(["frame", "task.pairs"])}
+    assert {(frame, pairs) for frame, pairs, *_ in rows} == set(groups)
+    for frame, pairs, layers, seconds in rows:
+        runs = groups[frame, pairs]
+        assert runs["layer"].nunique() == int(layers)
+        assert spent(runs) == pytest.approx(float(seconds.replace(",", "")), abs=0.51)
+    (total,) = cells("all \\|")
+    assert spent(RUNS) == pytest.approx(float(total[-1].replace(",", "")), abs=0.51)
+    assert f"{len(RUNS)} runs" in TEXT
+
+
+def test_the_table_of_two_vocabularies_is_that_of_its_runs() -> None:
+    by_seed = WORDS.set_index(["task.vocab_size", "seed", "layer"]).sort_index()
+    ranks = {}
+    for size, *said, _ in cells("(?:256|8192) \\|"):
+        rows = by_seed.loc[(int(size), 0)].loc[list(NAMES)]
+        told = [(float(cell.split()[0]), cell.endswith(" r")) for cell in said]
+        assert [accuracy for accuracy, _ in told] == pytest.approx(list(rows["accuracy"]), abs=6e-4)
+        assert [rising for _, rising in told] == [bool(x) for x in rows["still_rising"]]
+        ranks[size] = rows["accuracy"].rank()
+    found = ranks["256"].corr(ranks["8192"])
+    assert f"correlation of the eight is {f'{found:.2f}'.removeprefix('0')} " in TEXT
+    first, second = (by_seed.loc[(256, seed)]["accuracy"] for seed in (0, 1))
+    both = first.loc[second.index].rank().corr(second.rank())
+    assert len(second) == 6 and f"correlate by {f'{both:.2f}'.removeprefix('0')} " in TEXT
