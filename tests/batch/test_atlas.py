@@ -205,6 +205,19 @@ def test_what_the_documents_say_of_the_atlas_is_what_it_comes_to(root: Path) -> 
             told = [float(n) for n in re.findall(r"-?\d*\.\d+", numbers)]
             assert told == pytest.approx([one.rho, one.low, one.high], abs=0.0051), (probe, one)
             assert f"{one.n} functions)" in text
+    told = re.sub(r"\s+", " ", (root / "docs/tasks.md").read_text(encoding="utf-8"))
+    for probe, training in (
+        ("pairs_held", "steps_to_99"), ("noise_borne", "steps_to_99"),
+        ("bits_per_number", "steps_to_99"), ("pairs_held", "accuracy"),
+    ):  # fmt: skip
+        (one,) = (
+            x for x in found
+            if (x.probe, x.training) == (probe, training) and "pairs=32" not in x.runs
+            and "standard" in x.runs
+        )  # fmt: skip
+        numbers = [f"{n:.2f}".replace("0.", ".", 1) for n in (one.rho, one.low, one.high)]
+        assert "{} [{}, {}]".format(*numbers) in told, (probe, training, numbers)
+        assert f"over {one.n} functions in the standard frame on 8 pairs" in told
 
 
 def test_an_agreement_is_that_of_ranks() -> None:
