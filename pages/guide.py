@@ -6,7 +6,7 @@ from pages._shared import front_door
 
 front_door.enter()
 
-from pages._guide import ingredients, six_steps, taxonomy
+from pages._guide import can_and_cannot, ingredients, six_steps, taxonomy
 from pages._shared import address
 
 address.begin("guide")
@@ -16,6 +16,7 @@ st.header("Guide", anchor=False)
 for sentence in address.problems():
     st.text(sentence)
 six_steps.show()
+can_and_cannot.show()
 taxonomy.show()
 ingredients.show()
 address.tell()

@@ -13,7 +13,7 @@ from streamlit.delta_generator import DeltaGenerator
 import ttr_core as ttr
 from pages._explore import asked, fresh
 from pages._explore.asked import Picked
-from pages._shared import late, palette, ui
+from pages._shared import late, palette, theorems, ui
 from ttr_core import Ingredient
 from ttr_core.words import called, marked_formulas, verdict
 
@@ -132,6 +132,8 @@ def show_more(picked: Picked, upper: Upper, drawn: str) -> None:
         if upper.verdict.kind in (LAYER, UNREAD):
             fresh.show(picked)
     st.caption(ui.escaped(about.words))
+    if said := theorems.of_cell(picked.text):
+        st.caption(said)
     equations, facts = st.columns([3, 2], gap="medium")
     objective, _, read = _formulas(drawn)
     with equations.container(border=True, height="stretch", gap="xsmall"):

@@ -13,7 +13,7 @@ from pages._guide import ingredients, six_steps
 from pages._shared.rungs import RUNGS
 from tests.app.app_text import text_of
 from tests.app.browsing import Visit, settle, spec_text
-from ttr_core.words import lesson
+from ttr_core.words import CARDS, lesson
 
 Opener = Callable[..., AppTest]
 
@@ -32,6 +32,22 @@ def test_six_steps_each_end_in_a_state_of_explore(page: Opener) -> None:
 def test_every_published_layer_stands_somewhere(page: Opener) -> None:
     said = text_of(page("guide"))
     assert [name for name in ttr.catalog if f"explore?layer={name})" not in said] == []
+
+
+def test_theorems_are_told_with_their_conditions_and_sources(page: Opener) -> None:
+    said = text_of(page("guide"))
+    for one in CARDS.values():
+        assert one.claim in said and one.conditions in said
+        assert all(paper.url in said and paper.title in said for paper in one.sources)
+    assert "[deltanet](explore?layer=deltanet) | :orange[cannot]" in said
+    assert "[deltaproduct](explore?layer=deltaproduct) | :green[can]" in said
+    assert "[softmax-attention](explore?layer=softmax-attention) |" not in said, "all open"
+
+
+def test_explore_says_what_a_cell_can_track(page: Opener) -> None:
+    said = text_of(page("explore", spec="Uniform | Linear | SGD(link=twice_sigmoid)"))
+    assert "one layer can track parity and cannot track Z3, S3, S5" in said
+    assert "[reflections](guide#theory-reflections)" in said
 
 
 @pytest.mark.parametrize("family", ingredients.FAMILIES)

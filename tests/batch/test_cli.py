@@ -125,6 +125,10 @@ def test_grid(cli: Cli) -> None:
     assert {row["verdict"] for row in rows} <= {"layer", "unread", "slow", "undefined"}
     assert all(row["reason"] for row in rows if row["verdict"] != "layer")
     assert all(bool(row["standing"]) == (row["verdict"] != "undefined") for row in rows)
+    known = {row["spec"]: [row[n] for n in ("parity", "Z3", "S3", "S5")] for row in rows}
+    assert known["Uniform | Linear | SGD"] == ["cannot"] * 4
+    assert known["Uniform | Linear | MultiStep"] == ["can", "can", "can", "open"]
+    assert all((row["parity"] is None) == (row["verdict"] == "undefined") for row in rows)
 
 
 def test_the_grid_says_how_a_cell_stands_in_every_format(cli: Cli, tmp_path: Path) -> None:

@@ -8,15 +8,21 @@ from .lessons import Lesson, lesson
 from .names import STANDINGS, called, standing
 from .owners import OWNERS, marked_formulas
 from .tables import GRID_COLUMNS, LAYER_COLUMNS, cited, grid_rows, layer_rows
+from .theory import CARDS, REFLECTIONS, TheoryCard, abilities, cards_of, multiplied
 from .verdicts import unread, verdict
 
 __all__ = [
+    "CARDS",
     "GRID_COLUMNS",
     "LAYER_COLUMNS",
     "OWNERS",
+    "REFLECTIONS",
     "STANDINGS",
     "Lesson",
+    "TheoryCard",
+    "abilities",
     "called",
+    "cards_of",
     "cited",
     "defining",
     "formulas",
@@ -24,6 +30,7 @@ __all__ = [
     "layer_rows",
     "lesson",
     "marked_formulas",
+    "multiplied",
     "one_function",
     "place",
     "standing",

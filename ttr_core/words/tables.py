@@ -12,7 +12,8 @@ from ..layers.published import Published, catalog
 from ..solvers import resolve
 from ..space.option import options_of
 from ..space.spec import Spec
-from .grid import grid
+from .grid import Cell, grid
+from .theory import REFLECTIONS, abilities
 
 LAYER_COLUMNS = ("name", "spec", "frame", "solver", "evidence", "paper")
 GRID_COLUMNS = ("spec", "verdict", "solver", "standing", "known_as", "reason")
@@ -29,13 +30,21 @@ def layer_rows() -> list[dict[str, Any]]:
 
 
 def grid_rows() -> list[dict[str, Any]]:
-    """Returns one row per cell of the design space.
+    """Returns one row per cell of the design space, with what theorems say that it can track.
 
     Example:
-        >>> grid_rows()[0]["spec"]
-        'Uniform | Constant | Exact'
+        >>> row = grid_rows()[0]
+        >>> row["spec"], row["parity"]
+        ('Uniform | Constant | Exact', 'cannot')
     """
-    return [cell.to_dict() for cell in grid()]
+    return [{**cell.to_dict(), **_tracked(cell)} for cell in grid()]
+
+
+def _tracked(cell: Cell) -> dict[str, str | None]:
+    """Returns `abilities` of a cell, of one that is no layer nothing."""
+    if cell.verdict == "undefined":
+        return dict.fromkeys(REFLECTIONS)
+    return {**abilities(Spec.parse(cell.spec))}
 
 
 def cited(row: Mapping[str, Any]) -> dict[str, Any]:
