@@ -6,7 +6,7 @@ from pages._shared import front_door
 
 front_door.enter()
 
-from pages._map import chart, collected, space, state_front
+from pages._map import chart, collected, skills, space, state_front
 from pages._shared import address, ui
 
 if address.begin("map"):
@@ -28,4 +28,5 @@ if store is not None:
         state_front.show_front(table, shown)
     with right:
         collected.show(table, shown.setting)
+        skills.show(store)
     address.tell()

@@ -62,18 +62,19 @@ def layers(json: Json = False) -> None:
 
 
 @app.command()
-def grid(output: Output = None, json: Json = False) -> None:
+def grid(output: Output = None, db: Db = None, json: Json = False) -> None:
     """List every cell of the design space, with its verdict and what it is known as."""
     with door():
         from ttr_core.words import GRID_COLUMNS, grid_rows
 
         rows = grid_rows()
+        if json or output is not None:
+            from ..read import export, learned, listing
+            from ..store import open_store
+
+            rows = learned.beside_cells(rows, open_store(db))
         if output is not None:
-            import pandas as pd
-
-            from ..read import export, listing
-
-            target = export.write(pd.DataFrame(rows), listing.output_path(output))
+            target = export.write(learned.as_table(rows), listing.output_path(output))
             say(f"{len(rows)} rows written to {target}.")
         if json:
             print_json(rows)

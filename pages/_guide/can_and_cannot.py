@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 import ttr_core as ttr
-from ttr_core.words import CARDS, REFLECTIONS, TheoryCard, abilities
+from ttr_core.words import REFLECTIONS, THEOREMS, TheoryCard, abilities
 
 MARKS = {"can": ":green[can]", "cannot": ":orange[cannot]", "open": "open"}
 
@@ -13,7 +13,7 @@ MARKS = {"can": ":green[can]", "cannot": ":orange[cannot]", "open": "open"}
 def show() -> None:
     """Shows the theorems, and what they say of every published layer."""
     st.subheader("What a layer can track, and what it cannot", anchor="theory")
-    for one in CARDS.values():
+    for one in THEOREMS.values():
         with st.container(border=True, gap="small"):
             st.subheader(f"{one.name[0].upper()}{one.name[1:]}", anchor=f"theory-{one.name}")
             st.markdown(_told(one))

@@ -13,7 +13,7 @@ from pages._guide import ingredients, six_steps
 from pages._shared.rungs import RUNGS
 from tests.app.app_text import text_of
 from tests.app.browsing import Visit, settle, spec_text
-from ttr_core.words import CARDS, lesson
+from ttr_core.words import THEOREMS, lesson
 
 Opener = Callable[..., AppTest]
 
@@ -36,7 +36,7 @@ def test_every_published_layer_stands_somewhere(page: Opener) -> None:
 
 def test_theorems_are_told_with_their_conditions_and_sources(page: Opener) -> None:
     said = text_of(page("guide"))
-    for one in CARDS.values():
+    for one in THEOREMS.values():
         assert one.claim in said and one.conditions in said
         assert all(paper.url in said and paper.title in said for paper in one.sources)
     assert "[deltanet](explore?layer=deltanet) | :orange[cannot]" in said

@@ -17,6 +17,7 @@ from streamlit.testing.v1 import AppTest
 import ttr_core as ttr
 from experiments_db.atlas import Atlas, charted
 from experiments_db.read.cells import task_settings
+from experiments_db.read.learned import kept_skills, skills_told
 from experiments_db.store import open_store
 from experiments_db.store.records import NewRun, Outcome
 from experiments_db.sweeps.plan import load
@@ -363,3 +364,12 @@ def test_the_front_stands_beside_and_names_what_nothing_beats(page: Opener) -> N
     assert said.count(" with ") >= 3
     app.selectbox(key="map.color.probes").select("verdict").run()
     assert not [one for one in app.caption if "nothing with as small a state" in one.value]
+
+
+def test_a_picked_cell_says_what_it_has_learned_and_can(page: Opener) -> None:
+    app = page("map")
+    assert "theorems" not in text_of(app).lower()
+    said = text_of(app.selectbox(key="map.cell").set_value("Uniform | Linear | SGD").run())
+    known = skills_told(kept_skills().loc["Uniform | Linear | SGD"].to_dict())
+    assert f"In runs it {known}." in said and "tracked parity" in known
+    assert "one layer cannot track parity, Z3, S3, S5" in said

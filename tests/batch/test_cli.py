@@ -128,6 +128,8 @@ def test_grid(cli: Cli) -> None:
     known = {row["spec"]: [row[n] for n in ("parity", "Z3", "S3", "S5")] for row in rows}
     assert known["Uniform | Linear | SGD"] == ["cannot"] * 4
     assert known["Uniform | Linear | MultiStep"] == ["can", "can", "can", "open"]
+    read = {row["spec"]: row["learned_parity"] for row in rows}
+    assert read["Uniform | Linear | SGD"] == 0 and read["Uniform | Linear | Exact"] is None
     assert all((row["parity"] is None) == (row["verdict"] == "undefined") for row in rows)
 
 

@@ -6,13 +6,13 @@ import pytest
 
 import ttr_core as ttr
 from ttr_core.lab.probes.spectrum import Spectrum
-from ttr_core.words import CARDS, REFLECTIONS, abilities, cards_of, multiplied
+from ttr_core.words import REFLECTIONS, THEOREMS, abilities, cards_of, transition
 
 PROBED = Spectrum(seq_len=8)
 DERIVED = [
     cell.spec
     for cell in ttr.grid()
-    if cell.verdict != "undefined" and multiplied(ttr.Spec.parse(cell.spec)) is not None
+    if cell.verdict != "undefined" and transition(ttr.Spec.parse(cell.spec)) is not None
 ]
 LINEAR = [text for text in DERIVED if " | Linear | " in text]
 NEVER = dict.fromkeys(REFLECTIONS, "cannot")
@@ -28,7 +28,7 @@ def test_of_many_cells_the_range_is_derived() -> None:
 )
 def test_the_derived_range_is_the_measured_one(text: str) -> None:
     spec = ttr.Spec.parse(text)
-    derived, found = multiplied(spec), PROBED.evaluate(spec).metrics
+    derived, found = transition(spec), PROBED.evaluate(spec).metrics
     assert derived is not None
     assert found["eigenvalue_low"] >= derived.low - 1e-6
     assert found["eigenvalue_size"] <= max(derived.high, -derived.low) + 1e-6
@@ -74,7 +74,7 @@ def test_cards_that_apply(text: str, named: list[str]) -> None:
 
 
 def test_a_card_has_a_claim_its_conditions_and_sources() -> None:
-    for name, one in CARDS.items():
+    for name, one in THEOREMS.items():
         assert one.name == name and one.claim.endswith(".") and one.conditions.endswith(".")
         assert one.sources
         for paper in one.sources:

@@ -8,16 +8,16 @@ from .lessons import Lesson, lesson
 from .names import STANDINGS, called, standing
 from .owners import OWNERS, marked_formulas
 from .tables import GRID_COLUMNS, LAYER_COLUMNS, cited, grid_rows, layer_rows
-from .theory import CARDS, REFLECTIONS, TheoryCard, abilities, cards_of, multiplied
+from .theory import REFLECTIONS, THEOREMS, TheoryCard, abilities, cards_of, transition
 from .verdicts import unread, verdict
 
 __all__ = [
-    "CARDS",
     "GRID_COLUMNS",
     "LAYER_COLUMNS",
     "OWNERS",
     "REFLECTIONS",
     "STANDINGS",
+    "THEOREMS",
     "Lesson",
     "TheoryCard",
     "abilities",
@@ -30,10 +30,10 @@ __all__ = [
     "layer_rows",
     "lesson",
     "marked_formulas",
-    "multiplied",
     "one_function",
     "place",
     "standing",
+    "transition",
     "unread",
     "verdict",
 ]

@@ -58,7 +58,7 @@ class TheoryCard:
         sources: where it is proved.
 
     Example:
-        >>> CARDS["parity"].sources[0].year
+        >>> THEOREMS["parity"].sources[0].year
         2024
     """
 
@@ -68,7 +68,7 @@ class TheoryCard:
     sources: tuple[Paper, ...]
 
 
-CARDS: dict[str, TheoryCard] = {
+THEOREMS: dict[str, TheoryCard] = {
     card.name: card
     for card in (
         TheoryCard(
@@ -109,7 +109,7 @@ CARDS: dict[str, TheoryCard] = {
 
 
 @dataclass(frozen=True)
-class Multiplied:
+class Transition:
     """What one token multiplies the memory by: its eigenvalues lie between, and are real or not.
 
     Args:
@@ -120,8 +120,8 @@ class Multiplied:
 
     Example:
         >>> import ttr_core as ttr
-        >>> multiplied(ttr.Spec.parse("Gate | Linear | SGD(link=twice_sigmoid)"))
-        Multiplied(low=-1.0, high=1.0, real=True, reflections=1)
+        >>> transition(ttr.Spec.parse("Gate | Linear | SGD(link=twice_sigmoid)"))
+        Transition(low=-1.0, high=1.0, real=True, reflections=1)
     """
 
     low: float
@@ -130,7 +130,7 @@ class Multiplied:
     reflections: int
 
 
-def multiplied(spec: Spec) -> Multiplied | None:
+def transition(spec: Spec) -> Transition | None:
     r"""Returns the range of $\partial S_t / \partial S_{t-1}$, from links; None where not derived.
 
     Sums and fits fade by shares of 0 to 1. A step of size g along a key of norm 1 multiplies by
@@ -141,14 +141,14 @@ def multiplied(spec: Spec) -> Multiplied | None:
 
     Example:
         >>> import ttr_core as ttr
-        >>> multiplied(ttr.Spec.parse("Uniform | Linear | SGD")).low
+        >>> transition(ttr.Spec.parse("Uniform | Linear | SGD")).low
         0.0
     """
     weights, optimizer = spec.weights, spec.optimizer
     if not isinstance(weights, MemorylessWeights) or not isinstance(spec.function, LinearModel):
         return None
     if not isinstance(optimizer, Incremental) or optimizer.discounts or isinstance(optimizer, Sum):
-        return Multiplied(0.0, 1.0, True, 0)
+        return Transition(0.0, 1.0, True, 0)
     if not isinstance(optimizer, RankOneSteps) or not _of_norm_one(spec.function, spec):
         return None
     if isinstance(optimizer, KeyStep):
@@ -158,8 +158,8 @@ def multiplied(spec: Spec) -> Multiplied | None:
     if optimizer.n < 2 or not bounds or _weighted(spec) or isinstance(optimizer, HistorySteps):
         return None
     if bounds[0] <= 1 and optimizer.n == 2:
-        return Multiplied(0.0, 1.0, True, 0)
-    return Multiplied(-1.0, 1.0, False, optimizer.n if bounds[0] >= 2 else 0)
+        return Transition(0.0, 1.0, True, 0)
+    return Transition(-1.0, 1.0, False, optimizer.n if bounds[0] >= 2 else 0)
 
 
 def abilities(spec: Spec) -> dict[str, str]:
@@ -173,7 +173,7 @@ def abilities(spec: Spec) -> dict[str, str]:
         >>> abilities(ttr.Spec.parse("Uniform | Linear | SGD(link=twice_sigmoid)"))
         {'parity': 'can', 'Z3': 'cannot', 'S3': 'cannot', 'S5': 'cannot'}
     """
-    found = multiplied(spec)
+    found = transition(spec)
     return {group: _verdict(found, needed) for group, needed in REFLECTIONS.items()}
 
 
@@ -188,15 +188,15 @@ def cards_of(spec: Spec) -> tuple[TheoryCard, ...]:
         >>> [card.name for card in cards_of(ttr.Spec.parse("ExpKernel | Constant | Exact"))]
         ['softmax']
     """
-    found, names = multiplied(spec), []
+    found, names = transition(spec), []
     if found is not None:
         names = ["capacity", "parity" if found.real and found.low >= 0 else "reflections"]
     elif isinstance(spec.weights, DotProductKernel) and isinstance(spec.function, ConstantModel):
         names = ["softmax"]
-    return tuple(CARDS[name] for name in names)
+    return tuple(THEOREMS[name] for name in names)
 
 
-def _verdict(found: Multiplied | None, needed: int) -> str:
+def _verdict(found: Transition | None, needed: int) -> str:
     if found is None:
         return "open"
     if found.reflections >= needed:
@@ -205,12 +205,12 @@ def _verdict(found: Multiplied | None, needed: int) -> str:
     return "cannot" if never else "open"
 
 
-def _one_step(gain: float, fades: bool, optimizer: KeyStep) -> Multiplied:
+def _one_step(gain: float, fades: bool, optimizer: KeyStep) -> Transition:
     """Returns the range of a step that replaces a share of up to ``gain`` along its key."""
     low = 1 - gain
     if fades:
         low = min(0.0, -gain if optimizer.reads_undecayed else low)
-    return Multiplied(low, 1.0, True, int(gain >= 2))
+    return Transition(low, 1.0, True, int(gain >= 2))
 
 
 def _weighted(spec: Spec) -> list[Signal]:

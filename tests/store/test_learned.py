@@ -1,0 +1,83 @@
+"""What cells have learned: from the runs of a store, and those that the project keeps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from experiments_db.read import learned as kept
+from experiments_db.read.learned import SKILLS, as_table, beside_cells, best_known, skills_told
+from experiments_db.store import Outcome, Store, open_store
+from experiments_db.store.importing import import_runs
+from tests.store.conftest import run_like
+from ttr_core.lab import TASKS
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def put(store: Store, spec: str, number: int, task: dict[str, object], **told: object) -> None:
+    settings = {**TASKS[str(task["name"])]().settings(), **task}
+    config = {"task": settings, "model": {}, "train": {}, "seed": number}
+    with store.driver() as driver:
+        new = run_like(f"h{number}", config=config, seed=number, spec=spec, task=str(task["name"]))
+        run_id = str(store.claim(driver, new).run_id)
+        store.finish(run_id, Outcome("finished", **told))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    opened = open_store(tmp_path / "runs.duckdb")
+    opened._group._interval = 0.0
+    mqar = {"name": "mqar", "pairs": 8}
+    put(opened, "A | B | C", 0, mqar, metrics={"accuracy": 0.96})
+    put(opened, "A | B | C", 1, {**mqar, "pairs": 16}, metrics={"accuracy": 0.94})
+    put(opened, "A | B | C", 2, {**mqar, "variant": "overwrite"}, metrics={"accuracy": 0.5})
+    rows = [{"first": 1, "seq_len": 40, "scaled_accuracy": 0.99},
+            {"first": 41, "seq_len": 80, "scaled_accuracy": 0.951},
+            {"first": 81, "seq_len": 160, "scaled_accuracy": 0.94}]  # fmt: skip
+    words = {"name": "words", "group": "Z2"}
+    put(opened, "A | B | D", 3, words, metrics={"accuracy": 0.5}, tables={"generalization": rows})
+    other = {**words, "group": "Z3"}
+    put(opened, "A | B | D", 4, other, metrics={}, tables={"generalization": rows})
+    return opened
+
+
+def test_the_most_pairs_and_the_longest_words_count(store: Store) -> None:
+    found = kept.learned(store)
+    assert list(found.columns) == [*SKILLS] and list(found.index) == ["A | B | C", "A | B | D"]
+    first, second = found.loc["A | B | C"], found.loc["A | B | D"]
+    assert first["recall"] == 8 and first["overwrite"] == 0 and first[["parity", "S3"]].isna().all()
+    assert second["parity"] == 80 and second.drop("parity").isna().all()
+
+
+def test_a_grid_says_what_was_learned_in_the_store_and_before(store: Store, tmp_path: Path) -> None:
+    rows = beside_cells([{"spec": "A | B | C"}, {"spec": "X | Y | Z"}], store)
+    assert rows[0]["learned_recall"] == 8 and rows[0]["learned_parity"] is None
+    assert rows[1] == {"spec": "X | Y | Z", **{f"learned_{name}": None for name in SKILLS}}
+    assert as_table(rows)["learned_recall"].tolist() == [8, pd.NA]
+    twice = "Uniform | Linear | SGD(link=twice_sigmoid)"
+    assert best_known(store).loc[twice, "parity"] == 256
+    away = open_store(tmp_path / "not_there.duckdb")
+    assert best_known(away).equals(kept.kept_skills()) and not away.path.exists()
+
+
+@pytest.mark.slow
+def test_what_is_shipped_was_learned_in_kept_runs(tmp_path: Path) -> None:
+    """Newer evidence may say more: `learned(store).sort_index().to_csv(SHIPPED)` writes it."""
+    store = open_store(tmp_path / "runs.duckdb")
+    for file in sorted((ROOT / "docs/evidence").glob("*.parquet")):
+        import_runs(store, file)
+    told, found = kept.kept_skills(), kept.learned(store)
+    assert len(told) > 100 and {*told.index} <= {*found.index}
+    found = found.loc[told.index]
+    assert (found.notna() >= told.notna()).all(axis=None)
+    assert (found.fillna(0) >= told.fillna(0)).all(axis=None)
+
+
+def test_it_is_told_in_words() -> None:
+    told = {"recall": 32, "overwrite": 0, "parity": 256, "S3": 0, "S5": pd.NA}
+    said = "recalled 32 pairs, never overwrote, tracked parity over 256 tokens, never tracked S3"
+    assert skills_told(told) == said
+    assert skills_told(dict.fromkeys(SKILLS)) == ""
