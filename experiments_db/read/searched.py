@@ -1,0 +1,219 @@
+"""Searches as the store knows them: how far the runs of a tag have come, and what they reached.
+
+What a plan still asks for stands in the plan. What was done follows from runs alone: those with
+the fewest steps are the first rung, in the frame that is searched in; the seeds on which a cell is
+tried at several rates there are the search's. More steps on them are the next rungs, other frames
+on them tune rates, and other seeds are fresh.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+
+import pandas as pd
+
+import ttr_core as ttr
+from ttr_core.lab import PACKED, VALIDATION, Metric
+
+from ..store import Store
+from ..store.records import COMPLETE
+from . import measures, queries
+from .analyzing import front
+from .filters import Conditions
+
+PROTOCOL = "search"
+MOST = 5000
+"""Runs of a search that are read."""
+
+RUNG, TUNING, FINAL = "rung", "tuning in other frames", "finals"
+STEPS, RATE = "train.steps", "train.lr"
+
+
+@dataclass(frozen=True)
+class Searched:
+    """How far a search has come.
+
+    Args:
+        stage: what its latest runs are for.
+        task: name of the task.
+        frame: the one that is searched in.
+        counts: runs by effective status.
+        rungs: a row for each rung: steps, cells, rates (of each cell), seeds, runs (that ended),
+            running, failed, best (cell), mean (its score).
+        cells: a row for each cell of the last rung, the best first, at its best rate, by the
+            validation set; ``front`` where no smaller state reaches as much.
+        finals: a row for each frame and cell on fresh seeds, by the test set; ``gain`` of what
+            is new over the best published one there at no larger state, by either count.
+        cpu_seconds: of the processor, of all runs that ended.
+    """
+
+    stage: str
+    task: str
+    frame: str
+    counts: dict[str, int]
+    rungs: pd.DataFrame
+    cells: pd.DataFrame
+    finals: pd.DataFrame
+    cpu_seconds: float
+
+    @property
+    def running(self) -> bool:
+        """Whether a run of it is under way."""
+        return self.counts.get("running", 0) > 0
+
+
+def searches(store: Store) -> list[str]:
+    """Returns the tags of searches, the newest first.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    sql = """
+        SELECT tag FROM (
+            SELECT unnest(tags) AS tag, started_at FROM run_rows
+            WHERE protocol = $protocol AND NOT archived
+        ) GROUP BY tag ORDER BY max(started_at) DESC, tag
+    """
+    with store.open() as connection:
+        return [tag for (tag,) in connection.execute(sql, {"protocol": PROTOCOL}).fetchall()]
+
+
+def searched(store: Store, tag: str) -> Searched | None:
+    """Returns how far the search with a tag has come, or None where it has no run.
+
+    Where several searches share a tag, that on the task of the newest run is the one.
+
+    Args:
+        store: where its runs are.
+        tag: one of its tags.
+
+    Raises:
+        StoreError: the store cannot be read, or the task is unknown to this program.
+    """
+    asked = Conditions(protocol=PROTOCOL, tags=tag)
+    table = queries.runs(store, asked, flat=True, limit=MOST)
+    if table.empty:
+        return None
+    on = ["task", *(name for name in table.columns if name.startswith("task."))]
+    told = table[on].astype(str).agg(" ".join, axis=1)
+    table = table[told == told.iloc[0]]
+    metric = measures.main_of(table["task"].iloc[0])
+    rows = _placed(_scored(table, metric))
+    climbed = rows[rows["part"] == RUNG]
+    rungs = _rungs(climbed)
+    counts = table["status"].value_counts()
+    return Searched(
+        _stage(rows, rungs),
+        table["task"].iloc[0],
+        climbed["frame"].iloc[0],
+        {str(name): int(n) for name, n in counts.items()},
+        rungs,
+        _on_front(_best_of_cells(climbed[climbed[STEPS] == climbed[STEPS].max()])),
+        _finals(rows[rows["part"] == FINAL]),
+        float(rows["cpu_seconds"].sum()),
+    )
+
+
+def _scored(table: pd.DataFrame, metric: Metric) -> pd.DataFrame:
+    """Returns a row for each configuration, with its scores; what diverged or failed has 0."""
+    told = [json.loads(text) if isinstance(text, str) else {} for text in table["metrics"]]
+    well = [status == "finished" for status in table["status"]]
+
+    def scores(name: str) -> list[float]:
+        ended = zip(told, well, strict=True)
+        return [(metric.score(one.get(name)) or 0.0) if good else 0.0 for one, good in ended]
+
+    rows = table.assign(
+        validation=scores(VALIDATION + metric.name),
+        test=scores(metric.name),
+        cpu_seconds=[float(one.get("cpu_seconds") or 0.0) for one in told],
+        state=table["state_size"].astype(float),
+        packed=[one.get(PACKED) for one in told],
+        ended=table["status"].isin([*COMPLETE, "failed"]),
+        order=table["status"].map({"interrupted": 2, "running": 1}).fillna(0),
+    )
+    return rows.sort_values(["order", "started_at"]).drop_duplicates("config_hash")
+
+
+def _placed(rows: pd.DataFrame) -> pd.DataFrame:
+    """Adds the part of the search that each run belongs to."""
+    first = rows[rows[STEPS] == rows[STEPS].min()]
+    frame = first.sort_values(["started_at", "run_id"])["frame"].iloc[0]
+    first = first[first["frame"] == frame]
+    rates = first.groupby(["seed", "spec"])[RATE].nunique()
+    seeds = set(rates[rates > 1].reset_index()["seed"]) or set(first["seed"])
+    known = rows["seed"].isin(seeds)
+    part = pd.Series(RUNG, index=rows.index).where(rows["frame"] == frame, TUNING)
+    return rows.assign(part=part.where(known, FINAL))
+
+
+def _stage(rows: pd.DataFrame, rungs: pd.DataFrame) -> str:
+    parts = set(rows["part"])
+    if later := [part for part in (FINAL, TUNING) if part in parts]:
+        return later[0]
+    return f"rung {len(rungs)}, {rungs['steps'].iloc[-1]:,} steps"
+
+
+def _rungs(rows: pd.DataFrame) -> pd.DataFrame:
+    found = []
+    for steps, runs in rows.groupby(STEPS):
+        best = _best_of_cells(runs)
+        found.append(
+            {
+                "steps": int(steps),
+                "cells": runs["spec"].nunique(),
+                "rates": int(runs.groupby("spec")[RATE].nunique().max()),
+                "seeds": runs["seed"].nunique(),
+                "runs": int(runs["ended"].sum()),
+                "running": int((runs["status"] == "running").sum()),
+                "failed": int((runs["status"] == "failed").sum()),
+                "best": best["spec"].iloc[0] if len(best) else "",
+                "mean": best["mean"].iloc[0] if len(best) else float("nan"),
+            }
+        )
+    return pd.DataFrame(found)
+
+
+def _best_of_cells(runs: pd.DataFrame) -> pd.DataFrame:
+    """Returns a row for each cell at its best rate, the best first."""
+    ended = runs[runs["ended"]]
+    by = ended.groupby(["spec", RATE])
+    means = by.agg(
+        mean=("validation", "mean"), n=("seed", "nunique"), state=("state", "max"),
+        packed=("packed", "max"), rising=("still_rising", "max"),
+    ).reset_index()  # fmt: skip
+    means = means.sort_values("mean", ascending=False, kind="stable").drop_duplicates("spec")
+    return _known(means.rename(columns={RATE: "rate"})).reset_index(drop=True)
+
+
+def _on_front(cells: pd.DataFrame) -> pd.DataFrame:
+    best = front(cells[cells["state"].notna()], "state", Metric("score"))
+    return cells.assign(front=cells["spec"].isin(best["spec"]))
+
+
+def _finals(runs: pd.DataFrame) -> pd.DataFrame:
+    """Returns a row for each frame and cell on fresh seeds, the best of a frame first."""
+    ended = runs[runs["ended"]]
+    found = ended.groupby(["frame", "spec", RATE]).agg(
+        n=("seed", "nunique"), mean=("test", "mean"), std=("test", "std"),
+        state=("state", "max"), packed=("packed", "max"),
+    ).reset_index()  # fmt: skip
+    found = found.sort_values(["frame", "mean"], ascending=[True, False], kind="stable")
+    found = _known(found.rename(columns={RATE: "rate"})).reset_index(drop=True)
+    return found.assign(gain=[_gain(found, one) for _, one in found.iterrows()])
+
+
+def _gain(finals: pd.DataFrame, one: pd.Series) -> float:
+    if one["name"]:
+        return math.nan
+    rivals = finals[(finals["frame"] == one["frame"]) & (finals["name"] != "")]
+    small = (rivals["state"] <= one["state"]) | (rivals["packed"] <= one["packed"])
+    return float(one["mean"] - rivals[small]["mean"].max())
+
+
+def _known(table: pd.DataFrame) -> pd.DataFrame:
+    """Adds what each cell is called in the literature; nothing where it is new."""
+    names = {text: ", ".join(ttr.cell(text).known_as) for text in table["spec"].unique()}
+    return table.assign(name=[names[text] for text in table["spec"]])

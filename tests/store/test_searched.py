@@ -1,0 +1,101 @@
+"""Searches as the store knows them: the part each run has, rungs, finals, what else has the tag."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments_db.read.searched import Searched, searched, searches
+from experiments_db.run.request import config_hash, request
+from experiments_db.store import Store, open_store
+from experiments_db.store.records import NewRun, Outcome
+
+DELTA, NEW = "Uniform | Linear | SGD", "Importance | Linear | SGD"
+TAG = "hunt"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return open_store(tmp_path / "runs.duckdb")
+
+
+def asked(spec: str, seed: int = 0, steps: int = 10, lr: float = 0.01, frame: str = "paper",
+          pairs: int = 8) -> NewRun:  # fmt: skip
+    """Returns a run of a search."""
+    sets = {"train.protocol": "search", "train.target": "none", "train.lr": str(lr)}
+    sets |= {"train.steps": str(steps), "model.frame": frame, "task.pairs": str(pairs)}
+    config = request(spec=spec, seed=seed, sets=sets, device="cpu").config()
+    return NewRun(config, config_hash(config), spec, spec, frame, "mqar", seed, "cpu",
+                  protocol="search", tags=(TAG,))  # fmt: skip
+
+
+def put(store: Store, spec: str, score: float | None, **sets: Any) -> None:
+    """Keeps a run of a search; without a score it diverged."""
+    with store.driver() as driver:
+        run_id = str(store.claim(driver, asked(spec, **sets)).run_id)
+        scores = {} if score is None else {"accuracy": score, "validation_accuracy": score}
+        measured = {**scores, "cpu_seconds": 2.0, "packed_state_size": 64.0}
+        status = "diverged" if score is None else "finished"
+        store.finish(run_id, Outcome(status, measured, steps=9, seconds=1.0, state_size=64))
+
+
+def first_rung(store: Store) -> None:
+    for spec, scores in ((DELTA, (0.5, 0.4)), (NEW, (0.3, 0.6))):
+        for lr, score in zip((0.01, 0.03), scores, strict=True):
+            put(store, spec, score, lr=lr)
+
+
+def found(store: Store) -> Searched:
+    one = searched(store, TAG)
+    assert one is not None
+    return one
+
+
+def test_nothing_is_there_before_a_search(store: Store) -> None:
+    assert searches(store) == [] and searched(store, TAG) is None
+
+
+def test_stages_follow_from_the_runs(store: Store) -> None:
+    first_rung(store)
+    one = found(store)
+    assert searches(store) == [TAG] and one.stage == "rung 1, 10 steps"
+    assert one.cells["spec"].tolist() == [NEW, DELTA] and one.cells["rate"].tolist() == [0.03, 0.01]
+    assert one.cells["name"].tolist() == ["", "deltanet"] and one.cells["front"].tolist() == [
+        True, False,
+    ]  # fmt: skip
+    put(store, NEW, 0.7, steps=20, lr=0.03)
+    assert found(store).stage == "rung 2, 20 steps"
+    put(store, NEW, 0.6, steps=20, lr=0.03, frame="standard")
+    assert found(store).stage == "tuning in other frames"
+    for seed, gain in ((100, 0.1), (101, 0.3)):
+        put(store, DELTA, 0.5, steps=20, seed=seed)
+        put(store, NEW, 0.5 + gain, steps=20, seed=seed, lr=0.03)
+    one = found(store)
+    assert one.stage == "finals" and one.rungs["runs"].tolist() == [4, 1]
+    assert one.finals["spec"].tolist() == [NEW, DELTA] and one.finals["n"].tolist() == [2, 2]
+    assert one.finals["gain"].iloc[0] == pytest.approx(0.2) and math.isnan(one.finals["gain"][1])
+    assert one.cpu_seconds == 2.0 * 10 and not one.running
+
+
+def test_what_diverged_counts_as_nothing_and_other_tasks_stay_out(store: Store) -> None:
+    put(store, DELTA, 0.9, pairs=4)
+    first_rung(store)
+    put(store, "Gate | Linear | SGD", None)
+    one = found(store)
+    assert one.cells["mean"].tolist() == [0.6, 0.5, 0.0] and one.counts == {
+        "finished": 4, "diverged": 1,
+    }  # fmt: skip
+
+
+def test_a_run_on_its_way_is_counted_and_has_no_score(store: Store) -> None:
+    first_rung(store)
+    with store.driver() as driver:
+        store.claim(driver, asked(NEW, steps=20))
+        one = found(store)
+        assert one.running and one.counts["running"] == 1
+        assert one.stage == "rung 2, 20 steps" and one.cells.empty
+        assert one.rungs[["runs", "running"]].values.tolist() == [[4, 0], [0, 1]]
+    assert not found(store).running and found(store).counts["interrupted"] == 1
