@@ -13,8 +13,8 @@ from typing import Annotated
 
 import typer
 
-from .door import Commands, Exit, complain, door, stoppable, terminated
-from .screen import print_json, print_table, say, show_run, tell
+from .door import Commands, Exit, door, stoppable, terminated
+from .screen import print_json, print_table, say, show_run
 from .sweep import checking, foreseen, show_plan, show_sweep, watch
 from .waiting import made_elsewhere, obtained
 
@@ -90,6 +90,16 @@ def run(
     spec: Annotated[
         str | None, typer.Option(metavar="TEXT", help='Three ingredients: "Gate | Linear | SGD".')
     ] = None,
+    module: Annotated[
+        str | None,
+        typer.Option(metavar="FILE:Class", help="A torch module of your own, see docs/modules.md."),
+    ] = None,
+    memory: Annotated[
+        float, typer.Option(min=0.1, metavar="GIB", help="What a module may take, on a CPU.")
+    ] = 4.0,
+    patience: Annotated[
+        float, typer.Option(min=1, metavar="S", help="Seconds that a module may be silent.")
+    ] = 60.0,
     task: Annotated[str, typer.Option(metavar="TASK", help="What the layer has to do.")] = "mqar",
     frame: Annotated[
         str | None,
@@ -125,6 +135,7 @@ def run(
         from ttr_core.lab import too_long
 
         from .. import store
+        from ..run.brought import brought
         from ..run.request import check_labels, request
         from ..run.supervisor import Supervisor
 
@@ -132,13 +143,15 @@ def run(
         check_labels(tag or (), note)
         with Supervisor(opened) as supervisor:
             supervisor.warm()
-            experiment = request(layer, spec, task, frame, set_ or (), seed, device)
+            own = None if module is None else brought(module, memory, patience)
+            name = None if own is None else own.name
+            experiment = request(layer, spec, task, frame, set_ or (), seed, device, name)
             for sentence in too_long(experiment):
                 say(sentence)
             job, stopped = obtained(
                 opened,
                 lambda: supervisor.start(
-                    experiment, tags=tag or (), fresh=fresh, weights=keep_weights
+                    experiment, tags=tag or (), fresh=fresh, weights=keep_weights, own=own
                 ),
                 wait,
             )
@@ -362,37 +375,3 @@ def delete(
         if not yes:
             typer.confirm(f"Delete {len(found)} runs for good?", abort=True, err=True)
         say(f"{opened.delete([row['run_id'] for row in found])} runs deleted.")
-
-
-@app.command()
-def doctor(db: Db = None, json: Json = False) -> None:
-    """Say what is installed, where runs go and whether the store is well."""
-    with door():
-        from ttr_core.lab import resolve_device
-
-        from ..read import listing
-        from . import printout
-
-        health = listing.health(db)
-        machine = {**printout.machine(), "device": resolve_device("auto"), "threads_per_run": 1}
-        report = {"versions": printout.versions(), "machine": machine, "store": health}
-        if json:
-            print_json(report)
-        else:
-            tell(printout.outline(report))
-    if health["problem"] is not None:
-        complain(health["problem"], Exit.FAILED)
-
-
-@app.command("app")
-def explorer(
-    port: Annotated[
-        int, typer.Option(min=1, max=65535, metavar="N", help="The first port to try.")
-    ] = 8501,
-    headless: Annotated[bool, typer.Option("--headless", help="Open no browser.")] = False,
-) -> None:
-    """Open the explorer in the browser; it listens on this machine alone."""
-    with door():
-        from .explorer import serve
-
-        serve(port, headless)

@@ -141,8 +141,7 @@ def told(document: Mapping[str, Any], store: Path) -> str:
         + (f", target reached after {_seconds(target)}" if target is not None else "")
         + (f", learning rate {document['lr']:g}" if document["lr"] else ""),
         f"  size        {_count(document['parameters'])} parameters, "
-        f"{_count(document['state_size'])} floats of state"
-        + _packed(metrics.get(PACKED), document["state_size"]),
+        + _state(document["state_size"], metrics.get(PACKED)),
     ]
     if document["message"]:
         lines.append(f"  message     {document['message'].splitlines()[0]}")
@@ -150,8 +149,12 @@ def told(document: Mapping[str, Any], store: Path) -> str:
     return "\n".join([*lines, f"Find it again: {again}"])
 
 
-def _packed(packed: float | None, full: int | None) -> str:
-    return "" if packed is None or packed == full else f" ({packed:,.0f} packed)"
+def _state(full: int | None, packed: float | None) -> str:
+    if full is None:
+        return "state not told"
+    return f"{full:,} floats of state" + (
+        "" if packed is None or packed == full else f" ({packed:,.0f} packed)"
+    )
 
 
 def _count(value: int | None) -> str:

@@ -71,6 +71,7 @@ def _tell(job: Job) -> None:
 def show_run(opened: Store, job: Job, json: bool) -> None:
     """Prints the run as the store has it, or what is known of one that never got there."""
     from ..read import queries
+    from ..read.trained_views import own_layer
     from . import printout
 
     run_id = job.run_id or job.existing
@@ -89,6 +90,8 @@ def show_run(opened: Store, job: Job, json: bool) -> None:
         print_json(document)
     else:
         tell(printout.told(document, opened.path))
+    if (own := own_layer(opened, str(run_id))) is not None:
+        say(own.sentence)
     if job.status == "failed":
         say(f"The run failed. {job.error}")
 

@@ -56,7 +56,8 @@ def hear_out(
     began, told = time.monotonic(), False
     seconds = job.experiment.train.seconds
     try:
-        more = {**place} | ({} if job.limit is None else {"limit": job.limit})
+        more: dict[str, Any] = {**place} | ({} if job.limit is None else {"limit": job.limit})
+        more |= {} if job.own is None else {"module": job.own.order()}
         worker.send({"job": job.id, "config": job.config, "seconds": seconds, **more})
         while True:
             wait = LOOK_SECONDS if job.cancelled_for is None else POLL_SECONDS
@@ -81,7 +82,11 @@ def hear_out(
         job.over_limit = worker.over_limit
         if job.over_limit:
             return "failed", f"{OVER_LIMIT} {job.limit:g} processor seconds."
-        return ("failed", str(ended)) if job.cancelled_for is None else ("cancelled", "")
+        said = str(ended) if job.own is None else job.own.explained(str(ended))
+        return ("failed", said) if job.cancelled_for is None else ("cancelled", "")
+    finally:
+        if job.own is not None:
+            worker.close()  # a user's code may have changed anything in it
 
 
 def _failed(job: Job, error: Mapping[str, Any], worker: Worker) -> tuple[str, str]:

@@ -51,6 +51,7 @@ class Request(pydantic.BaseModel):
 
     layer: Short | None = None
     spec: Short | None = None
+    module: Short | None = None
     task: Short = "mqar"
     frame: Short | None = None
     sets: Annotated[dict[Short, Short], pydantic.Field(max_length=MAX_SETTINGS)] = {}
@@ -66,11 +67,12 @@ def request(
     sets: Iterable[str] | Mapping[str, Any] = (),
     seed: int = 0,
     device: str = "auto",
+    module: str | None = None,
 ) -> Experiment:
     """Checks a request and returns the experiment that it asks for.
 
     Args:
-        layer: the name of a published layer; exclusive with ``spec``.
+        layer: the name of a published layer; exclusive with ``spec`` and ``module``.
         spec: the text of a spec, such as ``"Gate | Linear | SGD"``.
         task: the name of a task.
         frame: ``standard``, ``paper`` or ``published``; by default ``published`` for a layer and
@@ -79,6 +81,8 @@ def request(
             ``train.*`` and ``model.*``; the prefix may be left out where one group has the key.
         seed: the seed, from 0 to 2^31 - 1.
         device: ``auto``, ``cpu`` or ``cuda``.
+        module: the name of a user's module by its content (`ttr_core.lab.module_name`), for who
+            gives its file to a worker; nothing else takes such a name.
 
     Raises:
         RequestError: with what was asked, what is valid and what to change.
@@ -86,8 +90,9 @@ def request(
     given = settings.parsed(sets)
     try:
         checked = Request(
-            layer=layer, spec=spec, task=task, frame=frame, sets=given, seed=seed, device=device
-        )
+            layer=layer, spec=spec, module=module, task=task, frame=frame, sets=given, seed=seed,
+            device=device,
+        )  # fmt: skip
     except pydantic.ValidationError as error:
         raise RequestError(_said(error)) from None
     return _Plan(_canonical(checked)).experiment()
@@ -187,21 +192,22 @@ class _Plan:
         check_sizes(experiment)
         return experiment
 
-    def _asked_spec(self) -> ttr.Spec:
-        layer, spec = self._asked.layer, self._asked.spec
-        if (layer is None) == (spec is None):
-            given = "both were" if layer is not None else "neither was"
+    def _asked_spec(self) -> ttr.Spec | None:
+        layer, spec, module = self._asked.layer, self._asked.spec, self._asked.module
+        given = sum(one is not None for one in (layer, spec, module))
+        if given != 1:
+            said = {0: "neither was", 2: "both were"}.get(given, f"{given} were")
             raise RequestError(
-                f"A run needs one of --layer NAME and --spec TEXT; {given} given. "
-                f"`{command('layers')}` lists the names."
+                f"A run needs one of --layer NAME and --spec TEXT (or --module FILE:Class); {said} "
+                f"given. `{command('layers')}` lists the names."
             )
-        if spec is not None:
-            return _spec(spec)
-        return ttr.catalog[str(layer)].spec
+        if module is not None:
+            return None
+        return _spec(spec) if spec is not None else ttr.catalog[str(layer)].spec
 
     def _set(self, key: str, text: str) -> None:
         group, name = settings.placed(key, self._groups())
-        if group == "layer":
+        if group == "layer" and self._spec is not None:
             self._spec = settings.turned(self._spec, name, text)
         elif (group, name) == ("model", "layers"):
             self._values["model"]["layers"] = settings.split_names(text)
@@ -210,7 +216,7 @@ class _Plan:
 
     def _groups(self) -> dict[str, list[str]]:
         return {
-            "layer": list(settings.dials(self._spec)),
+            "layer": [] if self._spec is None else list(settings.dials(self._spec)),
             "task": [opt.name for opt in self._task.options()],
             "train": [opt.name for opt in options_of(TrainConfig)],
             "model": [opt.name for opt in options_of(ModelConfig)],
@@ -224,6 +230,8 @@ class _Plan:
                 "layer.* and model.layers exclude each other: write the changed options into the "
                 "specs that model.layers lists."
             )
+        if self._asked.module is not None:
+            return self._own_model(self._asked.module, stacked, values)
         values["frame"] = self._frame(values.pop("frame", None))
         own = str(self._spec) if self._changed or self._asked.spec else str(self._asked.layer)
         layers = tuple(layer_text(text) for text in stacked or (own,))
@@ -241,6 +249,22 @@ class _Plan:
                 f"model.depth is {model.depth}, but model.layers names {len(layers)} layers: raise "
                 "model.depth or name fewer."
             )
+        return model
+
+    def _own_model(self, module: str, stacked: object, values: dict[str, Any]) -> ModelConfig:
+        """Returns the model of a user's module, which is its own frame: what is published of it."""
+        if not self._task.trained:
+            raise RequestError(
+                f"Task {self._task.name} evaluates three ingredients, and a module is code: give "
+                f"--task {', '.join(name for name, one in TASKS.items() if one.trained)}."
+            )
+        if stacked is not None or self._asked.frame or "frame" in values:
+            raise RequestError(
+                "--module stands alone in its model and brings its own frame: leave out --frame "
+                "and model.layers (model.depth stacks it)."
+            )
+        own = {**values, "frame": "published", "layers": (module,)}
+        model: ModelConfig = from_settings(ModelConfig, own, "setting of model")
         return model
 
     def _frame(self, set_frame: str | None) -> str:

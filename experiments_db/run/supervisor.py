@@ -1,8 +1,7 @@
 """The Supervisor: warm workers, one queue, and a store row for every run.
 
-A run belongs to the process that opened it, its *driver*. The Supervisor lives in the driver; it
-knows nothing about pages or terminals. Live progress is read from its memory (`Job.snapshot`);
-other processes see what its heartbeat leaves in the store.
+A run belongs to the process that opened it, its *driver*, where the Supervisor lives. It knows no
+page. Live progress is read from it (`Job.snapshot`), elsewhere from the store's heartbeat.
 """
 
 from __future__ import annotations
@@ -31,6 +30,8 @@ from .room import UNLIMITED, Room, room
 
 if TYPE_CHECKING:
     from ttr_core.lab import Experiment
+
+    from .brought import Brought
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +123,7 @@ class Supervisor:
         limit: float | None = None,
         session: str = "",
         weights: bool = False,
+        own: Brought | None = None,
     ) -> Job:
         """Queues an experiment and returns at once.
 
@@ -134,6 +136,7 @@ class Supervisor:
             limit: processor seconds after which its worker is ended and the run has failed.
             session: the browser session that asks, whose runs are limited.
             weights: keep the trained weights beside the store.
+            own: the user's module that is trained; it is run by a worker alone.
 
         Raises:
             RequestError: there is no room for another run of this session.
@@ -143,7 +146,7 @@ class Supervisor:
         number = next(self._numbers)
         job = Job(f"job-{number}", experiment, tuple(tags), fresh, keep, record, limit, session)
         job.on_cancel(self._cancel_waiting)
-        job.weights = weights and record
+        job.weights, job.own = weights and record, own
         with self._changed:
             if self._closing.is_set():
                 job.end("cancelled", "The program is closing.")
@@ -386,8 +389,7 @@ class Supervisor:
 def get_supervisor(db_path: Path | str | None = None, workers: int = 1) -> Supervisor:
     """Returns this process's Supervisor of a store, made on the first call.
 
-    It takes as many runs of browser sessions as the environment says, and is closed when the
-    process exits.
+    It takes as many runs of sessions as the environment says, and is closed with the process.
     """
     store = open_store(db_path)
     key = str(store.path)

@@ -12,6 +12,7 @@ in                                                      out
 the same with ``"gpu": i``                              the same: ``cuda`` is the GPU of that number
 the same with ``"limit": s``                            the same; SIGXCPU after s seconds of CPU
 the same with ``"weights": file``                       the same, and ``{"event": "weights", ...}``
+the same with ``"module": {...}``                       the same of a user's module, under limits
 anything else                                           ``{"event": "error", ...}``
 (nothing)                                               ``{"event": "beat"}`` every few seconds
 ======================================================  =========================================
@@ -34,17 +35,18 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ..store.weights import refusal
+from .brought import admitted, confined
 from .environment import environment
 
 if TYPE_CHECKING:
     import torch
 
-    from ttr_core.lab import Experiment
+    from ttr_core.lab import AdmittedModule, Experiment
 
 BEAT_SECONDS = 5.0
 ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -128,8 +130,11 @@ class Runner:
         try:
             take_gpu(request.get("gpu"))
             experiment = _experiment(request["config"], request.get("seconds"))
-            with limited(request.get("limit")):
-                self._report(job, experiment, request.get("weights"))
+            own = request.get("module")
+            with limited(request.get("limit")), confined(own, experiment.device) as alive:
+                module = None if own is None else admitted(own, experiment)
+                alive()
+                self._report(job, experiment, request.get("weights"), module, alive)
         except RequestError as error:
             self._complain(job, error)
         except Exception as error:  # nobody knows what it left behind: report it and end
@@ -145,14 +150,28 @@ class Runner:
             traceback=traceback.format_exc(),
         )
 
-    def _report(self, job: str, experiment: Experiment, weights: str | None) -> None:
+    def _report(
+        self,
+        job: str,
+        experiment: Experiment,
+        weights: str | None,
+        own: AdmittedModule | None,
+        alive: Callable[[], None],
+    ) -> None:
+        tables: dict[str, Any] = {}
+
         def keep(model: torch.nn.Module) -> None:
+            if own is not None:
+                tables.update(own.told(model))
             if weights is not None:
                 self._wire.send(event="weights", job=job, said=save_weights(Path(weights), model))
 
         last, rate = 0.0, None
         for event in experiment.run(lambda: job in self._cancelled, keep):
+            alive()
             message = event.to_dict()
+            if message["event"] == "finished":
+                message["tables"] |= tables
             if message["event"] == "progress":
                 now = time.monotonic()
                 if now - last < PROGRESS_SECONDS and message["lr"] == rate:

@@ -10,10 +10,11 @@ import streamlit as st
 import ttr_core as ttr
 from experiments_db.errors import StoreError
 from experiments_db.read import queries
+from experiments_db.read.trained_views import own_layer
 from experiments_db.store import Store
 from pages._shared import charts, snippets, trained_map, ui, units
 from ttr_core import RequestError, options_of
-from ttr_core.lab import TASKS, Experiment, Metric, metrics
+from ttr_core.lab import TASKS, Experiment, Metric, is_module, metrics
 
 MAX_NOTE = 2000
 MAX_SHOWN = 6  # as many as have curves above the table
@@ -66,7 +67,10 @@ def _one(store: Store, run: dict[str, Any]) -> None:
         st.code(run["message"], language=None, wrap_lines=True)
     _facts(run)
     _curves(store, [run])
-    trained_map.show(store, run["run_id"])
+    if (own := own_layer(store, run["run_id"])) is not None:
+        trained_map.show_own(own, run["run_id"])
+    elif not is_module(run["spec"]):
+        trained_map.show(store, run["run_id"])
     _tables(store, run)
     settings, again = st.columns([2, 3], gap="medium")
     with settings.expander("Configuration", icon=":material/tune:"):
@@ -133,6 +137,8 @@ def _tables(store: Store, run: dict[str, Any]) -> None:
                 by, hide_index=True, alt=title, column_config={"value": units.column(metric)}
             )
         for name, table in tables.items():
+            if name == "own_map":  # drawn above
+                continue
             st.caption(name.replace("_", " ").capitalize())
             st.dataframe(table, hide_index=True, alt=name)
 
@@ -141,6 +147,9 @@ def _tables(store: Store, run: dict[str, Any]) -> None:
 
 
 def _again(run: dict[str, Any]) -> None:
+    if is_module(run["spec"]):
+        st.caption("A user's module: `ttr run --module FILE:Class` runs it, where its file is.")
+        return
     try:
         if len(_layers(run)) == 1:
             st.page_link(

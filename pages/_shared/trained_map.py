@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from experiments_db.errors import StoreError
-from experiments_db.read.trained_views import trained_view
+from experiments_db.read.trained_views import OwnLayer, trained_view
 from experiments_db.store import Store
 from experiments_db.store.weights import file_of, kept_bytes
 from pages._shared import ui
@@ -70,6 +70,20 @@ def _draw(view: TrainedView, run_id: str) -> None:
         f"before them. A ring is where the asked value stands, green where the answer is right "
         f"({right} of {len(view.asked)} here), orange where it is wrong."
     )
+
+
+def show_own(own: OwnLayer, run_id: str) -> None:
+    """Shows what a run found out of a user's module: its map, and what it is near to.
+
+    Args:
+        own: as the store has it.
+        run_id: of the run.
+    """
+    st.caption(ui.escaped(own.sentence))
+    if own.view is not None:
+        with st.container(width=SIDE + NAMES):
+            alt_text = f"What a user's module draws on, linear in the {own.linear_in}"
+            st.altair_chart(chart_of(own.view, 0), key=f"own.{run_id}", alt=alt_text)
 
 
 def chart_of(view: TrainedView, number: int) -> alt.LayerChart:

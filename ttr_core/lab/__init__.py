@@ -1,5 +1,6 @@
 """The lab: tasks, their metrics, training and experiments, as events and data."""
 
+from ..layers.own_module import is_module, module_name
 from .clean_pairs import ReadBack, reads_back
 from .curve import PACE, STILL_RISING
 from .devices import DEVICES, gpus, one_thread, resolve_device, take_gpu
@@ -7,6 +8,7 @@ from .events import Evaluated, Event, Finished, Progress, Started
 from .experiment import Experiment
 from .identity import RunIdentity, digest, fingerprint, identity, outdated
 from .metric import PACKED, STATISTICS, VALIDATION, Metric
+from .own_layer import AdmittedModule
 from .probes import PROBES, Measured, Probe
 from .protocol import AFTER_FIRST_ROUND, RATES, SEEDS, TrainConfig
 from .sizes import check_sizes, too_long
@@ -47,6 +49,7 @@ __all__ = [
     "TASKS",
     "VALIDATION",
     "VITAL_LENGTHS",
+    "AdmittedModule",
     "Batch",
     "Constants",
     "Evaluated",
@@ -78,9 +81,11 @@ __all__ = [
     "fingerprint",
     "gpus",
     "identity",
+    "is_module",
     "knobs",
     "looked_at",
     "metrics",
+    "module_name",
     "one_thread",
     "outdated",
     "reads_back",

@@ -56,7 +56,8 @@ class Started(Event):
 
     Args:
         parameters: learned numbers in the model.
-        state_size: numbers in its memory at the task's length, all layers and heads.
+        state_size: numbers in its memory at the task's length, all layers and heads; None where a
+            user's module does not say.
         flops_per_token: floating point operations of one token's forward pass.
         steps: steps at most.
 
@@ -66,7 +67,7 @@ class Started(Event):
     """
 
     parameters: int
-    state_size: int
+    state_size: int | None
     flops_per_token: float
     steps: int
 
@@ -126,7 +127,7 @@ class Finished(Event):
         seconds: of the whole run.
         seconds_to_target: training time until the target, or None.
         parameters: learned numbers in the model.
-        state_size: numbers in its memory at the task's length.
+        state_size: numbers in its memory at the task's length, or None as in `Started`.
         lr: the learning rate that counts; None where nothing is trained.
         lrs_tried: every learning rate tried.
         curves: name -> [[step, value], ...].
@@ -146,7 +147,7 @@ class Finished(Event):
     seconds: float
     seconds_to_target: float | None
     parameters: int
-    state_size: int
+    state_size: int | None
     lr: float | None
     lrs_tried: list[float] = field(default_factory=list)
     curves: dict[str, Curve] = field(default_factory=dict)

@@ -13,6 +13,7 @@ import torch
 
 from ..errors import LimitExceeded, RequestError, unknown
 from ..layers.model import ModelConfig, SequenceModel
+from ..layers.own_module import is_module
 from ..layers.published import catalog
 from ..solvers import packed_state_size, state_size
 from ..space.option import from_settings
@@ -78,11 +79,12 @@ class Experiment:
         train = dataclasses.asdict(self.train)
         model = dataclasses.asdict(self.model)
         layers = self.model.layers
-        model["layers"] = [t if t in catalog else Spec.parse(t).expanded for t in layers]
+        bare = [t for t in layers if t in catalog or is_module(t)]
+        model["layers"] = [t if t in bare else Spec.parse(t).expanded for t in layers]
         found: dict[str, Any] = {
             "version": VERSION,
             "layer": self.layer,
-            "spec": ", ".join(spec.expanded for spec in self.specs),
+            "spec": ", ".join([spec.expanded for spec in self.specs] + [*self.model.modules]),
             "task": {"name": self.task.name, **self.task.settings()},
             "model": model,
             "frames": [frame.settings() for _, frame in self.model.regressions()],

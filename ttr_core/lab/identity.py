@@ -23,6 +23,7 @@ from ..errors import RequestError
 from ..layers.frame import Frame
 from ..layers.gates import GATES
 from ..layers.model import ModelConfig
+from ..layers.own_module import is_module
 from ..layers.published import catalog
 from ..space.ingredient import REGISTRY
 from ..space.option import lasting, options_of
@@ -165,7 +166,7 @@ def _is_ours(config: Config) -> bool:
     if not form or config.get("version") != VERSION:
         return False
     named = config["task"].get("name") in TASKS
-    return named and all(map(_read, pieces(config["spec"], ",")))
+    return named and all(is_module(t) or _read(t) for t in pieces(config["spec"], ","))
 
 
 def _used(config: Config) -> Iterator[str]:

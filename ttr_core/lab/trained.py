@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..errors import RequestError
 from ..layers.model import Block, SequenceModel
+from ..layers.own_module import OwnModule
 from ..solvers import attention_map, sampled_map
 from .experiment import Experiment
 from .tasks import TrainedTask
@@ -138,6 +139,8 @@ def _maps(model: SequenceModel, tokens: Tensor) -> tuple[Tensor, ...]:
     for block in model.blocks:
         assert isinstance(block, Block)
         layer = block.layer
+        if isinstance(layer, OwnModule):
+            raise RequestError(f"{layer.name} is a user's module: its map stands with its run.")
         stream, params = layer.regression(F.rms_norm(x, x.shape[-1:], block.norm, 1e-6))
         linear = layer.spec.linear_in_v
         weights = (

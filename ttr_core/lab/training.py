@@ -90,8 +90,8 @@ class _Run:
         self.cancelled = self.out_of_time = False
         built = self.learners[0].model
         self.parameters = int(built.parameter_count())
-        self.state_size = int(built.state_size(task.seq_len))
-        self.packed_state_size = int(built.packed_state_size(task.seq_len))
+        self.state_size = built.state_size(task.seq_len)
+        self.packed_state_size = built.packed_state_size(task.seq_len)
         self.flops_per_token = float(built.flops_per_token(task.seq_len))
 
     @property
@@ -179,7 +179,7 @@ class _Run:
         return Finished(
             status=status,
             metrics={
-                PACKED: float(self.packed_state_size),
+                PACKED: None if self.state_size is None else float(self.packed_state_size or 0),
                 **self.validated(best),
                 **self.speed(best),
                 **metrics,

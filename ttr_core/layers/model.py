@@ -21,6 +21,7 @@ from .cross_entropy import cross_entropy, judged
 from .frame import ABLATED, FRAMES, Frame
 from .init import linear, normal
 from .layer import SequenceLayer
+from .own_module import OwnModule, is_module
 from .published import catalog
 
 MAX_PARAMETERS = 200_000_000
@@ -72,7 +73,7 @@ class ModelConfig:
         check_options(self)
         if not self.layers:
             raise RequestError("model.layers is empty; name at least one layer or spec.")
-        named = tuple(text if "|" in text else catalog[text].name for text in self.layers)
+        named = tuple(t if "|" in t or is_module(t) else catalog[t].name for t in self.layers)
         object.__setattr__(self, "layers", named)  # one layer, one name, one fingerprint
         shared = self.kv_heads or self.heads
         if self.d_model % self.heads or self.heads % shared:
@@ -81,18 +82,34 @@ class ModelConfig:
                 f"model.kv_heads={shared}: heads must divide d_model, kv_heads must divide heads."
             )
 
+    @property
+    def stacked(self) -> tuple[str, ...]:
+        """The name or text of every layer, in order."""
+        return (self.layers * self.depth)[: self.depth]
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Those of its layers that are a user's modules, each once."""
+        return tuple(dict.fromkeys(filter(is_module, self.stacked)))
+
     def regressions(self) -> tuple[tuple[Spec, Frame], ...]:
-        """Returns the spec and frame of every layer, in order.
+        """Returns the spec and frame of every layer that has them, in order: no user's module.
 
         Raises:
             UnknownName: a name that is neither in the catalog nor a spec.
             IncompatibleSpec: a spec that is no layer.
         """
-        names = (self.layers * self.depth)[: self.depth]
-        found = tuple(regression(name, self.frame) for name in names)
-        if not self.key_dim:
-            return found
-        return tuple((spec, replace(frame, key_dim=self.key_dim)) for spec, frame in found)
+        return tuple(self.framed(name) for name in self.stacked if not is_module(name))
+
+    def framed(self, name: str) -> tuple[Spec, Frame]:
+        """Returns the spec and the frame of one of its layers.
+
+        Raises:
+            UnknownName: a name that is neither in the catalog nor a spec.
+            IncompatibleSpec: a spec that is no layer.
+        """
+        spec, frame = regression(name, self.frame)
+        return spec, replace(frame, key_dim=self.key_dim) if self.key_dim else frame
 
 
 def regression(name: str, frame: str) -> tuple[Spec, Frame]:
@@ -160,7 +177,7 @@ class SequenceModel(nn.Module):
         # Tied logits at unit temperature: rows of norm 1 after the final norm of sqrt(d).
         self.embedding = normal((vocab_size, d), d**-0.5, generator)
         self.blocks = nn.ModuleList(
-            Block(spec, frame, config, length, generator) for spec, frame in config.regressions()
+            Block(name, config, length, generator) for name in config.stacked
         )
         self.norm = nn.Parameter(torch.ones(d))
         self.adapter = adapter
@@ -282,15 +299,20 @@ class SequenceModel(nn.Module):
         """Returns the number of learned numbers."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
-    def state_size(self, length: int) -> int:
-        """Returns the numbers that all memories must keep after ``length`` tokens."""
+    def state_size(self, length: int) -> int | None:
+        """Returns the numbers that all memories must keep after ``length`` tokens.
+
+        None where a layer is a user's module, which does not say.
+        """
         return self._over_heads(state_size, length)
 
-    def packed_state_size(self, length: int) -> int:
+    def packed_state_size(self, length: int) -> int | None:
         """Returns the same with one half of symmetric matrices."""
         return self._over_heads(packed_state_size, length)
 
-    def _over_heads(self, size: Callable[[Spec, int, int, int], int], length: int) -> int:
+    def _over_heads(self, size: Callable[[Spec, int, int, int], int], length: int) -> int | None:
+        if self.config.modules:
+            return None
         every = [(layer.spec, layer.sizes) for layer in self.layers()]
         return sum(s.heads * size(spec, s.key_dim, s.value_dim, length) for spec, s in every)
 
@@ -308,13 +330,23 @@ class SequenceModel(nn.Module):
         return [module for module in self.modules() if isinstance(module, SequenceLayer)]
 
 
+def made(
+    name: str, config: ModelConfig, length: int, generator: torch.Generator | None
+) -> SequenceLayer | OwnModule:
+    """Returns a fresh layer of a model."""
+    if is_module(name):
+        return OwnModule(name, config.d_model, generator)
+    spec, frame = config.framed(name)
+    more = (config.heads, config.kv_heads, length, generator)
+    return SequenceLayer(spec, frame, config.d_model, *more)
+
+
 class Block(nn.Module):
     """A layer, and an MLP if there is one, each before a residual connection."""
 
     def __init__(
         self,
-        spec: Spec,
-        frame: Frame,
+        name: str,
         config: ModelConfig,
         length: int,
         generator: torch.Generator | None,
@@ -322,7 +354,7 @@ class Block(nn.Module):
         super().__init__()
         d, hidden = config.d_model, config.mlp * config.d_model
         self.norm = nn.Parameter(torch.ones(d))
-        self.layer = SequenceLayer(spec, frame, d, config.heads, config.kv_heads, length, generator)
+        self.layer = made(name, config, length, generator)
         self.mlp_norm = nn.Parameter(torch.ones(d)) if hidden else None
         self.mlp = (
             nn.Sequential(linear(d, hidden, generator), nn.GELU(), linear(hidden, d, generator))

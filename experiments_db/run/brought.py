@@ -1,0 +1,150 @@
+"""A user's module on its way to a worker, and the limits that it runs under there.
+
+The file's place travels beside the configuration, which names the content alone: a stored or
+imported run cannot make any process run a file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ttr_core import RequestError
+
+if TYPE_CHECKING:
+    from ttr_core.lab import AdmittedModule, Experiment
+
+MEMORY, PATIENCE = 4.0, 60.0
+"""GiB that a module may take beside what its worker holds; seconds between two signs of life."""
+
+STATUS = Path("/proc/self/statm")
+CALLED_OFF = signal.SIGALRM
+
+
+@dataclass(frozen=True)
+class Brought:
+    """A file with a user's module, and how far it may go.
+
+    Args:
+        file: Python source.
+        name: class and content, as `ttr_core.lab.module_name` returns it.
+        memory: GiB of address space beside what the worker holds; on a CPU alone, since a GPU's
+            driver takes far more than it uses.
+        patience: seconds that it may take between two reports of a training, which are ten steps.
+    """
+
+    file: str
+    name: str
+    memory: float = MEMORY
+    patience: float = PATIENCE
+
+    def order(self) -> dict[str, Any]:
+        """Returns what the worker is told."""
+        return asdict(self)
+
+    def explained(self, said: str) -> str:
+        """Returns how its worker ended in the words of its limits.
+
+        Args:
+            said: the worker's last words.
+        """
+        if signal.Signals(CALLED_OFF).name in said:
+            return (
+                f"{self.name} gave no sign of life for {self.patience:g} s, and its worker was "
+                "ended: it hangs, or ten of its steps take longer (--patience)."
+            )
+        return f"{self.name} ended its worker. {said}"
+
+
+def brought(asked: str, memory: float = MEMORY, patience: float = PATIENCE) -> Brought:
+    """Returns the module that FILE:Class names; nothing of the file is run.
+
+    Args:
+        asked: FILE:Class.
+        memory: as of `Brought`.
+        patience: as of `Brought`.
+
+    Raises:
+        RequestError: it is no FILE:Class, or the file cannot be read.
+    """
+    from ttr_core.lab import module_name
+
+    file, colon, cls = asked.rpartition(":")
+    if not (colon and file):
+        raise RequestError(f"A module is FILE:Class, such as mine.py:Mine; this is {asked[:80]!r}.")
+    place = Path(file).expanduser().resolve()
+    return Brought(str(place), module_name(place, cls), memory, patience)
+
+
+@contextlib.contextmanager
+def confined(order: Mapping[str, Any] | None, device: str) -> Iterator[Callable[[], None]]:
+    """Lets the system refuse memory to a module, and end this process if it is silent too long.
+
+    Nothing in Python could: a module may wait in one call that never returns.
+
+    Args:
+        order: as `Brought.order` returns it; None for no limit.
+        device: ``cpu`` or ``cuda``.
+
+    Yields:
+        What to call at each sign of life.
+    """
+    if order is None:
+        yield lambda: None
+        return
+    patience = float(order["patience"])
+
+    def alive() -> None:
+        signal.setitimer(signal.ITIMER_REAL, patience)
+
+    signal.signal(CALLED_OFF, signal.SIG_DFL)
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    if device == "cpu":
+        most = _held() + int(order["memory"] * 2**30)
+        if before[1] != resource.RLIM_INFINITY:
+            most = min(most, before[1])
+        resource.setrlimit(resource.RLIMIT_AS, (most, before[1]))
+    alive()
+    try:
+        yield alive
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def _held() -> int:
+    """Returns the bytes of address space that this process has now; 0 where no system says."""
+    try:
+        pages = int(STATUS.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return 0
+    return pages * resource.getpagesize()
+
+
+def admitted(order: Mapping[str, Any], experiment: Experiment) -> AdmittedModule:
+    """Runs a user's file in this worker and tries its module.
+
+    Args:
+        order: as `Brought.order` returns it.
+        experiment: what it is to be trained on.
+
+    Raises:
+        RequestError: it does not keep to the contract, or takes more memory than it may.
+    """
+    from ttr_core.lab import AdmittedModule
+
+    try:
+        return AdmittedModule(Path(order["file"]), order["name"], experiment.model.d_model)
+    except (RequestError, RuntimeError, MemoryError) as error:
+        if not any(words in str(error) for words in ("MemoryError", "allocate memory")):
+            raise
+        raise RequestError(
+            f"{order['name']} asked for more than the {order['memory']:g} GiB that it may take "
+            f"(--memory): {error}"
+        ) from error

@@ -1,0 +1,239 @@
+"""A user's own module: trained by the same protocol, in a worker alone, under limits."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from experiments_db.cli import app
+from experiments_db.read import listing, queries
+from experiments_db.read.trained_views import own_layer
+from experiments_db.run.brought import brought
+from experiments_db.run.request import config_hash, request
+from experiments_db.run.supervisor import Supervisor
+from experiments_db.store import Store, open_store
+from ttr_core import RequestError
+from ttr_core.lab import Experiment
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "own_module.py"
+SMALL = {
+    "pairs": 2, "seq_len": 16, "vocab_size": 64, "d_model": 8, "steps": 20, "lr": 0.01,
+    "batch_size": 4, "eval_examples": 8,
+}  # fmt: skip
+HEAD = """
+import os, time, torch
+from torch import nn
+
+open({trace!r}, "a").write(str(os.getpid()) + "\\n")
+
+class Base(nn.Module):
+    def __init__(self, d_model):
+        super().__init__()
+        self.map = nn.Linear(d_model, d_model)
+
+class Good(Base):
+    def forward(self, x):
+        return self.map(x).cumsum(1)
+"""
+BAD = {
+    "shape": ("return x[:, :1]", r"returned torch.float32 of shape \(2, 1, 8\)"),
+    "type": ("return x.double()", r"returned torch.float64"),
+    "tuple": ("return x, x", r"returned tuple"),
+    "nan": ("return x / 0 * 0", r"not finite .* at token 0"),
+    "ahead": ("return x + x.mean(1, keepdim=True)", r"looks ahead"),
+    "raises": ("raise KeyError('oh')", r"raised KeyError: 'oh' \(line \d+ of own.py\)"),
+    "memory": ("return x + sum(len(bytearray(2**26)) for _ in [bytearray(2**33)])", r"--memory"),
+    "tensor": ("return x + torch.zeros(2**34)", r"more than the 1 GiB .*--memory"),
+    "sleeps": ("time.sleep(1000)", r"no sign of life for 3 s"),
+    "spins": ("while True: pass", r"no sign of life for 3 s"),
+    "exits": ("os._exit(3)", r"ended its worker\. .*exit code 3"),
+}
+
+
+def written(folder: Path, body: str = "return self.map(x)") -> Path:
+    """Writes a file with a module `Good`, and a module `Bad` of this body."""
+    file = folder / "own.py"
+    more = f"\nclass Bad(Base):\n    def forward(self, x):\n        {body}\n"
+    file.write_text(HEAD.format(trace=str(folder / "trace")) + more)
+    return file
+
+
+def ran(store: Store, file: Path, cls: str, **more: Any) -> Any:
+    own = brought(f"{file}:{cls}", memory=1.0, patience=3.0 if cls == "Bad" else 60.0)
+    with Supervisor(store) as supervisor:
+        job = supervisor.start(request(module=own.name, sets={**SMALL, **more}), own=own)
+        assert job.wait(240)
+    return job
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", BAD)
+def test_a_bad_module_fails_with_its_own_error(store: Store, tmp_path: Path, fault: str) -> None:
+    body, said = BAD[fault]
+    job = ran(store, written(tmp_path, body), "Bad")
+    assert job.status == "failed"
+    row = queries.run(store, job.run_id)
+    assert row is not None and row["status"] == "failed"
+    with pytest.raises(RequestError, match=said):  # match with its own words where it differs
+        raise RequestError(row["message"])
+    assert "module:Bad@" in row["message"]
+
+
+def test_a_file_that_does_not_import_fails_in_its_worker(store: Store, tmp_path: Path) -> None:
+    file = tmp_path / "own.py"
+    file.write_text("import nothing_of_this_name\n")
+    job = ran(store, file, "Good")
+    assert job.status == "failed"
+    assert "ModuleNotFoundError" in job.error and "(line 1 of own.py)" in job.error
+
+
+def test_a_class_that_is_not_there_is_answered_with_the_nearest(
+    store: Store, tmp_path: Path
+) -> None:
+    job = ran(store, written(tmp_path), "Goot")
+    assert job.status == "failed" and "Did you mean 'Good'" in job.error
+
+
+def test_it_is_trained_stored_and_told_and_runs_in_no_other_process(
+    store: Store, tmp_path: Path
+) -> None:
+    file = written(tmp_path)
+    job = ran(store, file, "Good")
+    assert job.status == "finished", job.message
+    row = queries.run(store, job.run_id)
+    assert row is not None
+    assert row["layer"] is None and row["spec"].startswith("module:Good@")
+    assert row["state_size"] is None and row["parameters"] > 8 * 8
+    ids = {int(line) for line in (tmp_path / "trace").read_text().split()}
+    assert os.getpid() not in ids and len(ids) == 1
+    assert not queries.curves(store, [job.run_id]).empty
+    groups = listing.groups(store, None, False)
+    assert list(groups["spec"]) == [row["spec"]]
+    own = own_layer(store, job.run_id)
+    assert own is not None and own.linear_in == "inputs" and own.nearest == ()
+    assert own.view is not None and "linear in the inputs" in own.sentence
+
+
+def test_the_example_names_its_nearest_and_has_a_map(store: Store) -> None:
+    job = ran(store, EXAMPLE, "Leaky")
+    assert job.status == "finished", job.message
+    own = own_layer(store, job.run_id)
+    assert own is not None and own.linear_in == "values of read(q, k, v)" and own.exact
+    assert own.nearest[0][0] in ("gated-deltanet", "kda") and own.nearest[0][1] < 0.05
+    assert "gated-deltanet 0.0" in own.sentence
+
+
+def test_the_same_module_is_the_same_run_and_another_content_another(
+    store: Store, tmp_path: Path
+) -> None:
+    file = written(tmp_path)
+    first, again = ran(store, file, "Good"), ran(store, file, "Good")
+    assert again.status == "existing" and again.existing == first.run_id
+    file.write_text(file.read_text() + "# another content\n")
+    other = ran(store, file, "Good")
+    assert other.status == "finished" and other.run_id != first.run_id
+
+
+def test_a_class_that_is_called_as_a_published_layer_is_none(tmp_path: Path) -> None:
+    file = tmp_path / "own.py"
+    file.write_text("class gla: pass\n")
+    own = request(module=brought(f"{file}:gla").name, sets=SMALL)
+    published = request(layer="gla", sets=SMALL)
+    assert own.layer is None and own.model.layers != published.model.layers
+    assert config_hash(own.config()) != config_hash(published.config())
+    assert Experiment.from_config(own.config()) == own
+
+
+def test_a_stored_name_alone_runs_nothing(store: Store, tmp_path: Path) -> None:
+    """What pages, plans and imported stores can say is the name; no file comes with it."""
+    file = written(tmp_path)
+    asked = request(module=brought(f"{file}:Good").name, sets=SMALL)
+    with Supervisor(store) as supervisor:
+        job = supervisor.start(asked)
+        assert job.wait(120)
+    assert job.status == "failed" and "its file is not given here" in job.error
+    assert not (tmp_path / "trace").exists()
+    with pytest.raises(RequestError, match="Unknown layer"):
+        request(layer="gla", sets={"model.layers": asked.model.layers[0]})
+    with pytest.raises(RequestError, match="Unknown layer"):
+        request(layer=asked.model.layers[0])
+
+
+def test_a_file_that_changes_before_it_is_run_is_refused(store: Store, tmp_path: Path) -> None:
+    file = written(tmp_path)
+    own = brought(f"{file}:Good")
+    file.write_text("raise SystemExit\n")
+    with Supervisor(store) as supervisor:
+        job = supervisor.start(request(module=own.name, sets=SMALL), own=own)
+        assert job.wait(120)
+    assert job.status == "failed" and "has changed since" in job.error
+
+
+def test_a_store_that_is_only_shown_runs_no_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = written(tmp_path)
+    monkeypatch.setenv("TTR_READONLY", "1")
+    store = open_store(tmp_path / "runs.duckdb")
+    own = brought(f"{file}:Good")
+    with Supervisor(store) as supervisor:
+        job = supervisor.start(request(module=own.name, sets=SMALL), own=own)
+        assert job.wait(10)
+    assert job.status == "failed" and "TTR_READONLY" in job.error
+    assert not (tmp_path / "trace").exists()
+
+
+def test_its_worker_takes_no_other_run(store: Store, tmp_path: Path) -> None:
+    own = brought(f"{written(tmp_path)}:Good")
+    with Supervisor(store) as supervisor:
+        first = supervisor.start(request(module=own.name, sets=SMALL), own=own)
+        assert first.wait(120)
+        second = supervisor.start(request(layer="deltanet", sets=SMALL))
+        assert second.wait(120)
+    assert (first.status, second.status) == ("finished", "finished")
+    assert (tmp_path / "trace").read_text().count("\n") == 1
+
+
+WRONG = {
+    "no colon": (["--module", "own.py"], "FILE:Class"),
+    "no file": (["--module", "nothing.py:Mine"], "cannot be read"),
+    "no class": (["--module", "own.py:not a name"], "no name of a class"),
+    "two": (["--module", "own.py:Good", "--layer", "gla"], "both were given"),
+    "frame": (["--module", "own.py:Good", "--frame", "paper"], "brings its own frame"),
+    "option": (["--module", "own.py:Good", "--set", "layer.ridge=1"], "no setting of layer at all"),
+    "task": (["--module", "own.py:Good", "--task", "regression"], "a module is code"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_request_is_answered_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    written(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    arguments, said = WRONG[case]
+    done = CliRunner().invoke(app, ["run", *arguments, "--db", str(tmp_path / "runs.duckdb")])
+    assert done.exit_code == 2
+    assert said in done.stderr
+    assert not (tmp_path / "trace").exists()
+
+
+def test_the_command_runs_an_exported_layer(tmp_path: Path) -> None:
+    """What `ttr export` writes keeps to the contract."""
+    file, db = tmp_path / "layer.py", tmp_path / "runs.duckdb"
+    batch = [sys.executable, "-m", "experiments_db"]
+    export = [*batch, "export", "linear-attention", "--output", str(file)]
+    subprocess.run(export, check=True, capture_output=True)
+    sets = [f"--set={name}={value}" for name, value in SMALL.items()]
+    run = [*batch, "run", "--module", f"{file}:Layer", *sets, "--db", str(db), "--json"]
+    done = subprocess.run(run, check=True, capture_output=True, text=True)
+    found = json.loads(done.stdout)
+    assert found["status"] == "finished" and found["spec"].startswith("module:Layer@")
+    assert "linear neither" in done.stderr
