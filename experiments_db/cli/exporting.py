@@ -31,6 +31,9 @@ def export(
     heads: Annotated[
         int, typer.Option(min=1, max=256, metavar="H", help="Heads where none are given.")
     ] = 1,
+    form: Annotated[
+        str, typer.Option(metavar="plain|fla", help="fla: also as flash-linear-attention calls it.")
+    ] = "plain",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", "--force", help="Replace a file that is there.")
     ] = False,
@@ -46,10 +49,12 @@ def export(
         if place.exists() and not overwrite:
             complain(f"{output} is there already: --force replaces it.", Exit.WRONG)
         say("Running the layer to see what it needs: some seconds.")
-        made = standalone_layer(layer, frame, d_model, heads)
+        made = standalone_layer(layer, frame, d_model, heads, form)
         draft = temporary(place)
         draft.write_text(made.text, encoding="utf-8")
         draft.replace(place)
         say(f"{made.title} is written to {output}, {len(made.text.splitlines())} lines.")
         say(f"Its form: {made.form}.")
+        if form == "fla":
+            say("FlaLayer in it is the layer by the conventions of flash-linear-attention.")
         say(f"`python {output}` runs its test; it needs PyTorch and nothing else.")

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ... import __version__
+from ...errors import unknown
 from ...layers.frame import FRAMES, Frame, named_frame
 from ...layers.layer import SequenceLayer
 from ...layers.published import Published, catalog
 from ...space.spec import Spec
+from .fla_form import fla_text
 from .heading import form, heading
 from .layer_file import LayerFile
 
@@ -33,8 +35,16 @@ class StandaloneLayer:
     text: str
 
 
+FORMS = ("plain", "fla")
+"""How a file's layer is called: as here, or as flash-linear-attention calls one as well."""
+
+
 def standalone_layer(
-    layer: str, frame: str | None = None, d_model: int = 64, num_heads: int = 1
+    layer: str,
+    frame: str | None = None,
+    d_model: int = 64,
+    num_heads: int = 1,
+    conventions: str = FORMS[0],
 ) -> StandaloneLayer:
     """Returns a layer as one file of plain PyTorch with a test of its own.
 
@@ -44,9 +54,10 @@ def standalone_layer(
             ``standard`` for a spec.
         d_model: D where the file's `Layer` is given none.
         num_heads: H where it is given none.
+        conventions: ``plain``; ``fla`` adds the layer as flash-linear-attention calls one.
 
     Raises:
-        UnknownName: no layer or frame has this name; says the nearest ones.
+        UnknownName: no layer, frame or conventions have this name; says the nearest ones.
         IncompatibleSpec: the spec is not a layer.
         NoFastSolver: it is defined, but only the reference runs it.
         RequestError: sizes that do not fit.
@@ -56,6 +67,8 @@ def standalone_layer(
         >>> made.title, "class Layer" in made.text, "ttr_core" in made.text
         ('linear-attention', True, False)
     """
+    if conventions not in FORMS:
+        raise unknown("conventions", conventions, FORMS)
     entry = None if "|" in layer else catalog[layer]
     spec = Spec.parse(layer) if entry is None else entry.spec
     around = _frame(frame, entry)
@@ -63,7 +76,10 @@ def standalone_layer(
     sizes = {"d_model": d_model, "num_heads": num_heads}
     about = heading(spec, around, entry, __version__, sizes)
     title = str(spec) if entry is None else entry.name
-    return StandaloneLayer(title, form(spec), LayerFile(spec, around, about, **sizes).text())
+    text = LayerFile(spec, around, about, **sizes).text()
+    if conventions == FORMS[1]:
+        text = fla_text(text, d_model, num_heads)
+    return StandaloneLayer(title, form(spec), text)
 
 
 def _frame(asked: str | None, entry: Published | None) -> Frame:
