@@ -102,12 +102,8 @@ def own_layer(store: Store, run_id: str) -> OwnLayer | None:
 
 def _map_of(rows: pd.DataFrame) -> TrainedView:
     """Returns a map from its rows: query, token, weight."""
-    import torch
-
     from ttr_core.lab import TrainedView
 
-    length = int(rows["query"].max()) + 1
-    weights = torch.zeros(length, length)
-    for query, token, weight in rows[["query", "token", "weight"]].itertuples(index=False):
-        weights[int(query), int(token)] = float(weight)
-    return TrainedView((0,) * length, (), (), (), (weights,))
+    columns = (rows["query"], rows["token"], rows["weight"])
+    found = zip(*columns, strict=True)
+    return TrainedView.of_weights((int(t), int(i), float(weight)) for t, i, weight in found)

@@ -27,7 +27,7 @@ CALLED_OFF = signal.SIGALRM
 
 
 @dataclass(frozen=True)
-class Brought:
+class OwnOrder:
     """A file with a user's module, and how far it may go.
 
     Args:
@@ -61,13 +61,13 @@ class Brought:
         return f"{self.name} ended its worker. {said}"
 
 
-def brought(asked: str, memory: float = MEMORY, patience: float = PATIENCE) -> Brought:
+def brought(asked: str, memory: float = MEMORY, patience: float = PATIENCE) -> OwnOrder:
     """Returns the module that FILE:Class names; nothing of the file is run.
 
     Args:
         asked: FILE:Class.
-        memory: as of `Brought`.
-        patience: as of `Brought`.
+        memory: as of `OwnOrder`.
+        patience: as of `OwnOrder`.
 
     Raises:
         RequestError: it is no FILE:Class, or the file cannot be read.
@@ -78,7 +78,7 @@ def brought(asked: str, memory: float = MEMORY, patience: float = PATIENCE) -> B
     if not (colon and file):
         raise RequestError(f"A module is FILE:Class, such as mine.py:Mine; this is {asked[:80]!r}.")
     place = Path(file).expanduser().resolve()
-    return Brought(str(place), module_name(place, cls), memory, patience)
+    return OwnOrder(str(place), module_name(place, cls), memory, patience)
 
 
 @contextlib.contextmanager
@@ -88,7 +88,7 @@ def confined(order: Mapping[str, Any] | None, device: str) -> Iterator[Callable[
     Nothing in Python could: a module may wait in one call that never returns.
 
     Args:
-        order: as `Brought.order` returns it; None for no limit.
+        order: as `OwnOrder.order` returns it; None for no limit.
         device: ``cpu`` or ``cuda``.
 
     Yields:
@@ -131,7 +131,7 @@ def admitted(order: Mapping[str, Any], experiment: Experiment) -> AdmittedModule
     """Runs a user's file in this worker and tries its module.
 
     Args:
-        order: as `Brought.order` returns it.
+        order: as `OwnOrder.order` returns it.
         experiment: what it is to be trained on.
 
     Raises:

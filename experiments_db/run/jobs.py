@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ttr_core.lab import Experiment, Metric
 
-    from .brought import Brought
+    from .brought import OwnOrder
 
 KEPT_PROGRESS = 2000
 """Progress events kept per job; beyond, every second one is dropped, again and again."""
@@ -120,7 +120,7 @@ class Job:
         self.fresh, self.keep, self.record = fresh, keep, record
         self.limit, self.over_limit = limit, False
         self.weights = False  # whether the trained weights are kept beside the store
-        self.own: Brought | None = None  # the user's module that it trains
+        self.own: OwnOrder | None = None  # the user's module that it trains
         self.run_id: str | None = None
         self.existing: str | None = None
         self.unstored: str | None = None

@@ -69,7 +69,7 @@ def joined(address: str | None) -> str:
         else:
             with _defaults(ONCE):
                 ray.init(address=asked, **quiet)
-    except (RuntimeError, OSError, ValueError, ray.exceptions.RayError) as error:
+    except Exception as error:  # Ray raises a plain Exception where its own start takes too long
         ray.shutdown()  # what has got half-way holds a node of the cluster
         raise ConnectionError(_sentence(asked, error)) from error
     return asked

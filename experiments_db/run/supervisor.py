@@ -31,7 +31,7 @@ from .room import UNLIMITED, Room, room
 if TYPE_CHECKING:
     from ttr_core.lab import Experiment
 
-    from .brought import Brought
+    from .brought import OwnOrder
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ class Supervisor:
         limit: float | None = None,
         session: str = "",
         weights: bool = False,
-        own: Brought | None = None,
+        own: OwnOrder | None = None,
     ) -> Job:
         """Queues an experiment and returns at once.
 

@@ -114,3 +114,15 @@ def test_ray_that_is_not_installed_is_named(
 def test_an_address_that_is_none_is_refused_before_ray_starts(tmp_path: Path, address: str) -> None:
     code, said = sweep(tmp_path, "--executor", "ray", "--address", address)
     assert code == 2 and "HOST:PORT" in said
+
+
+def test_a_ray_of_our_own_that_does_not_start_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray", reason="Ray is not installed")
+    from experiments_db.run.joining import joined
+
+    def init(**settings: object) -> None:
+        raise Exception("The current node timed out during startup.")  # Ray's own class for it
+
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(ConnectionError, match="could not be started on this machine: The current"):
+        joined("local")

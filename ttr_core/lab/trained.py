@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -43,6 +43,20 @@ class TrainedView:
     labels: tuple[int, ...]
     answers: tuple[int, ...]
     maps: tuple[Tensor, ...]
+
+    @classmethod
+    def of_weights(cls, weights: Iterable[tuple[int, int, float]]) -> TrainedView:
+        """Returns a view of a map alone, on a sequence that asks nothing.
+
+        Args:
+            weights: as `weights` returns them.
+        """
+        known = list(weights)
+        length = 1 + max((t for t, _, _ in known), default=-1)
+        drawn = torch.zeros(length, length)
+        for t, i, weight in known:
+            drawn[t, i] = weight
+        return cls((0,) * length, (), (), (), (drawn,))
 
     def weights(self, layer: int) -> list[tuple[int, int, float]]:
         """Returns what each output draws on: token, earlier token or itself, weight.
