@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlparse
@@ -17,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from tests.app.browsing import FLAGS, Visit, settle
 from tests.ready import copied_stores
-from tests.servers import wait_until_healthy
+from tests.servers import serving
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT = 60.0
@@ -60,28 +55,8 @@ def server_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def server(server_home: Path) -> Iterator[str]:
     """The real app on a free port with an empty store; yields its address."""
-    home = server_home
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "pages/_shared/server.py", f"--server.port={port}"]
-    with (home / "server.log").open("w") as log:
-        process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "TTR_HOME": str(home)},
-        )
-    try:
-        wait_until_healthy(f"http://127.0.0.1:{port}/_stcore/health", process)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.send_signal(signal.SIGINT)  # as Ctrl-C does
-        code = process.wait(60)
-    assert code == 0
-    said = (home / "server.log").read_text()
-    assert "Traceback" not in said and "warning" not in said.lower(), said
+    with serving(server_home) as (address, _):
+        yield address
 
 
 @pytest.fixture(scope="module")  # two sessions of Playwright exclude each other
