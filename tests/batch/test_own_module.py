@@ -94,6 +94,7 @@ def test_a_file_that_does_not_import_fails_in_its_worker(store: Store, tmp_path:
     assert "ModuleNotFoundError" in job.error and "(line 1 of own.py)" in job.error
 
 
+@pytest.mark.slow
 def test_a_class_that_is_not_there_is_answered_with_the_nearest(
     store: Store, tmp_path: Path
 ) -> None:
@@ -101,6 +102,7 @@ def test_a_class_that_is_not_there_is_answered_with_the_nearest(
     assert job.status == "failed" and "Did you mean 'Good'" in job.error
 
 
+@pytest.mark.slow
 def test_it_is_trained_stored_and_told_and_runs_in_no_other_process(
     store: Store, tmp_path: Path
 ) -> None:
@@ -121,6 +123,7 @@ def test_it_is_trained_stored_and_told_and_runs_in_no_other_process(
     assert own.view is not None and "linear in the inputs" in own.sentence
 
 
+@pytest.mark.slow
 def test_the_example_names_its_nearest_and_has_a_map(store: Store) -> None:
     job = ran(store, EXAMPLE, "Leaky")
     assert job.status == "finished", job.message
@@ -130,6 +133,7 @@ def test_the_example_names_its_nearest_and_has_a_map(store: Store) -> None:
     assert "gated-deltanet 0.0" in own.sentence
 
 
+@pytest.mark.slow
 def test_the_same_module_is_the_same_run_and_another_content_another(
     store: Store, tmp_path: Path
 ) -> None:
@@ -151,6 +155,7 @@ def test_a_class_that_is_called_as_a_published_layer_is_none(tmp_path: Path) -> 
     assert Experiment.from_config(own.config()) == own
 
 
+@pytest.mark.slow
 def test_a_stored_name_alone_runs_nothing(store: Store, tmp_path: Path) -> None:
     """What pages, plans and imported stores can say is the name; no file comes with it."""
     file = written(tmp_path)
@@ -166,6 +171,7 @@ def test_a_stored_name_alone_runs_nothing(store: Store, tmp_path: Path) -> None:
         request(layer=asked.model.layers[0])
 
 
+@pytest.mark.slow
 def test_a_file_that_changes_before_it_is_run_is_refused(store: Store, tmp_path: Path) -> None:
     file = written(tmp_path)
     own = brought(f"{file}:Good")
@@ -190,6 +196,7 @@ def test_a_store_that_is_only_shown_runs_no_module(
     assert not (tmp_path / "trace").exists()
 
 
+@pytest.mark.slow
 def test_its_worker_takes_no_other_run(store: Store, tmp_path: Path) -> None:
     own = brought(f"{written(tmp_path)}:Good")
     with Supervisor(store) as supervisor:
@@ -225,6 +232,7 @@ def test_a_wrong_request_is_answered_before_anything_runs(
     assert not (tmp_path / "trace").exists()
 
 
+@pytest.mark.slow
 def test_the_command_runs_an_exported_layer(tmp_path: Path) -> None:
     """What `ttr export` writes keeps to the contract."""
     file, db = tmp_path / "layer.py", tmp_path / "runs.duckdb"
