@@ -47,11 +47,17 @@ def test_examples_use_what_exists(line: str) -> None:
 @pytest.mark.parametrize("line", [line for line in EXAMPLES if line.split()[2] == "run"])
 def test_examples_of_runs_are_valid_requests(line: str) -> None:
     from experiments_db.run import request
+    from experiments_db.run.brought import brought
 
     _, _, _, *rest = shlex.split(line)
     pairs = [(rest[i], rest[i + 1]) for i in range(len(rest) - 1) if rest[i].startswith("--")]
-    single = {key: value for key, value in pairs if key in ("--layer", "--spec", "--task")}
+    given = dict(pairs)
     sets = [value for key, value in pairs if key == "--set"]
+    own = given.get("--module")
     request.request(
-        single.get("--layer"), single.get("--spec"), single.get("--task", "mqar"), sets=sets
+        given.get("--layer"),
+        given.get("--spec"),
+        given.get("--task", "mqar"),
+        sets=sets,
+        module=None if own is None else brought(str(ROOT / own)).name,
     )

@@ -232,9 +232,9 @@ class AdmittedModule:
         >>> import tempfile, pathlib
         >>> from ttr_core.lab import AdmittedModule, module_name
         >>> file = pathlib.Path(tempfile.mkdtemp(), "mine.py")
-        >>> _ = file.write_text("from torch import nn\\n"
-        ...     "class Mine(nn.Linear):\\n"
-        ...     "    def __init__(self, d_model): super().__init__(d_model, d_model)\\n")
+        >>> _ = file.write_text("from torch import nn\n"
+        ...     "class Mine(nn.Linear):\n"
+        ...     "    def __init__(self, d_model): super().__init__(d_model, d_model)\n")
         >>> admitted = AdmittedModule(file, module_name(file, "Mine"), 8)
         >>> admitted.told()["module"]  # of the module as it is, trained or not
         [{'linear_in': 'inputs', 'exact': False}]
