@@ -32,13 +32,12 @@ def asked(spec: str, seed: int = 0, steps: int = 10, lr: float = 0.01, frame: st
                   protocol="search", tags=(TAG,))  # fmt: skip
 
 
-def put(store: Store, spec: str, score: float | None, **sets: Any) -> None:
-    """Keeps a run of a search; without a score it diverged."""
+def put(store: Store, spec: str, score: float, status: str = "finished", **sets: Any) -> None:
+    """Keeps a run of a search."""
     with store.driver() as driver:
         run_id = str(store.claim(driver, asked(spec, **sets)).run_id)
-        scores = {} if score is None else {"accuracy": score, "validation_accuracy": score}
-        measured = {**scores, "cpu_seconds": 2.0, "packed_state_size": 64.0}
-        status = "diverged" if score is None else "finished"
+        measured = {"accuracy": score, "validation_accuracy": score, "cpu_seconds": 2.0}
+        measured["packed_state_size"] = 64.0
         store.finish(run_id, Outcome(status, measured, steps=9, seconds=1.0, state_size=64))
 
 
@@ -83,7 +82,7 @@ def test_stages_follow_from_the_runs(store: Store) -> None:
 def test_what_diverged_counts_as_nothing_and_other_tasks_stay_out(store: Store) -> None:
     put(store, DELTA, 0.9, pairs=4)
     first_rung(store)
-    put(store, "Gate | Linear | SGD", None)
+    put(store, "Gate | Linear | SGD", 0.95, "diverged")
     one = found(store)
     assert one.cells["mean"].tolist() == [0.6, 0.5, 0.0] and one.counts == {
         "finished": 4, "diverged": 1,
