@@ -16,7 +16,7 @@ import typer
 from .door import Commands, Exit, door, stoppable, terminated
 from .screen import print_json, print_table, say, show_run
 from .sweep import checking, foreseen, show_plan, show_sweep, watch
-from .waiting import made_elsewhere, obtained
+from .waiting import left_as_it_is, made_elsewhere, obtained
 
 app = typer.Typer(
     cls=Commands,
@@ -161,8 +161,7 @@ def run(
         show_run(opened, job, json)
         if note and job.unstored:
             say("Its note was not kept.")
-        if job.existing is not None and (tag or note):
-            say("Its tags and its note are left as they were.")
+        left_as_it_is(opened, job, {"labels": bool(tag or note), "weights": keep_weights})
         if elsewhere is not None:
             say(f"{elsewhere}: without --no-wait this command waits for it.")
     if stopped:

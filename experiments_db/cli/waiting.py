@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,29 @@ TOLD_SECONDS = 15.0
 """Seconds between two looks at the store, and between two lines about them."""
 
 RUNNING = "running"
+
+
+def left_as_it_is(store: Store, job: Job, asked: Mapping[str, bool]) -> None:
+    """Says what was asked for beside a run and is not done, and how to get it.
+
+    Args:
+        store: where the run is kept.
+        job: what became of the request.
+        asked: whether ``labels`` (tags, a note) and ``weights`` were asked for.
+    """
+    from ..store.weights import kept_bytes
+
+    if job.existing is not None and asked["labels"]:
+        say("Its tags and its note are left as they were.")
+    if not asked["weights"]:
+        return
+    made = job.run_id or job.existing
+    if made is None or kept_bytes(store.path, made) is not None:
+        return
+    if job.existing is not None:
+        say("Its weights were not kept when it was run: --fresh runs it again and keeps them.")
+    elif job.status == "finished":
+        say("No weights were kept: nothing was trained, or they are too large.")
 
 
 def obtained(store: Store, start: Callable[[], Job], wait: bool) -> tuple[Job, bool]:

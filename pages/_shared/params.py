@@ -80,7 +80,12 @@ class Words(Param):
         return ""
 
     def read(self, key: str, said: Sequence[str]) -> tuple[str, list[str]]:
-        return said[-1][: self.limit], []
+        text = said[-1]
+        if len(text) <= self.limit:
+            return text, []
+        return text[: self.limit], [
+            f"{key} has {len(text)} letters in the address; the first {self.limit} are read."
+        ]
 
     def write(self, value: Any) -> list[str]:
         return [value or ""]

@@ -28,6 +28,11 @@ def plan_on(app: AppTest) -> str:
     return next(one.value for one in app.code if one.language == "yaml")
 
 
+def test_a_line_of_a_link_that_is_cut_says_so(page: Opener) -> None:
+    app = page("sweep", **{"sweep.seeds": ",".join(map(str, range(3000)))})
+    assert not app.exception and "sweep.seeds has 13889 letters in the address" in text_of(app)
+
+
 def test_pickers_make_the_plan_that_a_terminal_runs(page: Opener) -> None:
     app = page("sweep", **SMALL, **{"sweep.model.d_model": "32", "sweep.frame": "paper"})
     assert not app.exception

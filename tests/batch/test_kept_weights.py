@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from experiments_db.cli import waiting
 from experiments_db.run import outcomes, worker
 from experiments_db.run.request import request
 from experiments_db.store import Outcome, Store, weights
@@ -72,6 +74,23 @@ def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
         looked_at(tiny(d_model=32), load_file(target))
     with pytest.raises(RequestError, match="not of this model"):
         looked_at(tiny(), {})
+
+
+def test_a_run_whose_weights_were_not_kept_says_how_to_get_them(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = {"labels": False, "weights": True}
+    job = SimpleNamespace(run_id=None, existing="one", status="existing")
+    waiting.left_as_it_is(store, cast(Any, job), asked)
+    assert "--fresh runs it again and keeps them" in capsys.readouterr().err
+    untrained = SimpleNamespace(run_id="two", existing=None, status="finished")
+    waiting.left_as_it_is(store, cast(Any, untrained), asked)
+    assert "nothing was trained" in capsys.readouterr().err
+    kept = weights.file_of(store.path, "one")
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_bytes(b"some")
+    waiting.left_as_it_is(store, cast(Any, job), asked)
+    assert capsys.readouterr().err == ""
 
 
 def test_too_much_is_said_and_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
