@@ -7,11 +7,11 @@ import textwrap
 WORDS = """\
 FlaLayer is the same layer as flash-linear-attention calls one: hidden_size and num_heads, [B, T,
 hidden_size] -> (o, None, past_key_values), and heads() gives q, k, v and signals as its kernels
-take them, [B, T, H, .]. past_key_values is fla's Cache, or the Past of this file."""
+take them, [B, T, H, .]. past_key_values is fla's Cache, or the FlaCache of this file."""
 
 TEXT = '''
 
-class Past(list):
+class FlaCache(list):
     """What layers keep between calls, where fla's Cache is not at hand: one entry per layer."""
 
     def update(self, recurrent_state=None, layer_idx=0, offset=1, **more):
@@ -74,7 +74,7 @@ class FlaLayer(nn.Module):
                 tokens.append(y)
             o = torch.stack(tokens, 1)
         if past_key_values is None and use_cache:
-            past_key_values = Past()
+            past_key_values = FlaCache()
         if past_key_values is not None:
             past_key_values.update(
                 recurrent_state=state, layer_idx=self.layer_idx, offset=hidden_states.shape[1]
@@ -103,7 +103,7 @@ def test_fla():
         o, attentions, past = one(x)
         assert attentions is None and past is None
         alike(o, y)
-        past, parts = Past(), []
+        past, parts = FlaCache(), []
         for piece in (x[:, :7], x[:, 7:8], x[:, 8:]):
             o, _, past = one(piece, past_key_values=past, use_cache=True)
             parts.append(o)
