@@ -43,10 +43,11 @@ def held(store: Store, hashes: Collection[str]) -> dict[str, str]:
 def past(store: Store, tasks: Collection[str]) -> list[tuple[dict[str, Any], float]]:
     """Returns the configurations, without a seed, and seconds of the newest finished runs of tasks.
 
-    Runs that were asked for in the same way share one object, so that it is read once.
+    Those of the processor where a run counted them: what else the machine did says nothing. Runs
+    that were asked for in the same way share one object, so that it is read once.
     """
     sql = """
-        SELECT config_group, seconds
+        SELECT config_group, coalesce(try_cast(metrics ->> '$.cpu_seconds' AS DOUBLE), seconds)
         FROM runs
         JOIN results USING (run_id)
         WHERE results.status = 'finished' AND seconds IS NOT NULL

@@ -14,8 +14,8 @@ import ttr_core as ttr
 from experiments_db.cli import app
 from experiments_db.read import queries
 from experiments_db.read.filters import Conditions
-from experiments_db.store import open_store
-from experiments_db.sweeps import Pace, Work, expanded, trial, tried
+from experiments_db.store import Store, open_store
+from experiments_db.sweeps import Pace, Work, expanded, questions, trial, tried
 from experiments_db.sweeps.estimate import Kind
 from experiments_db.sweeps.plan import checked
 from experiments_db.sweeps.plan_file import plan_of
@@ -55,6 +55,15 @@ def places(work: Work) -> list[tuple[int, int, str]]:
         (run.experiment.task.settings()["pairs"], run.experiment.model.d_model, run.layer)
         for run in work.runs
     ]
+
+
+def test_an_estimate_is_of_the_processor_seconds_that_runs_counted(
+    store: Store, stored: Callable[..., None]
+) -> None:
+    first, second, *_ = work_of(PLAN).runs
+    stored(first, 0.5, seconds=900.0, metrics={"cpu_seconds": 3.0})
+    stored(second, 0.5, seconds=7.0)
+    assert sorted(seconds for _, seconds in questions.past(store, {"mqar"})) == [3.0, 7.0]
 
 
 def test_a_layer_is_tried_once_and_its_other_kinds_take_their_time_from_it(
