@@ -36,6 +36,7 @@ class Bout:
         rates: of both.
         ours: scores on the test set, a seed each.
         theirs: those of the rival.
+        rising: how many trainings of either side still rose when their steps were used up.
     """
 
     frame: str
@@ -43,6 +44,7 @@ class Bout:
     rates: tuple[float, float]
     ours: tuple[float, ...]
     theirs: tuple[float, ...]
+    rising: int = 0
 
     @property
     def gain(self) -> float:
@@ -89,10 +91,15 @@ class Finalist:
     bounds: tuple[tuple[float, float], ...]
 
     @property
-    def claimed(self) -> bool:
+    def ahead(self) -> bool:
         """Whether it is above the best published cell: surely, by a point, in every frame."""
         sure = self.p <= LEVEL and all(low > 0 for low, _ in self.bounds)
         return sure and all(duel.gain >= LEAST_GAIN for duel in self.duels)
+
+    @property
+    def claimed(self) -> bool:
+        """Whether it is ahead where no curve still rises: else it may be quick and no more."""
+        return self.ahead and not any(duel.rising for duel in self.duels)
 
 
 @dataclass(frozen=True)
@@ -210,10 +217,12 @@ def _fought(
     if missing := tuple(one for one in every if one not in known):
         return Finals(missing=missing, stage="finals")
     tests = {who: tuple(known[one].test for one in group) for who, group in asked.items()}
+    rising = {who: sum(known[one].rising for one in group) for who, group in asked.items()}
     duels: dict[Candidate, list[Bout]] = {}
     for (frame, ours), rival in pairs.items():
-        both = rates[frame, ours], rates[frame, rival]
-        duel = Bout(frame, rival, both, tests[frame, ours], tests[frame, rival])
+        me, other = (frame, ours), (frame, rival)
+        still = rising[me] + rising[other]
+        duel = Bout(frame, rival, (rates[me], rates[other]), tests[me], tests[other], still)
         duels.setdefault(ours, []).append(duel)
     return judged_finals(duels)
 

@@ -16,7 +16,7 @@ from ..sweeps import in_words
 from .candidates import Space
 from .course import SearchState
 from .explained import Variance, what_explains
-from .finals import LEAST_GAIN, Bout, Finals
+from .finals import LEAST_GAIN, Bout, Finalist, Finals
 from .halving import Climber, Rung, false_drops, published_front
 from .outlook import Outlook
 from .permuted import LEVEL, POWER
@@ -188,11 +188,22 @@ def conclusion(plan: SearchPlan, state: SearchState) -> str:
             f"Each by {LEAST_GAIN:g} or more, at the level {LEVEL:g} corrected for "
             f"{len(finals.finalists)} finalists."
         )
+    if ahead := [one.candidate.spec for one in finals.finalists if one.ahead]:
+        named = "; ".join(f"`{spec}`" for spec in ahead)
+        return (
+            f"**No claim**: ahead after {plan.steps:,} steps in frame {frames}: {named}; "
+            "while trainings of one side or the other still rise: who is quick need not "
+            "hold more. Longer rungs tell."
+        )
     return (
         f"**No cell is above the best published one at no larger state** in frame {frames}. A "
         f"gain of {finals.detectable:.3f} would have been found with a chance of {POWER:.0%} in "
         "one frame; smaller ones are not excluded."
     )
+
+
+def _verdict(one: Finalist) -> str:
+    return "yes" if one.claimed else "ahead, and rising" if one.ahead else "no"
 
 
 def _asked(plan: SearchPlan, space: Space, state: SearchState) -> list[str]:
@@ -219,7 +230,7 @@ def _finals(finals: Finals) -> list[str]:
          "n": f"{len(duel.ours)} + {len(duel.theirs)}", "score": _mean(duel, 0),
          "its score": _mean(duel, 1), "gain": f"{duel.gain:+.4f}",
          "bounds": f"[{low:+.4f}, {high:+.4f}]", "p": f"{duel.p:.2g}",
-         "corrected": f"{one.p:.2g}", "claimed": "yes" if one.claimed else "no"}
+         "corrected": f"{one.p:.2g}", "claimed": _verdict(one)}
         for one in finals.finalists
         for duel, (low, high) in zip(one.duels, one.bounds, strict=True)
     ]  # fmt: skip
@@ -230,7 +241,8 @@ def _finals(finals: Finals) -> list[str]:
         "*corrected* is the larger of the frames by Holm's method over the finalists; a *bound* "
         f"is wrong with a chance of {LEVEL:g} over the number of finalists, on each side. A claim "
         f"needs a corrected p of {LEVEL:g}, lower bounds above 0 and gains of {LEAST_GAIN:g}, in "
-        f"every frame. A gain of {finals.detectable:.3f} is found with a chance of {POWER:.0%}.",
+        f"every frame, with no training still rising. A gain of {finals.detectable:.3f} is found "
+        f"with a chance of {POWER:.0%}.",
         export.to_markdown(pd.DataFrame(rows)).rstrip(),
     ]
 

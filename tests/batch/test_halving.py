@@ -254,6 +254,16 @@ def test_a_claim_needs_every_frame() -> None:
     assert not {one.candidate.spec: one.claimed for one in fought(ends)[1].finalists}[best]
 
 
+def test_what_is_ahead_while_a_curve_still_rises_is_no_claim() -> None:
+    def rises(one: Training) -> Reached:
+        late = one.frame == "standard" and one.candidate.published and one.seed == 111
+        return dataclasses.replace(by_place()(one), rising=late)
+
+    found = fought(rises)[1]
+    assert all(one.ahead and not one.claimed for one in found.finalists)
+    assert [duel.rising for duel in found.finalists[0].duels] == [0, 1]
+
+
 def duel(ours: Iterable[float], theirs: Iterable[float], frame: str = "paper") -> Bout:
     (one, *_) = made()[1].candidates
     return Bout(frame, one, (0.01, 0.01), tuple(ours), tuple(theirs))

@@ -26,7 +26,6 @@ from experiments_db.search import (
 from experiments_db.search.candidates import LARGE, TWIN, UNFIT
 from experiments_db.search.search_plan import RUNGS
 from experiments_db.search.sieve import HOLDS_NOTHING, UNSETTLED, broken, lucky
-from experiments_db.search.trainings import trainings
 from experiments_db.store import open_store
 from experiments_db.sweeps import plan_file
 
@@ -125,17 +124,6 @@ def test_a_search_is_on_one_task_that_is_trained(task: str, said: str) -> None:
 def test_examples_are_plans_of_searches(path: Path) -> None:
     space = space_of(*load_search(path), charted())
     assert len(space.candidates) > 10 and str(path.name) in (ROOT / "docs/search.md").read_text()
-
-
-def test_the_runs_that_are_kept_of_the_plan_for_recall_are_what_it_asks_for() -> None:
-    plan, source = load_search(ROOT / "examples/search_recall.yaml")
-    cells = [(one, plan.lrs) for one in space_of(plan, source, charted()).candidates]
-    first = trainings(cells, plan.frames[0], plan.rungs[0], plan.seed_numbers)
-    asked = {one.planned.config_hash for one in first}
-    kept = pd.read_parquet(ROOT / "docs/evidence/search_recall.parquet")
-    assert plan.evidence and set(kept["config_hash"]) <= asked
-    told = f"{kept['config_hash'].nunique()} of the {len(asked)} trainings of its first rung"
-    assert told in " ".join((ROOT / "docs/search.md").read_text().split())
 
 
 # --- stage 1 -------------------------------------------------------------------------------------

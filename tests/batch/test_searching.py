@@ -157,16 +157,19 @@ def test_what_fails_is_told_and_dropped(
 
 
 @pytest.mark.slow
-def test_what_the_documents_say_of_the_small_search_is_what_its_runs_come_to(
-    tmp_path: Path,
+@pytest.mark.parametrize(
+    ("plan", "said"), [("search_small", "**No cell is above"), ("search_recall", "**No claim**")]
+)
+def test_what_the_documents_say_of_a_search_is_what_its_runs_come_to(
+    plan: str, said: str, tmp_path: Path
 ) -> None:
-    asked = ["search", str(ROOT / "examples/search_small.yaml"), "--json"]
+    asked = ["search", str(ROOT / f"examples/{plan}.yaml"), "--json"]
     places = ["--db", str(tmp_path / "runs.duckdb"), "--output", str(tmp_path / "out")]
     told = json.loads(CliRunner().invoke(app, [*asked, *places]).stdout)
     text = (ROOT / "docs/search.md").read_text(encoding="utf-8")
     assert told["missing"] == 0 and f"{told['trainings']} trainings" in text
-    assert told["said"].startswith("**No cell is above") and "**No cell is above" in text
-    assert f"A gain of {told['detectable']:.3f} would".replace("0.", ".") in text
+    assert told["said"].startswith(said)
+    assert f"{told['detectable']:.3f} would".replace("0.", ".") in text
     for row in told["finals"]:
         low, high = (f"{row[f'gain_{end}']:.3f}".replace("0.", ".") for end in ("low", "high"))
         assert f"{row['gain']:.3f} [".replace("0.", ".") + f"{low}, {high}]" in text, row
