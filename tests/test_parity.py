@@ -1,4 +1,4 @@
-"""The table of docs/tasks.md on parity says what its runs do."""
+"""The tables of docs/tasks.md on parity and rotations say what their runs do."""
 
 from __future__ import annotations
 
@@ -14,12 +14,17 @@ ROW = re.compile(r"\| `(Uniform|ChannelGate)` \(\w+\) \| ([12]) \| (.*) \|")
 ROWS = ROW.findall((DOCS / "tasks.md").read_text(encoding="utf-8"))
 RUNS = pd.read_parquet(DOCS / "evidence/parity.parquet").sort_values("seed")
 
+TURN = re.compile(r"\| (Z3|S3) \| ([12]) \| ([12]) \| (.*) \|")
+TURNS = TURN.findall((DOCS / "tasks.md").read_text(encoding="utf-8"))
+TURNED = pd.read_parquet(DOCS / "evidence/rotations.parquet").sort_values("seed")
+MANY = {"1": "SGD", "2": "MultiStep"}
+"""The optimizer that takes so many steps per token; two reach 2 by themselves, one where asked."""
 
-@pytest.mark.parametrize(("weights", "most", "cells"), ROWS)
-def test_the_table_says_what_the_runs_do(weights: str, most: str, cells: str) -> None:
-    spec = f"{weights} | Linear | SGD" + ("(link=twice_sigmoid)" if most == "2" else "")
-    tables = [json.loads(text)["generalization"] for text in RUNS[RUNS["spec"] == spec]["tables"]]
-    assert len(tables) == 5 and len(cells.split("|")) == 4
+
+def check_cells(runs: pd.DataFrame, seeds: int, cells: str) -> None:
+    """Compares a row of a table with the bins of its runs."""
+    tables = [json.loads(text)["generalization"] for text in runs["tables"]]
+    assert len(tables) == seeds and len(cells.split("|")) == 4
     for number, cell in enumerate(cells.split("|")):
         found = [round(table[number]["scaled_accuracy"], 2) for table in tables]
         said = [float(x) for x in re.findall(r"-?\d?\.\d+", cell)]
@@ -30,5 +35,22 @@ def test_the_table_says_what_the_runs_do(weights: str, most: str, cells: str) ->
         assert said == pytest.approx(found, abs=0.0051), cell
 
 
+@pytest.mark.parametrize(("weights", "most", "cells"), ROWS)
+def test_the_table_says_what_the_runs_do(weights: str, most: str, cells: str) -> None:
+    spec = f"{weights} | Linear | SGD" + ("(link=twice_sigmoid)" if most == "2" else "")
+    check_cells(RUNS[RUNS["spec"] == spec], 5, cells)
+
+
+@pytest.mark.parametrize(("group", "steps", "most", "cells"), TURNS)
+def test_the_table_of_rotations_says_what_the_runs_do(
+    group: str, steps: str, most: str, cells: str
+) -> None:
+    usual = {"1": "sigmoid", "2": "twice_sigmoid"}
+    link = {"1": "sigmoid", "2": "twice_sigmoid"}[most]
+    spec = f"Uniform | Linear | {MANY[steps]}" + (f"(link={link})" if usual[steps] != link else "")
+    groups = TURNED["config"].map(lambda text: json.loads(text)["task"]["group"])
+    check_cells(TURNED[(TURNED["spec"] == spec) & (groups == group)], 3, cells)
+
+
 def test_all_rows_are_read() -> None:
-    assert len(ROWS) == 4
+    assert (len(ROWS), len(TURNS)) == (4, 8)

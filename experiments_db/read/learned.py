@@ -33,8 +33,8 @@ def learned(store: Store) -> pd.DataFrame:
     """Returns what cells have learned in the complete runs of a store.
 
     A number is the most pairs, or tokens, at which a run had `LEARNED_AT` or more; 0 where runs
-    had less; nothing where there was no run. Runs of all frames, sizes and protocols count, since
-    it is asked what a cell can do.
+    had less; nothing where there was no run but those of a search, whose first rungs are short.
+    Runs of all frames, sizes and protocols count, since it is asked what a cell can do.
 
     Args:
         store: where to look.
@@ -47,7 +47,7 @@ def learned(store: Store) -> pd.DataFrame:
         SELECT spec,
             if(setting ->> '$.variant' = 'overwrite', 'overwrite', 'recall') AS skill,
             max(CASE WHEN {accuracy} >= $least THEN CAST(setting ->> '$.pairs' AS INTEGER)
-                ELSE 0 END) AS most
+                WHEN protocol = 'search' THEN NULL ELSE 0 END) AS most
         {COMPLETE_RUNS} WHERE task = 'mqar' GROUP BY ALL
     """
     tracked = f"""
@@ -67,7 +67,7 @@ def learned(store: Store) -> pd.DataFrame:
         parts = [connection.execute(recalled, given).df()]
         parts += [connection.execute(tracked, {**given, **scaled}).df()]
     parts[1]["skill"] = parts[1]["skill"].map(GROUPS)
-    every = pd.concat(parts).dropna(subset=["skill"])
+    every = pd.concat(parts).dropna(subset=["skill", "most"])
     table = every.pivot_table(index="spec", columns="skill", values="most", aggfunc="max")
     return table.reindex(columns=[*SKILLS]).astype("Int64").rename_axis(columns=None)
 

@@ -52,6 +52,19 @@ def test_the_most_pairs_and_the_longest_words_count(store: Store) -> None:
     assert second["parity"] == 80 and second.drop("parity").isna().all()
 
 
+def test_a_short_rung_of_a_search_is_no_word_on_what_a_cell_cannot(store: Store) -> None:
+    mqar = {**TASKS["mqar"]().settings(), "name": "mqar"}
+    for number, accuracy in ((10, 0.04), (11, 0.97)):
+        config = {"task": mqar, "model": {}, "train": {}, "seed": number}
+        spec = f"A | B | {number}"
+        with store.driver() as driver:
+            new = run_like(f"h{number}", config=config, spec=spec, task="mqar", protocol="search")
+            run_id = str(store.claim(driver, new).run_id)
+            store.finish(run_id, Outcome("finished", metrics={"accuracy": accuracy}))
+    found = kept.learned(store)
+    assert "A | B | 10" not in found.index and found.loc["A | B | 11", "recall"] == 8
+
+
 def test_a_grid_says_what_was_learned_in_the_store_and_before(store: Store, tmp_path: Path) -> None:
     rows = beside_cells([{"spec": "A | B | C"}, {"spec": "X | Y | Z"}], store)
     assert rows[0]["learned_recall"] == 8 and rows[0]["learned_parity"] is None
@@ -70,7 +83,7 @@ def test_what_is_shipped_was_learned_in_kept_runs(tmp_path: Path) -> None:
     for file in sorted((ROOT / "docs/evidence").glob("*.parquet")):
         import_runs(store, file)
     told, found = kept.kept_skills(), kept.learned(store)
-    assert len(told) > 100 and {*told.index} <= {*found.index}
+    assert len(told) > 60 and {*told.index} <= {*found.index}
     found = found.loc[told.index]
     assert (found.notna() >= told.notna()).all(axis=None)
     assert (found.fillna(0) >= told.fillna(0)).all(axis=None)
