@@ -162,7 +162,7 @@ def test_every_task_of_tokens_trains_by_it(name: str, monkeypatch: pytest.Monkey
     monkeypatch.setattr("ttr_core.layers.model.cross_entropy", counted)
     asked = task(name)
     assert isinstance(asked, LabeledTask)
-    built = SequenceModel(ttr.ModelConfig(d_model=8), asked.vocab_size, generator(0, "init"))
+    built = asked.model(ttr.ModelConfig(d_model=8), generator(0, "init"))
     batch = asked.sample(2, generator(0, "train"))
     assert asked.loss(built, batch).requires_grad and len(seen) == 1
     assert torch.allclose(asked.loss(built, batch), by_logits(asked, built, batch), rtol=1e-5)
