@@ -120,8 +120,9 @@ def text(results: Sequence[Judged], scale: Scale) -> str:
     hours = sum(one.outcome.cpu_seconds for one in results) / 3600
     head = (
         f"# What the claims come to\n\nScale {scale}; {hours:.2f} processor "
-        "hours of runs. Intervals are 95 % by Student's t over seeds. A verdict is given only "
-        "where the protocol is the published one.\n\n| claim | verdict | n | processor minutes |\n"
+        "hours of runs. Intervals are 95 % by Student's t over seeds. A verdict is given "
+        "where the protocol is the published one, or of what shorter trainings have settled.\n\n"
+        "| claim | verdict | n | processor minutes |\n"
         "|---|---|---|---|\n"
     )
     rows = [

@@ -156,5 +156,5 @@ def _show_search(ahead: Outlook, state: SearchState, report: Path, json: bool) -
     print_table(cells[:PLANNED_ROWS], FRONT)
     if found:
         print_table(found, FINALS)
-    tell(said.replace("*", "").replace("`", ""))
+    tell(said.replace("**", "").replace("`", ""))
     tell(f"{report} has all of it, and the tables beside it.")

@@ -52,13 +52,14 @@ def learned(store: Store) -> pd.DataFrame:
     """
     tracked = f"""
         WITH noted AS (
-            SELECT spec, setting ->> '$.group' AS skill,
+            SELECT spec, protocol, setting ->> '$.group' AS skill,
                 unnest(from_json(tables -> '$.generalization', '["JSON"]')) AS row
             {COMPLETE_RUNS} WHERE task = 'words'
         )
         SELECT spec, skill,
             max(CASE WHEN CAST(row ->> $scaled AS DOUBLE) >= $least
-                THEN CAST(row ->> '$.seq_len' AS INTEGER) ELSE 0 END) AS most
+                THEN CAST(row ->> '$.seq_len' AS INTEGER)
+                WHEN protocol = 'search' THEN NULL ELSE 0 END) AS most
         FROM noted GROUP BY ALL
     """
     given = {**revised_since(), "least": LEARNED_AT}

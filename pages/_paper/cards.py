@@ -57,8 +57,9 @@ def _counts(known: dict[str, Evidence]) -> None:
             if found[word]:
                 st.badge(f"{word}: {found[word]}", icon=icon, color=color)  # type: ignore[arg-type]
     st.caption(
-        "What papers claim, and what runs say of it. A verdict is given only where the protocol is "
-        "the published one; comparisons are paired over seeds, intervals are 95 % by Student's t."
+        "What papers claim, and what runs say of it. A verdict is given where the protocol is the "
+        "published one, or of what shorter trainings have settled; comparisons are paired over "
+        "seeds, intervals are 95 % by Student's t."
     )
 
 

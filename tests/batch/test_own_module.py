@@ -48,6 +48,10 @@ BAD = {
     "tuple": ("return x, x", r"returned tuple"),
     "nan": ("return x / 0 * 0", r"not finite .* at token 0"),
     "ahead": ("return x + x.mean(1, keepdim=True)", r"looks ahead"),
+    "in chunks": (
+        "return x + x.unflatten(1, (-1, 8)).mean(2).repeat_interleave(8, 1)",
+        r"looks ahead",
+    ),
     "raises": ("raise KeyError('oh')", r"raised KeyError: 'oh' \(line \d+ of own.py\)"),
     "memory": ("return x + sum(len(bytearray(2**26)) for _ in [bytearray(2**33)])", r"--memory"),
     "tensor": ("return x + torch.zeros(2**34)", r"more than the 1 GiB .*--memory"),

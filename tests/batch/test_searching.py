@@ -158,7 +158,7 @@ def test_what_fails_is_told_and_dropped(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("plan", "said"), [("search_small", "**No cell is above"), ("search_recall", "**No claim**")]
+    ("plan", "said"), [("search_small", "**None of 3 finalists"), ("search_recall", "**No claim**")]
 )
 def test_what_the_documents_say_of_a_search_is_what_its_runs_come_to(
     plan: str, said: str, tmp_path: Path
