@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
@@ -72,7 +73,9 @@ def test_a_sweep_runs_is_seen_by_another_and_compared(visit: Visit) -> None:
     box.click()
     page.get_by_role("option").first.click()
     settle(page)
-    page.get_by_role("link", name="Compare").last.click()
+    beside = page.get_by_role("link", name="Compare").last
+    expect(beside).to_have_attribute("href", re.compile("compare[.]"))  # not yet that of the menu
+    beside.click()
     heading(page, "Compare")
     expect(page.get_by_text("What differs")).to_be_visible()
 

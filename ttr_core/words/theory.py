@@ -13,7 +13,7 @@ from ..space.functions import ConstantModel, LinearModel
 from ..space.ingredient import Paper
 from ..space.optimizers import HistorySteps, Incremental, KeyStep, RankOneSteps, Sum
 from ..space.spec import Spec
-from ..space.weights import DotProductKernel, MemorylessWeights
+from ..space.weights import DotProductKernel, MemorylessWeights, SteadyWeights
 from ..stream import RANGES, Signal
 
 GRAZZI = Paper(
@@ -153,12 +153,15 @@ def transition(spec: Spec) -> Transition | None:
         return None
     if isinstance(optimizer, KeyStep):
         gains = _gains(spec, optimizer)
-        return None if gains is None else _one_step(max(gains), weights.fades, optimizer)
+        found = None if gains is None else _one_step(max(gains), weights.fades, optimizer)
+        return None if found is not None and found.low < 0 and _steady(weights) else found
     bounds = [RANGES[s.link][1] for s in optimizer.signals if s.name == "step"]
     if optimizer.n < 2 or not bounds or _weighted(spec) or isinstance(optimizer, HistorySteps):
         return None
     if bounds[0] <= 1 and optimizer.n == 2:
         return Transition(0.0, 1.0, True, 0)
+    if isinstance(spec.function, ConstantModel) or _steady(weights):
+        return None
     return Transition(-1.0, 1.0, False, optimizer.n if bounds[0] >= 2 else 0)
 
 
@@ -211,6 +214,12 @@ def _one_step(gain: float, fades: bool, optimizer: KeyStep) -> Transition:
     if fades:
         low = min(0.0, -gain if optimizer.reads_undecayed else low)
     return Transition(low, 1.0, True, int(gain >= 2))
+
+
+def _steady(weights: MemorylessWeights) -> bool:
+    """Whether a decay that no token lifts makes every turn smaller."""
+    parts = getattr(weights, "parts", (weights,))
+    return any(isinstance(part, SteadyWeights) for part in parts)
 
 
 def _weighted(spec: Spec) -> list[Signal]:

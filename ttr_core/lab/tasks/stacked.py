@@ -17,6 +17,8 @@ from .base import Batch, TrainedTask
 from .labeled import LabeledTask
 from .mqar import MQAR
 
+LONGEST = 32768  # a token is two of a sequence of pairs
+
 
 @dataclass(frozen=True)
 class Stacked(LabeledTask):
@@ -50,7 +52,7 @@ class Stacked(LabeledTask):
     name: ClassVar[str] = "stacked"
 
     pairs: int = option(32, "Keys bound in each sequence, each asked once.", low=1, high=16384)
-    seq_len: int = option(64, "Length of a sequence in tokens.", low=2, high=32768)
+    seq_len: int = option(64, "Length of a sequence in tokens.", low=2, high=LONGEST)
     vocab_size: int = option(8192, "Half keys, half values.", low=4, high=131072)
 
     @property
@@ -90,8 +92,9 @@ class Stacked(LabeledTask):
         """Returns other loads at as many passes, and more passes at the same load."""
         most = self.vocab_size // 2 - 1
         loads = [n for n in (self.pairs // 2, 2 * self.pairs, 4 * self.pairs) if 0 < n <= most]
-        again = replace(self, seq_len=2 * self.seq_len - self.pairs)
-        other = [replace(self, pairs=n, seq_len=round(n * (1 + self.passes))) for n in loads]
+        again = replace(self, seq_len=min(2 * self.seq_len - self.pairs, LONGEST))
+        sizes = [(n, round(n * (1 + self.passes))) for n in loads]
+        other = [replace(self, pairs=n, seq_len=t) for n, t in sizes if t <= LONGEST]
         return (again, *other)
 
 
