@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 
-from ..errors import StoreError
 from .executor import Executor
 from .jobs import Job
+from .room import runs_said
 
 EACH_GPU = "TTR_GPU_RUNS"
 """The variable that says how many runs share a GPU: those of small layers wait for launches."""
@@ -19,10 +18,7 @@ def runs_per_gpu() -> int:
     Raises:
         StoreError: the variable is no number of runs.
     """
-    said = os.environ.get(EACH_GPU, "").strip() or "1"
-    if not said.isdecimal() or int(said) == 0:
-        raise StoreError(f"{EACH_GPU} is {said!r}; say how many runs share a GPU, 1 or more.")
-    return int(said)
+    return runs_said(EACH_GPU) or 1
 
 
 class GpuPlaces:

@@ -63,10 +63,15 @@ def room() -> Room:
     Raises:
         StoreError: a variable is no number of runs.
     """
-    return Room(_limit(IN_ALL), _limit(EACH))
+    return Room(runs_said(IN_ALL), runs_said(EACH))
 
 
-def _limit(name: str) -> int | None:
+def runs_said(name: str) -> int | None:
+    """Returns how many runs a variable of the environment says; None where it says nothing.
+
+    Raises:
+        StoreError: it is no number of runs.
+    """
     said = os.environ.get(name, "").strip()
     if not said:
         return None

@@ -178,7 +178,7 @@ def test_small_runs_share_a_gpu_where_the_environment_says_so(
     assert jobs[4].status == "queued"
     assert LocalExecutor().slots("cuda") == 4
     monkeypatch.setenv("TTR_GPU_RUNS", "many")
-    with pytest.raises(StoreError, match="TTR_GPU_RUNS is 'many'; say how many runs share a GPU"):
+    with pytest.raises(StoreError, match="TTR_GPU_RUNS is 'many'; say how many runs at most"):
         LocalExecutor().slots("cuda")
 
 
