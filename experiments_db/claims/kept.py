@@ -45,6 +45,18 @@ class Verdicts:
     charts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     times: tuple[tuple[Kind, float], ...] = ()
 
+    def otherwise(self, claim: str, word: Word) -> str:
+        """Returns the word of this scale on a claim, where it is another; else nothing.
+
+        Args:
+            claim: its name.
+            word: what another scale says.
+        """
+        own = self.findings.get(claim)
+        if own is None or own.verdict.word == word:
+            return ""
+        return f"At scale {self.scale} (n = {own.n}): {own.verdict.word}."
+
 
 def packed(results: Sequence[Judged], scale: Scale) -> bytes:
     """Returns findings as the bytes of a file, the same for the same findings of a day.

@@ -89,6 +89,8 @@ def _told(claim: Thesis, found: Evidence) -> None:
     st.markdown(f"**{ui.escaped(claim.sentence)}**")
     st.badge(str(verdict.word), icon=icon, color=color)  # type: ignore[arg-type]
     st.text(verdict.said)
+    if found.beside:
+        st.text(found.beside)
     time = ui.seconds(found.outcome.cpu_seconds)
     spent = f" {time} of processor time." if found.outcome.cpu_seconds else ""
     counted = f" n = {found.outcome.n}." if found.outcome.n else ""

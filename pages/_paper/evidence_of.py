@@ -29,6 +29,7 @@ class Evidence:
         total: runs that it takes.
         seconds: how long the missing ones take one after another, about; None where unknown.
         sharing: how many other claims need some of the missing runs too.
+        beside: what came with the program at another scale, where its word is another.
     """
 
     outcome: Finding
@@ -38,13 +39,20 @@ class Evidence:
     total: int = 0
     seconds: float | None = None
     sharing: int = 0
+    beside: str = ""
 
 
 def gathered(store: Store, asked: Sequence[Thesis], size: Scale) -> dict[str, Evidence]:
     """Returns what is known of some claims, by their names."""
     version = queries.data_version(store)
     lacking = _lacking(str(store.path), version, size, store)
-    return {claim.name: _of_one(store, version, claim, size, lacking) for claim in asked}
+    found = {claim.name: _of_one(store, version, claim, size, lacking) for claim in asked}
+    return {name: replace(one, beside=_beside(name, one, size)) for name, one in found.items()}
+
+
+def _beside(name: str, one: Evidence, size: Scale) -> str:
+    others = [known for other in claims.SCALES if other != size and (known := shipped(other))]
+    return " ".join(filter(None, (o.otherwise(name, one.outcome.verdict.word) for o in others)))
 
 
 def _of_one(
