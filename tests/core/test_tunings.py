@@ -37,14 +37,12 @@ def test_every_published_layer_with_knobs_is_tuned() -> None:
     assert tunings.FILE.read_text(encoding="utf-8") == tunings.table_text(FOUND)
 
 
-@pytest.mark.parametrize("text", shard(CHEAP))
+SHARD = {*shard(CHEAP)}
+EVERY = [pytest.param(t, marks=() if t in SHARD else pytest.mark.full_grid) for t in ASKED]
+
+
+@pytest.mark.parametrize("text", EVERY)
 def test_what_is_written_down_is_found(text: str) -> None:
-    assert tunings.as_good(ASKED[text], FOUND[text]), HOW
-
-
-@pytest.mark.full_grid
-@pytest.mark.parametrize("text", ASKED)
-def test_what_is_written_down_is_found_for_all(text: str) -> None:
     assert tunings.as_good(ASKED[text], FOUND[text]), HOW
 
 
