@@ -40,6 +40,7 @@ def export(
 ) -> None:
     """Write a layer as one file that needs PyTorch alone, with a test of its own."""
     with door():
+        from ttr_core.lab import one_thread
         from ttr_core.tools import standalone_layer
 
         from ..read import listing
@@ -49,7 +50,8 @@ def export(
         if place.exists() and not overwrite:
             complain(f"{output} is there already: --force replaces it.", Exit.WRONG)
         say("Running the layer to see what it needs: some seconds.")
-        made = standalone_layer(layer, frame, d_model, heads, form)
+        with one_thread():  # small tensors: two threads take three times the processor time
+            made = standalone_layer(layer, frame, d_model, heads, form)
         draft = temporary(place)
         draft.write_text(made.text, encoding="utf-8")
         draft.replace(place)

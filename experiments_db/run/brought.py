@@ -25,6 +25,9 @@ MEMORY, PATIENCE = 4.0, 60.0
 STATUS = Path("/proc/self/statm")
 CALLED_OFF = signal.SIGALRM
 
+WANTED = ("MemoryError", "allocate memory", "bad_alloc", "out of memory", "OutOfMemory")
+"""What errors, and the last words of a process, say of memory that there was not."""
+
 
 @dataclass(frozen=True)
 class OwnOrder:
@@ -58,7 +61,46 @@ class OwnOrder:
                 f"{self.name} gave no sign of life for {self.patience:g} s, and its worker was "
                 "ended: it hangs, or ten of its steps take longer (--patience)."
             )
+        if signal.SIGKILL.name in said:
+            return (
+                f"{self.name} lost its worker, which somebody ended: the system does so where its "
+                f"memory is used up. {self.name} may take {self.memory:g} GiB beside what its "
+                f"worker holds (--memory {self.memory:g}): allow less, or {LESS}. {said}"
+            )
+        if wants_memory(said):
+            return f"{too_much(self.order())} {said}"
         return f"{self.name} ended its worker. {said}"
+
+
+LESS = "give it less to do: lower train.batch_size, task.seq_len, model.depth or model.d_model"
+
+
+def wants_memory(said: str) -> bool:
+    """Says whether words tell of memory that there was not.
+
+    Args:
+        said: of an error, or a worker's last ones.
+    """
+    return any(words in said for words in WANTED)
+
+
+def too_much(order: Mapping[str, Any], device: str = "cpu") -> str:
+    """Returns what to say of a module that asked for more memory than it may have.
+
+    Args:
+        order: as `OwnOrder.order` returns it.
+        device: ``cpu``, where the limit holds, or ``cuda``.
+    """
+    if device != "cpu":
+        return (
+            f"{order['name']} asked for more memory than its GPU has free (--memory limits a CPU "
+            f"alone): {LESS}."
+        )
+    most = order["memory"]
+    return (
+        f"{order['name']} asked for more than the {most:g} GiB that it may take beside what its "
+        f"worker holds (--memory {most:g}): allow more (--memory {2 * most:g}), or {LESS}."
+    )
 
 
 def brought(asked: str, memory: float = MEMORY, patience: float = PATIENCE) -> OwnOrder:
@@ -93,6 +135,9 @@ def confined(order: Mapping[str, Any] | None, device: str) -> Iterator[Callable[
 
     Yields:
         What to call at each sign of life.
+
+    Raises:
+        RequestError: what was done within asked for more memory than there may be.
     """
     if order is None:
         yield lambda: None
@@ -113,6 +158,11 @@ def confined(order: Mapping[str, Any] | None, device: str) -> Iterator[Callable[
     alive()
     try:
         yield alive
+    except (RequestError, RuntimeError, MemoryError, OSError) as error:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+        if not (isinstance(error, MemoryError) or wants_memory(str(error))):
+            raise
+        raise RequestError(f"{too_much(order, device)} {error}".strip()) from error
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         resource.setrlimit(resource.RLIMIT_AS, before)
@@ -135,16 +185,8 @@ def admitted(order: Mapping[str, Any], experiment: Experiment) -> AdmittedModule
         experiment: what it is to be trained on.
 
     Raises:
-        RequestError: it does not keep to the contract, or takes more memory than it may.
+        RequestError: it does not keep to the contract.
     """
     from ttr_core.lab import AdmittedModule
 
-    try:
-        return AdmittedModule(Path(order["file"]), order["name"], experiment.model.d_model)
-    except (RequestError, RuntimeError, MemoryError) as error:
-        if not any(words in str(error) for words in ("MemoryError", "allocate memory")):
-            raise
-        raise RequestError(
-            f"{order['name']} asked for more than the {order['memory']:g} GiB that it may take "
-            f"(--memory): {error}"
-        ) from error
+    return AdmittedModule(Path(order["file"]), order["name"], experiment.model.d_model)

@@ -35,7 +35,8 @@ class WorkerProcess:
     """One running worker.
 
     The process has a session of its own, so that Ctrl-C in a terminal reaches only the driver,
-    which then cancels in order. It ends by itself when this process does: its input ends.
+    which then cancels in order. It ends by itself when this process does: its input ends. What it
+    has started and left behind is ended once it is gone: it would hold the pipes.
     """
 
     def __init__(self, command: Sequence[str] = COMMAND) -> None:
@@ -55,7 +56,7 @@ class WorkerProcess:
         self._messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._words: collections.deque[str] = collections.deque(maxlen=KEPT_LINES)
         self._writing = threading.Lock()
-        self._heard = time.monotonic()
+        self._heard, self._swept = time.monotonic(), False
         self._readers = [
             threading.Thread(target=self._read_messages, name="worker-out", daemon=True),
             threading.Thread(target=self._read_words, name="worker-err", daemon=True),
@@ -114,6 +115,7 @@ class WorkerProcess:
         try:
             message = self._messages.get(timeout=timeout)
         except queue.Empty:
+            self._sweep()  # what it forked would keep its output from ending
             return None
         if message is None:
             self._messages.put(None)
@@ -131,6 +133,7 @@ class WorkerProcess:
         except subprocess.TimeoutExpired:
             ended = "The worker process stopped listening."
         else:
+            self._sweep()
             self._readers[1].join(timeout=1.0)
             ended = f"The worker process ended ({_ending(code)})."
         return self._with_words(ended)
@@ -139,9 +142,18 @@ class WorkerProcess:
         """Kills the process and returns its last lines on standard error."""
         self._process.kill()
         self._process.wait()
+        self._sweep()
         for reader in self._readers:
             reader.join(timeout=1.0)
         return self._with_words("")
+
+    def _sweep(self) -> None:
+        """Ends what is left of the session of a process that has ended, once."""
+        if self._swept or self.alive:
+            return
+        self._swept = True
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def close(self, patience: float = 2.0) -> None:
         """Ends the worker by ending its input; kills it if it does not follow."""
@@ -152,6 +164,7 @@ class WorkerProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._sweep()
         for reader in self._readers:
             reader.join(timeout=1.0)
         self._stdout.close()

@@ -56,10 +56,14 @@ PROGRESS_SECONDS = 0.1  # a driver redraws a few times per second: more events w
 
 
 class Wire:
-    """The way out: whole JSON lines on a private copy of standard output, from any thread."""
+    """The way out: whole JSON lines on a private copy of standard output, from any thread.
+
+    It is the process's own: a copy of it that a user's code forks says nothing, and ends where it
+    would speak.
+    """
 
     def __init__(self, out: IO[str]) -> None:
-        self._out, self._lock = out, threading.Lock()
+        self._out, self._lock, self._owner = out, threading.Lock(), os.getpid()
 
     @classmethod
     def from_stdout(cls) -> Wire:
@@ -70,7 +74,9 @@ class Wire:
         return cls(os.fdopen(private, "w", encoding="utf-8", buffering=1))
 
     def send(self, **message: Any) -> None:
-        """Writes one message; ends the process when nobody listens anymore."""
+        """Writes one message; ends the process when nobody listens anymore, or it is a copy."""
+        if os.getpid() != self._owner:
+            os._exit(0)
         line = json.dumps(message) + "\n"
         with self._lock:
             try:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ttr_core.lab import RATES, TASKS
+from ttr_core.lab import RATES, TASKS, is_module
 
 KEPT = 50
 """Runs of a kind that count, the newest."""
@@ -23,6 +23,9 @@ HALVED = 2.75
 
 PER_STEP = 2000.0
 """Tokens that what a step costs anyway comes to, about."""
+
+OWN = 2
+"""Names of a kind that are of its layer: the configuration, and the layer on its task."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,8 @@ class Pace:
 
     A run is compared with runs that differ in the seed alone; if there are none, with runs of the
     same layer on the same task, then with any on that task, in proportion to
-    the tokens they see.
+    the tokens they see. A user's module is a layer by its class and the content of its file, and is
+    compared with itself alone: its code says nothing of others, nor theirs of it.
     """
 
     def __init__(self, past: Iterable[tuple[Mapping[str, Any], float]] = ()) -> None:
@@ -77,7 +81,7 @@ class Pace:
 
     def knows(self, run: Kind) -> bool:
         """Whether a run of the same layer on the same task was seen: others say little of it."""
-        return any(name in self._known for name in run.names[:-1])
+        return any(name in self._known for name in run.names[:OWN])
 
     def total(self, runs: Iterable[Kind], workers: int) -> tuple[float, int]:
         """Returns the seconds that runs take side by side, and how many of them are unknown.
@@ -95,11 +99,8 @@ def kind(config: Mapping[str, Any]) -> Kind:
     """Returns what decides how long a run takes."""
     task, device = config["task"]["name"], config["device"]
     alike = {key: value for key, value in config.items() if key != "seed"}
-    names = (
-        json.dumps(alike, sort_keys=True),
-        f"{config['spec']} on {task} by {device}",
-        f"{task} by {device}",
-    )
+    own = (json.dumps(alike, sort_keys=True), f"{config['spec']} on {task} by {device}")
+    names = own if is_module(config["spec"]) else (*own, f"{task} by {device}")
     steps, each = _work(config)
     return Kind(names, steps * each, steps)
 

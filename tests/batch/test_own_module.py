@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from typer.testing import CliRunner
 
 from experiments_db.cli import app
 from experiments_db.read import listing, queries
 from experiments_db.read.trained_views import own_layer
-from experiments_db.run.brought import brought
+from experiments_db.run.brought import brought, too_much
 from experiments_db.run.request import config_hash, request
 from experiments_db.run.supervisor import Supervisor
 from experiments_db.store import Store, open_store
+from experiments_db.sweeps import Pace
+from experiments_db.sweeps.estimate import kind
 from ttr_core import RequestError
 from ttr_core.lab import Experiment
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "own_module.py"
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "examples" / "own_module.py"
 SMALL = {
     "pairs": 2, "seq_len": 16, "vocab_size": 64, "d_model": 8, "steps": 20, "lr": 0.01,
     "batch_size": 4, "eval_examples": 8,
@@ -42,7 +48,7 @@ class Good(Base):
     def forward(self, x):
         return self.map(x).cumsum(1)
 """
-BAD = {
+TRIED = {
     "shape": ("return x[:, :1]", r"returned torch.float32 of shape \(2, 1, 8\)"),
     "type": ("return x.double()", r"returned torch.float64"),
     "tuple": ("return x, x", r"returned tuple"),
@@ -55,10 +61,41 @@ BAD = {
     "raises": ("raise KeyError('oh')", r"raised KeyError: 'oh' \(line \d+ of own.py\)"),
     "memory": ("return x + sum(len(bytearray(2**26)) for _ in [bytearray(2**33)])", r"--memory"),
     "tensor": ("return x + torch.zeros(2**34)", r"more than the 1 GiB .*--memory"),
-    "sleeps": ("time.sleep(1000)", r"no sign of life for 3 s"),
-    "spins": ("while True: pass", r"no sign of life for 3 s"),
+}
+"""What the trial of a fresh module finds."""
+
+BAD = {
+    "shape": TRIED["shape"],
+    "memory in training": (
+        "return x + (torch.zeros(2**34) if torch.is_grad_enabled() else 0)",
+        r"asked for more than the 1 GiB .* holds \(--memory 1\): allow more \(--memory 2\), or .*"
+        r"lower train\.batch_size",
+    ),
+    "raises in training": (
+        "return self.map(x) if not torch.is_grad_enabled() else x[1000]",
+        r"raised IndexError: .* \(line \d+ of own.py\)",
+    ),
+    "sleeps": ("time.sleep(1000)", r"no sign of life for 1 s"),
+    "spins": ("while True: pass", r"no sign of life for 1 s"),
     "exits": ("os._exit(3)", r"ended its worker\. .*exit code 3"),
 }
+"""How a run ends, by the whole way: from the command's side to a worker and the store."""
+
+TRIAL = """
+import json, sys
+from experiments_db.run.brought import admitted, brought, confined
+from experiments_db.run.request import request
+
+for file in sys.argv[2:]:
+    own = brought(f"{file}:Bad", memory=1.0)
+    asked = request(module=own.name, sets=json.loads(sys.argv[1]))
+    try:
+        with confined(own.order(), "cpu"):
+            admitted(own.order(), asked)
+        print(json.dumps("admitted"))
+    except Exception as error:
+        print(json.dumps(f"{type(error).__name__}: {error}"))
+"""
 
 
 def written(folder: Path, body: str = "return self.map(x)") -> Path:
@@ -78,17 +115,90 @@ def ran(store: Store, file: Path, cls: str, patience: float = 60.0) -> Any:
 
 
 @pytest.mark.slow
+def test_a_trial_finds_what_is_wrong_with_a_module(tmp_path: Path) -> None:
+    """All in one process, since what it costs to load torch is paid once."""
+    folders = {fault: tmp_path / fault.replace(" ", "_") for fault in (*TRIED, "good")}
+    for fault, folder in folders.items():
+        folder.mkdir()
+        written(folder, TRIED.get(fault, ("return self.map(x)", ""))[0])
+    files = [str(folder / "own.py") for folder in folders.values()]
+    call = [sys.executable, "-c", TRIAL, json.dumps(SMALL), *files]
+    done = subprocess.run(call, capture_output=True, text=True, check=True, cwd=ROOT)
+    told = dict(zip(folders, map(json.loads, done.stdout.splitlines()), strict=True))
+    assert told.pop("good") == "admitted"
+    for fault, said in told.items():
+        assert re.search(TRIED[fault][1], said), (fault, said)
+        assert said.startswith("RequestError: module:Bad@"), (fault, said)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", BAD)
 def test_a_bad_module_fails_with_its_own_error(store: Store, tmp_path: Path, fault: str) -> None:
     body, said = BAD[fault]
     hangs = "no sign of life" in said
-    job = ran(store, written(tmp_path, body), "Bad", patience=3.0 if hangs else 60.0)
+    job = ran(store, written(tmp_path, body), "Bad", patience=1.0 if hangs else 60.0)
     assert job.status == "failed"
     row = queries.run(store, job.run_id)
     assert row is not None and row["status"] == "failed"
     with pytest.raises(RequestError, match=said):  # match with its own words where it differs
         raise RequestError(row["message"])
     assert "module:Bad@" in row["message"]
+
+
+FORKS = """os.fork(); os.spawnlp(os.P_NOWAIT, "sleep", "sleep", "1000")
+        open(__file__ + ".pids", "a").write(f"{os.getpid()}\\n")
+        return self.map(x)"""
+
+
+@pytest.mark.slow
+def test_a_module_that_forks_leaves_nothing_behind(store: Store, tmp_path: Path) -> None:
+    """Its copies neither speak for it nor fork again, and what it starts goes with its worker."""
+    file = written(tmp_path, FORKS)
+    job = ran(store, file, "Bad")
+    assert job.status == "finished", job.message
+    pids = {int(line) for line in Path(f"{file}.pids").read_text().split()}
+    assert len(pids) > 30, "a copy at each call"
+    assert [p for p in psutil.process_iter() if session_of(p) in pids] == []
+
+
+def session_of(process: psutil.Process) -> int:
+    """Returns the leader of a living process's session, as a worker is; 0 where it has gone."""
+    with contextlib.suppress(ProcessLookupError, PermissionError, psutil.NoSuchProcess):
+        if process.status() != psutil.STATUS_ZOMBIE:  # its parent has not asked how it ended
+            return os.getsid(process.pid)
+    return 0
+
+
+def test_a_worker_that_was_ended_is_told_with_the_limit_that_it_met(tmp_path: Path) -> None:
+    own = brought(f"{written(tmp_path)}:Good", memory=3.0)
+    ended = "The worker process ended (killed by SIG{}). Its last lines:\nterminate called: {}"
+    aborted = own.explained(ended.format("ABRT", "std::bad_alloc"))
+    assert "more than the 3 GiB" in aborted and "(--memory 3): allow more (--memory 6)" in aborted
+    killed = own.explained(ended.format("KILL", ""))
+    assert "memory is used up" in killed and "(--memory 3): allow less" in killed
+    assert "--memory" not in own.explained(ended.format("SEGV", ""))
+    assert "its GPU has free" in too_much(own.order(), "cuda")
+
+
+def test_a_module_is_estimated_by_runs_of_itself_alone(tmp_path: Path) -> None:
+    file = written(tmp_path)
+    own, layer = (
+        request(module=brought(f"{file}:Good").name, sets=SMALL),
+        request(layer="gla", sets=SMALL),
+    )
+    pace = Pace([(own.config(), 100.0)])
+    assert pace.seconds(kind(layer.config())) is None, "a module says nothing of a layer"
+    assert Pace([(layer.config(), 1.0)]).seconds(kind(own.config())) is None
+    twice = request(module=own.model.layers[0], sets={**SMALL, "steps": 40})
+    assert pace.seconds(kind(own.config())) == pytest.approx(100)
+    assert pace.seconds(kind(twice.config())) == pytest.approx(200) and pace.knows(
+        kind(twice.config())
+    )
+    bad = request(module=brought(f"{file}:Bad").name, sets=SMALL)
+    file.write_text(file.read_text() + "# another content\n")
+    other = request(module=brought(f"{file}:Good").name, sets=SMALL)
+    for one in (bad, other):
+        assert pace.seconds(kind(one.config())) is None and not pace.knows(kind(one.config()))
 
 
 def test_a_file_that_does_not_import_fails_in_its_worker(store: Store, tmp_path: Path) -> None:

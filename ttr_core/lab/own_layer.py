@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import RequestError
-from ..layers.own_module import OwnModule, load_module, told
+from ..layers.own_module import OwnModule, load_module
 from ..layers.published import catalog
 from ..solvers import attention_map
 from .tasks import Constants
@@ -96,12 +96,7 @@ def _tried(module: OwnModule, x: Tensor) -> Tensor:
     """Returns its outputs, each time with the same random numbers."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        try:
-            return module.forward(x)
-        except RequestError:
-            raise
-        except Exception as error:  # a user's code may raise anything
-            raise RequestError(f"{module.name} raised {told(error)}") from error
+        return module.forward(x)
 
 
 def _gap(a: Tensor, b: Tensor) -> float:
@@ -135,14 +130,14 @@ def own_map(module: OwnModule, length: int = LENGTH, seed: int = 0) -> OwnMap | 
     Raises:
         RequestError: ``read`` raises something or returns another shape.
     """
-    inner: Any = copy.deepcopy(module.inner).cpu().eval()
+    own = copy.deepcopy(module).cpu().eval()
     q, k, v = stream(module.d_model, length, seed)
-    read = getattr(inner, "read", None)
+    read = getattr(own.inner, "read", None)
     if read is None:
-        return _linear(lambda x: inner(x), v, INPUTS)
+        return _linear(own.forward, v, INPUTS)
 
     def values(x: Tensor) -> Tensor:
-        return _shaped(read(q.expand(len(x), -1, -1), k.expand(len(x), -1, -1), x), x)
+        return _shaped(own.called(read, q.expand(len(x), -1, -1), k.expand(len(x), -1, -1), x), x)
 
     return _linear(values, v, READ)
 

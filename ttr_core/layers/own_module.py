@@ -8,12 +8,14 @@ taken for one of the catalog. Describing, comparing and storing a run needs the 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import sys
 import traceback
 import types
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -141,7 +143,7 @@ class OwnModule(nn.Module):
                 f"{name} is a user's module, and its file is not given here: it runs by "
                 "`ttr run --module FILE:Class` alone."
             )
-        self.name, self.d_model = name, d_model
+        self.name, self.d_model, self._process = name, d_model, os.getpid()
         with torch.random.fork_rng(devices=[]):
             if generator is not None:
                 torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
@@ -150,13 +152,34 @@ class OwnModule(nn.Module):
             except Exception as error:  # a user's code may raise anything
                 raise RequestError(f"{name} could not be made: {told(error)}") from error
 
+    def called(self, part: Callable[..., Any], *inputs: Tensor) -> Any:
+        """Calls a part of the user's code and returns what it returns.
+
+        Args:
+            part: the module or a method of it.
+            inputs: what it takes.
+
+        Raises:
+            RequestError: it raises something; or it has forked, and this is the copy.
+        """
+        if torch.compiler.is_compiling():
+            return part(*inputs)
+        try:
+            found = part(*inputs)
+        except Exception as error:  # a user's code may raise anything
+            raise RequestError(f"{self.name} raised {told(error)}") from error
+        if os.getpid() != self._process:  # it would go on and fork again, without end
+            raise RequestError(f"{self.name} has forked: a copy of its process goes no further.")
+        return found
+
     def forward(self, x: Tensor) -> Tensor:
         """Maps a whole sequence, [B, T, D] to [B, T, D].
 
         Raises:
-            RequestError: what it returns is no tensor of the shape and type of its input.
+            RequestError: it raises something, or what it returns is no tensor of the shape and
+                type of its input.
         """
-        y = self.inner(x)
+        y = self.called(self.inner, x)
         if not isinstance(y, Tensor):
             raise RequestError(
                 f"{self.name} returned {type(y).__name__}; it maps a tensor [B, T, {self.d_model}] "
