@@ -45,14 +45,27 @@ def copied(folder: Path) -> Path:
     return folder
 
 
-def batch(folder: Path, store: Path, *arguments: str) -> Any:
+COMMANDS = """
+import json, sys
+from typer.testing import CliRunner
+from experiments_db.cli import app
+for command in json.loads(sys.argv[1]):
+    done = CliRunner().invoke(app, [*command, "--json"])
+    assert done.exit_code == 0, f"{command}: {done.stdout[-2000:]} {done.stderr[-3000:]}"
+    print(json.dumps(json.loads(done.stdout)))
+"""
+"""Several commands in one process: what it costs to load torch is paid once."""
+
+
+def batch(folder: Path, store: Path, *commands: list[str]) -> list[Any]:
+    """Gives commands to the project in a folder and returns what each prints."""
     environment = {**os.environ, "TTR_DB": str(store), "PYTHONPATH": str(folder)}
     done = subprocess.run(
-        [sys.executable, "batch.py", *arguments, "--json"],
+        [sys.executable, "-c", COMMANDS, json.dumps(commands)],
         cwd=folder, env=environment, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
-    return json.loads(done.stdout)
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def changed(folder: Path, file: str, pattern: str, new: str) -> None:
@@ -67,8 +80,9 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A store with a run of each task, made by the project as it is."""
     folder = tmp_path_factory.mktemp("before")
     store = folder / "runs.duckdb"
-    made = {task: batch(ROOT, store, "run", *asked) for task, asked in ASKED.items()}
-    return {"store": store, "runs": {task: run["run_id"] for task, run in made.items()}}
+    made = batch(ROOT, store, *(["run", *asked] for asked in ASKED.values()))
+    runs = {task: run["run_id"] for task, run in zip(ASKED, made, strict=True)}
+    return {"store": store, "runs": runs}
 
 
 def store_of(before: dict[str, Any], folder: Path) -> Path:
@@ -81,18 +95,21 @@ def test_added_settings_relabel_no_run(before: dict[str, Any], tmp_path: Path) -
     for file, place in GROWS.items():
         changed(folder, file, place, f"    {ADDED}\n")
     store = store_of(before, tmp_path)
-    for task, asked in ASKED.items():
-        again = batch(folder, store, "run", *asked)
-        assert again["run_id"] == before["runs"][task], f"{task} was run anew"
-        new = batch(folder, store, "run", *asked, "--seed", "1")["config"]
+    again = [["run", *asked] for asked in ASKED.values()]
+    later = [*ASKED["regression"], "--frame", "standard", "--set", "layer.Exact.later=0.5"]
+    *made, groups, other = batch(
+        folder, store, *again, *([*one, "--seed", "1"] for one in again), ["runs", "--group"],
+        ["run", *later],
+    )  # fmt: skip
+    assert [run["run_id"] for run in made[: len(again)]] == list(before["runs"].values()), (
+        "was run anew"
+    )
+    for new in (run["config"] for run in made[len(again) :]):
         held = [new["task"], new["model"], new["train"], *new["frames"]]
         assert [settings["later"] for settings in held] == [0.25] * len(held), "they were added"
         assert "later=0.25" in new["spec"]
-    groups = batch(folder, store, "runs", "--group")
     assert [group["n"] for group in groups] == [2, 2], "old and new seeds are one series"
     assert not any(group["superseded"] for group in groups)
-    asked = [*ASKED["regression"], "--frame", "standard", "--set", "layer.Exact.later=0.5"]
-    other = batch(folder, store, "run", *asked)
     assert other["run_id"] not in before["runs"].values() and "later=0.5" in other["spec_expanded"]
 
 
@@ -115,19 +132,21 @@ def test_a_revision_makes_new_runs(before: dict[str, Any], tmp_path: Path, what:
         changed(folder, file, OWN[what], r"\g<0>    revision: ClassVar[int] = 99\n")
     else:
         changed(folder, file, r"revision: ClassVar\[int\] = \d+", "revision: ClassVar[int] = 99")
-    for task, asked in ASKED.items():
-        again = batch(folder, store, "run", *asked)
-        assert (again["run_id"] != before["runs"][task]) == (task in touched), task
-    rows = {row["run_id"]: row for row in batch(folder, store, "runs")}
+    *made, listed, groups, kept = batch(
+        folder, store, *(["run", *asked] for asked in ASKED.values()), ["runs"],
+        ["runs", "--group"], ["runs", "--where", "NOT superseded"],
+    )  # fmt: skip
+    for (task, run_id), again in zip(before["runs"].items(), made, strict=True):
+        assert (again["run_id"] != run_id) == (task in touched), task
+    rows = {row["run_id"]: row for row in listed}
     for task, run_id in before["runs"].items():
         assert rows[run_id]["superseded"] == (task in touched), task
     assert len(rows) == 2 + len(touched)
-    groups = batch(folder, store, "runs", "--group")
     assert [group["n"] for group in groups] == [1] * len(rows), "old and new are never pooled"
     assert sum(group["superseded"] for group in groups) == len(touched)
-    kept = batch(folder, store, "runs", "--where", "NOT superseded")
     assert len(kept) == 2, "a condition may ask for them"
-    assert sum(row["superseded"] for row in batch(ROOT, store, "runs")) == 0, "by its own lights"
+    (own,) = batch(ROOT, store, ["runs"])
+    assert sum(row["superseded"] for row in own) == 0, "by its own lights"
 
 
 MAP = """
@@ -148,8 +167,8 @@ def test_the_map_pools_no_superseded_run(before: dict[str, Any], tmp_path: Path)
     folder, store = copied(tmp_path / "revised"), store_of(before, tmp_path)
     file, _ = CHANGES["ingredient"]
     changed(folder, file, OWN["ingredient"], r"\g<0>    revision: ClassVar[int] = 99\n")
-    batch(folder, store, "run", *ASKED["regression"])
-    batch(folder, store, "run", *ASKED["regression"], "--seed", "1")
+    asked = ["run", *ASKED["regression"]]
+    batch(folder, store, asked, [*asked, "--seed", "1"])
     environment = {**os.environ, "TTR_DB": str(store), "PYTHONPATH": str(folder)}
     command = [sys.executable, "-c", MAP]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)

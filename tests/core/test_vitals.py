@@ -20,11 +20,19 @@ from ttr_core.lab import (
     vital_signs,
     vitals,
 )
+from ttr_core.layers.model import regression
 from ttr_core.solvers import horizon
 from ttr_core.space.functions import Network
 from ttr_core.space.readouts import Plain
 
-ENTRIES = [(name, frame) for name in ttr.catalog for frame in ttr.FRAMES]
+BUILT = {
+    regression(name, frame): (name, frame)
+    for frame in reversed(ttr.FRAMES)
+    for name in reversed([*ttr.catalog])
+}
+ENTRIES = sorted(BUILT.values())
+"""Every entry in every frame; of those that build the same layer, the first: it starts alike."""
+
 OWN = [(name, "published") for name in ttr.catalog]
 
 
