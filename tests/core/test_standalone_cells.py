@@ -24,7 +24,8 @@ def parts(spec: ttr.Spec) -> set[str]:
 
 def covering() -> list[str]:
     """Returns few cells that together have all parts, those with most new ones first."""
-    have = {str(c.spec): parts(c.spec) for c in ttr.grid() if c.verdict == "layer"}
+    specs = [ttr.Spec.parse(cell.spec) for cell in ttr.grid() if cell.verdict == "layer"]
+    have = {str(spec): parts(spec) for spec in specs}
     missing, chosen = set[str]().union(*have.values()), list[str]()
     while missing:
         chosen.append(max(have, key=lambda text: len(have[text] & missing)))
