@@ -6,19 +6,26 @@ from pages._shared import front_door
 
 front_door.enter()
 
-from pages._explore import asked, ladder, layer, pickers, regression, sequences, share, training
+from pages._explore import (
+    asked,
+    ladder,
+    layer,
+    locks,
+    pickers,
+    regression,
+    sequences,
+    share,
+    training,
+)
 from pages._shared import address
 
 address.begin("explore")
 
-wrong = share.read_address()
-if wrong:
-    with st.container(border=True):
-        st.badge("Changed in the address", icon=":material/link_off:", color="orange")
-        for sentence in wrong:
-            st.text(sentence)
-
+share.read_address()
+wrong = st.container()  # filled last: some values are known as wrong by what is drawn alone
 picked = asked.parsed()
+locks.say_what_is_no_knob(picked.spec)
+sequences.say_what_cannot_be_read()
 with st.container(horizontal=True, vertical_alignment="center", gap="small"):
     st.markdown("**Every sequence layer fits a function to the past.**")
     pickers.whole()
@@ -39,4 +46,6 @@ if not picked.wrong:
     training.show(picked)
 with sharing:
     share.show(picked)
+with wrong:
+    share.say_what_is_wrong()
 address.tell()

@@ -60,7 +60,7 @@ def inquired(found: list[tuple[Comparable, int]]) -> Inquiry | None:
     names = {_label(one): (one, runs) for one, runs in found}
     address.take(
         {
-            RUNS: params.first_of("runs", names or [None]),
+            RUNS: params.first_of("choice of runs", names or [None]),
             VIEW: params.first_of("view", VIEWS),
         }
     )

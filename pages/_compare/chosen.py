@@ -12,7 +12,6 @@ from pages._shared.to_compare import RUN
 SIDES = ("configurations", "runs")
 SMOOTHING = (0.0, 0.5, 0.8, 0.9, 0.95)
 BASELINE = "compare.baseline"
-ID_CHARS = 80
 
 
 def controls() -> Drawn:
@@ -20,16 +19,16 @@ def controls() -> Drawn:
     address.take(
         {
             RUN: params.Several("run", most=MOST),
-            BASELINE: params.Words(ID_CHARS),
             "compare.of": params.first_of("side", SIDES),
             "compare.smooth": params.first_of("smoothing", SMOOTHING),
             "compare.logx": params.Switch(),
             "compare.logy": params.Switch(),
         }
     )
+    ids = tuple(address.value(RUN))
+    address.take({BASELINE: params.OneOf("baseline among the runs", ("", *ids), "")})
     for sentence in address.problems():
         st.text(sentence)
-    ids = tuple(address.value(RUN))
     if not ids:
         return Drawn((), True, 0.0, False, False)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):

@@ -65,6 +65,8 @@ def params() -> dict[str, OneOf | Words]:
 def take_over() -> None:
     """Takes the layer and the text over from the address; without any it is the default's."""
     address.take(params())
+    if wrong := _no_layer(address.value("drawn")):
+        address.complain(f"drawn is no layer in the address: {wrong}")
     if not address.value("spec"):
         layer = address.value("layer") or DEFAULT_LAYER
         address.put("layer", layer)
@@ -75,6 +77,7 @@ def frame_of(picked: Picked) -> str:
     """Returns the frame that a layer is trained in: the one that was chosen, or the usual one."""
     chosen = address.value("frame")
     if chosen == "published" and not picked.layer:
+        address.complain("frame is 'published' in the address, which only a published layer has.")
         chosen = None
     return str(chosen or usual_frame(picked.layer))
 
@@ -110,6 +113,7 @@ def _as_asked(spec: ttr.Spec, text: str) -> Picked:
         address.put("spec", str(spec))
     layer = address.value("layer")
     if layer and str(ttr.catalog[layer].spec) != str(spec):
+        address.complain(f"layer is {layer!r} in the address, whose spec is another: {spec} stays.")
         layer = ""
         address.put("layer", layer)
     address.put("drawn", str(spec))
@@ -128,13 +132,17 @@ def _instead(found: Picked) -> Picked:
 def _drawn(offers: Iterable[str]) -> ttr.Spec:
     """Returns the layer on show; where the address names none, the nearest to what it asks for."""
     for text in (address.value("drawn"), *offers):
-        try:
-            spec = ttr.Spec.parse(text)
-        except RequestError:
-            continue
-        if not spec.objections():
-            return spec
+        if text and not _no_layer(text):
+            return ttr.Spec.parse(text)
     return ttr.catalog[DEFAULT_LAYER].spec
+
+
+def _no_layer(text: str) -> str:
+    """Returns why a text is no layer; nothing where it is one, or where there is none."""
+    try:
+        return " ".join(ttr.Spec.parse(text).objections()) if text else ""
+    except RequestError as error:
+        return str(error)
 
 
 @st.cache_data(max_entries=200, show_spinner=False)

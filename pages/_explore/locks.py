@@ -16,6 +16,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 import ttr_core as ttr
 from pages._shared import address, params, ui
+from ttr_core import unknown
 from ttr_core.lab import Constants, Knob, knobs
 
 HOLD = "hold"
@@ -35,7 +36,7 @@ class HeldValues(params.Param):
 
     def read(self, key: str, said: Sequence[str]) -> tuple[dict[str, float], list[str]]:
         found: dict[str, float] = {}
-        wrong = []
+        wrong = params.too_many(key, len(said), MOST_HELD)
         for text in said[:MOST_HELD]:
             name, _, number = text.partition("=")
             try:
@@ -45,7 +46,10 @@ class HeldValues(params.Param):
             if not name or not math.isfinite(found[name]):
                 del found[name]
                 if text:
-                    wrong.append(f"{key} is {text[:80]!r} in the address, not NAME=NUMBER.")
+                    wrong.append(
+                        f"{key} is {text[: params.SHOWN_CHARS]!r} in the address, not NAME=NUMBER, "
+                        "such as signal.step=0.5."
+                    )
         return found, wrong
 
     def write(self, value: Any) -> list[str]:
@@ -61,6 +65,15 @@ def values_held(spec: ttr.Spec) -> tuple[tuple[str, float], ...]:
     """Returns what is held of a layer, of what it has."""
     known = {knob.key for knob in knobs(spec)}
     return tuple((k, x) for k, x in address.value(HOLD).items() if k in known)
+
+
+def say_what_is_no_knob(spec: ttr.Spec) -> None:
+    """Complains of what the address holds and the layer has not."""
+    known = [knob.key for knob in knobs(spec)]
+    for name in address.value(HOLD):
+        if name not in known:
+            kind = f"knob of {str(spec)[: params.SHOWN_CHARS]}"
+            address.complain(str(unknown(kind, name[: params.SHOWN_CHARS], known)))
 
 
 def show(places: Mapping[str, DeltaGenerator], spec: ttr.Spec, drawn: Constants) -> None:

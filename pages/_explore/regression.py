@@ -22,7 +22,7 @@ from pages._explore.layer import SLOW, Verdict, judged
 from pages._explore.pictured import BASELINES, HeldTo, Line, Sequence
 from pages._explore.play import film, player
 from pages._shared import address, controls, params, ui
-from ttr_core import Option, RequestError, constraints
+from ttr_core import Option, RequestError, constraints, unknown
 from ttr_core.lab import Constants, Regression
 from ttr_core.words import called
 
@@ -141,9 +141,9 @@ def _play(picked: Picked, sequence: Sequence, compared: list[str]) -> None:
         "curves": f"Squared error at each step of {', '.join(found)}; mean {_mean(own)}",
         "map": "How much of each past value is in each output",
     }
-    player.show(
-        film.Film(tuple(layers), baselines, task.switch_step, alt, sequence.words), _start()
-    )
+    start = _start()
+    _say_what_is_not_there(start, [layer.name for layer in layers], len(own.error))
+    player.show(film.Film(tuple(layers), baselines, task.switch_step, alt, sequence.words), start)
     _below(picked, found, own, task, maps[picked.spec.expanded]["missed"])
 
 
@@ -158,6 +158,14 @@ def _start() -> player.Start:
             address.take_from_browser(name)
     start: player.Start = st.session_state.setdefault(STARTED, player.Start(None, 0))
     return start
+
+
+def _say_what_is_not_there(start: player.Start, layers: list[str], steps: int) -> None:
+    """Complains of a step behind the last one, and of a layer that is not on show."""
+    if start.step is not None and start.step >= steps:
+        address.complain(f"t is {start.step} in the address; the last step is {steps - 1}.")
+    if start.beside and start.beside not in layers[1:]:
+        address.complain(str(unknown("layer beside it", start.beside, layers[1:])))
 
 
 def _map_of(text: str, sequence: Sequence, held: HeldTo) -> dict[str, Any]:

@@ -68,6 +68,16 @@ def kind() -> str:
     return str(address.value(f"{PREFIX}.process"))
 
 
+def say_what_cannot_be_read() -> None:
+    """Complains of pairs in the address that are none, where it does not stand in their place."""
+    if kind() == OWN_PAIRS or not (brought := address.value(OWN_PAIRS)):
+        return
+    try:
+        pairs.unpacked(brought)
+    except RequestError as error:
+        address.complain(str(error))
+
+
 def chooser() -> None:
     """Shows the choice of the sequence."""
     st.selectbox(

@@ -11,12 +11,20 @@ from pages._explore.asked import Picked
 from pages._shared import address, snippets, ui
 
 
-def read_address() -> list[str]:
-    """Takes over what the address says; returns what is wrong with it."""
+def read_address() -> None:
+    """Takes over what the address says."""
     asked.take_over()
     address.take(regression.address_params())
     training.take_over()
-    return address.problems()
+
+
+def say_what_is_wrong() -> None:
+    """Shows what is wrong with the address, where anything is."""
+    if wrong := address.problems():
+        with st.container(border=True):
+            st.badge("Changed in the address", icon=":material/link_off:", color="orange")
+            for sentence in wrong:
+                st.text(sentence)
 
 
 def show(picked: Picked) -> None:

@@ -113,10 +113,13 @@ def show(picked: Picked) -> None:
     if store is None:
         return
     known = _known(store, experiment)
+    job = None
     if store.readonly:
         st.caption("This server only shows what is in its store: training is off.")
     else:
-        _train(store, experiment, known)
+        job = _train(store, experiment, known)
+    if job is None and (run := address.value("run")):
+        _ended_elsewhere(store, run)
     _already(known, experiment.task.main())
     _as_text(picked, form)
 
@@ -214,10 +217,11 @@ def _same_config(path: str, version: str, asked: str, _store: Store) -> pd.DataF
     return queries.same_config(_store, asked)
 
 
-def _train(store: Store, experiment: Experiment, known: Any) -> None:
+def _train(store: Store, experiment: Experiment, known: Any) -> Job | None:
+    """Shows the buttons and the job that is watched, which it returns."""
     supervisor = ui.supervisor()
     if supervisor is None:
-        return
+        return None
     supervisor.warm()
     job, best = _job(supervisor), live.best_of(store, known, experiment.task.main())
     active = job is not None and not job.ended
@@ -250,6 +254,25 @@ def _train(store: Store, experiment: Experiment, known: Any) -> None:
         st.fragment(live.show, run_every=live.REDRAW_SECONDS if active else None)(
             supervisor, job.id, best
         )
+    return job
+
+
+def _ended_elsewhere(store: Store, run: str) -> None:
+    """Says where the run is that the address names and this server does not know at work."""
+    try:
+        there = queries.there(store, [run])
+    except StoreError as error:
+        ui.failed("The store could not be read", str(error))
+        return
+    if not there:
+        st.text(f"The store has no run {run!a}, and none of that name is at work here.")
+        return
+    st.page_link(
+        "pages/runs.py",
+        label=f"The run {ui.escaped(run)} is not at work here any more: see it in Runs",
+        icon=":material/table_rows:",
+        query_params={"run": run},
+    )
 
 
 def _kept() -> bool:

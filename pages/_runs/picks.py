@@ -32,14 +32,15 @@ class Picks(params.Param):
         return []
 
     def read(self, key: str, said: Sequence[str]) -> tuple[list[str], list[str]]:
-        asked = [text for text in dict.fromkeys(said) if text][:IN_ADDRESS]
+        named = [text for text in dict.fromkeys(said) if text]
+        asked, more = named[:IN_ADDRESS], params.too_many(key, len(named), IN_ADDRESS)
         try:
             there = queries.there(self.store, asked)
         except StoreError:  # the table says what is wrong with it
-            return asked, []
+            return asked, more
         gone = [one[: params.SHOWN_CHARS] for one in asked if one not in there]
         told = [f"The store has no run {one!a}: it may have been deleted." for one in gone]
-        return [one for one in asked if one in there], told
+        return [one for one in asked if one in there], told + more
 
     def write(self, value: Any) -> list[str]:
         return list(value or ())[:IN_ADDRESS] or [""]

@@ -153,6 +153,12 @@ def problems() -> list[str]:
     return list(dict.fromkeys(kept.problems))
 
 
+def complain(sentence: str) -> None:
+    """Adds to what is wrong with the address, where it is the address that decides in this run."""
+    if reads():
+        _page().problems.append(sentence)
+
+
 def tell() -> None:
     """Writes the values of the page on show into its address; once, as the last thing of a page."""
     history.has(st.session_state[HERE], write())

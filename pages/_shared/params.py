@@ -14,6 +14,7 @@ from pages._shared import snippets
 from ttr_core import Ingredient, Option, RequestError, constraints, unknown
 
 SHOWN_CHARS = 80
+SWITCHED = {"true": True, "false": False}
 
 
 class Param(abc.ABC):
@@ -106,7 +107,11 @@ class Switch(Param):
         return self.start
 
     def read(self, key: str, said: Sequence[str]) -> tuple[bool, list[str]]:
-        return said[-1].lower() == "true", []
+        asked = said[-1].lower()
+        if asked in SWITCHED:
+            return SWITCHED[asked], []
+        wrong = asked and str(unknown(f"value of {key}", said[-1][:SHOWN_CHARS], SWITCHED))
+        return self.start, [wrong] if wrong else []
 
     def write(self, value: Any) -> list[str]:
         return [str(bool(value)).lower()]
@@ -170,10 +175,21 @@ class Several(Param):
         asked = list(dict.fromkeys(text for text in said if text))
         wrong = [] if self.values is None else [one for one in asked if one not in self.values]
         problems = [str(unknown(self.kind, one[:SHOWN_CHARS], self.values or ())) for one in wrong]
-        return [one for one in asked if one not in wrong][: self.most], problems
+        kept = [one for one in asked if one not in wrong]
+        return kept[: self.most], problems + too_many(key, len(kept), self.most)
 
     def write(self, value: Any) -> list[str]:
         return [str(one) for one in value or ()] or [""]
+
+
+def too_many(key: str, count: int, most: int) -> list[str]:
+    """Returns what is to be said where an address names more of something than a page has room for.
+
+    Example:
+        >>> too_many("compare.run", 9, 8)
+        ['compare.run names 9 in the address; the first 8 are read.']
+    """
+    return [f"{key} names {count} in the address; the first {most} are read."][: count > most]
 
 
 def settings_of(options: Mapping[str, Option]) -> dict[str, Param]:

@@ -128,7 +128,8 @@ def _link() -> None:
     from pages._shared import address, ui
 
     address.begin("explore")
-    for sentence in share.read_address():
+    share.read_address()
+    for sentence in address.problems():
         st.text(sentence)
     st.code(ui.permalink(share.linked(asked.parsed())))
     address.tell()

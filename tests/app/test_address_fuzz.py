@@ -69,7 +69,8 @@ def page() -> None:
     from pages._shared import address
 
     address.begin("explore")
-    for sentence in share.read_address():
+    share.read_address()
+    for sentence in address.problems():
         st.text(sentence)
     address.tell()
 
