@@ -21,7 +21,7 @@ from ..store import Store
 from . import measures
 from .cells import COMPLETE_RUNS, SERIES
 from .filters import Where
-from .queries import revised_since
+from .relation import revised_since
 
 ONE = ["name", "spec", "setting", "sizes", "frames"]
 """What a configuration is, but for its learning rate."""

@@ -20,7 +20,7 @@ from ..store.records import COMPLETE
 from . import measures
 from .filters import Where
 from .pooling import COUNTED, POOLS, REPEATED
-from .queries import revised_since
+from .relation import revised_since
 
 OTHER_PARTS = ("loss=", "readout=")
 

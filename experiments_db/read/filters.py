@@ -11,7 +11,6 @@ COLUMNS = (
     "status", "layer", "spec", "frame", "task", "device", "protocol", "seed", "config_hash",
 )  # fmt: skip
 TEXT_COLUMNS = ("run_id", "layer", "spec", "task", "note")
-FEW = 5000
 
 Wanted = str | Sequence[str] | None
 
@@ -19,22 +18,24 @@ Wanted = str | Sequence[str] | None
 class Where:
     """A growing conjunction of conditions.
 
-    ``values`` holds the parameters; ``names_rows`` says whether the conditions name a few rows.
+    ``values`` holds the parameters; ``few`` is a SELECT of ids that holds all runs which meet the
+    conditions, where these name some, else None.
     """
 
     def __init__(self) -> None:
         self._terms: list[str] = []
         self.values: dict[str, Any] = {}
-        self.names_rows = False
+        self.few: str | None = None
 
     def __str__(self) -> str:
         return f"WHERE {' AND '.join(self._terms)}" if self._terms else ""
 
-    def add(self, term: str, *values: Any) -> None:
-        """Adds a condition; each ``{}`` in it stands for a value."""
+    def add(self, term: str, *values: Any) -> str:
+        """Adds a condition and returns it in SQL; each ``{}`` in it stands for a value."""
         names = [f"value_{len(self.values) + i}" for i in range(len(values))]
         self._terms.append(term.format(*(f"${name}" for name in names)))
         self.values.update(zip(names, values, strict=True))
+        return self._terms[-1]
 
     def among(self, column: str, values: str | int | Sequence[str] | Sequence[int] | None) -> None:
         """Demands that a column has one of the values; None demands nothing."""
@@ -45,14 +46,14 @@ class Where:
         self.add(f"list_contains({{}}::{kind}, {column})", chosen)
 
     def one_of(self, column: str, values: str | Sequence[str]) -> None:
-        """Demands that a column has one of a few values, in a form that skips blocks of rows."""
+        """Demands that a column of ``runs`` has one of the values; nothing else needs to be read.
+
+        As a sub-query and not as a list: of that the database reads every column of every run
+        before it looks which of them it names.
+        """
         chosen = [values] if isinstance(values, str) else list(values)
-        if len(chosen) > FEW:
-            self.add(f"{column} IN (SELECT unnest({{}}::VARCHAR[]))", chosen)
-        else:
-            marks = ", ".join("{}" for _ in chosen) or "NULL"
-            self.add(f"{column} IN ({marks})", *chosen)
-            self.names_rows = True
+        told = self.add(f"{column} IN (SELECT unnest({{}}::VARCHAR[]))", chosen)
+        self.few = f"SELECT run_id FROM runs WHERE {told}"
 
     def tagged(self, tags: str | Sequence[str] | None) -> None:
         """Demands every one of the tags."""

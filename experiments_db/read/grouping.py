@@ -11,7 +11,8 @@ from ..store import Store
 from ..store.records import COMPLETE
 from .filters import Conditions, Where
 from .pooling import COUNTED, POOLS, REPEATED
-from .queries import EVERY, alive_of, every
+from .queries import EVERY
+from .relation import put_to
 
 ALSO = ("best", "seconds", "steps_to_90", "cpu_seconds_to_90")
 """What is averaged beside the metrics that tasks declare."""
@@ -25,11 +26,12 @@ RATED = "CASE WHEN series = counted THEN '' ELSE '~' END"
 """Sorts those first whose settings say the rate that a group was run with."""
 
 STATISTICS_SQL = """
-    avg({0}) FILTER (isfinite({0})) AS {0}_mean,
-    stddev_samp({0}) FILTER (isfinite({0})) AS {0}_std,
-    min({0}) FILTER (isfinite({0})) AS {0}_min,
-    max({0}) FILTER (isfinite({0})) AS {0}_max,
-    count({0}) FILTER (isfinite({0})) AS {0}_n"""
+    avg({0}) AS {0}_mean,
+    stddev_samp({0}) AS {0}_std,
+    min({0}) AS {0}_min,
+    max({0}) AS {0}_max,
+    count({0}) AS {0}_n"""
+"""Of finite numbers: a filter on each of 130 aggregates takes three times as long as all else."""
 
 
 def averaged() -> tuple[str, ...]:
@@ -74,27 +76,22 @@ def grouped(
     if order not in sorted_by():
         raise StoreError(f"Groups cannot be sorted by {order!r}; use {', '.join(sorted_by())}.")
     way = "DESC" if descending else "ASC"
+    where = _complete(conditions)
     with store.open() as connection:
-        values = alive_of(connection, store)
-        where = _complete(conditions)
         if limit is not None:  # which groups first: most are passed over
-            first = "max(started_at)" if order == "started_at" else _mean(order)
-            sql = f"""
-                {every()} SELECT counted FROM {_counted(where)} GROUP BY counted
-                ORDER BY {first} {way} NULLS LAST, min(run_id) {way} LIMIT {int(limit)}
-            """
-            found = connection.execute(sql, {**where.values, **values}).fetchall()
+            sql = f"{_first(order, where)} {way} NULLS LAST, min(run_id) {way} LIMIT {int(limit)}"
+            found = put_to(connection, store, sql, where.values, where.few).fetchall()
             chosen = {name for (name,) in found}
             pools = dict(connection.execute(POOLS).fetchall())
             where.one_of("series", [*chosen, *(one for one, of in pools.items() if of in chosen)])
         sql = f"""
-            {every()}, groups AS ({_summaries(where)})
+            , groups AS ({_summaries(where)})
             SELECT groups.* EXCLUDE (first_id, config_group, superseded, series), configs.config,
                 config_group, series, superseded
             FROM groups LEFT JOIN configs USING (config_group)
             ORDER BY groups.{order} {way} NULLS LAST, groups.first_id {way}
         """
-        table = connection.execute(sql, {**where.values, **values}).df()
+        table = put_to(connection, store, sql, where.values, where.few).df()
     both = zip(table["run_ids"], table["seeds"], strict=True)
     members = [sorted(zip(ids, seeds, strict=True)) for ids, seeds in both]
     table["run_ids"] = [[run_id for run_id, _ in pairs] for pairs in members]
@@ -109,17 +106,30 @@ def _complete(conditions: Conditions) -> Where:
 
 
 def _counted(where: Where) -> str:
-    """Returns the rows that count, with the series in which they do, as SQL."""
+    """Returns the rows that count, with the series in which they do, as SQL.
+
+    What is averaged is missing where it is not finite.
+    """
+    finite = ", ".join(f"CASE WHEN isfinite({n}) THEN {n} END AS {n}" for n in averaged())
     return f"""(
-        SELECT shown.*, {COUNTED} AS counted
+        SELECT shown.* REPLACE ({finite}), {COUNTED} AS counted
         FROM shown LEFT JOIN ({POOLS}) AS pools USING (series) {where} {NEWEST}
     )"""
 
 
-def _mean(name: str) -> str:
-    """Returns the SQL of what a column of means holds."""
-    bare = name.removesuffix("_mean")
-    return f"avg({bare}) FILTER (isfinite({bare}))"
+def _first(order: str, where: Where) -> str:
+    """Returns the start of the query for the groups that are first: all but which way."""
+    rows = f"FROM shown LEFT JOIN ({POOLS}) AS pools USING (series) {where}"
+    if order == "started_at":  # of runs that repeat one another the newest is the last that began
+        return f"SELECT {COUNTED} AS counted {rows} GROUP BY counted ORDER BY max(started_at)"
+    name = order.removesuffix("_mean")
+    return f"""
+        SELECT counted FROM (
+            SELECT any_value({COUNTED}) AS counted, max(run_id) AS run_id,
+                arg_max_null({name}, run_id) AS {name}
+            {rows} GROUP BY {REPEATED}
+        ) GROUP BY counted ORDER BY avg({name}) FILTER (isfinite({name}))
+    """
 
 
 def _summaries(where: Where) -> str:

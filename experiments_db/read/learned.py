@@ -14,7 +14,7 @@ from ttr_core.lab import TASKS
 from ..store import Store
 from . import measures
 from .cells import COMPLETE_RUNS
-from .queries import revised_since
+from .relation import revised_since
 
 LEARNED_AT = 0.95
 """The accuracy, of words the scaled one, from which something counts as learned."""

@@ -18,15 +18,13 @@ def column(name: str, table: str = "results") -> str:
     return f"TRY_CAST({table}.metrics ->> '$.{name}' AS DOUBLE)"
 
 
-def added() -> str:
-    """Returns the SQL of what the released schema has no column for.
+def added() -> dict[str, str]:
+    """Returns what the released schema has no column for, with its SQL.
 
     The metrics that tasks declare, the pace of a training, and whether its curve still rose.
     """
     names = (*(name for name in metrics() if name not in RELEASED), *pace())
-    columns = {name: column(name, "run_rows") for name in names}
-    columns[STILL_RISING] = f"{column(STILL_RISING, 'run_rows')} > 0"
-    return "".join(f", {sql} AS {name}" for name, sql in columns.items())
+    return {name: column(name) for name in names} | {STILL_RISING: f"{column(STILL_RISING)} > 0"}
 
 
 def pace() -> tuple[str, ...]:

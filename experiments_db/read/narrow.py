@@ -15,7 +15,8 @@ import pyarrow as pa
 from ..store import Store
 from . import kinds
 from .filters import Conditions
-from .queries import NUMBERS, SETTINGS, alive_of, columns_of, every
+from .queries import SETTINGS
+from .relation import NUMBERS, columns_of, put_to
 
 SETTING = re.compile(rf"\b(?:{'|'.join(SETTINGS)})\.[A-Za-z_]\w*")
 
@@ -86,10 +87,9 @@ def mentioned(store: Store, text: str | None, archived: bool = False) -> pa.Tabl
             else "",
             f"LEFT JOIN (SELECT {odd} FROM run_rows) AS odd USING (run_id)" if asked else "",
         ]
-        sql = f"""{every()} SELECT {", ".join(named)} FROM (SELECT * FROM shown {where}) AS shown
+        sql = f"""SELECT {", ".join(named)} FROM (SELECT * FROM shown {where}) AS shown
             {" ".join(joins)} ORDER BY shown.started_at DESC, shown.run_id DESC"""
-        values = {**where.values, **alive_of(connection, store)}
-        return connection.execute(sql, values).to_arrow_table()
+        return put_to(connection, store, sql, where.values).to_arrow_table()
 
 
 def known(store: Store) -> list[str]:

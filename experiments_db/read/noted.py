@@ -11,7 +11,7 @@ from ttr_core.lab import Metric, metrics
 from ..store import Store
 from .analyzing import Comparable, named
 from .cells import COMPLETE_RUNS
-from .queries import revised_since
+from .relation import revised_since
 
 WINDOW = 0.05
 """How far from the best rate's score another may stay behind and count as good."""

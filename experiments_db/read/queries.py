@@ -6,55 +6,31 @@ A status shown here is the effective one: a run that nobody drives anymore is ``
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from ttr_core.lab import outdated
-
 from ..errors import StoreError
 from ..store import Store
-from ..store.driver import alive, folder_of, held_in
-from ..store.records import RELEASED
+from ..store.driver import folder_of, held_in
 from ..store.swap import log_of
-from . import measures
+from . import relation
 from .filters import Conditions, Wanted, Where
+from .relation import columns_of, put_to
 
 LIMIT = 1000
 NARROW = 5000
 """Up to so many rows are chosen first and read whole second."""
 
-NUMBERS = (*RELEASED, "last", "best")
-"""Columns whose number need not be finite in the file; a query shows what is not as missing."""
-
 WHOLE_NUMBERS = ("seed", "steps", "steps_planned", "best_step", "parameters", "state_size")
 JSON_COLUMNS = ("config", "environment", "versions", "metrics", "accuracy_by", "lrs_tried")
 SETTINGS = ("task", "model", "train")
 
+AMONG = "SELECT unnest($few::VARCHAR[])"
 EVERY = Conditions()
-
-
-def every() -> str:
-    """Returns the start of a query: the relation ``shown``, a row per run as people see it.
-
-    It has the effective status, a column for each metric that a task declares, and says whether the
-    run is superseded. A number that is not finite is missing: it must not be the largest of all.
-    """
-    finite = ", ".join(f"CASE WHEN isfinite({name}) THEN {name} END AS {name}" for name in NUMBERS)
-    return f"""
-        WITH shown AS (
-            SELECT * EXCLUDE (parts) REPLACE (
-                CASE WHEN status = 'running' AND NOT list_contains($alive::VARCHAR[], driver)
-                    THEN 'interrupted' ELSE status END AS status,
-                {finite}
-            ){measures.added()},
-            list_has_any(parts, $outdated::VARCHAR[]) AS superseded
-            FROM run_rows
-        )
-    """
 
 
 def runs(
@@ -85,6 +61,31 @@ def runs(
         StoreError: the store cannot be read, or ``order`` is no column.
     """
     return _select(store, conditions.where(), order, descending, (limit, offset), flat)
+
+
+def listed(
+    store: Store,
+    conditions: Conditions,
+    names: Sequence[str],
+    order: str = "started_at",
+    descending: bool = True,
+    limit: int = LIMIT,
+) -> pd.DataFrame:
+    """Returns as `runs` does the rows of a list: some columns, and one per setting.
+
+    Args:
+        store: where to look.
+        conditions: what the runs must meet.
+        names: the columns, without which a run is a hundred times longer.
+        order: the column to sort by.
+        descending: the largest first.
+        limit: most rows to return.
+
+    Raises:
+        StoreError: the store cannot be read, or ``order`` is no column.
+    """
+    some = tuple(dict.fromkeys((*names, "config_group")))
+    return _select(store, conditions.where(), order, descending, (limit, 0), True, some)
 
 
 def selected(store: Store, where: Where) -> pd.DataFrame:
@@ -144,10 +145,11 @@ def curves(store: Store, run_ids: Wanted, names: Wanted = None) -> pd.DataFrame:
     """
     where = Where()
     where.one_of("run_id", [] if run_ids is None else run_ids)
+    rows = f"SELECT rowid FROM curves {where}"
     where.among("name", names)
     sql = f"""
         WITH every AS (
-            SELECT run_id, name, steps, "values" FROM curves
+            SELECT run_id, name, steps, "values" FROM curves WHERE rowid IN ({rows})
             UNION ALL
             SELECT run_id, 'train_loss', curve_steps, curve_values FROM live
         )
@@ -210,22 +212,15 @@ def counts(store: Store, conditions: Conditions = EVERY) -> pd.DataFrame:
         Columns status, runs.
     """
     where = conditions.where()
-    sql = f"{every()} SELECT status, count(*) AS runs FROM shown {where} GROUP BY status"
+    sql = f"SELECT status, count(*) AS runs FROM shown {where} GROUP BY status ORDER BY status"
     with store.open() as connection:
-        values = {**where.values, **alive_of(connection, store)}
-        return connection.execute(f"{sql} ORDER BY status", values).df()
+        return put_to(connection, store, sql, where.values, where.few).df()
 
 
 def columns(store: Store) -> list[str]:
     """Returns the names of the columns of `runs`."""
     with store.open() as connection:
         return list(columns_of(connection))
-
-
-def columns_of(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
-    """Returns the columns of ``shown`` with their types."""
-    sql = f"DESCRIBE SELECT * EXCLUDE (parts){measures.added()}, false AS superseded FROM run_rows"
-    return {name: kind for name, kind, *_ in connection.execute(sql).fetchall()}
 
 
 def data_version(store: Store) -> str:
@@ -244,10 +239,10 @@ def data_version(store: Store) -> str:
 def ids(store: Store, conditions: Conditions = EVERY) -> list[str]:
     """Returns the ids of the runs that meet every condition, the newest first."""
     where = conditions.where()
-    sql = f"{every()} SELECT run_id FROM shown {where} ORDER BY started_at DESC, run_id DESC"
+    sql = f"SELECT run_id FROM shown {where} ORDER BY started_at DESC, run_id DESC"
     with store.open() as connection:
-        values = {**where.values, **alive_of(connection, store)}
-        return [row[0] for row in connection.execute(sql, values).fetchall()]
+        rows = put_to(connection, store, sql, where.values, where.few).fetchall()
+    return [run_id for (run_id,) in rows]
 
 
 def there(store: Store, asked: Sequence[str]) -> set[str]:
@@ -269,27 +264,37 @@ def _select(
     descending: bool = True,
     window: tuple[int, int] = (LIMIT, 0),
     flat: bool = False,
+    names: Sequence[str] = (),
 ) -> pd.DataFrame:
-    """Returns the rows that ``where`` describes; see `runs`."""
+    """Returns the rows that ``where`` describes; see `runs`, and `listed` for ``names``."""
     limit, offset = (max(0, int(number)) for number in window)
     way = "DESC" if descending else "ASC"
     sort = f"ORDER BY {order} {way} NULLS LAST, run_id {way}"
+    known = list(relation.columns_in_sql())
+    if order not in known:
+        raise StoreError(f"Runs cannot be sorted by {order!r}; columns: {', '.join(known)}.")
+    among, values = where.few, where.values
     with store.open() as connection:
-        known = columns_of(connection)
-        if order not in known:
-            raise StoreError(f"Runs cannot be sorted by {order!r}; columns: {', '.join(known)}.")
-        if limit <= NARROW and not where.names_rows:  # which rows first: most are passed over
-            sql = f"{every()} SELECT run_id FROM shown {where} {sort} LIMIT {limit} OFFSET {offset}"
-            values = {**where.values, **alive_of(connection, store)}
-            chosen = [row[0] for row in connection.execute(sql, values).fetchall()]
-            where, limit, offset = Where(), len(chosen), 0
-            where.one_of("run_id", chosen)
-        sql = f"{every()} SELECT * FROM shown {where} {sort} LIMIT {limit} OFFSET {offset}"
-        values = {**where.values, **alive_of(connection, store)}
-        table = connection.execute(sql, values).df()
-    table["tags"] = [list(tags) for tags in table["tags"]]
-    table = table.astype(dict.fromkeys(WHOLE_NUMBERS, "Int64"))
+        if limit <= NARROW:  # which rows first: of most only a few columns are read
+            sql = f"SELECT run_id FROM shown {where} {sort} LIMIT {limit} OFFSET {offset}"
+            rows = put_to(connection, store, sql, values, among).fetchall()
+            where, limit, offset = Where(), len(rows), 0
+            among, values = AMONG, {"few": [run_id for (run_id,) in rows]}
+        some = ", ".join(names) or "*"
+        sql = f"SELECT {some} FROM shown {where} {sort} LIMIT {limit} OFFSET {offset}"
+        table = put_to(connection, store, sql, values, among, whole=not names).df()
+        if names:
+            table["config"] = table["config_group"].map(_configs(connection, table["config_group"]))
+    if "tags" in table:
+        table["tags"] = [list(tags) for tags in table["tags"]]
+    table = table.astype({name: "Int64" for name in WHOLE_NUMBERS if name in table})
     return flattened(table) if flat else table
+
+
+def _configs(connection: duckdb.DuckDBPyConnection, groups: Iterable[str]) -> dict[str, str]:
+    """Returns the configs without seeds, of which there are far fewer than runs."""
+    sql = "SELECT config_group, config FROM configs WHERE config_group IN (SELECT unnest($groups))"
+    return dict(connection.execute(sql, {"groups": list(set(groups))}).fetchall())
 
 
 def flattened(table: pd.DataFrame) -> pd.DataFrame:
@@ -303,11 +308,18 @@ def flattened(table: pd.DataFrame) -> pd.DataFrame:
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
     groups = {group: config.get(group) or {} for group in SETTINGS}
     return {
-        f"{group}.{key}": ", ".join(map(str, value)) if isinstance(value, list) else value
+        f"{group}.{key}": _flat_value(value)
         for group, settings in groups.items()
         for key, value in settings.items()
         if key != "name"
     }
+
+
+def _flat_value(value: Any) -> Any:
+    """Returns a setting as it stands in a table, which holds texts and numbers."""
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return json.dumps(value) if isinstance(value, dict) else value
 
 
 def _json_of(store: Store, run_id: str, column: str) -> dict[str, Any]:
@@ -315,13 +327,3 @@ def _json_of(store: Store, run_id: str, column: str) -> dict[str, Any]:
     with store.open() as connection:
         row = connection.execute(sql, [run_id]).fetchone()
     return json.loads(row[0]) if row else {}
-
-
-def alive_of(connection: duckdb.DuckDBPyConnection, store: Store) -> dict[str, list[str]]:
-    """Returns the parameters of `every`: who is still there, and what has been revised since."""
-    return {"alive": alive(connection, store.path), **revised_since()}
-
-
-def revised_since() -> dict[str, list[str]]:
-    """Returns the parameter that tells superseded runs from those of today."""
-    return {"outdated": outdated()}

@@ -25,6 +25,13 @@ GROUP_COLUMNS = (
 """Columns in order; the star stands for what differs: settings, protocol, device; ``main``
 for the metrics that tasks are judged by, ``other`` for what else they and their seeds have."""
 
+
+def names_to_read() -> tuple[str, ...]:
+    """Returns what of a run the table, and what it is ordered by, can show."""
+    own = [name for name in RUN_COLUMNS if name not in ("*", "main", "other")]
+    return (*own, *ALSO, *metrics())
+
+
 SPREAD = ("std", "median", "min", "max")
 ALSO = ("protocol", "device")
 MOST_SETTINGS = 8
@@ -70,7 +77,7 @@ def differing(table: pd.DataFrame) -> list[str]:
     """Returns the settings that are not the same in all rows."""
     settings = [name for name in table if str(name).partition(".")[0] in SETTINGS and "." in name]
     names = [name for name in settings if name not in ELSEWHERE]
-    varied = [name for name in names if table[name].astype(str).nunique() > 1]
+    varied = [name for name in names if table[name].nunique(dropna=False) > 1]
     return varied[:MOST_SETTINGS] + [name for name in ALSO if table[name].nunique() > 1]
 
 

@@ -57,10 +57,8 @@ def _read(
         order = measure if measure in grouping.sorted_by() else f"{measure}_mean"
         table = grouping.grouped(_store, conditions, order, descending, filters.limit)
         return queries.flattened(table), numbers
-    table = queries.runs(
-        _store, conditions, flat=True, order=measure, descending=descending, limit=filters.limit
-    )
-    return table, numbers
+    asked = columns.names_to_read()
+    return queries.listed(_store, conditions, asked, measure, descending, filters.limit), numbers
 
 
 def _summary(numbers: pd.DataFrame, total: int, table: pd.DataFrame, filters: Filters) -> None:
