@@ -55,7 +55,7 @@ def learning(
         y=alt.Y("value:Q", title=title, scale=scale, axis=axis),
         tooltip=[alt.Tooltip("step:Q"), alt.Tooltip("value:Q", title=title, format=".4g")],
     )
-    color = alt.value("#009E73" if share else "#3C8DC5")
+    color = alt.ColorValue("#009E73" if share else "#3C8DC5")
     line = base.mark_line(strokeWidth=2).encode(color=color)
     last = base.transform_filter(f"datum.step == {data['step'].max() if len(data) else 0}")
     point = last.mark_point(filled=True, size=45, opacity=1).encode(color=color)
@@ -123,7 +123,11 @@ def runs(data: pd.DataFrame, name: str, height: int = 260) -> alt.Chart:
             strokeDash=alt.StrokeDash(
                 "run:N", scale=alt.Scale(domain=names, range=dashes(len(names))), legend=legend
             ),
-            tooltip=["run:N", "step:Q", alt.Tooltip("value:Q", format=".4g")],
+            tooltip=[
+                alt.Tooltip("run:N"),
+                alt.Tooltip("step:Q"),
+                alt.Tooltip("value:Q", format=".4g"),
+            ],
         )
         .properties(height=height)
     )

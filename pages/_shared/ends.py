@@ -71,7 +71,7 @@ def labels(ends: pd.DataFrame, x: alt.X, color: alt.Color, scale: alt.Scale) -> 
             baseline="middle",
             limit=alt.ExprRef(f"width * {ROOM / (1 + ROOM):.3f} - 6"),
         )
-        .encode(x=x, y=alt.Y("end:Q", scale=scale), text="text:N", color=color)
+        .encode(x=x, y=alt.Y("end:Q", scale=scale), text=alt.Text("text:N"), color=color)
     )
 
 
@@ -87,5 +87,11 @@ def leaders(ends: pd.DataFrame, color: alt.Color) -> alt.Chart:
     return (
         alt.Chart(away)
         .mark_rule(strokeWidth=1, strokeDash=[1, 3], opacity=0.6)
-        .encode(x="from_step:Q", x2="step:Q", y="smooth:Q", y2="end:Q", color=color)
+        .encode(
+            x=alt.X("from_step:Q"),
+            x2=alt.X2("step:Q"),
+            y=alt.Y("smooth:Q"),
+            y2=alt.Y2("end:Q"),
+            color=color,
+        )
     )

@@ -64,7 +64,7 @@ def compared_chart(
     base = alt.Chart(data).encode(x=x, color=color)
     scale = log if asked.log_y else units.scale(metric)
     y = alt.Y("smooth:Q", title=units.curve_title(name), scale=scale, axis=units.axis(metric))
-    band = base.mark_area(opacity=0.18).encode(y=alt.Y("low:Q", scale=scale), y2="high:Q")
+    band = base.mark_area(opacity=0.18).encode(y=alt.Y("low:Q", scale=scale), y2=alt.Y2("high:Q"))
     line = base.mark_line(strokeWidth=2).encode(
         y=y,
         strokeDash=alt.StrokeDash(
@@ -72,7 +72,12 @@ def compared_chart(
             scale=alt.Scale(domain=list(said.values()), range=charts.dashes(len(said))),
             legend=legend,
         ),
-        tooltip=["side:N", "step:Q", alt.Tooltip("value:Q", format=".4g"), "n:Q"],
+        tooltip=[
+            alt.Tooltip("side:N"),
+            alt.Tooltip("step:Q"),
+            alt.Tooltip("value:Q", format=".4g"),
+            alt.Tooltip("n:Q"),
+        ],
     )
     raw = base.mark_line(strokeWidth=1, opacity=0.3).encode(y=alt.Y("value:Q", scale=scale))
     layers = [band, raw, line] if asked.smoothing else [band, line]

@@ -176,17 +176,17 @@ class Several(Param):
         wrong = [] if self.values is None else [one for one in asked if one not in self.values]
         problems = [str(unknown(self.kind, one[:SHOWN_CHARS], self.values or ())) for one in wrong]
         kept = [one for one in asked if one not in wrong]
-        return kept[: self.most], problems + too_many(key, len(kept), self.most)
+        return kept[: self.most], problems + more_than_fit(key, len(kept), self.most)
 
     def write(self, value: Any) -> list[str]:
         return [str(one) for one in value or ()] or [""]
 
 
-def too_many(key: str, count: int, most: int) -> list[str]:
+def more_than_fit(key: str, count: int, most: int) -> list[str]:
     """Returns what is to be said where an address names more of something than a page has room for.
 
     Example:
-        >>> too_many("compare.run", 9, 8)
+        >>> more_than_fit("compare.run", 9, 8)
         ['compare.run names 9 in the address; the first 8 are read.']
     """
     return [f"{key} names {count} in the address; the first {most} are read."][: count > most]

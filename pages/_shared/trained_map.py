@@ -101,7 +101,7 @@ def chart_of(view: TrainedView, number: int) -> alt.LayerChart:
     axis = alt.Axis(labelOverlap=True, grid=False, ticks=False, values=list(range(0, 129, 16)))
     x = alt.X("column:O", title="token", axis=axis)
     y = alt.Y("row:O", title="query", axis=axis)
-    tips = ["row:O", "column:O", alt.Tooltip("weight:Q", format=".3g")]
+    tips = [alt.Tooltip("row:O"), alt.Tooltip("column:O"), alt.Tooltip("weight:Q", format=".3g")]
     color = alt.Color("weight:Q", scale=scale, legend=alt.Legend(title=None, gradientLength=120))
     cells = alt.Chart(data).mark_rect().encode(x=x, y=y, color=color, tooltip=tips)
     rings = pd.DataFrame(

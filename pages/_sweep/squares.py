@@ -134,7 +134,9 @@ def drawn_squares(data: pd.DataFrame, metric: Metric, dark: bool) -> alt.LayerCh
         done.mark_rect(stroke=line).encode(color=alt.Color("value:Q", scale=scale, legend=None)),
     ]
     if _side(data) > LEGIBLE:
-        drawn.append(done.mark_text(fontSize=11).encode(text="short:N", color=_ink(metric)))
+        drawn.append(
+            done.mark_text(fontSize=11).encode(text=alt.Text("short:N"), color=_ink(metric))
+        )
     height = ROW * len(layers) + BELOW
     return alt.LayerChart(layer=drawn).resolve_scale(color="independent").properties(height=height)
 
@@ -158,8 +160,8 @@ def _placed(
             axis=alt.Axis(labelLimit=190, labelOverlap=False, labelFlush=False),
         ),
         tooltip=[
-            "layer:N", alt.Tooltip("place:N", title="run"), "state:N",
-            alt.Tooltip("said:N", title=name), "note:N",
+            alt.Tooltip("layer:N"), alt.Tooltip("place:N", title="run"), alt.Tooltip("state:N"),
+            alt.Tooltip("said:N", title=name), alt.Tooltip("note:N"),
         ],
     )  # fmt: skip
 
