@@ -8,6 +8,7 @@ from urllib.parse import urlparse
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from tests.app.browsing import FLAGS, Visit, settle
@@ -22,6 +23,15 @@ TIMEOUT = 60.0
 def ready_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A new store is a copy of one that was made before."""
     with copied_stores(tmp_path_factory.mktemp("ready")):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def components() -> Iterator[None]:
+    """Installed packages are searched for components once, not for every page that is opened."""
+    found = manifest_scanner.scan_component_manifests()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(manifest_scanner, "scan_component_manifests", lambda: found)
         yield
 
 
