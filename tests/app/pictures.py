@@ -1,8 +1,8 @@
 """The pictures of README and docs, taken in a browser: ``python -m tests.app.pictures [--write]``.
 
 An animated one of the ladder playing, as a GIF of few colors, and one of each page that docs show,
-over the runs of docs/evidence. Without ``--write`` they land in a temporary folder, to be looked at
-first.
+over the runs of docs/evidence and some of a small sweep, which is run first. Without ``--write``
+they land in a temporary folder, to be looked at first.
 """
 
 from __future__ import annotations
@@ -10,10 +10,14 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from urllib.parse import urlencode
 
+import yaml
 from PIL import Image
 from playwright.sync_api import FloatRect, Page, ViewportSize, sync_playwright
 
@@ -31,6 +35,15 @@ PART: FloatRect = {"x": 60, "y": 75, "width": 1320, "height": 800}  # without th
 SHOWN = ("softmax", "SGD steps", "Exact fit", "with a gate")
 FRAMES, FRAME_MS, REST_MS = 10, 140, 1300
 WIDTH, COLORS = 820, 128
+PLAN = {
+    "layers": ["linear-attention", "deltanet", "gated-deltanet", "softmax-attention"],
+    "tasks": [{"name": "mqar", "pairs": [2, 4], "seq_len": 32}],
+    "model": {"d_model": 32},
+    "train": {"steps": 200},
+    "seeds": [0, 1, 2],
+}
+"""What has been run of the sweep in the picture, which asks for more pairs, too."""
+
 COMPARED = ("softmax-attention", "deltanet", "gla", "retnet", "ttt-mlp")
 
 
@@ -59,17 +72,29 @@ def _taken(page: Page) -> Image.Image:
 
 def pages(store: Store) -> dict[str, str]:
     """Returns the addresses of the pages that docs show, by the names of their pictures."""
+    asked = {"layers": PLAN["layers"], "task.pairs": "2,4,8", "task.seq_len": "32",
+             "model.d_model": "32", "train.steps": "200", "seeds": "0,1,2"}  # fmt: skip
+    swept = urlencode({f"sweep.{name}": value for name, value in asked.items()}, doseq=True)
     known = queries.runs(store, Conditions(layer=COMPARED, frame="published", seed=1))
     eight = known[[json.loads(text)["task"]["pairs"] == 8 for text in known["config"]]]
     compared = [("compare.run", run_id) for run_id in eight.drop_duplicates("layer")["run_id"]]
     return {
         "explore": "",
         "map": "map",
+        "sweep": f"sweep?{swept}",
         "runs": "runs?runs.view=configurations",
         "compare": f"compare?{urlencode(compared)}",
         "analyze": "analyze",
         "paper": "paper",
     }
+
+
+def sweep(home: Path) -> None:
+    """Runs the plan of the picture of Sweep into the store of a folder."""
+    plan = home / "plan.yaml"
+    plan.write_text(yaml.safe_dump(PLAN))
+    command = [sys.executable, "batch.py", "sweep", str(plan)]
+    subprocess.run(command, cwd=ROOT, env={**os.environ, "TTR_HOME": str(home)}, check=True)
 
 
 def main() -> None:
@@ -80,6 +105,7 @@ def main() -> None:
     home = Path(tempfile.mkdtemp())
     store = open_store(home / "runs.duckdb")
     import_runs(store, ROOT / EVIDENCE)
+    sweep(home)
     with served(home) as server, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         page = browser.new_page(viewport=SIZE)
