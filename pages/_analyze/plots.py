@@ -15,6 +15,7 @@ HEIGHT, ROW = 430, 22  # pixels: of a chart, and of a row of one with a row per 
 KINDS, OTHER, GRAY = 6, "others", "#8A94A0"
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-left")
 WIDE, TALL, LETTER, POINT = 1150, 250, 6.6, 9  # pixels: of the plane of costs, a letter, a point
+NARROW = 500  # pixels: on a plane that is no wider, names would lie on points
 LEVELS = (-6, 15, -20, 29)  # pixels from a point of the front to the middle of its name
 APART = 0.05  # octaves between points that would lie on each other: the width of one
 LEAST = 1e-4  # what is missing to the best value, at least, on a logarithmic axis
@@ -49,12 +50,18 @@ def costs(
     text = f"{metric.name.replace('_', ' ')}{', missing to the best' if logarithmic else ''}"
     y = alt.Y(f"{value}:Q", title=text, scale=up, axis=_percent(metric))
     domain = sorted(dict.fromkeys(table["kind"]), key=lambda kind: kind == OTHER)
-    legend = alt.Legend(title=axis, orient="bottom", columns=4, labelLimit=200)
+    wide = LETTER * max(map(len, domain)) + 40
+    legend = alt.Legend(
+        title=axis, orient="bottom", labelLimit=200,
+        columns=alt.ExprRef(f"max(1, min({len(domain)}, floor(width / {wide:.0f})))"),
+    )  # fmt: skip
     shapes = alt.Scale(domain=domain, range=list(SHAPES))
     color = alt.Color("kind:N", scale=alt.Scale(domain=domain), sort=domain, legend=legend)
     base = alt.Chart(table).encode(x=x)
     names = _front_names(best, across[0], height.loc[best.index], span)
-    bars = base.mark_rule(opacity=0.5, color=GRAY).encode(y=alt.Y("low:Q", scale=up), y2="high:Q")
+    bars = base.mark_rule(opacity=0.5, color=GRAY).encode(
+        y=alt.Y("low:Q", scale=up), y2=alt.Y2("high:Q")
+    )
     points = base.mark_point(filled=True, size=70, opacity=0.85).encode(
         y=y, color=color, tooltip=_pointed_at(across, metric),
         shape=alt.Shape("kind:N", scale=shapes, legend=legend),
@@ -63,8 +70,8 @@ def costs(
     said = [
         alt.Chart(part)
         .mark_text(align="left", baseline="middle", dx=7, dy=level, fontSize=12, color=GRAY,
-                   fontWeight="bold")
-        .encode(x=exact, y=y, text="text:N")
+                   fontWeight="bold", opacity=alt.ExprRef(f"width < {NARROW} ? 0 : 1"))
+        .encode(x=exact, y=y, text=alt.Text("text:N"))
         for level, part in names.groupby("level")
     ]  # fmt: skip
     drawn = [line.encode(x=exact, y=y), bars, points, *said]
@@ -172,12 +179,17 @@ def lines(
     color = alt.Color("name:N", scale=alt.Scale(domain=names), sort=names, legend=None)
     base = alt.Chart(data).encode(x=x, color=color)
     y = alt.Y("mean:Q", title=metric.name.replace("_", " "), scale=scale, axis=_percent(metric))
-    band = base.mark_area(opacity=0.15).encode(y=alt.Y("low:Q", scale=scale), y2="high:Q")
+    band = base.mark_area(opacity=0.15).encode(y=alt.Y("low:Q", scale=scale), y2=alt.Y2("high:Q"))
     dash = alt.StrokeDash(
         "name:N", scale=alt.Scale(domain=names, range=charts.dashes(len(names))), legend=None
     )
     line = base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash)
-    tip = ["name:N", alt.Tooltip("x", title=title), alt.Tooltip("said:N", title=metric.name), "n:Q"]
+    tip = [
+        alt.Tooltip("name:N"),
+        alt.Tooltip("x", title=title),
+        alt.Tooltip("said:N", title=metric.name),
+        alt.Tooltip("n:Q"),
+    ]
     dots = base.mark_point(filled=True, size=45, opacity=1).encode(y=y, tooltip=tip)
     tips = data.loc[data.groupby("name", sort=False)["place"].idxmax()]
     places = ends.apart(list(tips["mean"]), low, high or low + 1.0, HEIGHT - 80)
@@ -218,7 +230,7 @@ def rates(data: pd.DataFrame, order: Sequence[str], metric: Metric) -> alt.Layer
         x=alt.X("rate:O", sort=tried, title="learning rate", axis=alt.Axis(labelAngle=0)),
         y=alt.Y("name:N", sort=list(order), axis=names),
         tooltip=[
-            "name:N", alt.Tooltip("rate:O", title="learning rate"),
+            alt.Tooltip("name:N"), alt.Tooltip("rate:O", title="learning rate"),
             alt.Tooltip("said:N", title=metric.name), alt.Tooltip("n:Q", title="runs"),
             alt.Tooltip("diverged:Q"), alt.Tooltip("window:N", title="window of good rates"),
         ],
@@ -260,15 +272,15 @@ def effects(data: pd.DataFrame, metric: Metric, color: str) -> alt.LayerChart:
     base = alt.Chart(data).encode(
         y=alt.Y("choice:N", sort=order, axis=names),
         tooltip=[
-            "choice:N", alt.Tooltip("said:N", title="difference"),
+            alt.Tooltip("choice:N"), alt.Tooltip("said:N", title="difference"),
             alt.Tooltip("n:Q", title="pairs of cells"),
         ],
     )  # fmt: skip
-    zero = alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(color=GRAY).encode(x="zero:Q")
-    bars = base.mark_rule(strokeWidth=2, color=color).encode(x=alt.X("low:Q"), x2="high:Q")
+    zero = alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(color=GRAY).encode(x=alt.X("zero:Q"))
+    bars = base.mark_rule(strokeWidth=2, color=color).encode(x=alt.X("low:Q"), x2=alt.X2("high:Q"))
     dots = base.mark_point(filled=True, size=70, color=color, opacity=1).encode(x=x)
     counts = base.mark_text(align="left", dx=8, fontSize=11, color=GRAY).encode(
-        x=alt.X("high:Q"), text="count:N"
+        x=alt.X("high:Q"), text=alt.Text("count:N")
     )
     drawn = [zero, bars, dots, counts]
     return alt.LayerChart(layer=drawn).properties(height=ROW * len(data) + 70)
@@ -298,7 +310,7 @@ def crossed(data: pd.DataFrame, titles: tuple[str, str], metric: Metric) -> alt.
         legend=alt.Legend(format="+%" if metric.share else "+~g", gradientLength=120),
     )
     cells = base.mark_rect(stroke=GRAY, strokeWidth=0.5).encode(color=color)
-    texts = base.mark_text(fontSize=11, color="black").encode(text="count:N")
+    texts = base.mark_text(fontSize=11, color="black").encode(text=alt.Text("count:N"))
     return alt.LayerChart(layer=[cells, texts]).properties(height=30 * data["first"].nunique() + 90)
 
 

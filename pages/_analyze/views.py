@@ -74,7 +74,7 @@ def _costs(store: Store, asked: Inquiry, table: pd.DataFrame) -> None:
     words = f"A point is a configuration, the mean over n runs{error}, at the best of its learning "
     words += "rates; those that would lie on each other stand side by side."
     if best[cost].nunique() > 1:  # a front of one place is no line
-        words += " The dashed front: nothing has more for less."
+        words += f" The dashed front, which has most for least: {', '.join(best['name'])}."
     _counted(data, words)
     names = {"name": "layer", cost: across[1], "mean": asked.metric.name}
     _table(data, [*names, "se", "n", "runs", "rates", "spec", "sizes"], "cost")

@@ -36,7 +36,7 @@ class HeldValues(params.Param):
 
     def read(self, key: str, said: Sequence[str]) -> tuple[dict[str, float], list[str]]:
         found: dict[str, float] = {}
-        wrong = params.too_many(key, len(said), MOST_HELD)
+        wrong = params.more_than_fit(key, len(said), MOST_HELD)
         for text in said[:MOST_HELD]:
             name, _, number = text.partition("=")
             try:

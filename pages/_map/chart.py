@@ -16,13 +16,15 @@ from pages._map.space import TITLES, VERDICT, Shown
 from pages._shared import units
 from ttr_core.lab import Metric, metrics
 
-MAPS = "map-maps"
+MAPS, PULL = "map-maps", "map-pull"
 LEAST = 900
 """Pixels that the heat map has at least: on a phone it is pulled sideways, the page is not."""
 
 STYLE = (
     f".st-key-{MAPS} {{ overflow-x: auto; -webkit-user-select: none; user-select: none }}"
     f".st-key-{MAPS} > div {{ min-width: {LEAST}px }}"
+    f".st-key-{PULL} {{ display: none }}"
+    f"@media (max-width: {LEAST}px) {{ .st-key-{PULL} {{ display: flex }} }}"
 )  # no text: shift and a click would select it
 
 DRAWN = ["key", "spec", "verdict", "strength", "about", "dot", "collected"]
@@ -57,6 +59,8 @@ def show(table: pd.DataFrame, shown: Shown) -> None:
         return
     look = _look(table, shown, layout)
     st.html(f"<style>{STYLE}</style>")
+    with st.container(key=PULL):
+        st.caption(":material/swipe: The map is wider than this screen: pull it sideways.")
     with st.container(key=MAPS):
         event: Any = st.vega_lite_chart(
             heat.filled(look, _drawn(cells, look, shown)),

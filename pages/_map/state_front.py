@@ -60,7 +60,7 @@ def _reached(values: pd.Series, title: str) -> alt.Y:
     marks = by_probes.fourfold(float(values.max())) if bent else alt.Undefined
     return alt.Y(
         "mean:Q",
-        title=f"{title}, logarithmic above 1" if bent else title,
+        title=[title, "logarithmic above 1"] if bent else title,  # two lines: it is a low picture
         scale=alt.Scale(type=kind, zero=False),  # type: ignore[arg-type]
         axis=alt.Axis(values=marks),
     )

@@ -33,7 +33,7 @@ class Picks(params.Param):
 
     def read(self, key: str, said: Sequence[str]) -> tuple[list[str], list[str]]:
         named = [text for text in dict.fromkeys(said) if text]
-        asked, more = named[:IN_ADDRESS], params.too_many(key, len(named), IN_ADDRESS)
+        asked, more = named[:IN_ADDRESS], params.more_than_fit(key, len(named), IN_ADDRESS)
         try:
             there = queries.there(self.store, asked)
         except StoreError:  # the table says what is wrong with it
