@@ -78,6 +78,12 @@ def fake_command() -> tuple[str, ...]:
 
 
 @pytest.fixture
+def warm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has commands start stand-in workers: one is started before a request is looked at."""
+    monkeypatch.setattr("experiments_db.run.process.COMMAND", FAKE_WORKER)
+
+
+@pytest.fixture
 def store(tmp_path: Path) -> Store:
     return open_store(tmp_path / "runs.duckdb")
 

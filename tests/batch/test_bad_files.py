@@ -10,10 +10,11 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from typer.testing import CliRunner
 
+from experiments_db.cli import app
 from experiments_db.store import NewRun, Outcome, open_store
 
-ROOT = Path(__file__).resolve().parents[2]
 HOLDER = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('open', flush=True); input()"
 
 
@@ -46,11 +47,10 @@ BROKEN: dict[str, Callable[[Path], object]] = {
 
 def batch(place: Path, *words: str, code: int) -> str:
     """Runs a command on a store and returns what it complained of."""
-    command = [sys.executable, str(ROOT / "batch.py"), *words, "--db", str(place)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == code, done.stderr
+    done = CliRunner().invoke(app, [*words, "--db", str(place)])
+    assert done.exit_code == code, f"{done.output}\n{done.exception!r}"
     assert "Traceback" not in done.stderr
-    return done.stderr
+    return str(done.stderr)
 
 
 @pytest.mark.parametrize("words", BROKEN)

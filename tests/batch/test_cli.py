@@ -35,6 +35,7 @@ RUN_KEYS = {
 }  # fmt: skip
 
 Cli = Callable[..., Any]
+Done = tuple[Path, dict[str, Any]]
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def shell(*arguments: str, db: Path, **environment: str) -> subprocess.Completed
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     """A store with one real run in it, made from another folder than the repository's."""
     db = tmp_path_factory.mktemp("cli") / "runs.duckdb"
     asked = ("run", "--spec", SPEC, *SETS, "--tag", "a", "--tag", "b", "--note", "first", "--json")
@@ -166,7 +167,7 @@ def test_bench_prints_what_the_core_measured(cli: Cli, monkeypatch: pytest.Monke
 # ---- run
 
 
-def test_run_prints_one_document_with_every_key(done: tuple[Path, dict[str, Any]]) -> None:
+def test_run_prints_one_document_with_every_key(done: Done) -> None:
     _, document = done
     assert set(document) >= RUN_KEYS
     assert document["status"] in ("finished", "diverged")
@@ -177,7 +178,7 @@ def test_run_prints_one_document_with_every_key(done: tuple[Path, dict[str, Any]
     assert document["parameters"] > 0 and document["state_size"] > 0
 
 
-def test_the_row_is_in_the_store(done: tuple[Path, dict[str, Any]]) -> None:
+def test_the_row_is_in_the_store(done: Done) -> None:
     db, document = done
     row = queries.run(open_store(db), document["run_id"])
     assert row is not None
@@ -185,7 +186,7 @@ def test_the_row_is_in_the_store(done: tuple[Path, dict[str, Any]]) -> None:
     assert row["versions"]["project"] and row["versions"]["torch"]
 
 
-def test_a_known_run_is_reported_at_once(cli: Cli, done: tuple[Path, dict[str, Any]]) -> None:
+def test_a_known_run_is_reported_at_once(cli: Cli, warm: None, done: Done) -> None:
     db, document = done
     again = in_store(cli, db, "run", "--spec", SPEC, *SETS, "--json")
     found = json.loads(again.stdout)
@@ -194,9 +195,7 @@ def test_a_known_run_is_reported_at_once(cli: Cli, done: tuple[Path, dict[str, A
     assert len(queries.runs(open_store(db))) == 1
 
 
-def test_run_without_json_says_how_to_find_it_again(
-    cli: Cli, done: tuple[Path, dict[str, Any]]
-) -> None:
+def test_run_without_json_says_how_to_find_it_again(cli: Cli, warm: None, done: Done) -> None:
     db, document = done
     shown = in_store(cli, db, "run", "--spec", SPEC, *SETS).stdout
     assert document["run_id"] in shown
@@ -219,7 +218,9 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_a_wrong_request_is_exit_2_with_the_fix(cli: Cli, tmp_path: Path, case: str) -> None:
+def test_a_wrong_request_is_exit_2_with_the_fix(
+    cli: Cli, tmp_path: Path, warm: None, case: str
+) -> None:
     arguments, said = WRONG[case]
     result = cli("run", *arguments, "--json", code=2)
     assert said in result.stderr
@@ -248,9 +249,8 @@ def test_a_read_only_store_is_exit_1(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_run_is_cancelled_and_exit_130(
-    cli: Cli, tmp_path: Path, fake_command: Any, monkeypatch: pytest.MonkeyPatch, number: int
+    cli: Cli, tmp_path: Path, warm: None, number: int
 ) -> None:
-    monkeypatch.setattr("experiments_db.run.process.COMMAND", fake_command)
     store = Store(tmp_path / "runs.duckdb")
 
     def stop() -> None:
@@ -291,9 +291,7 @@ def until(met: Callable[[], bool], seconds: float = 60) -> None:
 # ---- runs
 
 
-def test_runs_lists_filters_groups_and_writes(
-    cli: Cli, done: tuple[Path, dict[str, Any]], tmp_path: Path
-) -> None:
+def test_runs_lists_filters_groups_and_writes(cli: Cli, done: Done, tmp_path: Path) -> None:
     db, document = done
     rows = json.loads(in_store(cli, db, "runs", "--json").stdout)
     assert [row["run_id"] for row in rows] == [document["run_id"]]
@@ -321,9 +319,7 @@ def test_runs_lists_filters_groups_and_writes(
         ("--output", "no-such-folder/out.csv"),
     ],
 )
-def test_wrong_questions_are_exit_2(
-    cli: Cli, done: tuple[Path, dict[str, Any]], arguments: tuple[str, ...]
-) -> None:
+def test_wrong_questions_are_exit_2(cli: Cli, done: Done, arguments: tuple[str, ...]) -> None:
     result = in_store(cli, done[0], "runs", *arguments, "--json", code=2)
     assert result.stdout == ""
     assert arguments[0] in result.stderr
@@ -351,9 +347,7 @@ def test_a_file_that_is_no_store_is_exit_1_in_one_sentence(
     assert "Traceback" not in result.stderr
 
 
-def test_backup_delete_and_restore(
-    cli: Cli, done: tuple[Path, dict[str, Any]], tmp_path: Path
-) -> None:
+def test_backup_delete_and_restore(cli: Cli, done: Done, tmp_path: Path) -> None:
     db, document = done
     copy, other = tmp_path / "copy.duckdb", tmp_path / "other.duckdb"
     in_store(cli, db, "backup", str(copy))
@@ -377,7 +371,7 @@ def test_backup_delete_and_restore(
     assert list(queries.runs(open_store(third))["run_id"]) == [run_id]
 
 
-def test_doctor(cli: Cli, done: tuple[Path, dict[str, Any]]) -> None:
+def test_doctor(cli: Cli, done: Done) -> None:
     db, document = done
     report = json.loads(in_store(cli, db, "doctor", "--json").stdout)
     assert {"torch", "duckdb", "python"} <= set(report["versions"])

@@ -336,7 +336,7 @@ WRONG = {
 
 @pytest.mark.parametrize("case", WRONG)
 def test_a_wrong_request_is_answered_before_anything_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warm: None, case: str
 ) -> None:
     written(tmp_path)
     monkeypatch.chdir(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -13,26 +14,36 @@ from experiments_db.read import queries
 from experiments_db.store import Outcome, Store, StoreError, foreign, open_store
 from experiments_db.store.backup import backup, import_runs, restore
 from experiments_db.store.migrations import SCHEMA, migrations
+from tests.store.conftest import run_like
 
 SECRET = "the content of a file of mine"
 USES = (import_runs, lambda store, file: restore(file, store, overwrite=True))
 
 
-@pytest.fixture
-def filled(store: Store, new_run) -> Store:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a store and a backup of it."""
+    store = open_store(tmp_path_factory.mktemp("foreign") / "runs.duckdb")
+    store._group._interval = 0.0
     with store.driver() as driver:
-        run_id = store.claim(driver, new_run(tags=["t"])).run_id
+        run_id = store.claim(driver, run_like(tags=["t"])).run_id
         store.finish(run_id, Outcome("finished", {"accuracy": 0.5}, curves={"c": [[1, 2.0]]}))
         store.set_note([run_id], "a note")
+    return backup(store, store.path.with_name("copy.duckdb")).parent
+
+
+@pytest.fixture
+def filled(store: Store, made: Path) -> Store:
+    shutil.copy(made / "runs.duckdb", store.path)
     return store
 
 
 @pytest.fixture
-def file(filled: Store, tmp_path: Path) -> Path:
+def file(filled: Store, made: Path, tmp_path: Path) -> Path:
     """Another store, which somebody may have changed."""
-    place = backup(filled, tmp_path / "far" / "copy.duckdb")
+    (tmp_path / "far").mkdir()
     (tmp_path / "secret").write_text(SECRET)
-    return place
+    return Path(shutil.copy(made / "copy.duckdb", tmp_path / "far"))
 
 
 def changed(file: Path, *statements: str) -> None:
