@@ -20,6 +20,9 @@ SLOW_SECONDS = 2.0
 
 SHOWN = 5
 
+USUAL, IN_BROWSER = (0.1, 3.0), (8.0, 40.0)
+"""Seconds that a test takes about, and one that is marked slow without a number."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -50,6 +53,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=extra)
         left_out = set(map(id, extra))
         items[:] = [item for item in items if id(item) not in left_out]
+    spent: dict[Path, float] = defaultdict(float)
+    for item in items:
+        spent[item.path] += about(item)
+    items.sort(key=lambda item: -spent[item.path])  # whoever gets the last file has little to do
+
+
+def about(item: pytest.Item) -> float:
+    """Returns the seconds that a test takes about, or is marked with: ``slow(seconds=40)``."""
+    slow = item.get_closest_marker("slow")
+    usual, long = IN_BROWSER if "server" in getattr(item, "fixturenames", ()) else USUAL
+    return usual if slow is None else slow.kwargs.get("seconds", long)
 
 
 @pytest.fixture(scope="session")

@@ -33,7 +33,7 @@ def covering() -> list[str]:
     return chosen
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=40)
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_cells_pass_their_tests_with_torch_alone(group: int, tmp_path: Path) -> None:
     """Of 60 cells that chance drew, 12 of 18 solvers wrote the files; of these 24, every one."""

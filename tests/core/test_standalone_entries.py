@@ -14,7 +14,7 @@ from ttr_core.tools import standalone_layer
 NAMES, TOGETHER = [*ttr.catalog], 13
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=40)
 @pytest.mark.parametrize("first", range(0, len(NAMES), TOGETHER))
 def test_every_entry_passes_its_tests_with_torch_alone(first: int, tmp_path: Path) -> None:
     """Its plain test, which stands in fla's form as well, and that of fla's form."""
