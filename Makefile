@@ -15,6 +15,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 QUIET := $(shell test -t 2 || echo --quiet)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install $(QUIET)
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q
 PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 SOURCES := app.py batch.py pages ttr_core experiments_db tests
 
@@ -70,18 +71,20 @@ app: $(VENV)/.app
 	@exec $(BIN)/ttr app --port $(PORT)
 
 # --- tests and checks --------------------------------------------------------------------------
+# What is compiled is kept, whatever the shell says: else each worker and each process that a test
+# starts compiles the tests and the project again, a third of what collecting takes.
 
 test: $(VENV)/.tests
-	@$(BIN)/python -m pytest -q $(PARALLEL)
+	@$(PYTEST) $(PARALLEL)
 
 test-all: $(VENV)/.tests
-	@$(BIN)/python -m pytest -q $(PARALLEL) --full-grid
+	@$(PYTEST) $(PARALLEL) --full-grid
 
 test-grid: $(VENV)/.tests
-	@$(BIN)/python -m pytest -q $(PARALLEL) --full-grid -m "slow or full_grid"
+	@$(PYTEST) $(PARALLEL) --full-grid -m "slow or full_grid"
 
 test-learning: $(VENV)/.tests
-	@$(BIN)/python -m pytest -q -n 2 --dist load --learning -m learning tests/learning
+	@$(PYTEST) -n 2 --dist load --learning -m learning tests/learning
 
 measure: $(VENV)/.tests
 	@$(BIN)/python -m tests.app.measure

@@ -38,3 +38,11 @@ def cpu(pid: int) -> float:
         times = psutil.Process(pid).cpu_times()
         return float(times.user + times.system)
     return 0.0
+
+
+def lives(pid: int) -> bool:
+    """Says whether a process runs: what nobody has asked how it ended does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from typer.testing import CliRunner
 
@@ -22,7 +21,7 @@ from experiments_db.cli import app
 from experiments_db.read import queries
 from experiments_db.run import process
 from experiments_db.store import Store, open_store
-from tests.processes import descendants
+from tests.processes import descendants, lives
 
 ROOT = Path(__file__).resolve().parents[2]
 SPEC = "Uniform | Linear | Hebbian"
@@ -278,7 +277,7 @@ def test_a_killed_command_leaves_an_interrupted_run_and_no_worker(tmp_path: Path
     going.kill()
     going.wait()
     assert list(queries.runs(Store(db))["status"]) == ["interrupted"]
-    until(lambda: not any(map(psutil.pid_exists, workers)), seconds=10)
+    until(lambda: not any(map(lives, workers)))
 
 
 def until(met: Callable[[], bool], seconds: float = 60) -> None:

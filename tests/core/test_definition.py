@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import pytest
 import torch
-from streams import TESTED, by_default, stream
+from streams import TESTED, accepting, by_default, stream
 
 import ttr_core as ttr
 from ttr_core.solvers import SOLVERS, caution
@@ -18,10 +18,9 @@ from ttr_core.space.optimizers import SGD
 def by_every_solver(specs: Iterable[ttr.Spec]) -> list:
     """Returns each spec with each solver, other than the oracle, that accepts it."""
     return [
-        pytest.param(spec, solver.name, id=f"{spec} by {solver.name}")
+        pytest.param(spec, solver, id=f"{spec} by {solver}")
         for spec in specs
-        for solver in SOLVERS[:-1]
-        if solver.refusal(spec) is None
+        for solver in accepting(spec)
     ]
 
 
@@ -29,10 +28,7 @@ UNLISTED = [ttr.Spec.parse("Gate * Importance | MLP(expansion=1) | ChunkMuon(win
 """Layers of solvers that neither the grid nor the catalog needs."""
 
 ACCEPTED = [
-    (i, spec, solver.name)
-    for i, spec in enumerate([*TESTED, *UNLISTED])
-    for solver in SOLVERS[:-1]
-    if solver.refusal(spec) is None
+    (i, spec, solver) for i, spec in enumerate([*TESTED, *UNLISTED]) for solver in accepting(spec)
 ]
 FIRST = {solver: spec for _, spec, solver in reversed(ACCEPTED)}
 PAIRS = [

@@ -11,12 +11,11 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from streams import RTOL32, TESTED, stream
+from streams import RTOL32, TESTED, accepting, stream
 from torch import Tensor
 
 import ttr_core as ttr
 from ttr_core import solvers
-from ttr_core.solvers import SOLVERS
 from ttr_core.solvers.chunks import chunk_size
 from ttr_core.space.functions import Network
 from ttr_core.space.ingredient import REGISTRY
@@ -59,10 +58,6 @@ def at_its_ends(spec: ttr.Spec) -> Iterator[tuple[str, float, ttr.Stream]]:
         nothing = getattr(x, name).clone()
         nothing[:, :, AT[0]] = 0.0  # at one: equal keys leave a kernel's definition without a slope
         yield name, 0.0, replace(x, **{name: nothing})
-
-
-def accepting(spec: ttr.Spec) -> list[str]:
-    return [solver.name for solver in SOLVERS[:-1] if solver.refusal(spec) is None]
 
 
 def kinds(spec: ttr.Spec) -> set[tuple[str, ...]]:
