@@ -62,6 +62,16 @@ def test_what_can_be_tracked(text: str, expected: dict[str, str]) -> None:
     assert abilities(ttr.Spec.parse(text)) == expected
 
 
+def test_names_of_one_function_have_one_verdict() -> None:
+    for cell in ttr.grid():
+        if cell.verdict == "undefined":
+            continue
+        own = ttr.Spec.parse(cell.spec)
+        for twin in map(ttr.Spec.parse, cell.same_as):
+            assert abilities(twin) == abilities(own), f"{twin} is {own}"
+            assert cards_of(twin) == cards_of(own)
+
+
 @pytest.mark.parametrize(("text", "named"), [
     ("Uniform | Linear | SGD", ["capacity", "parity"]),
     ("Uniform | Linear | SGD(link=twice_sigmoid)", ["capacity", "reflections"]),

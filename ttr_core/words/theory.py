@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,7 @@ from ..space.optimizers import HistorySteps, Incremental, KeyStep, RankOneSteps,
 from ..space.spec import Spec
 from ..space.weights import DotProductKernel, MemorylessWeights, SteadyWeights
 from ..stream import RANGES, Signal
+from .same import same_as
 
 GRAZZI = Paper(
     "Unlocking State-Tracking in Linear RNNs Through Negative Eigenvalues",
@@ -134,7 +136,8 @@ def transition(spec: Spec) -> Transition | None:
     r"""Returns the range of $\partial S_t / \partial S_{t-1}$, from links; None where not derived.
 
     Sums and fits fade by shares of 0 to 1. A step of size g along a key of norm 1 multiplies by
-    1 - g in its direction; g follows from the ends of the signals' ranges.
+    1 - g in its direction; g follows from the ends of the signals' ranges. What is derived of one
+    cell holds of all that give the same outputs.
 
     Args:
         spec: any spec.
@@ -144,6 +147,24 @@ def transition(spec: Spec) -> Transition | None:
         >>> transition(ttr.Spec.parse("Uniform | Linear | SGD")).low
         0.0
     """
+    every = map(_derived, _texts(spec))
+    return next((found for found in every if found is not None), None)
+
+
+def _texts(spec: Spec) -> Iterator[Spec]:
+    """Yields a spec and the cells that give the same outputs."""
+    yield spec
+    if not spec.objections():
+        yield from map(Spec.parse, same_as(spec))
+
+
+def _averages(spec: Spec) -> bool:
+    """Whether a layer is an average by how like the query each key is."""
+    return isinstance(spec.weights, DotProductKernel) and isinstance(spec.function, ConstantModel)
+
+
+def _derived(spec: Spec) -> Transition | None:
+    """Returns what follows from the ingredients of a spec as it is written."""
     weights, optimizer = spec.weights, spec.optimizer
     if not isinstance(weights, MemorylessWeights) or not isinstance(spec.function, LinearModel):
         return None
@@ -194,7 +215,7 @@ def cards_of(spec: Spec) -> tuple[TheoryCard, ...]:
     found, names = transition(spec), []
     if found is not None:
         names = ["capacity", "parity" if found.real and found.low >= 0 else "reflections"]
-    elif isinstance(spec.weights, DotProductKernel) and isinstance(spec.function, ConstantModel):
+    elif any(map(_averages, _texts(spec))):
         names = ["softmax"]
     return tuple(THEOREMS[name] for name in names)
 
