@@ -142,7 +142,8 @@ def _show_outlook(ahead: Outlook, json: bool) -> None:
 
 
 def _show_search(ahead: Outlook, state: SearchState, report: Path, json: bool) -> None:
-    from ..search.telling import cells_table, conclusion, finals_table
+    from ..search.tables import cells_table, finals_table
+    from ..search.telling import conclusion
 
     cells = cells_table(ahead.plan, state.rungs).to_dict("records")
     found = finals_table(state.finals).to_dict("records")

@@ -2,8 +2,9 @@
 
 What a plan still asks for stands in the plan. What was done follows from runs alone: those with
 the fewest steps are the first rung, in the frame that is searched in; the seeds on which a cell is
-tried at several rates there are the search's. More steps on them are the next rungs, other frames
-on them tune rates, and other seeds are fresh.
+tried at several rates there are the search's. More steps on them are the next rungs, other keys on
+them bring published cells to the state of a new one, other frames tune rates, and other seeds are
+fresh.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ PROTOCOL = "search"
 MOST = 5000
 """Runs of a search that are read."""
 
-RUNG, TUNING, FINAL = "rung", "tuning in other frames", "finals"
-STEPS, RATE = "train.steps", "train.lr"
+RUNG, REFIT = "rung", "published cells at the states of the finalists"
+TUNING, FINAL = "tuning in all frames", "finals"
+STEPS, RATE, KEYS = "train.steps", "train.lr", "model.key_dim"
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,9 @@ class Searched:
             running, failed, best (cell), mean (its score).
         cells: a row for each cell of the last rung, the best first, at its best rate, by the
             validation set; ``front`` where no smaller state reaches as much.
-        finals: a row for each frame and cell on fresh seeds, by the test set; ``gain`` of what
-            is new over the best published one there at no larger state, by either count.
+        finals: a row for each frame, cell and ``key_dim`` (0 for the model's) on fresh seeds, by
+            the test set; ``gain`` of what is new over the best published one there at no larger
+            state, by either count.
         cpu_seconds: of the processor, of all runs that ended.
     """
 
@@ -145,13 +148,17 @@ def _placed(rows: pd.DataFrame) -> pd.DataFrame:
     rates = first.groupby(["seed", "spec"])[RATE].nunique()
     seeds = set(rates[rates > 1].reset_index()["seed"]) or set(first["seed"])
     known = rows["seed"].isin(seeds)
-    part = pd.Series(RUNG, index=rows.index).where(rows["frame"] == frame, TUNING)
+    own = first.sort_values(["started_at", "run_id"]).drop_duplicates("spec")  # others came later
+    keys = set(zip(own["spec"], own[KEYS], strict=True))
+    usual = [key in keys for key in zip(rows["spec"], rows[KEYS], strict=True)]
+    part = pd.Series(RUNG, index=rows.index).where(usual, REFIT)
+    part = part.where(rows["frame"] == frame, TUNING)
     return rows.assign(part=part.where(known, FINAL))
 
 
 def _stage(rows: pd.DataFrame, rungs: pd.DataFrame) -> str:
     parts = set(rows["part"])
-    if later := [part for part in (FINAL, TUNING) if part in parts]:
+    if later := [part for part in (FINAL, TUNING, REFIT) if part in parts]:
         return later[0]
     return f"rung {len(rungs)}, {rungs['steps'].iloc[-1]:,} steps"
 
@@ -196,12 +203,12 @@ def _on_front(cells: pd.DataFrame) -> pd.DataFrame:
 def _finals(runs: pd.DataFrame) -> pd.DataFrame:
     """Returns a row for each frame and cell on fresh seeds, the best of a frame first."""
     ended = runs[runs["ended"]]
-    found = ended.groupby(["frame", "spec", RATE]).agg(
+    found = ended.groupby(["frame", "spec", KEYS, RATE]).agg(
         n=("seed", "nunique"), mean=("test", "mean"), std=("test", "std"),
         state=("state", "max"), packed=("packed", "max"),
     ).reset_index()  # fmt: skip
     found = found.sort_values(["frame", "mean"], ascending=[True, False], kind="stable")
-    found = _known(found.rename(columns={RATE: "rate"})).reset_index(drop=True)
+    found = _known(found.rename(columns={RATE: "rate", KEYS: "key_dim"})).reset_index(drop=True)
     return found.assign(gain=[_gain(found, one) for _, one in found.iterrows()])
 
 

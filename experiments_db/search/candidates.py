@@ -9,7 +9,7 @@ from functools import cached_property
 
 import ttr_core as ttr
 from ttr_core import LimitExceeded, NoFastSolver
-from ttr_core.lab import Experiment
+from ttr_core.lab import Experiment, TrainedTask
 from ttr_core.words import one_function
 
 from ..atlas import Atlas
@@ -53,6 +53,13 @@ class Candidate:
     def published(self) -> bool:
         """Whether the literature has it, as far as the catalog knows."""
         return bool(self.names)
+
+    @property
+    def keys(self) -> int:
+        """K, whoever sets it."""
+        ((_, frame),) = self.experiment.model.regressions()
+        model = self.experiment.model
+        return frame.sizes(model.d_model, model.heads, model.kv_heads).key_dim
 
     @cached_property
     def place(self) -> tuple[str, str, str]:
@@ -100,6 +107,12 @@ class Space:
     def device(self) -> str:
         """What is trained on, ``cpu`` or ``cuda``."""
         return self.candidates[0].experiment.device
+
+    @cached_property
+    def guess(self) -> float:
+        """The score of who has bound nothing."""
+        task = self.candidates[0].experiment.task
+        return task.guess() if isinstance(task, TrainedTask) else 0.0
 
     @property
     def spared(self) -> tuple[Candidate, ...]:
@@ -181,25 +194,69 @@ def _twins_by_table(plan: SearchPlan) -> list[Dropped]:
 def _fitted(text: str, names: tuple[str, ...], plan: SearchPlan) -> Candidate | Dropped:
     """Returns a cell with the longest keys that its state allows, or why there are none."""
     try:
-        whole = _experiment(text, plan, 0)
+        counted = _Counted(_experiment(text, plan, 0))
     except (NoFastSolver, LimitExceeded, ttr.IncompatibleSpec) as error:
         return Dropped(text, UNFIT, str(error).splitlines()[0])
-    ((spec, frame),) = whole.model.regressions()
-    sizes = frame.sizes(whole.model.d_model, whole.model.heads, whole.model.kv_heads)
-    length, heads, value_dim = whole.task.settings()["seq_len"], sizes.heads, sizes.value_dim
-
-    def state(key_dim: int) -> int:
-        return heads * ttr.state_size(spec, key_dim, value_dim, length)
-
-    usual = sizes.key_dim
-    least = usual if spec.function.square or plan.state is None else min(LEAST_KEY, usual)
-    most = float("inf") if plan.state is None else plan.state
-    fits = next((k for k in range(usual, least - 1, -1) if state(k) <= most), None)
+    usual, state = counted.usual, plan.state
+    if state is None:
+        return counted.candidate(text, names, plan, usual)
+    fits = counted.longest(usual, lambda full, packed: full <= state)
     if fits is None:
-        return Dropped(text, LARGE, f"It keeps {state(least):,} numbers at K = {least}.")
-    key_dim = 0 if fits == usual else fits
-    packed = heads * ttr.packed_state_size(spec, fits, value_dim, length)
-    return Candidate(text, names, key_dim, state(fits), packed, _experiment(text, plan, key_dim))
+        least = counted.shortest
+        return Dropped(text, LARGE, f"It keeps {counted.sizes(least)[0]:,} numbers at K = {least}.")
+    return counted.candidate(text, names, plan, fits)
+
+
+def refitted(one: Candidate, to: Candidate, plan: SearchPlan) -> Candidate | None:
+    """Returns a cell with the longest keys at which its state is no larger than another's.
+
+    No larger by either count, full or packed. Keys are no longer than the model is wide: longer
+    ones are sums of the same entries. None where its shortest keys make a larger state.
+
+    Args:
+        one: the cell.
+        to: what it is compared with.
+        plan: what is asked for.
+    """
+    counted = _Counted(_experiment(one.spec, plan, 0))
+    wide = max(counted.usual, one.experiment.model.d_model)
+    fits = counted.longest(wide, lambda full, packed: full <= to.state or packed <= to.packed)
+    if fits is None:
+        return None
+    same = fits == one.keys
+    return one if same else counted.candidate(one.spec, one.names, plan, fits)
+
+
+class _Counted:
+    """A cell's numbers of state by the length of its keys."""
+
+    def __init__(self, whole: Experiment) -> None:
+        ((self._spec, frame),) = whole.model.regressions()
+        sizes = frame.sizes(whole.model.d_model, whole.model.heads, whole.model.kv_heads)
+        self._length, self._heads = whole.task.settings()["seq_len"], sizes.heads
+        self._value_dim, self.usual = sizes.value_dim, sizes.key_dim
+        fixed = self._spec.function.square
+        self.shortest = self.usual if fixed else min(LEAST_KEY, self.usual)
+
+    def sizes(self, key_dim: int) -> tuple[int, int]:
+        """Returns the full and the packed count."""
+        shape = (self._spec, key_dim, self._value_dim, self._length)
+        return self._heads * ttr.state_size(*shape), self._heads * ttr.packed_state_size(*shape)
+
+    def longest(self, most: int, fits: Callable[[int, int], bool]) -> int | None:
+        """Returns the longest keys whose counts fit, or None."""
+        longest = self.usual if self._spec.function.square else most
+        return next(
+            (k for k in range(longest, self.shortest - 1, -1) if fits(*self.sizes(k))), None
+        )
+
+    def candidate(
+        self, text: str, names: tuple[str, ...], plan: SearchPlan, key_dim: int
+    ) -> Candidate:
+        """Returns the cell at a length of its keys."""
+        given = 0 if key_dim == self.usual else key_dim
+        state, packed = self.sizes(key_dim)
+        return Candidate(text, names, given, state, packed, _experiment(text, plan, given))
 
 
 def _experiment(text: str, plan: SearchPlan, key_dim: int) -> Experiment:

@@ -1,8 +1,8 @@
 """Stage 3: the best new cells against the best published one, frozen, on seeds nobody has seen.
 
-In each frame both sides have the rate that is best there on the search's seeds: in the first frame
-by halving, in the others all rates are tried at the last rung's steps. Then cell, keys and rate
-stand, and only fresh seeds count.
+Published cells have the keys that bring them to the finalist's state (`rivals`). In each frame both
+sides have the rate that is best there on the search's seeds: all rates are tried at the last rung's
+steps. Then cell, keys and rate stand, and only fresh seeds count.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+
+from ttr_core.lab import RISE
 
 from .candidates import Candidate
-from .halving import Book, Climber, Rung
+from .halving import Book, Climber, Rung, settled
 from .ledger import Reached
 from .permuted import LEVEL, detectable, holm, least_gain, p_above
+from .rivals import REFITTING, RIVALS, contests, means
 from .search_plan import SearchPlan
 from .trainings import Training, trainings
-
-RIVALS = 3
-"""Published cells at no larger state, of each finalist, that other frames choose the best of."""
 
 LEAST_GAIN = 0.01
 """A claim needs a gain of a point in a hundred, however sure a smaller one is."""
@@ -36,7 +36,8 @@ class Bout:
         rates: of both.
         ours: scores on the test set, a seed each.
         theirs: those of the rival.
-        rising: how many trainings of either side still rose when their steps were used up.
+        rises: by how much the curves of each side rose when their rates fell, the means; infinite
+            where it is not known.
     """
 
     frame: str
@@ -44,12 +45,17 @@ class Bout:
     rates: tuple[float, float]
     ours: tuple[float, ...]
     theirs: tuple[float, ...]
-    rising: int = 0
+    rises: tuple[float, float] = (math.inf, math.inf)
 
     @property
     def gain(self) -> float:
         """Difference of the means."""
         return statistics.fmean(self.ours) - statistics.fmean(self.theirs)
+
+    @property
+    def rising(self) -> bool:
+        """Whether the mean curve of a side still rises: a single one may by luck."""
+        return max(self.rises) > RISE
 
     @property
     def p(self) -> float:
@@ -98,7 +104,7 @@ class Finalist:
 
     @property
     def claimed(self) -> bool:
-        """Whether it is ahead where no curve still rises: else it may be quick and no more."""
+        """Whether it is ahead where neither side still rises: else it may be quick and no more."""
         return self.ahead and not any(duel.rising for duel in self.duels)
 
 
@@ -111,12 +117,14 @@ class Finals:
         detectable: difference that a test at the corrected level finds four times in five.
         missing: trainings that lack.
         stage: what these are for.
+        rivals: finalist -> the published cells that were tried at its state, the best first.
     """
 
     finalists: tuple[Finalist, ...] = ()
     detectable: float = 0.0
     missing: tuple[Training, ...] = ()
     stage: str = ""
+    rivals: Mapping[Climber, tuple[Climber, ...]] = field(default_factory=dict)
 
 
 def finals(plan: SearchPlan, last: Rung, book: Book) -> Finals:
@@ -127,73 +135,41 @@ def finals(plan: SearchPlan, last: Rung, book: Book) -> Finals:
         last: the last rung of halving.
         book: how trainings ended.
     """
-    chosen = finalists(plan, last)
-    contest = {one: published_rivals(one, last) for one in chosen}
+    contest = contests(plan, last, book)
+    if contest.missing:
+        return Finals(missing=contest.missing, stage=REFITTING)
+    rivals = {one.candidate: [x.candidate for x in found[:RIVALS]]
+              for one, found in contest.rivals.items()}  # fmt: skip
+    asked = tuning(plan, [*rivals, *(rival for found in rivals.values() for rival in found)])
+    known = settled(asked, plan.rungs[:-1], book)
+    if missing := tuple(one for one in asked if one not in known):
+        return Finals(rivals=contest.rivals, missing=missing, stage="tuning in all frames")
     rates: dict[tuple[str, Candidate], float] = {}
     scores: dict[tuple[str, Candidate], float] = {}
-    sides = dict.fromkeys([*chosen, *(rival for found in contest.values() for rival in found)])
-    for one in sides:
-        rates[plan.frames[0], one.candidate] = one.rate
-        scores[plan.frames[0], one.candidate] = one.score
-    asked = tuning(plan, sides)
-    known = book.known(asked)
-    if missing := tuple(one for one in asked if one not in known):
-        return Finals(missing=missing, stage="tuning in other frames")
-    for (frame, candidate), by_rate in _means(known).items():
-        best = max(by_rate, key=lambda lr: by_rate[lr])
-        rates[frame, candidate], scores[frame, candidate] = best, by_rate[best]
+    for who, by_rate in means(known).items():
+        rates[who] = max(by_rate, key=lambda lr: by_rate[lr])
+        scores[who] = by_rate[rates[who]]
     pairs = {
-        (frame, one.candidate): max(
-            (rival.candidate for rival in contest[one]), key=lambda rival: scores[frame, rival]
-        )
+        (frame, one): max(found, key=lambda rival: scores[frame, rival])
         for frame in plan.frames
-        for one in chosen
+        for one, found in rivals.items()
     }
-    return _fought(plan, pairs, rates, book)
+    return replace(_fought(plan, pairs, rates, book), rivals=contest.rivals)
 
 
-def finalists(plan: SearchPlan, last: Rung) -> list[Climber]:
-    """Returns the new cells that are furthest above what is published at no larger state."""
-    new = [one for one in last.climbers if not one.candidate.published and not one.failed]
-    told = [(one, published_rivals(one, last)) for one in new]
-    gains = {one: one.score - found[0].score for one, found in told if found}
-    return sorted(gains, key=lambda one: -gains[one])[: plan.finalists]
+def tuning(plan: SearchPlan, cells: Iterable[Candidate]) -> list[Training]:
+    """Returns the trainings that choose the rates of some cells in all frames.
 
-
-def published_rivals(one: Climber, last: Rung) -> list[Climber]:
-    """Returns the best published cells at no larger state, by either count; the best first."""
-    own = one.candidate
-    found = [
-        other
-        for other in last.climbers
-        if other.candidate.published
-        and (other.candidate.state <= own.state or other.candidate.packed <= own.packed)
-    ]
-    return sorted(found, key=lambda other: -other.score)[:RIVALS]
-
-
-def tuning(plan: SearchPlan, sides: Iterable[Climber]) -> list[Training]:
-    """Returns the trainings that choose the rates of some cells in all frames but the first."""
-    cells = [(one.candidate, plan.lrs) for one in sides]
+    Args:
+        plan: what is asked for.
+        cells: both sides.
+    """
+    each = [(one, plan.lrs) for one in dict.fromkeys(cells)]
     return [
         training
-        for frame in plan.frames[1:]
-        for training in trainings(cells, frame, plan.steps, plan.seed_numbers)
+        for frame in plan.frames
+        for training in trainings(each, frame, plan.steps, plan.seed_numbers)
     ]
-
-
-def _means(
-    known: Mapping[Training, Reached],
-) -> dict[tuple[str, Candidate], dict[float, float]]:
-    """Returns the mean score of each cell in each frame by rate."""
-    found: dict[tuple[str, Candidate], dict[float, list[float]]] = {}
-    for one, reached in known.items():
-        rates = found.setdefault((one.frame, one.candidate), {})
-        rates.setdefault(one.lr, []).append(reached.validation)
-    return {
-        who: {lr: statistics.fmean(scores) for lr, scores in rates.items()}
-        for who, rates in found.items()
-    }
 
 
 def _fought(
@@ -217,14 +193,22 @@ def _fought(
     if missing := tuple(one for one in every if one not in known):
         return Finals(missing=missing, stage="finals")
     tests = {who: tuple(known[one].test for one in group) for who, group in asked.items()}
-    rising = {who: sum(known[one].rising for one in group) for who, group in asked.items()}
+    rises = {who: _mean_rise(known[one] for one in group) for who, group in asked.items()}
     duels: dict[Candidate, list[Bout]] = {}
     for (frame, ours), rival in pairs.items():
         me, other = (frame, ours), (frame, rival)
-        still = rising[me] + rising[other]
+        still = rises[me], rises[other]
         duel = Bout(frame, rival, (rates[me], rates[other]), tests[me], tests[other], still)
         duels.setdefault(ours, []).append(duel)
     return judged_finals(duels)
+
+
+def _mean_rise(ends: Iterable[Reached]) -> float:
+    """Returns the mean rise of trainings; one that diverged has none, one that is unknown any."""
+    return statistics.fmean(
+        0.0 if one.status != "finished" else math.inf if one.rise is None else one.rise
+        for one in ends
+    )
 
 
 def judged_finals(duels: Mapping[Candidate, Sequence[Bout]]) -> Finals:

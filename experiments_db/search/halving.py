@@ -22,8 +22,11 @@ from .sieve import lucky
 from .trainings import Training, trainings
 
 BEST, RISING, FRONT, CHANCE = "among the better half", "still rising", "published front", "chance"
-DROPPED, LAST = "dropped", "trained to the end"
+WAITING, DROPPED, LAST = "not begun", "dropped", "trained to the end"
 """What becomes of a cell after a rung."""
+
+BEGUN = 0.05
+"""A training has begun whose score is so far above that of a guess."""
 
 
 class Book(Protocol):
@@ -41,7 +44,9 @@ class Climber:
         candidate: the cell.
         scores: rate -> its mean score on the validation set over seeds.
         rising: whether a curve at one of the rates that go on still rose.
+        waiting: whether a training at its best rate has not begun: its score is that of a guess.
         failed: why a training failed; else nothing.
+        start: steps of its best rate until half of the way, the mean over seeds; None before.
         spared: where it goes on by chance: what dropped it; else nothing.
         fate: what becomes of it.
     """
@@ -49,7 +54,9 @@ class Climber:
     candidate: Candidate
     scores: Mapping[float, float]
     rising: bool = False
+    waiting: bool = False
     failed: str = ""
+    start: float | None = None
     spared: str = ""
     fate: str = LAST
 
@@ -65,7 +72,9 @@ class Climber:
 
     @property
     def rates_kept(self) -> tuple[float, ...]:
-        """The better half of its rates."""
+        """The better half of its rates; all where it waits, since guesses tell nothing of them."""
+        if self.waiting:
+            return tuple(self.scores)
         order = sorted(self.scores, key=lambda lr: -self.scores[lr])
         kept = order[: math.ceil(len(order) / 2)]
         return tuple(lr for lr in self.scores if lr in kept)
@@ -109,7 +118,7 @@ def climb(plan: SearchPlan, space: Space, book: Book) -> Climb:
              for one in space.candidates]  # fmt: skip
     done: list[Rung] = []
     for number, steps in enumerate(plan.rungs):
-        found = _on_rung(plan, cells, number, book)
+        found = _on_rung(plan, cells, number, book, space.guess)
         if isinstance(found, tuple):
             return Climb(tuple(done), found)
         last = number == len(plan.rungs) - 1
@@ -121,7 +130,7 @@ def climb(plan: SearchPlan, space: Space, book: Book) -> Climb:
 
 
 def _on_rung(
-    plan: SearchPlan, cells: Sequence[Climber], number: int, book: Book
+    plan: SearchPlan, cells: Sequence[Climber], number: int, book: Book, guess: float
 ) -> list[Climber] | tuple[Training, ...]:
     """Returns the cells with what they reached, the best first; or what is missing for that."""
     asked = trainings(
@@ -134,7 +143,7 @@ def _on_rung(
     results: dict[str, dict[float, list[Reached]]] = {}
     for one, reached in known.items():
         results.setdefault(one.candidate.spec, {}).setdefault(one.lr, []).append(reached)
-    found = [_scored(one, results[one.candidate.spec]) for one in cells]
+    found = [_scored(one, results[one.candidate.spec], guess) for one in cells]
     return sorted(found, key=lambda one: -one.score)
 
 
@@ -163,10 +172,15 @@ def settled(
     return found | dict(book.known(left))
 
 
-def _scored(cell: Climber, results: Mapping[float, Sequence[Reached]]) -> Climber:
+def _scored(cell: Climber, results: Mapping[float, Sequence[Reached]], guess: float) -> Climber:
     scores = {lr: statistics.fmean(r.validation for r in results[lr]) for lr in cell.scores}
     failed = [r.message or r.status for rs in results.values() for r in rs if r.status == "failed"]
     scored = replace(cell, scores=scores, failed=failed[0] if failed else "")
+    best = results[scored.rate]
+    waiting = any(r.status == "finished" and r.validation <= guess + BEGUN for r in best)
+    starts = [r.start for r in best if r.start is not None]
+    start = statistics.fmean(starts) if len(starts) == len(best) else None
+    scored = replace(scored, waiting=waiting, start=start)
     rising = any(r.rising for lr in scored.rates_kept for r in results[lr])
     return replace(scored, rising=rising)
 
@@ -174,8 +188,8 @@ def _scored(cell: Climber, results: Mapping[float, Sequence[Reached]]) -> Climbe
 def halved(cells: Sequence[Climber], survivors: float, draw: str) -> list[Climber]:
     """Returns the cells of a rung with what becomes of them.
 
-    The better half goes on; so does whatever still rises, the published cells that no other beats
-    at no larger state, and some by chance, who then stay to the end.
+    The better half goes on; so does whatever has not begun or still rises, the published cells
+    that no other beats at no larger state, and some by chance, who then stay to the end.
 
     Args:
         cells: the best first.
@@ -193,7 +207,9 @@ def halved(cells: Sequence[Climber], survivors: float, draw: str) -> list[Climbe
             return BEST
         if one.candidate in front:
             return FRONT
-        return RISING if one.rising and not one.failed else DROPPED
+        if one.failed or not (one.waiting or one.rising):
+            return DROPPED
+        return WAITING if one.waiting else RISING
 
     fates = {one.candidate.spec: fate(one) for one in cells}
     lost = [spec for spec, said in fates.items() if said == DROPPED]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ttr_core.lab import STILL_RISING, VALIDATION, Metric
+from ttr_core.lab import PACE, RISE_AT_FALL, STILL_RISING, VALIDATION, Metric
 
 from ..store import Store
 from ..store.records import COMPLETE
@@ -22,8 +22,11 @@ class Reached:
         status: finished, diverged or failed.
         validation: score on the validation set, from 0 to 1.
         test: score on the test set.
-        rising: whether its curve still rose when the rate began to fall.
+        rising: whether its curve still rose when the rate began to fall, or had too few looks to
+            tell.
+        rise: by how much it rose then; None where nothing tells.
         steps: steps taken.
+        start: steps until half of the way to the best score, if it came so far.
         cpu_seconds: of the processor.
         run_id: its name in the store.
         message: what there is to say.
@@ -33,7 +36,9 @@ class Reached:
     validation: float = 0.0
     test: float = 0.0
     rising: bool = False
+    rise: float | None = None
     steps: int = 0
+    start: int | None = None
     cpu_seconds: float = 0.0
     run_id: str = ""
     message: str = ""
@@ -95,8 +100,10 @@ class Ledger:
             status,
             validation=(self._metric.score(told.get(VALIDATION + name)) or 0.0) if well else 0.0,
             test=(self._metric.score(told.get(name)) or 0.0) if well else 0.0,
-            rising=well and bool(told.get(STILL_RISING)),
+            rising=well and told.get(STILL_RISING) != 0,
+            rise=told.get(RISE_AT_FALL),
             steps=steps,
+            start=told.get(PACE[0].name),
             cpu_seconds=float(told.get("cpu_seconds") or 0.0),
             run_id=run_id,
             message=(message or "").strip().partition("\n")[0],

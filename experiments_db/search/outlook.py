@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..store import Store
@@ -13,7 +13,7 @@ from ..sweeps import Pace, Planned, in_words, tried
 from ..sweeps.plan_file import Source
 from ..sweeps.questions import past
 from .candidates import Candidate, Space
-from .finals import RIVALS
+from .rivals import REFITTING, RIVALS
 from .search_plan import SearchPlan
 from .trainings import trainings
 
@@ -79,6 +79,13 @@ class Outlook:
         if space.spared:
             names = "; ".join(one.spec for one in space.spared)
             told.append(f"Of what the atlas drops {len(space.spared)} go on by chance: {names}.")
+        first = replace(space.candidates[0].experiment.train, steps=plan.rungs[0])
+        if not first.can_tell:
+            told.append(
+                f"The first rung of {first.steps:,} steps has too few looks, one every "
+                f"{first.eval_every}, to tell whether a curve rises, so that it drops nothing but "
+                "what fails: lower train.eval_every, or lengthen the rung."
+            )
         told += [str(one) for one in self.stages]
         by = f"by {self.pace.runs:,} {self.pace.learned_from}"
         whole = f"{low:.2g} to {high:.2g}" if low < high else f"{low:.2g}"
@@ -163,32 +170,30 @@ def _hours(plan: SearchPlan, cells: Sequence[Candidate], steps: int, pace: Pace)
 
 def _rungs(plan: SearchPlan, cells: Sequence[Candidate], pace: Pace) -> list[Leg]:
     found, seeds = [], len(plan.seed_numbers)
-    rates, few, many = len(plan.lrs), len(cells), len(cells)
+    rates, few = len(plan.lrs), len(cells)
+    every = len(cells) * rates * seeds  # where none has begun, or all rise
     for number, steps in enumerate(plan.rungs, 1):
-        each = _hours(plan, cells, steps, pace) / len(cells) * rates * seeds
+        each = _hours(plan, cells, steps, pace) / len(cells)
+        least = few * rates * seeds
         name = f"rung {number}, {steps:,} steps"
-        found.append(Leg(name, few * rates * seeds, many * rates * seeds, each * few, each * many))
+        found.append(Leg(name, least, every, each * least, each * every))
         few, rates = math.ceil(few / 2), math.ceil(rates / 2)
     return found
 
 
 def _finals(plan: SearchPlan, cells: Sequence[Candidate], pace: Pace) -> list[Leg]:
-    """Returns the tuning of the finalists in the other frames, and the finals."""
+    """Returns the published cells at the finalists' states, the tuning of both, and the finals."""
     each = _hours(plan, cells, plan.steps, pace) / len(cells)
-    tuned = (len(plan.frames) - 1) * len(plan.lrs) * len(plan.seed_numbers)
+    tried = len(plan.lrs) * len(plan.seed_numbers)
     final = len(plan.frames) * len(plan.fresh_numbers)
     known = sum(one.published for one in cells)
     chosen = min(plan.finalists, len(cells) - known)
     told = [
-        (
-            "tuning of the finalists and their rivals in other frames",
-            tuned,
-            chosen + min(known, RIVALS * chosen),
-        ),
-        ("finals", final, 2 * chosen),
+        (REFITTING, tried, 1, known * chosen),
+        ("tuning of both in all frames", tried * len(plan.frames), 2, (1 + RIVALS) * chosen),
+        ("finals", final, 2, 2 * chosen),
     ]
     return [
-        Leg(name, 2 * runs, most * runs, 2 * runs * each, most * runs * each)
-        for name, runs, most in told
-        if runs
+        Leg(name, least * runs, most * runs, least * runs * each, most * runs * each)
+        for name, runs, least, most in told
     ]

@@ -1,13 +1,15 @@
-"""What a search found, as tables and as a report."""
+"""What a search found, as a report."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
+from ttr_core.lab import RISE
 
 from ..claims.folder import check_folder
 from ..read import export
@@ -17,103 +19,24 @@ from .candidates import Space
 from .course import SearchState
 from .explained import Variance, what_explains
 from .finals import LEAST_GAIN, Bout, Finalist, Finals
-from .halving import Climber, Rung, false_drops, published_front
+from .halving import Rung, false_drops
 from .outlook import Outlook
 from .permuted import LEVEL, POWER
+from .rivals import RIVALS
 from .search_plan import SearchPlan
+from .tables import (
+    cells_table,
+    finals_table,
+    rivals_table,
+    seeds_table,
+    slowest_starts,
+    upper_front,
+)
 
 REPORT = "report.md"
-TABLES = ("cells", "finals", "seeds", "dropped")
+TABLES = ("cells", "rivals", "finals", "seeds", "dropped")
 SHOWN = 20
 """Cells of the last rung that the report shows; the tables have all."""
-
-
-def cells_table(plan: SearchPlan, rungs: Sequence[Rung]) -> pd.DataFrame:
-    """Returns a row for each cell that was trained, those that came furthest first.
-
-    Args:
-        plan: what was asked for.
-        rungs: the rungs that are complete.
-    """
-    rows: dict[str, dict[str, Any]] = {}
-    for number, rung in enumerate(rungs, 1):
-        for one in rung.climbers:
-            row = rows.setdefault(one.candidate.spec, _about(one))
-            row |= {"rungs": number, "steps": rung.steps, "score": one.score, "lr": one.rate}
-            row |= {f"score_{rung.steps}": one.score, f"tried_{rung.steps}": len(one.scores)}
-            row |= {"fate": one.fate, "spared": one.spared, "failed": one.failed}
-            row["still_rising"] = one.rising
-    for one in published_front(rungs[-1].climbers) if rungs else ():
-        rows[one.candidate.spec]["published_front"] = True
-    for one in _front(rungs[-1].climbers) if rungs else ():
-        rows[one.candidate.spec]["front"] = True
-    order = sorted(rows.values(), key=lambda row: (-row["rungs"], -row["score"]))
-    return pd.DataFrame(order)
-
-
-def _about(one: Climber) -> dict[str, Any]:
-    own = one.candidate
-    weights, function, optimizer = own.place
-    ((_, frame),) = own.experiment.model.regressions()
-    model = own.experiment.model
-    return {
-        "cell": own.spec, "published": ", ".join(own.names), "weights": weights,
-        "function": function, "optimizer": optimizer,
-        "key_dim": frame.key_dim or model.d_model // model.heads,
-        "state_size": own.state, "packed_state_size": own.packed,
-        "front": False, "published_front": False,
-    }  # fmt: skip
-
-
-def _front(climbers: Iterable[Climber]) -> list[Climber]:
-    """Returns the cells that none beats at no larger state, the smallest first."""
-    order = sorted(climbers, key=lambda one: (one.candidate.state, -one.score))
-    found: list[Climber] = []
-    for one in order:
-        if not found or one.score > found[-1].score:
-            found.append(one)
-    return found
-
-
-def finals_table(finals: Finals) -> pd.DataFrame:
-    """Returns a row for each finalist in each frame.
-
-    Args:
-        finals: what they came to.
-    """
-    return pd.DataFrame(
-        {
-            "cell": one.candidate.spec, "frame": duel.frame, "rival": duel.rival.spec,
-            "rival_published": ", ".join(duel.rival.names),
-            "state_size": one.candidate.state, "packed_state_size": one.candidate.packed,
-            "rival_state_size": duel.rival.state, "rival_packed_state_size": duel.rival.packed,
-            "lr": duel.rates[0], "rival_lr": duel.rates[1], "n": len(duel.ours),
-            "score": statistics.fmean(duel.ours), "score_std": statistics.stdev(duel.ours),
-            "rival_score": statistics.fmean(duel.theirs),
-            "rival_score_std": statistics.stdev(duel.theirs),
-            "gain": duel.gain, "gain_low": low, "gain_high": high,
-            "p": duel.p, "p_corrected": one.p, "claimed": one.claimed,
-        }
-        for one in finals.finalists
-        for duel, (low, high) in zip(one.duels, one.bounds, strict=True)
-    )  # fmt: skip
-
-
-def seeds_table(plan: SearchPlan, finals: Finals) -> pd.DataFrame:
-    """Returns the score of each finalist, and of its rival, on each fresh seed.
-
-    Args:
-        plan: what was asked for.
-        finals: what they came to.
-    """
-    rows = [
-        {"cell": spec, "frame": duel.frame, "seed": seed, "score": score}
-        for one in finals.finalists
-        for duel in one.duels
-        for spec, scores in ((one.candidate.spec, duel.ours), (duel.rival.spec, duel.theirs))
-        for seed, score in zip(plan.fresh_numbers, scores, strict=True)
-    ]
-    return pd.DataFrame(rows).drop_duplicates() if rows else pd.DataFrame()
 
 
 def write_search(ahead: Outlook, state: SearchState, folder: Path) -> Path:
@@ -134,6 +57,7 @@ def write_search(ahead: Outlook, state: SearchState, folder: Path) -> Path:
     dropped = [{"cell": x.spec, "reason": x.kind, "why": x.why} for x in ahead.space.dropped]
     tables = (
         cells_table(ahead.plan, state.rungs),
+        rivals_table(state.finals),
         finals_table(state.finals),
         seeds_table(ahead.plan, state.finals),
         pd.DataFrame(dropped),
@@ -158,8 +82,10 @@ def report_lines(ahead: Outlook, state: SearchState) -> list[str]:
         conclusion(ahead.plan, state),
         *_asked(ahead.plan, ahead.space, state),
         *_finals(state.finals),
+        *_rivals(state.finals),
         *_last_rung(ahead.plan, state.rungs),
         *_halving(state.rungs),
+        *starts_told(state.rungs),
         *_variance(state.rungs),
     ]
 
@@ -192,7 +118,7 @@ def conclusion(plan: SearchPlan, state: SearchState) -> str:
         named = "; ".join(f"`{spec}`" for spec in ahead)
         return (
             f"**No claim**: ahead after {plan.steps:,} steps in frame {frames}: {named}; "
-            "while trainings of one side or the other still rise: who is quick need not "
+            "while the curves of one side or the other still rise: who is quick need not "
             "hold more. Longer rungs tell."
         )
     return (
@@ -227,10 +153,12 @@ def _finals(finals: Finals) -> list[str]:
         return []
     rows = [
         {"cell": f"`{one.candidate.spec}`", "state (packed)": _state(one.candidate),
-         "frame": duel.frame, "against": f"{duel.rival}", "its state": _state(duel.rival),
+         "frame": duel.frame, "against": f"{duel.rival}, K = {duel.rival.keys}",
+         "its state": _state(duel.rival),
          "n": f"{len(duel.ours)} + {len(duel.theirs)}", "score": _mean(duel, 0),
          "its score": _mean(duel, 1), "gain": f"{duel.gain:+.4f}",
-         "bounds": f"[{low:+.4f}, {high:+.4f}]", "p": f"{duel.p:.2g}",
+         "bounds": f"[{low:+.4f}, {high:+.4f}]",
+         "rise, its rise": f"{duel.rises[0]:.3f}, {duel.rises[1]:.3f}", "p": f"{duel.p:.2g}",
          "corrected": f"{one.p:.2g}", "claimed": _verdict(one)}
         for one in finals.finalists
         for duel, (low, high) in zip(one.duels, one.bounds, strict=True)
@@ -242,8 +170,28 @@ def _finals(finals: Finals) -> list[str]:
         "*corrected* is the larger of the frames by Holm's method over the finalists; a *bound* "
         f"is wrong with a chance of {LEVEL:g} over the number of finalists, on each side. A claim "
         f"needs a corrected p of {LEVEL:g}, lower bounds above 0 and gains of {LEAST_GAIN:g}, in "
-        f"every frame, with no training still rising. A gain of {finals.detectable:.3f} is found "
-        f"with a chance of {POWER:.0%}.",
+        f"every frame, where the mean curves of both sides rise by {RISE:g} at most. A gain of "
+        f"{finals.detectable:.3f} is found with a chance of {POWER:.0%}.",
+        export.to_markdown(pd.DataFrame(rows)).rstrip(),
+    ]
+
+
+def _rivals(finals: Finals) -> list[str]:
+    if not finals.rivals:
+        return []
+    rows = [
+        {"finalist": f"`{one.candidate.spec}`", "its state (packed)": _state(one.candidate),
+         "published": f"{rival.candidate}", "K": rival.candidate.keys,
+         "state (packed)": _state(rival.candidate), "score": f"{rival.score:.4f}",
+         "lr": f"{rival.rate:g}", "rates tried": len(rival.scores)}
+        for one, found in finals.rivals.items()
+        for rival in found[:RIVALS]
+    ]  # fmt: skip
+    return [
+        "## Published cells at the states of the finalists",
+        "Each published cell of the last rung has the longest keys at which it is no larger than "
+        "the finalist by one of the counts, and was trained with them at every rate. The "
+        f"{RIVALS} best of each finalist, of which every frame takes the best; the table has all.",
         export.to_markdown(pd.DataFrame(rows)).rstrip(),
     ]
 
@@ -260,7 +208,7 @@ def _mean(duel: Bout, side: int) -> str:
 def _last_rung(plan: SearchPlan, rungs: Sequence[Rung]) -> list[str]:
     if not rungs:
         return []
-    last, front = rungs[-1], {one.candidate.spec for one in _front(rungs[-1].climbers)}
+    last, front = rungs[-1], {one.candidate.spec for one in upper_front(rungs[-1].climbers)}
     rows = [
         {"cell": f"`{one.candidate.spec}`", "published": ", ".join(one.candidate.names),
          "state (packed)": _state(one.candidate), "score": f"{one.score:.4f}",
@@ -301,6 +249,26 @@ def _halving(rungs: Sequence[Rung]) -> list[str]:
             f"{told}."
         )
     return found
+
+
+def starts_told(rungs: Sequence[Rung]) -> list[str]:
+    """Returns whether the first rung is longer than what published cells take to begin.
+
+    Args:
+        rungs: the rungs that are complete.
+    """
+    if not rungs:
+        return []
+    first, known = rungs[0].steps, slowest_starts(rungs)
+    if not known:
+        return []
+    name, steps = next(iter(known.items()))
+    late = sum(start > first for start in known.values())
+    told = f"{late} began after it, and were waited for" if late else "none of them began after it"
+    return [
+        f"The slowest published cell to half of the way, {name}, took {steps:.0f} steps at its "
+        f"best rate; the first rung has {first:,}, and of {len(known)} published cells {told}."
+    ]
 
 
 def _variance(rungs: Sequence[Rung]) -> list[str]:

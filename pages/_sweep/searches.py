@@ -137,6 +137,6 @@ def _finals(found: Searched) -> None:
         "larger state; whether it is one is said by the report of the command, with p and bounds."
     )
     shown: pd.DataFrame = found.finals[
-        ["frame", "spec", "name", "state", "rate", "n", "mean", "std", "gain"]
+        ["frame", "spec", "name", "key_dim", "state", "rate", "n", "mean", "std", "gain"]
     ]
     st.dataframe(shown, hide_index=True, alt="The finals, a row for each frame and cell")

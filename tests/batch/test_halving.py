@@ -17,10 +17,8 @@ from experiments_db.search import SearchPlan, Space, checked_search, space_of
 from experiments_db.search.finals import (
     Bout,
     Finals,
-    finalists,
     finals,
     judged_finals,
-    published_rivals,
 )
 from experiments_db.search.halving import (
     BEST,
@@ -28,6 +26,7 @@ from experiments_db.search.halving import (
     DROPPED,
     FRONT,
     RISING,
+    WAITING,
     Climb,
     Climber,
     Rung,
@@ -82,9 +81,9 @@ def by_place(rising: Iterable[int] = ()) -> Callable[[Training], Reached]:
 
     def ends(one: Training) -> Reached:
         place = order.index(one.candidate.spec)
-        score = 0.5 + 0.02 * place + (0.01 if one.lr == 0.03 else 0.0)
+        score = 0.6 + 0.02 * place + (0.01 if one.lr == 0.03 else 0.0)
         noise = 0.001 * (one.seed % 4)
-        return Reached("finished", score, score + noise, place in rising, steps=one.steps,
+        return Reached("finished", score, score + noise, place in rising, 0.0, one.steps,
                        cpu_seconds=1.0)  # fmt: skip
 
     return ends
@@ -147,6 +146,42 @@ def test_a_curve_that_rises_at_a_rate_which_ends_does_not_count() -> None:
 
     plan, space = made()
     assert not any(one.rising for one in climb(plan, space, Told(ends)).rungs[0].climbers)
+
+
+def test_what_has_not_begun_is_never_dropped_and_keeps_all_its_rates() -> None:
+    """Whatever rung it is on, and at whatever rate it begins in the end."""
+    plan, space = made()
+    slow = space.candidates[0].spec
+    assert space.guess == 0.5, "two pairs"
+
+    def ends(one: Training) -> Reached:
+        found = by_place()(one)
+        if one.candidate.spec != slow:
+            return dataclasses.replace(found, validation=found.validation + 0.2)
+        begun = one.steps == 8 and one.lr == 0.01
+        return dataclasses.replace(found, validation=0.9 if begun else 0.53)
+
+    first, second, last = climb(plan, space, Told(ends)).rungs
+    fates = [{one.candidate.spec: one for one in rung.climbers} for rung in (first, second, last)]
+    assert [found[slow].fate for found in fates[:2]] == [WAITING, WAITING]
+    assert [len(found[slow].scores) for found in fates] == [2, 2, 2]
+    assert fates[2][slow].rate == 0.01 and fates[2][slow].score == 0.9
+    assert not any(one.waiting for one in last.climbers)
+
+
+def test_a_seed_that_has_not_begun_suffices_and_one_that_diverged_does_not_wait() -> None:
+    def ends(one: Training) -> Reached:
+        found = dataclasses.replace(by_place()(one), validation=0.9)
+        if one.candidate.spec == space.candidates[0].spec and one.seed == 1:
+            return dataclasses.replace(found, validation=0.5)
+        if one.candidate.spec == space.candidates[1].spec:
+            return Reached("diverged")
+        return found
+
+    plan, space = made()
+    (first, *_) = climb(plan, space, Told(ends)).rungs
+    waits = {one.candidate.spec: one.waiting for one in first.climbers}
+    assert [spec for spec, waiting in waits.items() if waiting] == [space.candidates[0].spec]
 
 
 def test_what_came_to_rest_is_not_trained_again() -> None:
@@ -225,14 +260,16 @@ def fought(ends: Callable[[Training], Reached], more: str = "") -> tuple[Climb, 
 
 
 def test_finalists_and_the_best_published_cell_meet_on_fresh_seeds_in_every_frame() -> None:
+    plan, _ = made()
     _, found, told = fought(by_place())
     fresh = [one for one in told.asked if one.seed >= 100]
     assert {one.frame for one in fresh} == {"paper", "standard"}
-    assert {one.steps for one in told.asked} == {8} and {one.lr for one in fresh} == {0.03}
-    tuned = [one for one in told.asked if one.seed < 100]
-    assert {one.frame for one in tuned} == {"standard"}, "in the first frame halving has tuned"
-    by_cell = Counter(one.candidate.spec for one in tuned)
-    assert set(by_cell.values()) == {2 * 2}, "all rates on all seeds, of both sides alike"
+    assert {one.steps for one in fresh} == {8} and {one.lr for one in fresh} == {0.03}
+    longest = [one for one in told.asked if one.steps == 8 and one.seed < 100]
+    tuned = Counter((one.candidate, one.frame) for one in longest)
+    assert set(tuned.values()) == {2 * 2}, "all rates on all seeds, of both sides alike"
+    sides = {one.candidate for one in fresh}
+    assert set(tuned) >= {(one, frame) for one in sides for frame in plan.frames}
     assert len(found.finalists) == 2
     for one in found.finalists:
         assert [duel.frame for duel in one.duels] == ["paper", "standard"]
@@ -254,19 +291,33 @@ def test_a_claim_needs_every_frame() -> None:
     assert not {one.candidate.spec: one.claimed for one in fought(ends)[1].finalists}[best]
 
 
-def test_what_is_ahead_while_a_curve_still_rises_is_no_claim() -> None:
-    def rises(one: Training) -> Reached:
-        late = one.frame == "standard" and one.candidate.published and one.seed == 111
-        return dataclasses.replace(by_place()(one), rising=late)
+@pytest.mark.parametrize(
+    ("rises", "claimed"), [((0.02, 0.0), False), ((0.0, 0.02), False), ((0.0, None), False),
+                           ((0.009, 0.009), True)],
+)  # fmt: skip
+def test_what_is_ahead_while_a_side_still_rises_is_no_claim(
+    rises: tuple[float, float | None], claimed: bool
+) -> None:
+    def ends(one: Training) -> Reached:
+        late = one.frame == "standard" and one.seed >= 100
+        rise = rises[one.candidate.published] if late else 0.0
+        return dataclasses.replace(by_place()(one), rise=rise)
 
-    found = fought(rises)[1]
-    assert all(one.ahead and not one.claimed for one in found.finalists)
-    assert [duel.rising for duel in found.finalists[0].duels] == [0, 1]
+    found = fought(ends)[1]
+    assert {(one.ahead, one.claimed) for one in found.finalists} == {(True, claimed)}
+    assert [duel.rising for duel in found.finalists[0].duels] == [False, not claimed]
+
+
+def test_one_training_that_rises_among_many_that_do_not_is_luck() -> None:
+    def ends(one: Training) -> Reached:
+        return dataclasses.replace(by_place()(one), rise=0.03 if one.seed == 111 else 0.005)
+
+    assert all(one.claimed for one in fought(ends)[1].finalists)
 
 
 def duel(ours: Iterable[float], theirs: Iterable[float], frame: str = "paper") -> Bout:
     (one, *_) = made()[1].candidates
-    return Bout(frame, one, (0.01, 0.01), tuple(ours), tuple(theirs))
+    return Bout(frame, one, (0.01, 0.01), tuple(ours), tuple(theirs), (0.0, 0.0))
 
 
 @pytest.mark.parametrize(
@@ -291,20 +342,3 @@ def test_more_finalists_need_more() -> None:
     assert alone.finalists[0].p < crowd.p == pytest.approx(5 * one.p)
     assert alone.finalists[0].bounds[0][0] > crowd.bounds[0][0]
     assert alone.detectable < judged_finals({cell: [one] for cell in cells[:5]}).detectable
-
-
-def test_a_rival_has_no_larger_state_by_either_count() -> None:
-    ours = climber(0.5, state=64, packed=40)
-    cells = [climber(0.9, names=("large",), state=80, packed=80),
-             climber(0.8, names=("packs",), state=70, packed=40),
-             climber(0.7, names=("small",), state=64, packed=64), climber(0.95)]  # fmt: skip
-    found = published_rivals(ours, Rung(8, (*cells, ours)))
-    assert [one.candidate.names for one in found] == [("packs",), ("small",)]
-
-
-def test_finalists_are_those_that_gain_most_over_their_own_rival() -> None:
-    plan, _ = made()
-    small = climber(0.6, state=32, packed=32)
-    cells = (climber(0.8), climber(0.78, names=("a",)), small, climber(0.79),
-             climber(0.4, names=("b",), state=32, packed=32))  # fmt: skip
-    assert [one.score for one in finalists(plan, Rung(8, cells))] == [0.6, 0.8]

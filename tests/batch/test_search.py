@@ -262,13 +262,23 @@ def test_runs_and_hours_are_told_by_stages(ahead: Callable[[str], Any]) -> None:
     found = ahead(SMALL)
     told = [(one.name, one.least, one.most) for one in found.stages]
     assert told == [
-        ("rung 1, 2 steps", 15, 15), ("rung 2, 4 steps", 6, 10),
-        ("tuning of the finalists and their rivals in other frames", 6, 15), ("finals", 48, 96),
+        ("rung 1, 2 steps", 15, 15), ("rung 2, 4 steps", 6, 15),
+        ("published cells at the states of the finalists", 3, 18),
+        ("tuning of both in all frames", 12, 48), ("finals", 48, 96),
     ]  # fmt: skip
     assert all(0 < one.least_hours <= one.most_hours for one in found.stages)
     text = "\n".join(found.lines())
     assert "5 cells, 3 of them published" in text and "Dropped: 3, the same function" in text
     assert "processor hours" in text and [row["state"] for row in found.rows()] == [64] * 5
+
+
+def test_a_first_rung_with_too_few_looks_to_see_a_curve_rise_is_told(
+    ahead: Callable[[str], Any],
+) -> None:
+    said = "too few looks"
+    assert said in "\n".join(ahead(SMALL).lines())
+    fine = SMALL.replace("rungs: [2, 4]", "rungs: [50, 60]\ntrain: {eval_every: 3}")
+    assert said not in "\n".join(ahead(fine).lines())
 
 
 def test_a_budget_below_the_first_rung_is_refused(ahead: Callable[[str], Any]) -> None:

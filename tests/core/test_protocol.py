@@ -218,3 +218,9 @@ def test_a_run_ends_when_its_time_is_used_up(monkeypatch: pytest.MonkeyPatch) ->
     assert last.steps == last.seconds == 7
     assert last.message == "The time of 7 s was used up after 7 steps."
     assert last.metrics["accuracy"] is not None
+
+
+@pytest.mark.parametrize(("steps", "every", "told"), [(100, 20, False), (300, 20, True),
+                                                      (100, 5, True), (4, 1, False)])  # fmt: skip
+def test_whether_a_curve_rises_takes_looks(steps: int, every: int, told: bool) -> None:
+    assert TrainConfig(steps=steps, eval_every=every).can_tell is told

@@ -254,3 +254,26 @@ def test_throughput_is_shown(variant: str, capsys: pytest.CaptureFixture[str]) -
     speed = 20 * 64 / (time.perf_counter() - start)
     with capsys.disabled():
         print(f" [{variant}: {speed:,.0f} examples/s]", end="")
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_what_a_guess_scores_is_a_share_below_all(name: str) -> None:
+    made = task(name)
+    assert isinstance(made, TrainedTask) and 0 <= made.guess() < 0.6
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "share"),
+    [
+        ("mqar", {"pairs": 8}, 1 / 8),
+        ("mqar", {"pairs": 8, "variant": "overwrite"}, 1 / 8),
+        ("words", {"group": "Z2"}, 1 / 2),
+        ("words", {"group": "S3"}, 1 / 6),
+        ("in-context-regression", {}, 0.0),
+    ],
+)
+def test_who_has_bound_nothing_scores_as_a_guess(
+    name: str, settings: dict[str, object], share: float
+) -> None:
+    made = task(name, settings)
+    assert isinstance(made, TrainedTask) and made.guess() == pytest.approx(share, abs=0.02)

@@ -23,10 +23,11 @@ def store(tmp_path: Path) -> Store:
 
 
 def asked(spec: str, seed: int = 0, steps: int = 10, lr: float = 0.01, frame: str = "paper",
-          pairs: int = 8) -> NewRun:  # fmt: skip
+          pairs: int = 8, keys: int = 0) -> NewRun:  # fmt: skip
     """Returns a run of a search."""
     sets = {"train.protocol": "search", "train.target": "none", "train.lr": str(lr)}
     sets |= {"train.steps": str(steps), "model.frame": frame, "task.pairs": str(pairs)}
+    sets |= {"model.key_dim": str(keys)}
     config = request(spec=spec, seed=seed, sets=sets, device="cpu").config()
     return NewRun(config, config_hash(config), spec, spec, frame, "mqar", seed, "cpu",
                   protocol="search", tags=(TAG,))  # fmt: skip
@@ -68,7 +69,7 @@ def test_stages_follow_from_the_runs(store: Store) -> None:
     put(store, NEW, 0.7, steps=20, lr=0.03)
     assert found(store).stage == "rung 2, 20 steps"
     put(store, NEW, 0.6, steps=20, lr=0.03, frame="standard")
-    assert found(store).stage == "tuning in other frames"
+    assert found(store).stage == "tuning in all frames"
     for seed, gain in ((100, 0.1), (101, 0.3)):
         put(store, DELTA, 0.5, steps=20, seed=seed)
         put(store, NEW, 0.5 + gain, steps=20, seed=seed, lr=0.03)
@@ -77,6 +78,18 @@ def test_stages_follow_from_the_runs(store: Store) -> None:
     assert one.finals["spec"].tolist() == [NEW, DELTA] and one.finals["n"].tolist() == [2, 2]
     assert one.finals["gain"].iloc[0] == pytest.approx(0.2) and math.isnan(one.finals["gain"][1])
     assert one.cpu_seconds == 2.0 * 10 and not one.running
+
+
+def test_published_cells_at_the_state_of_a_finalist_are_no_part_of_a_rung(store: Store) -> None:
+    first_rung(store)
+    put(store, DELTA, 0.9, lr=0.03, keys=8)
+    one = found(store)
+    assert one.stage == "published cells at the states of the finalists"
+    assert one.cells["spec"].tolist() == [NEW, DELTA], "its score at these keys is no rung's"
+    put(store, DELTA, 0.5, seed=100, keys=8)
+    put(store, DELTA, 0.7, seed=100)
+    finals = found(store).finals
+    assert sorted(finals["key_dim"]) == [0, 8] and finals["n"].tolist() == [1, 1]
 
 
 def test_what_diverged_counts_as_nothing_and_other_tasks_stay_out(store: Store) -> None:

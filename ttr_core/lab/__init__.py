@@ -2,7 +2,7 @@
 
 from ..layers.own_module import is_module, module_name
 from .clean_pairs import ReadBack, reads_back
-from .curve import PACE, STILL_RISING
+from .curve import PACE, RISE, RISE_AT_FALL, STILL_RISING
 from .devices import DEVICES, gpus, one_thread, resolve_device, take_gpu
 from .events import Evaluated, Event, Finished, Progress, Started
 from .experiment import Experiment
@@ -43,6 +43,8 @@ __all__ = [
     "PACKED",
     "PROBES",
     "RATES",
+    "RISE",
+    "RISE_AT_FALL",
     "SEEDS",
     "STATISTICS",
     "STILL_RISING",

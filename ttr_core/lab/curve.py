@@ -31,6 +31,8 @@ MARKS = {50: "half", 90: "nine tenths", 99: "all but a hundredth"}
 """Percent of the way to the best value, whose steps and seconds are noted -> in words."""
 
 STILL_RISING = "still_rising"
+RISE_AT_FALL = "rise_at_fall"
+"""Whether a curve rose when its rate began to fall, and by how much."""
 
 PACE = (
     *(Metric(f"steps_to_{mark}", "lower", 0.0, None, "", f"Steps until {said} of the way from the "

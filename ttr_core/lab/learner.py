@@ -183,9 +183,14 @@ class Learner:
     @property
     def still_rising(self) -> float | None:
         """1 where the curve still rose when the rate fell, else 0; None where nothing tells."""
-        at = self.step if self.fall is None else self.fall
-        found = rise([look for look in self.scores if look[0] <= at], at)
+        found = self.rise_at_fall
         return None if found is None else float(found > RISE)
+
+    @property
+    def rise_at_fall(self) -> float | None:
+        """By how much the curve rose when the rate fell; None where there were too few looks."""
+        at = self.step if self.fall is None else self.fall
+        return rise([look for look in self.scores if look[0] <= at], at)
 
     @property
     def settled(self) -> bool:

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from ..space.constraints import Choice, Either, Number
 from ..space.option import check_options, option
+from .curve import rise
 from .metric import Metric
 from .trainers import TRAINERS
 
@@ -122,6 +123,12 @@ class TrainConfig:
     def latest_fall(self) -> int:
         """The step after which the rate falls at the latest, so that all steps suffice."""
         return math.ceil(self.steps / (1 + COOLDOWN))
+
+    @property
+    def can_tell(self) -> bool:
+        """Whether there are looks enough, before its fall, to tell whether its curve rises."""
+        fall, every = self.latest_fall, self.eval_every
+        return rise([(step, 0.0) for step in range(every, fall + 1, every)], fall) is not None
 
     def rest_at(self, step: int) -> int:
         """Returns the step at which a training is over whose rate falls from a step on."""

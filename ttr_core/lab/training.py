@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..layers.model import ModelConfig, SequenceModel
-from .curve import STILL_RISING
+from .curve import RISE_AT_FALL, STILL_RISING
 from .evaluate import generalization, tested
 from .events import Event, Finished, Progress, Started
 from .learner import Learner, ranked
@@ -220,6 +220,7 @@ class _Run:
             name: learner.value,
             "steps_to_target": learner.steps_to_target,
             STILL_RISING: learner.still_rising,
+            RISE_AT_FALL: learner.rise_at_fall,
             **learner.pace(),
         }
 

@@ -214,6 +214,10 @@ class TrainedTask(Task):
     def sample(self, batch_size: int, generator: torch.Generator, device: str = "cpu") -> Batch:
         """Draws a batch on ``device``; the generator alone decides it."""
 
+    def guess(self) -> float:
+        """Returns the score, from 0 to 1, of who has bound nothing; 0 where nobody knows."""
+        return 0.0
+
     def variants(self) -> tuple[TrainedTask, ...]:
         """Returns the same task at other lengths and loads, to test without retraining."""
         return ()

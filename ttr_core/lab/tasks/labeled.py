@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from ...layers.model import SequenceModel
 
 ACCURACY = Metric("accuracy", "higher", 0.0, 1.0, SHARE, "Share of right answers on the test set.")
+GUESSED = 256
+"""Sequences in which the most frequent answer is counted."""
+
 LOSS = Metric("loss", "lower", 0.0, None, "nats", "Cross-entropy of the answers on the test set.")
 
 
@@ -31,6 +34,12 @@ class LabeledTask(TrainedTask):
     """
 
     metrics: ClassVar[tuple[Metric, ...]] = (ACCURACY, LOSS)
+
+    def guess(self) -> float:
+        """Returns how often the answer is right that is right most often."""
+        batch = self.held_out("validation", GUESSED)
+        labels = batch.labels if batch.asked is None else batch.labels[batch.asked.bool()]
+        return float(labels.flatten().bincount().max() / labels.numel())
 
     def loss(self, model: SequenceModel, batch: Batch) -> Tensor:
         return model.loss(batch.tokens, batch.positions, batch.labels, batch.asked)
