@@ -14,7 +14,13 @@ from pathlib import Path
 
 PROJECT = "test-time-regression"
 SCRIPT = "ttr"
-EXTRAS = {"streamlit": "app", "altair": "app", "vl_convert": "app", "ray": "ray"}
+EXTRAS = {
+    "streamlit": "app",
+    "altair": "app",
+    "vl_convert": "app",
+    "ray": "ray",
+    "optuna": "search",
+}
 """The extra that brings a package; every other one comes with ``lab``."""
 
 ABOVE = Path(__file__).resolve().parents[1]

@@ -142,7 +142,7 @@ def _show_outlook(ahead: Outlook, json: bool) -> None:
 
 
 def _show_search(ahead: Outlook, state: SearchState, report: Path, json: bool) -> None:
-    from ..search.tables import cells_table, finals_table
+    from ..search.search_tables import cells_table, finals_table
     from ..search.telling import conclusion
 
     cells = cells_table(ahead.plan, state.rungs).to_dict("records")

@@ -3,8 +3,8 @@
 What a plan still asks for stands in the plan. What was done follows from runs alone: those with
 the fewest steps are the first rung, in the frame that is searched in; the seeds on which a cell is
 tried at several rates there are the search's. More steps on them are the next rungs, other keys on
-them bring published cells to the state of a new one, other frames tune rates, and other seeds are
-fresh.
+them bring published cells to the state of a new one, other options are sampled, other frames tune
+rates, and other seeds are fresh.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MOST = 5000
 """Runs of a search that are read."""
 
 RUNG, REFIT = "rung", "published cells at the states of the finalists"
-TUNING, FINAL = "tuning in all frames", "finals"
+SAMPLED, TUNING, FINAL = "continuous settings of the finals", "tuning in all frames", "finals"
 STEPS, RATE, KEYS = "train.steps", "train.lr", "model.key_dim"
 
 
@@ -152,13 +152,14 @@ def _placed(rows: pd.DataFrame) -> pd.DataFrame:
     keys = set(zip(own["spec"], own[KEYS], strict=True))
     usual = [key in keys for key in zip(rows["spec"], rows[KEYS], strict=True)]
     part = pd.Series(RUNG, index=rows.index).where(usual, REFIT)
+    part = part.where(rows["spec"].isin(first["spec"]), SAMPLED)
     part = part.where(rows["frame"] == frame, TUNING)
     return rows.assign(part=part.where(known, FINAL))
 
 
 def _stage(rows: pd.DataFrame, rungs: pd.DataFrame) -> str:
     parts = set(rows["part"])
-    if later := [part for part in (FINAL, TUNING, REFIT) if part in parts]:
+    if later := [part for part in (FINAL, TUNING, SAMPLED, REFIT) if part in parts]:
         return later[0]
     return f"rung {len(rungs)}, {rungs['steps'].iloc[-1]:,} steps"
 

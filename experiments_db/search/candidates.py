@@ -227,6 +227,17 @@ def refitted(one: Candidate, to: Candidate, plan: SearchPlan) -> Candidate | Non
     return one if same else counted.candidate(one.spec, one.names, plan, fits)
 
 
+def rewritten(one: Candidate, text: str, plan: SearchPlan) -> Candidate:
+    """Returns a cell with other options that leave its state as it is, at the same keys.
+
+    Args:
+        one: the cell.
+        text: its spec with other options.
+        plan: what is asked for.
+    """
+    return replace(one, spec=text, experiment=_experiment(text, plan, one.key_dim))
+
+
 class _Counted:
     """A cell's numbers of state by the length of its keys."""
 

@@ -1,7 +1,8 @@
 """Stage 3: the best new cells against the best published one, frozen, on seeds nobody has seen.
 
-Published cells have the keys that bring them to the finalist's state (`rivals`). In each frame both
-sides have the rate that is best there on the search's seeds: all rates are tried at the last rung's
+Published cells have the keys that bring them to the finalist's state (`rivals`), and continuous
+settings of both sides are sampled where the plan says so (`continuous`). In each frame both sides
+have the rate that is best there on the search's seeds: all rates are tried at the last rung's
 steps. Then cell, keys and rate stand, and only fresh seeds count.
 """
 
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from ttr_core.lab import RISE
 
 from .candidates import Candidate
+from .continuous import SAMPLING, sampled
 from .halving import Book, Climber, Rung, settled
 from .ledger import Reached
 from .permuted import LEVEL, detectable, holm, least_gain, p_above
@@ -138,12 +140,22 @@ def finals(plan: SearchPlan, last: Rung, book: Book) -> Finals:
     contest = contests(plan, last, book)
     if contest.missing:
         return Finals(missing=contest.missing, stage=REFITTING)
-    rivals = {one.candidate: [x.candidate for x in found[:RIVALS]]
-              for one, found in contest.rivals.items()}  # fmt: skip
+    sides = {
+        one.candidate: (one.rate, one.score)
+        for ours, found in contest.rivals.items()
+        for one in (ours, *found[:RIVALS])
+    }
+    turned = sampled(plan, sides, book)
+    if turned.missing:
+        return Finals(missing=turned.missing, stage=SAMPLING, rivals=contest.rivals)
+    rivals = {
+        turned.best[ours.candidate]: [turned.best[one.candidate] for one in found[:RIVALS]]
+        for ours, found in contest.rivals.items()
+    }
     asked = tuning(plan, [*rivals, *(rival for found in rivals.values() for rival in found)])
     known = settled(asked, plan.rungs[:-1], book)
     if missing := tuple(one for one in asked if one not in known):
-        return Finals(rivals=contest.rivals, missing=missing, stage="tuning in all frames")
+        return Finals(missing=missing, stage="tuning in all frames", rivals=contest.rivals)
     rates: dict[tuple[str, Candidate], float] = {}
     scores: dict[tuple[str, Candidate], float] = {}
     for who, by_rate in means(known).items():

@@ -13,6 +13,7 @@ from ..sweeps import Pace, Planned, in_words, tried
 from ..sweeps.plan_file import Source
 from ..sweeps.questions import past
 from .candidates import Candidate, Space
+from .continuous import SAMPLING
 from .rivals import REFITTING, RIVALS
 from .search_plan import SearchPlan
 from .trainings import trainings
@@ -190,10 +191,12 @@ def _finals(plan: SearchPlan, cells: Sequence[Candidate], pace: Pace) -> list[Le
     chosen = min(plan.finalists, len(cells) - known)
     told = [
         (REFITTING, tried, 1, known * chosen),
+        (SAMPLING, plan.trials * len(plan.seed_numbers), 0, (1 + RIVALS) * chosen),
         ("tuning of both in all frames", tried * len(plan.frames), 2, (1 + RIVALS) * chosen),
         ("finals", final, 2, 2 * chosen),
     ]
     return [
         Leg(name, least * runs, most * runs, least * runs * each, most * runs * each)
         for name, runs, least, most in told
+        if runs
     ]

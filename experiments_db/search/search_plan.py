@@ -17,6 +17,7 @@ from ..sweeps.complaints import complaints
 from ..sweeps.plan import Settings, TaskEntry
 from ..sweeps.plan_file import Source, read
 from ..sweeps.values import Range, Values, size, texts
+from .sampler import optuna_module
 
 ALL = ("all",)
 LEAST_FRESH = 12
@@ -59,6 +60,7 @@ class SearchPlan(pydantic.BaseModel):
         seeds: of the search.
         fresh: seeds of the finals, which the search has not seen.
         finalists: cells that are compared with the best published one, at most.
+        trials: continuous settings of each cell of the finals that are sampled; none by default.
         survivors: share of what is dropped that goes on by chance, to tell what is dropped wrongly.
         budget: processor hours.
         device: ``auto``, ``cpu`` or ``cuda``.
@@ -86,6 +88,7 @@ class SearchPlan(pydantic.BaseModel):
     seeds: Values = Range.model_validate({"from": 0, "to": 4})
     fresh: Values = Range.model_validate({"from": 100, "to": 99 + LEAST_FRESH})
     finalists: Annotated[int, pydantic.Field(ge=1, le=MOST_FINALISTS)] = MOST_FINALISTS
+    trials: Annotated[int, pydantic.Field(ge=0, le=1000)] = 0
     survivors: Annotated[float, pydantic.Field(ge=0, le=1)] = 0.05
     budget: Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)] | None = None
     device: Short = "auto"
@@ -218,6 +221,11 @@ def _check_settings(plan: SearchPlan, source: Source) -> None:
 
 
 def _check_protocol(plan: SearchPlan, source: Source) -> None:
+    if plan.trials:
+        try:
+            optuna_module()
+        except RequestError as error:
+            raise source.error(("trials",), str(error)) from None
     for key in ("rates", "seeds", "fresh"):
         if size(getattr(plan, key)) > MOST_SEEDS:
             raise source.error((key,), f"{key} are {size(getattr(plan, key)):,}: too many.")

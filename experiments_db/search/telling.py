@@ -24,7 +24,7 @@ from .outlook import Outlook
 from .permuted import LEVEL, POWER
 from .rivals import RIVALS
 from .search_plan import SearchPlan
-from .tables import (
+from .search_tables import (
     cells_table,
     finals_table,
     rivals_table,

@@ -17,7 +17,7 @@ from experiments_db.search.finals import Finals, finals
 from experiments_db.search.halving import Rung, climb
 from experiments_db.search.ledger import Ledger, Reached
 from experiments_db.search.rivals import contests
-from experiments_db.search.tables import rivals_table, slowest_starts
+from experiments_db.search.search_tables import rivals_table, slowest_starts
 from experiments_db.search.telling import starts_told
 from experiments_db.search.trainings import Training
 from experiments_db.store import open_store

@@ -109,7 +109,8 @@ def test_the_program_is_named_as_it_is_called_here(
 
 
 def test_what_is_missing_is_named_with_its_extra() -> None:
-    for package, extra in (("streamlit.web", "app"), ("ray", "ray"), ("duckdb", "lab")):
+    for package, extra in (("streamlit.web", "app"), ("ray", "ray"), ("duckdb", "lab"),
+                           ("optuna", "search")):  # fmt: skip
         said = installation.lacking(ModuleNotFoundError(name=package))
         assert said and f"pip install 'test-time-regression[{extra}]'" in said
     for own in ("ttr_core.nowhere", "experiments_db.nowhere", None):

@@ -116,6 +116,6 @@ def test_the_ranges_are_those_of_requirements_txt() -> None:
     }
 
 
-def test_app_and_ray_bring_the_lab() -> None:
-    for extra in ("app", "ray"):
+def test_other_extras_bring_the_lab() -> None:
+    for extra in ("app", "ray", "search"):
         assert f"{PROJECT['name']}[lab]" in PROJECT["optional-dependencies"][extra]
