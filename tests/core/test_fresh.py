@@ -124,14 +124,17 @@ def test_a_tensor_that_is_set_starts_there(name: str) -> None:
             assert torch.equal(p, torch.full_like(p, SET[leaf])), path
 
 
-STD = {"ttt-linear": 0.02, "ttt-mlp": 0.02}
+STD = {
+    "ttt-linear": {"W1": 0.02}, "ttt-mlp": {"W1": 0.02, "W2": 0.02},
+    "atlas": {"W1": 1.0, "W2": 0.02},
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_matrices_of_a_network_keep_the_size_of_their_inputs(name: str) -> None:
     for path, p in fresh(name).own.items():
         if re.fullmatch(r"function/W\d", path):
-            size = STD.get(name, p.shape[-2] ** -0.5)
+            size = STD.get(name, {}).get(path[-2:], p.shape[-2] ** -0.5)
             assert p.std().item() == pytest.approx(size, rel=4 * p.numel() ** -0.5), path
 
 
@@ -273,6 +276,7 @@ NUMBERS = {
     "cosformer": "length=512", "polynomial": "degree=2", "power-retention": "degree=2",
     "sliding-window-attention": "size=64", "alibi": "slope=8.0", "stick-breaking": "offset=4.0",
     "log-linear-attention": "levels=16", "gated-kalmanet": "iterations=30 ridge=0.02",
+    "atlas": "expansion=1 std=1.0 std_last=0.02 window=8 size=16 rate=0.03",
     "lact": "expansion=1 size=16 rate=0.05", "residual-deltanet": "clip=1.0", "dpfp": "nu=1",
     "orchid": "basis=4",
 }  # fmt: skip
@@ -294,7 +298,8 @@ def test_maps_of_low_rank_have_the_ranks_of_the_papers() -> None:
 
 SIZES = {
     "key_dim": {
-        1: "lru", 2: "gateloop", 16: "based rebased mamba longhorn omeganet", 64: "mamba2 mamba3",
+        1: "lru", 2: "gateloop", 16: "based rebased mamba longhorn omeganet", 32: "atlas",
+        64: "mamba2 mamba3",
     },
     "qk_heads": {1: "mamba mamba2 mamba3 longhorn"},
     "expand": {2: "mamba mamba2 mamba3 longhorn lru", 8: "gateloop"},

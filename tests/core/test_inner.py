@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from papers.inner import atlas
 from streams import RTOL32, joined, stream
 
 import ttr_core as ttr
@@ -285,15 +284,12 @@ def test_a_window_of_all_on_a_small_chunk_is_descent_on_the_whole_past() -> None
     close(ttr.solve(spec, x)[0, 0], torch.stack(rows))
 
 
-@pytest.mark.parametrize("length", [9, 40])
-def test_muon_on_a_perceptron_is_the_recurrence_of_atlas(length: int) -> None:
-    spec = ttr.Spec.parse("Gate * Importance | MLP(expansion=1, wrapped=false) | ChunkMuon")
-    x = stream(spec, length, heads=1, key_dim=4, value_dim=4)
-    params = {n: p.detach().double().requires_grad_() for n, p in spec.parameters(4, 4, 1).items()}
-    own = {n.rpartition(".")[2]: p[0] for n, p in params.items()}
-    signals = {n: s[0, 0] for n, s in x.signals.items()}
-    said = atlas(x.q[0, 0], x.k[0, 0], x.v[0, 0], **signals, **own)
-    torch.testing.assert_close(ttr.solve(spec, x, params)[0, 0], said, rtol=1e-9, atol=1e-9)
+def test_the_last_matrix_starts_at_a_spread_of_its_own() -> None:
+    made = [MLP(std=1.0, std_last=last).parameters(16, 16, 2) for last in (0.02, None)]
+    for name, sizes in {"W1": (1.0, 1.0), "W2": (0.02, 1.0)}.items():
+        spreads = [float(tensors[name].detach().std()) for tensors in made]
+        assert spreads == pytest.approx(sizes, rel=0.1)
+    close(made[0]["W2"] * 50, made[1]["W2"], 1e-6)
 
 
 def test_orthogonal_steps_have_one_size_in_every_direction() -> None:

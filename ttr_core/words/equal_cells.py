@@ -82,6 +82,7 @@ OFF_GRID: tuple[str, ...] = (
     "Gate * Fenwick | Linear | OneStep",
     "Uniform | MLP(activation=gelu_tanh, bias=True, std=0.02) | MiniBatch",
     "Gate * Importance | MLP(wrapped=False, map=taylor2(scale=1.0)) | Omega",
+    "Gate * Importance | MLP(expansion=1, wrapped=False, std=1.0, std_last=0.02) | ChunkMuon",
     "Uniform | GatedMLP | LargeChunkMuon | loss=DotProduct",
     "Gate | MLP(expansion=1) | MirrorDescent(geometry=lq, rate=0.01) | loss=Lp",
     "Gate | MLP | ChunkSGD | loss=Huber",

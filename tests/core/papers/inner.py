@@ -208,6 +208,7 @@ RECURRENCES = {
     "ttt-mlp": ttt_mlp,
     "titans": titans,
     "omeganet": omeganet,
+    "atlas": atlas,
     "lact": lact,
     "moneta": moneta,
     "yaad": yaad,

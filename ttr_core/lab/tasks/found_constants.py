@@ -42,6 +42,12 @@ FOUND: dict[str, tuple[float | None, ...]] = {
     "Uniform | MLP(activation=gelu_tanh, bias=True, std=0.02) | MiniBatch": (0.06309573444801933,),
     "Gate | MLP | ChunkMomentum(rate=0.1)": (-2.0, 0.01, 0.95),
     "Gate * Importance | MLP(wrapped=False, map=taylor2(scale=1.0)) | Omega": (0.0, 1.0, 1.0),
+    "Gate * Importance | MLP(expansion=1, wrapped=False, std=1.0, std_last=0.02) | ChunkMuon": (
+        -0.005,
+        0.5,
+        0.5,
+        0.5,
+    ),
     "Uniform | GatedMLP | LargeChunkMuon | loss=DotProduct": (0.5, 0.0),
     "Gate | MLP(expansion=1) | MirrorDescent(geometry=lq, rate=0.01) | loss=Lp": (1.0, -2.0, 0.01),
     "Gate | MLP | ChunkSGD | loss=Huber": (-2.0, 0.01, 0.15848931924611134),

@@ -82,11 +82,11 @@ class LayeredModel(Network, StagedModel):
         return sum(n * m + (m if stage.bias else 0) for stage, n, m in pairs)
 
     def fresh(
-        self, widths: Sequence[int], heads: int, std: float | None, seed: int
+        self, widths: Sequence[int], heads: int, stds: Sequence[float | None], seed: int
     ) -> dict[str, Tensor]:
-        """Returns learned starts of every matrix and bias, and of the norm."""
+        """Returns learned starts of every matrix, each with its spread, of biases and the norm."""
         generator, made = torch.Generator().manual_seed(seed), {}
-        for stage, n, m in zip(self.stages, widths, widths[1:], strict=False):
+        for stage, n, m, std in zip(self.stages, widths, widths[1:], stds, strict=False):
             scale = n**-0.5 if std is None else std
             made[stage.weight] = scale * torch.randn(heads, n, m, generator=generator)
             if stage.bias is not None:
@@ -132,7 +132,7 @@ class NormLinear(LayeredModel):
         return (key_dim, value_dim)
 
     def parameters(self, key_dim: int, value_dim: int, heads: int) -> dict[str, Tensor]:
-        return self.fresh(self.widths(key_dim, value_dim), heads, self.std, self.seed)
+        return self.fresh(self.widths(key_dim, value_dim), heads, (self.std,), self.seed)
 
 
 @dataclass(frozen=True)
@@ -155,6 +155,8 @@ class MLP(LayeredModel):
         wrapped: whether the norm and the residual stand around the matrices.
         std: standard deviation of the fresh matrices; none takes $1 / \sqrt{\text{inputs}}$.
         seed: seed of the fresh matrices.
+        std_last: standard deviation of the last of them; none takes that of the others. Near 0 a
+            fresh memory answers next to nothing, and what is written is not lost in what it says.
 
     Reference: Titans: Learning to Memorize at Test Time (Behrouz, Zhong and Mirrokni, 2024)
     https://arxiv.org/abs/2501.00663
@@ -172,6 +174,10 @@ class MLP(LayeredModel):
     map: FeatureMap = option(  # noqa: RUF009 - a field
         IDENTITY, "feature map of what the first matrix sees", constraint=Made("map"), since=2
     )
+    std_last: float | None = option(
+        None, "standard deviation of the last fresh matrix; none: as the others", low=1e-6,
+        high=10.0, since=3,
+    )  # fmt: skip
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -213,4 +219,6 @@ class MLP(LayeredModel):
 
     def parameters(self, key_dim: int, value_dim: int, heads: int) -> dict[str, Tensor]:
         own = self.map.parameters(key_dim, value_dim, heads)
-        return own | self.fresh(self.widths(key_dim, value_dim), heads, self.std, self.seed)
+        last = self.std if self.std_last is None else self.std_last
+        stds = (*[self.std] * (self.depth - 1), last)
+        return own | self.fresh(self.widths(key_dim, value_dim), heads, stds, self.seed)
