@@ -101,11 +101,16 @@ def differing(compared: Sequence[Side]) -> pd.DataFrame:
     own = [n for n in settings if "." in n and n not in OWN_COLUMNS]
     names = ["layer", "spec", *SAME, *own]
     written = {
-        str(n): ["–" if pd.isna(x) else str(x) for x in firsts[n]] for n in names if n in firsts
+        str(n): ["–" if pd.isna(x) else _told(x) for x in firsts[n]] for n in names if n in firsts
     }
     kept = {name: texts for name, texts in written.items() if len(set(texts)) > 1}
     labels = [side.label for side in compared]
     return pd.DataFrame(list(kept.values()), index=list(kept), columns=labels)
+
+
+def _told(value: object) -> str:
+    """Returns a setting in words, a number without what adding has left behind."""
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 def unlike(compared: Sequence[Side]) -> list[str]:

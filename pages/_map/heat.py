@@ -34,8 +34,8 @@ SHORT = r"replace(datum.label, regexp('\\b\\w+=', 'g'), '')"
 CROWDED = 110
 """Columns beyond which their names are smaller."""
 
-SPOTS = 300
-"""The length of the color bar, pixels."""
+SPOTS = "width < 800 ? 110 : 300"
+"""The length of the color bar, pixels: all of it is in sight on a phone, too."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def _results(base: alt.Chart, look: Look) -> alt.Chart:
         type=look.scale,  # type: ignore[arg-type]  # one of Vega's own names
     )  # fmt: skip
     legend = alt.Legend(
-        title=look.title, orient="top", direction="horizontal", gradientLength=SPOTS,
+        title=look.title, orient="top", direction="horizontal", gradientLength=alt.ExprRef(SPOTS),
         gradientThickness=9, titleOrient="left", titleLimit=500, offset=2,
         format="%" if look.share else ".3~g",
         values=fourfold(look.domain[1]) if look.scale == "symlog" else alt.Undefined,

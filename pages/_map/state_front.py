@@ -11,7 +11,7 @@ from pages._map import by_probes
 from pages._map.space import Shown
 from ttr_core.lab import metrics
 
-HEIGHT, GRAY, BLUE = 200, "#8A94A0", "#0072B2"
+HEIGHT, GRAY, BLUE, BRIGHT = 200, "#8A94A0", "#0072B2", "#56B4E9"
 STATE = "numbers of state, 16 entries in a key"
 DRAWN = ["spec", "state_size", "mean", "reached", "name"]
 
@@ -36,7 +36,8 @@ def show_front(table: pd.DataFrame, shown: Shown) -> None:
         alt.Tooltip("reached:N", title=shown.metric.replace("_", " ")),
         alt.Tooltip("state_size:Q", title="numbers of state"),
     ]  # fmt: skip
-    points = alt.Chart(known[DRAWN]).mark_point(filled=True, size=28, opacity=0.45, color=BLUE)
+    blue = BRIGHT if st.context.theme.type == "dark" else BLUE
+    points = alt.Chart(known[DRAWN]).mark_point(filled=True, size=28, opacity=0.45, color=blue)
     line = alt.Chart(best[DRAWN]).mark_line(
         interpolate="step-after", color=GRAY, strokeDash=[4, 3], point={"color": "#D55E00"}
     )

@@ -16,11 +16,17 @@ FIRST, MOST = 5, 6
 """Rows whose curves are drawn while none is picked, and picked ones at most."""
 
 HEIGHT = 440  # pixels: the same with one curve and with `MOST`, so that nothing below it moves
+KEY = "runs-curves"
+STACKED = f"""<style>@media (max-width: 640px) {{
+  .st-key-{KEY}, div:has(> .st-key-{KEY}) {{ height: 820px !important }}
+}}</style>"""
+"""On a phone the curves stand below each other."""
 
 
 def reserved() -> DeltaGenerator:
     """Returns where the curves go, which is as tall without them."""
-    return st.container(height=HEIGHT, border=False, key="runs.curves")
+    st.html(STACKED)
+    return st.container(height=HEIGHT, border=False, key=KEY)
 
 
 def show(store: Store, picked: Sequence[str], first: Sequence[str], over_seeds: bool) -> None:

@@ -22,6 +22,11 @@ ALIKE = """<style>
 [data-testid="stButtonGroup"] [role="radio"] {
   min-height: 2.5rem; /* as high as the lists beside them, so that their labels stand in a line */
 }
+@media (max-width: 640px) {
+  [data-testid="stButtonGroup"] [role="radiogroup"] {
+    flex-wrap: wrap; /* else the last ones are out of sight, and nothing says so */
+  }
+}
 </style>"""
 """Style of all pages."""
 

@@ -56,7 +56,8 @@ def compared_chart(
         data = data[data["step"] > 0]
     log = alt.Scale(type="log")
     legend = alt.Legend(
-        title=None, orient="bottom", columns=1, labelLimit=340, symbolType="stroke", symbolSize=300,
+        title=None, orient="bottom", columns=1, labelLimit=alt.ExprRef("min(340, width)"),
+        symbolType="stroke", symbolSize=300,
         symbolFillColor="transparent", symbolOpacity=1, symbolStrokeWidth=2,
     )  # fmt: skip
     x = alt.X("step:Q", title="step", scale=_across(data, asked.log_x))

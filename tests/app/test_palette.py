@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from pages._shared import palette
 
@@ -32,3 +34,12 @@ def test_a_color_is_that_of_words_and_readable(owner: str, theme: str) -> None:
 def test_a_mark_becomes_its_color() -> None:
     latex = palette.colored(r"\function{S_t} = \weights{a_t}")
     assert latex == r"\textcolor{#B84A00}{S_t} = \textcolor{#0072B2}{a_t}"
+
+
+@pytest.mark.parametrize("name", ["explore", "guide"])
+def test_a_page_with_colored_equations_turns_them_with_the_theme(
+    page: Callable[..., AppTest], name: str
+) -> None:
+    app = page(name)
+    assert any(r"\textcolor" in latex.value for latex in app.latex)
+    assert any(palette.STYLE in one.proto.body for one in app.get("html"))
