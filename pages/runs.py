@@ -17,7 +17,8 @@ if store is not None:
     asked = filters.sidebar(store)
     st.header("Runs", anchor=False)
     first = rows.first_ids(store, asked, first_curves.FIRST)
-    curves = first_curves.reserved() if first else None  # drawn last, when the picks are known
+    drawn = first or picks.picked()
+    curves = first_curves.reserved() if drawn else None  # drawn last, when the picks are known
     total = rows.show(store, asked)
     actions.undo_bar(store)
     if total is not None:

@@ -41,7 +41,7 @@ def show_front(table: pd.DataFrame, shown: Shown) -> None:
     line = alt.Chart(best[DRAWN]).mark_line(
         interpolate="step-after", color=GRAY, strokeDash=[4, 3], point={"color": "#D55E00"}
     )
-    layers = [line.encode(x=x, y=y), points.encode(x=x, y=y, tooltip=tips)]
+    layers = [points.encode(x=x, y=y, tooltip=tips), line.encode(x=x, y=y, tooltip=tips)]
     drawn = alt.LayerChart(layer=layers).properties(height=HEIGHT)
     st.altair_chart(drawn, alt=f"{shown.metric.replace('_', ' ')} against {STATE}")
     found = "; ".join(

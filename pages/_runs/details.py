@@ -12,7 +12,7 @@ from experiments_db.errors import StoreError
 from experiments_db.read import queries
 from experiments_db.read.trained_views import own_layer
 from experiments_db.store import Store
-from pages._shared import charts, snippets, trained_map, ui, units
+from pages._shared import snippets, trained_map, ui, units
 from ttr_core import RequestError, options_of
 from ttr_core.lab import TASKS, Experiment, Metric, is_module, metrics
 
@@ -66,7 +66,6 @@ def _one(store: Store, run: dict[str, Any]) -> None:
     if run.get("message"):
         st.code(run["message"], language=None, wrap_lines=True)
     _facts(run)
-    _curves(store, [run])
     if (own := own_layer(store, run["run_id"])) is not None:
         trained_map.show_own(own, run["run_id"])
     elif not is_module(run["spec"]):
@@ -100,27 +99,6 @@ def _facts(run: dict[str, Any]) -> None:
 def _metrics(run: dict[str, Any]) -> tuple[Metric, ...]:
     """Returns what the run's task declares; of a task that is not here, every metric."""
     return TASKS[run["task"]].metrics if run["task"] in TASKS else tuple(metrics().values())
-
-
-def _curves(store: Store, runs: list[dict[str, Any]]) -> None:
-    data = queries.curves(store, [run["run_id"] for run in runs])
-    if data.empty:
-        st.caption("No curves are stored for this.")
-        return
-    labels = {run["run_id"]: _label(run, len(runs)) for run in runs}
-    data = data.assign(run=data["run_id"].map(labels))
-    names = list(dict.fromkeys(data["name"]))
-    with st.grid(min(2, len(names))):
-        for name in names:
-            chart = charts.runs(data[data["name"] == name], name)
-            st.altair_chart(
-                chart, key=f"curve.{name}", alt=f"{name} of {', '.join(labels.values())}"
-            )
-
-
-def _label(run: dict[str, Any], count: int) -> str:
-    name = run["layer"] or run["spec"]
-    return name if count == 1 else f"{name} · seed {run['seed']} · {run['run_id'][-4:]}"
 
 
 def _tables(store: Store, run: dict[str, Any]) -> None:

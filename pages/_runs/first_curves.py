@@ -60,12 +60,11 @@ def show(store: Store, picked: Sequence[str], first: Sequence[str], over_seeds: 
 
 
 def _said(picked: int, shown: int, over_seeds: bool) -> str:
-    of = (
-        "configurations, each the mean of its runs with one standard error"
-        if over_seeds
-        else "runs"
-    )
+    one, several = ("configuration", "configurations") if over_seeds else ("run", "runs")
+    mean = ", the mean over seeds with one standard error" if over_seeds else ""
+    if picked == 1:
+        return f"The picked {one}{mean}."
     if not picked:
-        return f"The first {shown} {of}: tick rows below to draw others."
+        return f"The first {shown} {several}{mean}: tick rows below to draw others."
     more = f"{shown} of {picked} picked" if picked > MOST else "The picked"
-    return f"{more} {of}."
+    return f"{more} {several}{mean}."

@@ -13,7 +13,7 @@ import altair as alt
 import pandas as pd
 
 from pages._shared import units
-from ttr_core.lab import Metric, metrics
+from ttr_core.lab import Metric
 
 DASHES = [[1, 0], [7, 3], [2, 2], [9, 3, 2, 3], [4, 4], [12, 4], [1, 3]]
 
@@ -84,50 +84,6 @@ def by_group(by: Mapping[str, float], title: str, metric: Metric, height: int = 
                 "value:Q", title=metric.name, scale=units.scale(metric), axis=units.axis(metric)
             ),
             tooltip=[alt.Tooltip("of:N", title=title), alt.Tooltip("value:Q", format=".4g")],
-        )
-        .properties(height=height)
-    )
-
-
-def runs(data: pd.DataFrame, name: str, height: int = 260) -> alt.Chart:
-    """Draws the same curve of several stored runs.
-
-    Args:
-        data: columns ``run``, ``step``, ``value``.
-        name: of the curve.
-        height: pixels.
-    """
-    names = list(dict.fromkeys(data["run"]))
-    metric = metrics().get(name)
-    several = alt.Legend(
-        title=None, orient="bottom", labelLimit=300, columns=2, symbolType="stroke", symbolSize=400
-    )
-    legend = several if len(names) > 1 else None
-    return (
-        alt.Chart(data)
-        .mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=14))
-        .encode(
-            x=alt.X("step:Q", title="step", axis=alt.Axis(grid=False)),
-            y=alt.Y(
-                "value:Q",
-                title=units.curve_title(name),
-                scale=units.scale(metric),
-                axis=units.axis(metric),
-            ),
-            color=alt.Color(
-                "run:N",
-                sort=names,
-                scale=alt.Scale(domain=names),
-                legend=legend,
-            ),
-            strokeDash=alt.StrokeDash(
-                "run:N", scale=alt.Scale(domain=names, range=dashes(len(names))), legend=legend
-            ),
-            tooltip=[
-                alt.Tooltip("run:N"),
-                alt.Tooltip("step:Q"),
-                alt.Tooltip("value:Q", format=".4g"),
-            ],
         )
         .properties(height=height)
     )

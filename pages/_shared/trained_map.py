@@ -32,7 +32,7 @@ def show(store: Store, run_id: str) -> None:
             format_func=lambda number: str(number + 1),
         )  # fmt: skip
         st.download_button(
-            f"Weights, {size / 1e6:.1f} MB",
+            f"Weights, {size / 1e6:.1f} MB" if size >= 1e6 else f"Weights, {size / 1e3:.0f} kB",
             lambda: file_of(store.path, run_id).read_bytes(),
             f"{run_id}.safetensors",
             key=f"weights.{run_id}",

@@ -106,7 +106,7 @@ def _front(found: Searched) -> None:
     title = measures.main_of(found.task).name
     data = cells.assign(kind=[KINDS[bool(name)] for name in cells["name"]])
     x = alt.X("state:Q", title="numbers of state", scale=alt.Scale(zero=False))
-    y = alt.Y("mean:Q", title=f"{title}, as a score on the validation set")
+    y = alt.Y("mean:Q", title=[title, "as a score in validation"])
     color = alt.Color("kind:N", title=None, scale=alt.Scale(domain=KINDS, range=[NEW, PUBLISHED]))
     tips = [
         alt.Tooltip("spec:N"), alt.Tooltip("name:N", title="in the literature"),
@@ -139,4 +139,6 @@ def _finals(found: Searched) -> None:
     shown: pd.DataFrame = found.finals[
         ["frame", "spec", "name", "key_dim", "state", "rate", "n", "mean", "std", "gain"]
     ]
-    st.dataframe(shown, hide_index=True, alt="The finals, a row for each frame and cell")
+    st.dataframe(
+        shown, hide_index=True, placeholder="–", alt="The finals, a row for each frame and cell"
+    )

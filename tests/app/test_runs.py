@@ -299,7 +299,10 @@ def test_curves_come_first_of_what_is_picked_or_of_the_first_rows(
     app = page("runs", run=made[1][:2])
     assert "The picked runs" in text_of(app)
     app = page("runs", **{"runs.view": "configurations"})
-    assert "The first 3 configurations, each the mean of its runs" in text_of(app)
+    assert "The first 3 configurations, the mean over seeds" in text_of(app)
+    alone = page("runs", run=made[1][0])
+    assert "The picked run." in text_of(alone)
+    assert len(alone.get("vega_lite_chart")) == len(app.get("vega_lite_chart")), "drawn once"
 
 
 def test_a_planned_number_is_not_taken_for_what_was_done() -> None:
