@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -73,20 +74,29 @@ def test_make_targets_exist(path: Path) -> None:
     assert set(named) - targets == set()
 
 
+HELP = """
+import json
+import typer
+from typer.testing import CliRunner
+from experiments_db.cli import app
+commands = typer.main.get_command(app).commands
+asked = {"": ["--help"], **{name: [name, "--help"] for name in commands}}
+print(json.dumps({name: CliRunner().invoke(app, words).stdout for name, words in asked.items()}))
+"""
+
+
 @pytest.fixture(scope="module")
 def command_help() -> dict[str, str]:
     """The help text of every command of batch.py."""
 
-    def read(*words: str) -> str:
-        call = [sys.executable, "batch.py", *words, "--help"]
-        done = subprocess.run(
-            call, cwd=ROOT, capture_output=True, text=True, check=True,
-            env={"COLUMNS": "200", "NO_COLOR": "1", "PATH": "/usr/bin:/bin", "TERM": "dumb"},
-        )  # fmt: skip
-        return done.stdout
-
-    commands = re.findall(r"^[│|]?\s*([a-z]+) {2,}\S", read(), flags=re.M)
-    return {command: read(command) for command in commands}
+    done = subprocess.run(
+        [sys.executable, "-c", HELP], cwd=ROOT, capture_output=True, text=True, check=True,
+        env={"COLUMNS": "200", "NO_COLOR": "1", "PATH": "/usr/bin:/bin", "TERM": "dumb"},
+    )  # fmt: skip
+    said: dict[str, str] = json.loads(done.stdout)
+    top = said.pop("")
+    assert all(re.search(rf"^[│|]?\s*{command} {{2,}}\S", top, re.M) for command in said)
+    return said
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name)

@@ -28,7 +28,7 @@ def headings(text: str) -> list[str]:
     return re.findall(r"^#+ (.+)$", text, flags=re.M)
 
 
-@pytest.mark.parametrize("seed", ["1", "2"])
+@pytest.mark.parametrize("seed", ["1", pytest.param("2", marks=pytest.mark.slow)])
 def test_files_are_what_the_code_writes(seed: str) -> None:
     """In a process of its own: other tests may register ingredients in this one."""
     done = subprocess.run(

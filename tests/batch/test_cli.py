@@ -115,7 +115,8 @@ def test_layers(cli: Cli) -> None:
         assert {"name", "spec", "paper", "frame", "deviation", "evidence"} < set(row)
         assert {"state_size", "solver"} < set(row)
         assert {"title", "authors", "year", "url"} == set(row["paper"])
-    assert all(name in cli("layers").stdout for name in ttr.catalog)
+    shown = cli("layers").stdout
+    assert all(name in shown for name in ttr.catalog)
 
 
 def test_grid(cli: Cli) -> None:
