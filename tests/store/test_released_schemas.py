@@ -9,7 +9,7 @@ import re
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import pytest
@@ -38,8 +38,26 @@ def released(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A store as a released version left it: runs of every status, tags, notes, an archived one."""
     place = tmp_path / "runs.duckdb"
     place.write_bytes(gzip.decompress(request.param.read_bytes()))
-    place.with_name("origin").write_text(request.param.name)
     return place
+
+
+class Brought(NamedTuple):
+    """A store of a released version that this one has opened, and what its hashes were before."""
+
+    store: Store
+    hashes: dict[str, str]
+    oldest: bool
+
+
+@pytest.fixture(scope="module", params=FILES, ids=lambda file: file.name.split(".")[0])
+def brought(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Brought:
+    place = tmp_path_factory.mktemp("brought") / "runs.duckdb"
+    place.write_bytes(gzip.decompress(request.param.read_bytes()))
+    with duckdb.connect(str(place), read_only=True) as connection:
+        hashes = dict(connection.execute("SELECT run_id, config_hash FROM runs").fetchall())
+    store = open_store(place)
+    queries.runs(store)
+    return Brought(store, hashes, "001" in request.param.name)
 
 
 def rows_of(path: Path) -> dict[str, list[tuple]]:
@@ -76,11 +94,13 @@ def test_nothing_is_lost(released: Path) -> None:
     assert table.archived.sum() == 1
 
 
-def test_what_is_computed_for_old_runs_is_what_new_runs_get(released: Path) -> None:
-    old = open_store(released)
+def test_what_is_computed_for_old_runs_is_what_new_runs_get(
+    brought: Brought, tmp_path: Path
+) -> None:
+    old = brought.store
     table = queries.runs(old, Conditions(archived=True), limit=1000)
     points = queries.curves(old, list(table.run_id))
-    new = open_store(released.with_name("new.duckdb"))
+    new = open_store(tmp_path / "new.duckdb")
 
     def ran_again(row: dict[str, Any]) -> None:
         run = NewRun(
@@ -134,22 +154,21 @@ def test_an_old_backup_can_be_imported(released: Path) -> None:
     assert released.read_bytes() == before
 
 
-def test_old_runs_are_found_under_the_hash_of_today(released: Path) -> None:
-    with duckdb.connect(str(released), read_only=True) as connection:
-        before = dict(connection.execute("SELECT run_id, config_hash FROM runs").fetchall())
-    rows = queries.runs(open_store(released), Conditions(archived=True), limit=1000)
+def test_old_runs_are_found_under_the_hash_of_today(brought: Brought) -> None:
+    rows = queries.runs(brought.store, Conditions(archived=True), limit=1000)
     for row in rows.itertuples():
         config = json.loads(row.config)
         ours = identity(config) is not None  # the oldest file has shorter configs, made by hand
-        assert row.config_hash == (config_hash(config) if ours else before[row.run_id]), row.spec
-        assert ours or "001" in released.parent.joinpath("origin").read_text()
+        known = config_hash(config) if ours else brought.hashes[row.run_id]
+        assert row.config_hash == known, row.spec
+        assert ours or brought.oldest
         assert not row.superseded or outdated()
     configs = [json.loads(row.config) for row in rows.itertuples() if TASKS[row.task].trained]
     assert [config for config in configs if fingerprint(config) != config] == []
 
 
-def test_what_takes_part_in_old_runs_is_named_as_in_new_ones(released: Path) -> None:
-    with open_store(released).open() as connection:
+def test_what_takes_part_in_old_runs_is_named_as_in_new_ones(brought: Brought) -> None:
+    with brought.store.open() as connection:
         stored = connection.execute(
             "SELECT any_value(runs.config), any_value(series.parts) FROM runs "
             "JOIN series ON series.series = runs.series GROUP BY runs.series"
