@@ -11,6 +11,7 @@ import argparse
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,7 @@ from urllib.parse import urlencode
 
 import yaml
 from PIL import Image
-from playwright.sync_api import FloatRect, Page, ViewportSize, sync_playwright
+from playwright.sync_api import FloatRect, Page, ViewportSize, expect, sync_playwright
 
 from experiments_db.read import queries
 from experiments_db.read.filters import Conditions
@@ -34,7 +35,7 @@ SIZE: ViewportSize = {"width": 1440, "height": 900}
 PART: FloatRect = {"x": 60, "y": 75, "width": 1320, "height": 800}  # without the menu
 SHOWN = ("softmax", "SGD steps", "Exact fit", "with a gate")
 FRAMES, FRAME_MS, REST_MS = 10, 140, 1300
-WIDTH, COLORS = 820, 128
+WIDTH, COLORS = 820, 64
 PLAN = {
     "layers": ["linear-attention", "deltanet", "gated-deltanet", "softmax-attention"],
     "tasks": [{"name": "mqar", "pairs": [2, 4], "seq_len": 32}],
@@ -54,10 +55,13 @@ def frames(page: Page, address: str) -> tuple[list[Image.Image], list[int]]:
         text, _ = RUNGS[rung]
         page.goto(f"{address}/?{urlencode({'spec': text, 't': 0})}")
         settle(page)
-        slider = page.get_by_role("slider", name="Step t")
+        slider, shown = page.get_by_role("slider", name="Step t"), page.locator(".at")
+        expect(shown).to_have_text(re.compile(r"step 0 / \d+"))
         last = int(slider.get_attribute("max") or 0)
         for i in range(FRAMES + 1):
-            slider.fill(str(round(last * i / FRAMES)))
+            step = round(last * i / FRAMES)
+            slider.fill(str(step))
+            expect(shown).to_have_text(f"step {step} / {last}")
             page.wait_for_timeout(60)
             found.append(_taken(page))
             stays.append(REST_MS if i == FRAMES else FRAME_MS)
