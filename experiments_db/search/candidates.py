@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import ttr_core as ttr
 from ttr_core import LimitExceeded, NoFastSolver
@@ -25,6 +25,11 @@ LARGE = "a larger state than the plan allows, whatever its keys"
 
 LEAST_KEY = 2
 """Entries of the shortest key that a state is cut to."""
+
+
+@lru_cache(maxsize=16)
+def _guess(task: TrainedTask) -> float:
+    return task.guess()
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,12 @@ class Candidate:
         ((_, frame),) = self.experiment.model.regressions()
         model = self.experiment.model
         return frame.sizes(model.d_model, model.heads, model.kv_heads).key_dim
+
+    @property
+    def guess(self) -> float:
+        """The score on its task of who has bound nothing."""
+        task = self.experiment.task
+        return _guess(task) if isinstance(task, TrainedTask) else 0.0
 
     @cached_property
     def place(self) -> tuple[str, str, str]:
@@ -108,11 +119,10 @@ class Space:
         """What is trained on, ``cpu`` or ``cuda``."""
         return self.candidates[0].experiment.device
 
-    @cached_property
+    @property
     def guess(self) -> float:
         """The score of who has bound nothing."""
-        task = self.candidates[0].experiment.task
-        return task.guess() if isinstance(task, TrainedTask) else 0.0
+        return self.candidates[0].guess
 
     @property
     def spared(self) -> tuple[Candidate, ...]:

@@ -17,7 +17,7 @@ from ttr_core.lab import RISE
 
 from .candidates import Candidate
 from .continuous import SAMPLING, sampled
-from .halving import Book, Climber, Rung, settled
+from .halving import Book, Climber, Rung, has_not_begun, settled
 from .ledger import Reached
 from .permuted import LEVEL, detectable, holm, least_gain, p_above
 from .rivals import REFITTING, RIVALS, contests, means
@@ -40,6 +40,7 @@ class Bout:
         theirs: those of the rival.
         rises: by how much the curves of each side rose when their rates fell, the means; infinite
             where it is not known.
+        waiting: trainings of either side that have not begun: their scores are those of a guess.
     """
 
     frame: str
@@ -48,6 +49,7 @@ class Bout:
     ours: tuple[float, ...]
     theirs: tuple[float, ...]
     rises: tuple[float, float] = (math.inf, math.inf)
+    waiting: int = 0
 
     @property
     def gain(self) -> float:
@@ -106,8 +108,8 @@ class Finalist:
 
     @property
     def claimed(self) -> bool:
-        """Whether it is ahead where neither side still rises: else it may be quick and no more."""
-        return self.ahead and not any(duel.rising for duel in self.duels)
+        """Whether it is ahead where neither side rises or waits: else it may be quick, no more."""
+        return self.ahead and not any(duel.rising or duel.waiting for duel in self.duels)
 
 
 @dataclass(frozen=True)
@@ -206,11 +208,15 @@ def _fought(
         return Finals(missing=missing, stage="finals")
     tests = {who: tuple(known[one].test for one in group) for who, group in asked.items()}
     rises = {who: _mean_rise(known[one] for one in group) for who, group in asked.items()}
+    waiting = {
+        who: sum(has_not_begun(known[one], one.candidate.guess) for one in group)
+        for who, group in asked.items()
+    }
     duels: dict[Candidate, list[Bout]] = {}
     for (frame, ours), rival in pairs.items():
         me, other = (frame, ours), (frame, rival)
-        still = rises[me], rises[other]
-        duel = Bout(frame, rival, (rates[me], rates[other]), tests[me], tests[other], still)
+        still, late = (rises[me], rises[other]), waiting[me] + waiting[other]
+        duel = Bout(frame, rival, (rates[me], rates[other]), tests[me], tests[other], still, late)
         duels.setdefault(ours, []).append(duel)
     return judged_finals(duels)
 

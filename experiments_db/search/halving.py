@@ -177,12 +177,22 @@ def _scored(cell: Climber, results: Mapping[float, Sequence[Reached]], guess: fl
     failed = [r.message or r.status for rs in results.values() for r in rs if r.status == "failed"]
     scored = replace(cell, scores=scores, failed=failed[0] if failed else "")
     best = results[scored.rate]
-    waiting = any(r.status == "finished" and r.validation <= guess + BEGUN for r in best)
+    waiting = any(has_not_begun(one, guess) for one in best)
     starts = [r.start for r in best if r.start is not None]
     start = statistics.fmean(starts) if len(starts) == len(best) else None
     scored = replace(scored, waiting=waiting, start=start)
     rising = any(r.rising for lr in scored.rates_kept for r in results[lr])
     return replace(scored, rising=rising)
+
+
+def has_not_begun(one: Reached, guess: float) -> bool:
+    """Returns whether a training that ended well scores as a guess does.
+
+    Args:
+        one: how it ended.
+        guess: the score of who has bound nothing.
+    """
+    return one.status == "finished" and one.validation <= guess + BEGUN
 
 
 def halved(cells: Sequence[Climber], survivors: float, draw: str) -> list[Climber]:

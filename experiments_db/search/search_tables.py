@@ -77,7 +77,7 @@ def finals_table(finals: Finals) -> pd.DataFrame:
             "rival_score": statistics.fmean(duel.theirs),
             "rival_score_std": statistics.stdev(duel.theirs),
             "gain": duel.gain, "gain_low": low, "gain_high": high,
-            "rise": duel.rises[0], "rival_rise": duel.rises[1],
+            "rise": duel.rises[0], "rival_rise": duel.rises[1], "not_begun": duel.waiting,
             "p": duel.p, "p_corrected": one.p, "claimed": one.claimed,
         }
         for one in finals.finalists

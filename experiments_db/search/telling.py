@@ -118,8 +118,8 @@ def conclusion(plan: SearchPlan, state: SearchState) -> str:
         named = "; ".join(f"`{spec}`" for spec in ahead)
         return (
             f"**No claim**: ahead after {plan.steps:,} steps in frame {frames}: {named}; "
-            "while the curves of one side or the other still rise: who is quick need not "
-            "hold more. Longer rungs tell."
+            "while the curves of one side or the other still rise, or have not begun: who is "
+            "quick need not hold more. Longer rungs tell."
         )
     return (
         f"**None of {len(finals.finalists)} finalists is shown to be above the best published "
@@ -130,7 +130,7 @@ def conclusion(plan: SearchPlan, state: SearchState) -> str:
 
 
 def _verdict(one: Finalist) -> str:
-    return "yes" if one.claimed else "ahead, and rising" if one.ahead else "no"
+    return "yes" if one.claimed else "ahead, and not at rest" if one.ahead else "no"
 
 
 def _asked(plan: SearchPlan, space: Space, state: SearchState) -> list[str]:
@@ -170,8 +170,8 @@ def _finals(finals: Finals) -> list[str]:
         "*corrected* is the larger of the frames by Holm's method over the finalists; a *bound* "
         f"is wrong with a chance of {LEVEL:g} over the number of finalists, on each side. A claim "
         f"needs a corrected p of {LEVEL:g}, lower bounds above 0 and gains of {LEAST_GAIN:g}, in "
-        f"every frame, where the mean curves of both sides rise by {RISE:g} at most. A gain of "
-        f"{finals.detectable:.3f} is found with a chance of {POWER:.0%}.",
+        f"every frame, where the mean curves of both sides rise by {RISE:g} at most and all have "
+        f"begun. A gain of {finals.detectable:.3f} is found with a chance of {POWER:.0%}.",
         export.to_markdown(pd.DataFrame(rows)).rstrip(),
     ]
 

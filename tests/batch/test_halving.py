@@ -308,6 +308,17 @@ def test_what_is_ahead_while_a_side_still_rises_is_no_claim(
     assert [duel.rising for duel in found.finalists[0].duels] == [False, not claimed]
 
 
+def test_where_a_training_has_not_begun_nothing_is_claimed() -> None:
+    def ends(one: Training) -> Reached:
+        late = one.candidate.published and one.frame == "standard" and one.seed == 111
+        found = by_place()(one)
+        return dataclasses.replace(found, validation=0.5, test=0.5) if late else found
+
+    found = fought(ends)[1]
+    assert {(one.ahead, one.claimed) for one in found.finalists} == {(True, False)}
+    assert [duel.waiting for duel in found.finalists[0].duels] == [0, 1]
+
+
 def test_one_training_that_rises_among_many_that_do_not_is_luck() -> None:
     def ends(one: Training) -> Reached:
         return dataclasses.replace(by_place()(one), rise=0.03 if one.seed == 111 else 0.005)

@@ -173,3 +173,29 @@ def test_what_the_documents_say_of_the_first_search_is_what_its_runs_come_to(
         cells = "`, `".join(row.spec.split(" | "))
         (line,) = (line for line in text.splitlines() if line.startswith(f"| `{cells}` |"))
         assert f" {row.gain:.3f} [".replace("0.", ".") in line
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("plan", "said"), [("search_recall", "**None of 1"), ("search_overwrite", "**None of 1")]
+)
+def test_what_the_documents_say_of_a_search_is_what_its_runs_come_to(
+    plan: str, said: str, tmp_path: Path
+) -> None:
+    """The command takes the kept runs and trains nothing."""
+    asked = ["search", str(ROOT / f"examples/{plan}.yaml"), "--json"]
+    places = ["--db", str(tmp_path / "runs.duckdb"), "--output", str(tmp_path / "out")]
+    told = json.loads(CliRunner().invoke(app, [*asked, *places]).stdout)
+    text = (ROOT / "docs/search.md").read_text(encoding="utf-8")
+    assert told["missing"] == 0 and f"{told['trainings']} trainings" in text
+    assert told["said"].startswith(said)
+    assert f"{told['detectable']:.3f} would".replace("0.", ".") in text
+    for row in told["finals"]:
+        low, high = (f"{row[f'gain_{end}']:.3f}".replace("0.", ".") for end in ("low", "high"))
+        assert f"{row['gain']:.3f} [".replace("0.", ".") + f"{low}, {high}]" in text, row
+        assert row["rival_state_size"] <= row["state_size"] or (
+            row["rival_packed_state_size"] <= row["packed_state_size"]
+        )
+    known = [row for row in told["cells"] if row["published"]]
+    assert not [row for row in known if row["fate"] == DROPPED and row["not_begun"]]
+    assert not [row for row in known if row["fate"] == DROPPED and row["still_rising"]]
