@@ -35,7 +35,7 @@ SIZE: ViewportSize = {"width": 1440, "height": 900}
 PART: FloatRect = {"x": 60, "y": 75, "width": 1320, "height": 800}  # without the menu
 SHOWN = ("softmax", "SGD steps", "Exact fit", "with a gate")
 FRAMES, FRAME_MS, REST_MS = 10, 140, 1300
-WIDTH, COLORS = 820, 64
+WIDTH, COLORS = 820, 128
 PLAN = {
     "layers": ["linear-attention", "deltanet", "gated-deltanet", "softmax-attention"],
     "tasks": [{"name": "mqar", "pairs": [2, 4], "seq_len": 32}],
