@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import combinations
 
 import torch
 
@@ -32,13 +33,35 @@ def accepting(spec: Spec) -> tuple[str, ...]:
     return tuple(solver.name for solver in SOLVERS[:-1] if solver.refusal(spec) is None)
 
 
-def by_default(index: int, spec: Spec) -> bool:
-    """Whether a layer is tested without --full-grid: what is published, and every third one.
+def _slow(spec: Spec) -> bool:
+    """Whether gradients are automatic."""
+    return isinstance(spec.function, Network) or isinstance(spec.optimizer, ChunkStart)
 
-    Of those whose gradients are automatic, which are slow, every fifteenth.
-    """
-    slow = isinstance(spec.function, Network) or isinstance(spec.optimizer, ChunkStart)
-    return spec in PUBLISHED or index % (15 if slow else 3) == 0
+
+def _met(spec: Spec) -> set[tuple[object, ...]]:
+    """Every solver, every choice and every pair of axes; of slow layers what is fitted and how."""
+    named = enumerate((spec.weights, spec.function, spec.optimizer, spec.loss, spec.readout))
+    axes = [(axis, str(choice)) for axis, choice in named]
+    pairs = combinations(axes[1:3] if _slow(spec) else axes[:3], 2)
+    return {*(("solver", name) for name in accepting(spec)), *axes, *pairs}
+
+
+@cache
+def covering() -> frozenset[Spec]:
+    """Returns what is published and the fewest others, chosen greedily, that meet all the rest."""
+    have = {spec: _met(spec) for spec in TESTED}
+    chosen = set(PUBLISHED)
+    missing = set().union(*have.values()) - set().union(*(have[spec] for spec in chosen))
+    while missing:
+        best = max(TESTED, key=lambda spec: (len(have[spec] & missing), not _slow(spec)))
+        chosen.add(best)
+        missing -= have[best]
+    return frozenset(chosen)
+
+
+def by_default(spec: Spec) -> bool:
+    """Whether a layer is tested without --full-grid: what `covering` chooses."""
+    return spec in covering()
 
 
 def stream(

@@ -298,8 +298,8 @@ MEASURES: dict[Fate, Callable[[ttr.Spec], None]] = {
 }
 SAID = [
     pytest.param(spec, claim, marks=marks, id=f"{spec}: {claim.name}")
-    for i, spec in enumerate(TESTED)
-    for marks in [[] if by_default(i, spec) else [pytest.mark.full_grid]]
+    for spec in TESTED
+    for marks in [[] if by_default(spec) else [pytest.mark.full_grid]]
     for claim in fates(spec)
 ]
 
@@ -345,8 +345,8 @@ def test_a_false_claim_is_caught(text: str, claim: Fate) -> None:
 
 
 READ = [
-    pytest.param(spec, marks=[] if by_default(i, spec) else [pytest.mark.full_grid], id=str(spec))
-    for i, spec in enumerate(TESTED)
+    pytest.param(spec, marks=[] if by_default(spec) else [pytest.mark.full_grid], id=str(spec))
+    for spec in TESTED
     if spec.optimizer.reading(letters(spec)) is not None
 ]
 

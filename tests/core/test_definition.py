@@ -27,14 +27,12 @@ def by_every_solver(specs: Iterable[ttr.Spec]) -> list:
 UNLISTED = [ttr.Spec.parse("Gate * Importance | MLP(expansion=1) | ChunkMuon(window=3, size=2)")]
 """Layers of solvers that neither the grid nor the catalog needs."""
 
-ACCEPTED = [
-    (i, spec, solver) for i, spec in enumerate([*TESTED, *UNLISTED]) for solver in accepting(spec)
-]
-FIRST = {solver: spec for _, spec, solver in reversed(ACCEPTED)}
+ACCEPTED = [(spec, solver) for spec in [*TESTED, *UNLISTED] for solver in accepting(spec)]
+FIRST = {solver: spec for spec, solver in reversed(ACCEPTED)}
 PAIRS = [
     pytest.param(spec, solver, id=f"{spec} by {solver}", marks=marks)
-    for i, spec, solver in ACCEPTED
-    for default in [by_default(i, spec) or FIRST[solver] == spec]
+    for spec, solver in ACCEPTED
+    for default in [by_default(spec) or FIRST[solver] == spec]
     for marks in [[] if default else [pytest.mark.full_grid]]
 ]
 

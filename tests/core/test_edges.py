@@ -13,7 +13,7 @@ import ttr_core as ttr
 from ttr_core.solvers.api import layout, run
 from ttr_core.solvers.soundness import sound
 
-SPECS = [spec for i, spec in enumerate(TESTED) if by_default(i, spec)]
+SPECS = [spec for spec in TESTED if by_default(spec)]
 EVERY = pytest.mark.parametrize("spec", SPECS, ids=str)
 FAST = pytest.mark.parametrize("spec", [s for s in SPECS if not ttr.caution(s)], ids=str)
 FRAMES = [

@@ -25,7 +25,7 @@ def fixed(spec: ttr.Spec) -> bool:
     return not ttr.caution(spec) and one == other
 
 
-SPECS = [s for i, s in enumerate(TESTED) if by_default(i, s) and fixed(s)]
+SPECS = [s for s in TESTED if by_default(s) and fixed(s)]
 
 
 def sliced(spec: ttr.Spec, length: int, solver: str | None) -> int:

@@ -34,9 +34,9 @@ def light(spec: ttr.Spec) -> bool:
 
 SPECS = [
     s
-    for i, s in enumerate(LAYERS)
+    for s in LAYERS
     if learned(s) and light(s) and not caution(s)
-    if by_default(i, s) or not isinstance(s.function, Network)
+    if by_default(s) or not isinstance(s.function, Network)
 ]
 SPECS += [ttr.Spec.parse(text) for text in READ]
 PAIRS = by_every_solver(SPECS)

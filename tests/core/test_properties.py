@@ -19,9 +19,9 @@ SHOWN = [
     pytest.param(
         spec,
         id=str(spec),
-        marks=[] if by_default(i, spec) else [pytest.mark.full_grid],
+        marks=[] if by_default(spec) else [pytest.mark.full_grid],
     )
-    for i, spec in enumerate(TESTED)
+    for spec in TESTED
 ]
 every_layer = pytest.mark.parametrize("spec", SHOWN)
 

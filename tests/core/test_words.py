@@ -70,8 +70,8 @@ MORE = [
 """Settings that no cell of the grid has: numbers, losses, readouts, chunks shorter than a test."""
 
 CELLS = [
-    pytest.param(spec, marks=[] if by_default(i, spec) else [pytest.mark.full_grid], id=str(spec))
-    for i, spec in enumerate(TESTED)
+    pytest.param(spec, marks=[] if by_default(spec) else [pytest.mark.full_grid], id=str(spec))
+    for spec in TESTED
 ] + [pytest.param(spec, id=str(spec)) for spec in MORE]
 SAME = 1e-8
 FAMILIES = ("weights", "function", "optimizer", "loss", "readout", "map")
