@@ -75,7 +75,7 @@ if TYPE_CHECKING:
     from .lab.tasks import TASKS, task
     from .lab.training import train
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 __all__ = [
     "AXES",

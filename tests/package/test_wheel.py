@@ -96,7 +96,7 @@ def test_the_package_says_what_it_is(about: Message, held: dict[str, bytes]) -> 
     assert about["Version"] == ttr.__version__
     assert about["Requires-Python"] == "<3.14,>=3.11"
     assert about["License-Expression"] == "Apache-2.0"
-    assert set(about.get_all("Provides-Extra")) == {"lab", "app", "ray"}
+    assert set(about.get_all("Provides-Extra")) == {"lab", "app", "ray", "search"}
     assert [n for n in held if n.endswith("licenses/LICENSE")]
     (script,) = (body.decode() for name, body in held.items() if "entry_points" in name)
     assert re.search(r"^ttr = experiments_db\.__main__:main$", script, re.M)
