@@ -94,7 +94,8 @@ def test_a_sweep_is_paused_and_cancelled(visit: Visit) -> None:
 def test_a_training_is_stopped(visit: Visit) -> None:
     page = visit("?task.pairs=2&task.seq_len=16&train.steps=100000&model.d_model=16&seed=77")
     page.get_by_role("button", name="Train", exact=True).click()
-    stop = page.get_by_role("button", name="Stop", exact=True)
+    own = page.get_by_test_id("stMainBlockContainer")  # Streamlit shows a Stop of its own above it
+    stop = own.get_by_role("button", name="Stop", exact=True)
     expect(stop).to_be_enabled(timeout=LONG)
     stop.click()
     expect(page.locator(".st-key-live").get_by_text("cancelled")).to_be_visible(timeout=LONG)
