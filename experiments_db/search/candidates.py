@@ -66,6 +66,15 @@ class Candidate:
         model = self.experiment.model
         return frame.sizes(model.d_model, model.heads, model.kv_heads).key_dim
 
+    def holds(self, full: int, packed: int) -> bool:
+        """Whether a state is no larger than its own, by one count at least.
+
+        Args:
+            full: its numbers.
+            packed: with one half of symmetric matrices.
+        """
+        return full <= self.state or packed <= self.packed
+
     @property
     def guess(self) -> float:
         """The score on its task of who has bound nothing."""
@@ -220,8 +229,9 @@ def _fitted(text: str, names: tuple[str, ...], plan: SearchPlan) -> Candidate | 
 def refitted(one: Candidate, to: Candidate, plan: SearchPlan) -> Candidate | None:
     """Returns a cell with the longest keys at which its state is no larger than another's.
 
-    No larger by either count, full or packed. Keys are no longer than the model is wide: longer
-    ones are sums of the same entries. None where its shortest keys make a larger state.
+    No larger by one count at least, full or packed, which favors it. Keys are no longer than the
+    model is wide: longer ones are sums of the same entries. None where its shortest keys make a
+    larger state.
 
     Args:
         one: the cell.
@@ -230,7 +240,7 @@ def refitted(one: Candidate, to: Candidate, plan: SearchPlan) -> Candidate | Non
     """
     counted = _Counted(_experiment(one.spec, plan, 0))
     wide = max(counted.usual, one.experiment.model.d_model)
-    fits = counted.longest(wide, lambda full, packed: full <= to.state or packed <= to.packed)
+    fits = counted.longest(wide, to.holds)
     if fits is None:
         return None
     same = fits == one.keys

@@ -72,13 +72,8 @@ def contests(plan: SearchPlan, last: Rung, book: Book) -> Contests:
 
 def _beaten(one: Climber, last: Rung) -> float:
     """Returns the best score of what is published, as it stands, at no larger state."""
-    own = one.candidate
     known = [other for other in last.climbers if other.candidate.published]
-    small = [
-        other.score
-        for other in known
-        if other.candidate.state <= own.state or other.candidate.packed <= own.packed
-    ]
+    small = [x.score for x in known if one.candidate.holds(x.candidate.state, x.candidate.packed)]
     return max(small, default=0.0)
 
 

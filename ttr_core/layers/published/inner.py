@@ -125,7 +125,8 @@ ENTRIES = (
             "orthogonal. Steps of at most 0.03. The first matrix starts at 1, so that it answers "
             "keys of unit length as public code's does those of a norm, the last at 0.02: a step "
             "has one size, and is lost in a start that is larger. With keys of 16, 90 % of 8 pairs "
-            "takes 40 steps so, 180 where both start at 0.1, and 50 where the first starts at 0.25."
+            "takes 40 steps so, 180 where both start at 0.1, and 50 where the first starts at 0.25 "
+            "(one seed each)."
         ),
         evidence="secondary",
     ),
