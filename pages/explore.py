@@ -33,7 +33,7 @@ with st.container(horizontal=True, vertical_alignment="center", gap="small"):
 with st.container(key="explored"):
     cards = pickers.cards(picked)
     upper = layer.show(picked)
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    with st.container(key="played", horizontal=True, vertical_alignment="center", gap="small"):
         ladder.show(picked)
         sequences.chooser()
         sequences.own_words()

@@ -143,7 +143,8 @@ def _front_names(
     """
     taken: list[tuple[float, float, float]] = []  # of a name: where it begins, ends, its middle
     levels: list[int | None] = []
-    for place, height, name in zip(best[cost], heights, best["name"], strict=True):
+    texts = ends.clipped(list(best["name"]))
+    for place, height, text in zip(best[cost], heights, texts, strict=True):
         begins = WIDE * math.log2(place / span[0]) / math.log2(span[1] / span[0])
         free = [
             level
@@ -154,9 +155,9 @@ def _front_names(
         ]
         levels.append(free[0] if free else None)  # else it is at its point and in the table
         if free:
-            long = LETTER * len(ends.clipped(name)) + 12
+            long = LETTER * len(text) + 12
             taken.append((begins, begins + long, height + free[0]))
-    return best.assign(text=best["name"].map(ends.clipped), level=levels).dropna(subset=["level"])
+    return best.assign(text=texts, level=levels).dropna(subset=["level"])
 
 
 def lines(
@@ -193,7 +194,7 @@ def lines(
     dots = base.mark_point(filled=True, size=45, opacity=1).encode(y=y, tooltip=tip)
     tips = data.loc[data.groupby("name", sort=False)["place"].idxmax()]
     places = ends.apart(list(tips["mean"]), low, high or low + 1.0, HEIGHT - 80)
-    tips = tips.assign(end=places, text=tips["name"].map(ends.clipped), place=last)
+    tips = tips.assign(end=places, text=ends.clipped(list(tips["name"])), place=last)
     drawn = [band, line, dots, ends.labels(tips, x, color, scale)]
     return alt.LayerChart(layer=drawn).properties(height=HEIGHT)
 

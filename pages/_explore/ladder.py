@@ -10,6 +10,8 @@ from pages._explore.asked import Picked
 from pages._shared import ui
 from pages._shared.rungs import RUNGS
 
+ASKED = "One sequence, six ways to remember it: each rung changes one thing."
+
 
 def show(picked: Picked) -> None:
     """Shows the rungs, each of which is a state of the page."""
@@ -17,13 +19,13 @@ def show(picked: Picked) -> None:
     with st.container(
         horizontal=True, gap="xsmall", key="ladder", vertical_alignment="center", width="content"
     ):
-        st.caption("The ladder", width="content", help="One sequence, six ways to remember it.")
-        for name, (text, adds) in RUNGS.items():
+        st.caption("The ladder", width="content")
+        for number, (name, (text, adds)) in enumerate(RUNGS.items(), 1):
             st.button(
                 name,
                 key=f"rung.{name}",
-                type="secondary" if name == here else "tertiary",
-                icon=":material/chevron_right:" if name != "average" else None,
+                type="primary" if name == here else "secondary",
+                icon=f":material/counter_{number}:",
                 on_click=asked.set_spec,
                 args=(text,),
                 help=ui.escaped(f"{adds} {text}"),
@@ -31,9 +33,10 @@ def show(picked: Picked) -> None:
 
 
 def tell_rung(picked: Picked) -> None:
-    """Says what the rung on show adds, if it is one."""
-    if here := _here(picked):
-        st.caption(ui.escaped(RUNGS[here][1]), width="content")
+    """Says what the rung on show adds, in a place that is there for any layer."""
+    here = _here(picked)
+    with st.container(key="rung-says"):
+        st.caption(ui.escaped(RUNGS[here][1] if here else ASKED))
 
 
 def _here(picked: Picked) -> str | None:

@@ -86,9 +86,11 @@ def judged(text: str) -> Verdict:
 def show(picked: Picked) -> Upper:
     """Shows what is asked for, and the layer that is drawn; returns what is filled in later."""
     if picked.wrong:
-        _not_a_layer(picked)
+        with st.container(key="refused"):
+            _not_a_layer(picked)
     found = judged(picked.text)
-    name, formula, size = st.columns([6, 6, 2], vertical_alignment="center", gap="small")
+    with st.container(key="headline"):
+        name, formula, size = st.columns([6, 6, 2], vertical_alignment="center", gap="small")
     with name.container(horizontal=True, vertical_alignment="center", gap="small"):
         title = _title(picked)
         if picked.wrong:

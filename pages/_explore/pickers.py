@@ -43,15 +43,28 @@ STYLE = f"""<style>
 [class*="st-key-card-"] [data-testid="stPopoverButton"], [class*="st-key-lock-"] button {{
   min-height: 1.4rem; padding: 0;
 }}
+.st-key-ladder button[kind="primary"] {{
+  background: color-mix(in srgb, currentColor 10%, transparent); color: inherit;
+}}
+:has(> .st-key-rung-says) {{ flex: 1 1 15rem; }}
+.st-key-rung-says {{ min-height: 2.3rem; justify-content: center; }}
+.st-key-rung-says p {{ font-size: .82rem; line-height: 1.15rem; }}
 .st-key-update .katex {{ font-size: 1.05em; }}
-@media (max-width: 640px) {{ /* on a phone the picture comes before the knobs */
-  .st-key-explored > .st-key-ingredients,
-  .st-key-explored > :has(> .st-key-ingredients) {{ order: 1; }}
+@media (min-width: 641px) {{ /* what a rung changes moves nothing below it */
+  .st-key-ingredients {{ min-height: 182px; }}
+  .st-key-update {{ min-height: 64px; }}
+}}
+@media (max-width: 640px) {{ /* on a phone the picture comes before the name and the knobs */
+  .st-key-explored > :is(.st-key-refused, :has(> .st-key-refused)) {{ order: -4; }}
+  .st-key-explored > :is(.st-key-played, :has(> .st-key-played)) {{ order: -3; }}
+  .st-key-explored > :is(.st-key-picture, :has(> .st-key-picture)) {{ order: -2; }}
+  .st-key-explored > :is(.st-key-headline, :has(> .st-key-headline)) {{ order: -1; }}
+  .st-key-explored > :is(.st-key-ingredients, :has(> .st-key-ingredients)) {{ order: 1; }}
   .st-key-neighbors, :has(> .st-key-neighbors) {{ min-width: 100%; }}
 }}
 .katex-display {{ padding-top: .4em; }} /* a high transpose sign would be cut off */
 </style>"""
-CHOICE, NARROW = 150, 92  # pixels of a control
+CHOICE, OF_TWO, NARROW = 150, 136, 92  # pixels of a control, and of one of two in a card
 UNNAMED = "– free choice –"
 ROOM = 2  # settings beside a choice; one that needs words counts twice
 SHOWN = "pick.shown"  # the text that the controls were given
@@ -110,7 +123,7 @@ def cards(picked: Picked) -> Cards:
                     horizontal=True, gap="small", width="content", key=f"locks-{family}"
                 )
                 more = _more(family, picked.asked)
-            with st.container(horizontal=True, gap="small", vertical_alignment="top"):
+            with st.container(horizontal=True, gap="xsmall", vertical_alignment="top"):
                 if family == "weights":
                     notes |= _weights(picked.asked)
                 else:
@@ -241,7 +254,7 @@ def _weights(spec: ttr.Spec) -> dict[str, DeltaGenerator]:
         "Weights",
         names,
         key="pick.weights",
-        width=CHOICE,
+        width=OF_TWO,
         on_change=_changed,
         help="How the past is weighted when the regression is fitted. "
         + controls.first_sentence(_summaries("weights").get(factors[0].name, "")),
@@ -250,7 +263,7 @@ def _weights(spec: ttr.Spec) -> dict[str, DeltaGenerator]:
         "Times",
         [name for name in names if name != st.session_state["pick.weights"]],
         key="pick.times",
-        width=CHOICE,
+        width=OF_TWO,
         on_change=_changed,
         placeholder="nothing else",
         help="Further weights that multiply the first: a gate times a kernel, say.",

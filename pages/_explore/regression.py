@@ -61,7 +61,7 @@ def _map(text: str, sequence: Sequence, held: HeldTo, tokens: int) -> dict[str, 
 def show(picked: Picked, found: Verdict) -> Constants:
     """Shows the section; returns what the pictures are drawn with."""
     sequences.own_pairs()
-    picture = st.container()
+    picture = st.container(key="picture")
     try:
         sequence, compared = _knobs(picked, found)
     except RequestError as error:  # two knobs that exclude one another

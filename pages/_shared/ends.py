@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import altair as alt
 import pandas as pd
@@ -48,9 +48,28 @@ def _touch(lower: Sequence[float], upper: Sequence[float], least: float) -> bool
     return upper[0] - lower[0] < least * (lower[1] + upper[1]) / 2 - 1e-12
 
 
-def clipped(name: str) -> str:
-    """Returns a name as it stands at the end of a line."""
-    return name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}…"
+def clipped(names: Sequence[str]) -> list[str]:
+    """Returns names as they stand at the ends of lines: a long one is cut where it differs least.
+
+    What is left of it fits no other of the names, as far as that can be had, and its two parts are
+    as long as each other where nothing speaks for others.
+
+    Args:
+        names: all of a chart.
+
+    Example:
+        >>> clipped(["Gate | Linear(map=elu1) | SGD", "Gate | Affine(map=elu1) | SGD"])
+        ['Gate | Line…=elu1) | SGD', 'Gate | Affi…=elu1) | SGD']
+    """
+    return [name if len(name) <= LETTERS else _cut(name, set(names) - {name}) for name in names]
+
+
+def _cut(name: str, others: Collection[str]) -> str:
+    kept = LETTERS - 1
+    cuts = [(n, kept - n) for n in sorted(range(kept + 1), key=lambda n: abs(2 * n - kept))]
+    parts = [(name[:head], name[len(name) - tail :]) for head, tail in cuts]
+    alone = [(a, b) for a, b in parts if not any(o.startswith(a) and o.endswith(b) for o in others)]
+    return "…".join((alone or parts)[0])
 
 
 def labels(ends: pd.DataFrame, x: alt.X, color: alt.Color, scale: alt.Scale) -> alt.Chart:

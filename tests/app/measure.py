@@ -246,7 +246,7 @@ def _median(costs: Sequence[Cost]) -> Cost:
 def playing(browser: Browser) -> None:
     """Prints frames per second while 6 layers of 256 steps play, and waiting for a changed knob."""
     six = ["deltanet", "gla", "retnet", "linear-attention", "mesa-layer"]
-    query = urlencode({"regression.seq_len": "256", "compare": six}, doseq=True)
+    query = urlencode({"regression.seq_len": "256", "compare": six, "t": "0"}, doseq=True)
     with served() as server:
         visit, _ = Visit.opened(browser, server)
         page, player = visit.page, visit.page.locator(".play")

@@ -20,7 +20,7 @@ import ttr_core as ttr
 from pages._explore import asked, chips, ladder
 from pages._explore.play import film
 from tests.app.app_text import played, text_of
-from tests.app.browsing import Visit, chart, choose, settle, shot
+from tests.app.browsing import Visit, back, chart, choose, settle, shot
 
 Opener = Callable[..., AppTest]
 ROOT = Path(__file__).resolve().parents[2]
@@ -231,19 +231,25 @@ def step(page: Page) -> int:
 def test_plays_stops_and_scrubs_without_asking_the_server(visit: Visit) -> None:
     page = visit(QUERY)
     player, said = page.locator(".play"), page.locator(".play output")
+    expect(player).to_have_attribute("data-moving", "true")  # by itself, once
+    choose(page, "Optimizer", "Hebbian")
+    expect(player).to_have_attribute("data-t", "63")  # whoever begins with something else sees all
+    back(page)
+    expect(player).to_have_attribute("data-t", "63")
     sent: list[object] = []
     page.on("websocket", lambda socket: socket.on("framesent", lambda f: sent.append(f)))
     page.reload()
     settle(page)
-    expect(player).to_have_attribute("data-t", "63")
     assert sent, "nobody listens"
+    page.get_by_role("button", name="Pause", exact=True).click()  # of what plays by itself anew
     sent.clear()
-    entries = page.evaluate("history.length")
+    entries, stopped = page.evaluate("history.length"), step(page)
+    assert 0 < stopped < 63
     page.get_by_role("button", name="Play", exact=True).click()
     expect(player).to_have_attribute("data-moving", "true")
     page.wait_for_timeout(700)
     page.get_by_role("button", name="Pause", exact=True).click()
-    assert 0 < step(page) < 63
+    assert stopped < step(page) < 63
     slider = page.get_by_role("slider", name="Step t")
     slider.focus()
     page.keyboard.press("Home")
@@ -288,7 +294,8 @@ def test_who_wishes_for_no_motion_gets_a_still_picture(visit: Visit) -> None:
     page.reload()
     settle(page)
     player = page.locator(".play")
-    expect(player).to_have_attribute("data-t", "63")
+    expect(player).to_have_attribute("data-t", re.compile("[0-9]"))
+    assert step(page) == 63, "nothing plays by itself"
     page.get_by_role("slider", name="Step t").focus()
     page.keyboard.press("Home")
     page.get_by_role("button", name="Step", exact=True).click()
@@ -323,7 +330,7 @@ def test_who_predicts_sees_nothing_of_what_comes(visit: Visit) -> None:
 
 @pytest.mark.slow
 def test_all_of_it_is_on_one_screen_and_one_key_plays_it(visit: Visit) -> None:
-    page = visit("")
+    page = visit("?t=0")
     page.set_viewport_size({"width": 1440, "height": 900})
     expect(page.locator(".play output")).to_be_in_viewport(ratio=1.0)
     page.locator("body").press("p")

@@ -1,6 +1,6 @@
 // The pictures: what is drawn for a step. Nothing here knows of time, of people or of the page.
 const DASHES = [[], [7, 3], [2, 2], [9, 3, 2, 3], [4, 4], [12, 4], [1, 3]];
-const LINE = 14, RISE = 12; // pixels between two labels; of the sign of an outlier
+const LINE = 14, RISE = 12, NARROW = 480; // pixels between two lines of labels; of the sign of an outlier; of a phone
 
 // Room around a picture, in pixels; a larger letter needs more.
 const room = (ink) => ({ l: 3.4 * ink.size, r: 13 * ink.size, t: 1.8 * ink.size, b: 2.7 * ink.size });
@@ -32,7 +32,7 @@ function ticks(low, high) { // round values of a logarithmic axis: 1, 2, 5 times
 // Where the errors of a step lie on a canvas of a size: the axes of the picture of curves.
 function axes(canvas, film, ink) {
   const pad = room(ink), { clientWidth: w, clientHeight: h } = canvas;
-  if (w < 480) pad.r = 8 * ink.size;
+  if (w < NARROW) pad.r = 8.5 * ink.size;
   const low = Math.log10(film.low), high = Math.log10(film.high), right = w - pad.r, foot = h - pad.b;
   const share = (e) => (Math.log10(Math.min(Math.max(e, film.low), film.high)) - low) / (high - low || 1);
   return { pad, w, h, right, foot, x: (s) => pad.l + (s / (film.steps - 1 || 1)) * (right - pad.l),
@@ -109,26 +109,61 @@ function labels(g, film, t, to, at, ink) {
   const all = film.layers.map((layer, i) => ({ name: layer.name, now: layer.values[Math.floor(t)], end: last(layer.values, t), from: t, color: ink.colors[i % ink.colors.length], own: i === 0 }));
   for (const [name, values] of Object.entries(film.baselines)) all.push({ name, end: last(values, to), from: to, color: ink.faint });
   const shown = all.filter((one) => one.end !== undefined).sort((a, b) => b.end - a.end);
-  const gap = LINE * (ink.size / 12);
-  let above = at.pad.t - gap;
-  for (const one of shown) above = one.place = Math.max(at.y(one.end), above + gap);
-  let below = at.foot + gap;
-  for (const one of [...shown].reverse()) below = one.place = Math.min(one.place, below - gap);
+  const gap = LINE * (ink.size / 12), room = at.w - at.right - 10, names = shown.map((one) => one.name);
+  const two = at.w < NARROW && 2 * gap * shown.length <= at.foot - at.pad.t; // lines of a name: a phone is narrow and high
+  for (const one of shown) {
+    g.font = one.own ? `600 ${ink.font}` : ink.font;
+    one.lines = fitted(g, film, one.name, names, room, room - (one.now === undefined ? 0 : 3.4 * ink.size), two);
+    one.tall = gap * one.lines.length;
+  }
+  let edge = at.pad.t - gap / 2;
+  for (const one of shown) edge = (one.place = Math.max(at.y(one.end), edge + one.tall / 2)) + one.tall / 2;
+  edge = at.foot + gap / 2;
+  for (const one of [...shown].reverse()) edge = (one.place = Math.min(one.place, edge - one.tall / 2)) - one.tall / 2;
   for (const one of shown) { // apart from each other, and led to from where the line stands
     Object.assign(g, { fillStyle: one.color, textAlign: "left", font: one.own ? `600 ${ink.font}` : ink.font });
     rule(g, at.x(one.from), at.y(one.end), at.right, at.y(one.end), one.color, [1, 4]);
     rule(g, at.right, at.y(one.end), at.right + 7, one.place, one.color);
-    g.fillText(fitted(g, one.name, at.w - at.right - 10 - (one.now === undefined ? 0 : 3.4 * ink.size)), at.right + 9, one.place + 4);
+    const first = one.place + 4 + gap / 2 - one.tall / 2, last = first + one.tall - gap;
+    one.lines.forEach((text, i) => g.fillText(text, at.right + 9, first + i * gap));
     if (one.now === undefined) continue;
-    g.textAlign = "right"; g.fillText(short(one.now), at.w - 1, one.place + 4);
+    g.textAlign = "right"; g.fillText(short(one.now), at.w - 1, last);
   }
   g.font = ink.font;
 }
 
-function fitted(g, text, width) {
-  let shown = text;
-  while (shown.length > 2 && g.measureText(shown).width > width) shown = `${shown.slice(0, -2)}…`;
-  return shown;
+// A name in one line, or in two where there is room for them; a number may stand beside the last.
+const fits = new WeakMap(); // of a film: measuring letters at every frame would cost more than drawing
+function fitted(g, film, name, names, room, last, two) {
+  if (!fits.has(film)) fits.set(film, new Map());
+  const known = fits.get(film), asked = [g.font, room, last, two, names.length, name].join();
+  if (!known.has(asked)) known.set(asked, broken(g, name, names, room, last, two));
+  return known.get(asked);
+}
+
+function broken(g, name, names, room, last, two) {
+  const holds = (text, width) => g.measureText(text).width <= width;
+  if (!two || holds(name, last)) return [shortened(g, name, names, last)];
+  const parts = [...name.matchAll(/[- ]/g)].map((m) => [name.slice(0, m.index + 1).trim(), name.slice(m.index + 1)]);
+  const good = parts.filter(([head, tail]) => holds(head, room) && holds(tail, last)).at(-1);
+  return good ?? [shortened(g, name, names, last)];
+}
+
+// A name cut in its middle to a width, so that what is left fits no other of the names.
+function shortened(g, name, names, width) {
+  if (g.measureText(name).width <= width) return name;
+  const others = names.filter((one) => one !== name);
+  let even = null;
+  for (let kept = name.length - 1; kept > 0; kept--) {
+    const heads = [...Array(kept + 1).keys()].sort((a, b) => Math.abs(a - kept / 2) - Math.abs(b - kept / 2));
+    for (const head of heads) {
+      const start = name.slice(0, head), end = name.slice(name.length - kept + head), text = `${start}…${end}`;
+      if (g.measureText(text).width > width) continue;
+      if (!others.some((one) => one.startsWith(start) && one.endsWith(end))) return text;
+      even ??= text;
+    }
+  }
+  return even ?? "…";
 }
 
 // --- maps: weights of past tokens, zero in the color of the page ----------------------------------

@@ -1,7 +1,8 @@
 // Time and people: plays and scrubs what one message of the server holds; asks for nothing more.
 const SHOWN = 0.99; // of the weights of a map: those that are larger have the color of the end
-const SECONDS = 12, BLEND_MS = 600, REST_MS = 300, LEAP = 10;
+const SECONDS = 12, FIRST_SECONDS = 8, BLEND_MS = 600, REST_MS = 300, LEAP = 10;
 const players = new WeakMap(); // the module is loaded once, so this outlives the calls below
+let greeted = false; // and this, too: until the app is loaded anew, a picture plays by itself once
 
 // Streamlit calls this at the first mount and again for new data and for a new theme, on the same
 // parent; it does not call the old cleanup in between. So: one player per parent, told the news.
@@ -57,6 +58,8 @@ class Player {
       this.play(!this.playing);
     };
     document.addEventListener("keydown", this.anywhere);
+    this.touched = (e) => this.hush(e);
+    for (const kind of ["click", "keydown"]) document.addEventListener(kind, this.touched, true);
     this.drag(this.canvas.curves, (x) => axes(this.canvas.curves, this.film, this.ink).step(x));
     for (const name of ["own", "other"]) this.drag(this.canvas[name], (x, y) => {
       const box = boxOf(this.canvas[name], this.ink);
@@ -82,14 +85,22 @@ class Player {
     e.preventDefault();
   }
 
-  end() { cancelAnimationFrame(this.request); clearTimeout(this.later); this.watch.disconnect(); document.removeEventListener("keydown", this.anywhere); }
+  end() {
+    cancelAnimationFrame(this.request); clearTimeout(this.later); this.watch.disconnect(); this.sight?.disconnect();
+    document.removeEventListener("keydown", this.anywhere);
+    for (const kind of ["click", "keydown"]) document.removeEventListener(kind, this.touched, true);
+  }
 
   update(film) {
     if (this.film !== film) { // else only the theme is new
       const before = this.film, from = this.shown?.own;
       this.film = film;
       this.n = film.steps;
-      if (this.visit !== film.start.visit) [this.t, this.other] = [film.start.step ?? this.n - 1, film.start.beside]; // a visit, or Back
+      if (this.visit !== film.start.visit) { // a visit, or Back
+        if (this.greeting) this.greeted(false);
+        [this.t, this.other] = [film.start.step ?? this.n - 1, film.start.beside];
+        if (film.start.step === null) this.greet();
+      }
       else if (before && before.steps !== this.n && this.t >= before.steps - 1) this.t = this.n - 1;
       this.visit = film.start.visit;
       this.t = Math.max(0, Math.min(this.t, this.n - 1));
@@ -115,11 +126,36 @@ class Player {
     this.root.classList.toggle("alone", !names.length);
   }
 
+  // --- the first seconds ---
+  greet() { // plays once by itself as soon as it is seen, unless no motion is wished for
+    if (greeted || this.greeting || this.still || this.calm.matches) return;
+    this.greeting = true;
+    this.sight = new IntersectionObserver((seen) => {
+      if (!seen.some((one) => one.isIntersecting)) return;
+      this.sight.disconnect();
+      if (this.greeting) this.play(true);
+    }, { threshold: 0.4 });
+    this.sight.observe(this.ui.curves);
+  }
+  greeted(finished) { // or somebody came between
+    [greeted, this.greeting] = [true, false];
+    this.sight.disconnect();
+    if (!finished && this.playing) this.play(false);
+  }
+  hush(e) { // whoever begins with something else sees all of it; what belongs to the player stops it itself
+    const own = e.composedPath().includes(this.root), mod = e.ctrlKey || e.metaKey || e.altKey || /^(Control|Meta|Alt|Shift)$/.test(e.key);
+    if (!this.greeting || mod || e.key === "p" || own && (e.type === "keydown" || e.composedPath().includes(this.ui.time))) return;
+    this.t = this.n - 1;
+    this.greeted(false);
+    this.wake();
+  }
+
   // --- what people do ---
   play(on) {
     if (on && this.calm.matches) return this.seek(this.t + 1); // no motion is wished for: a step
     if (on && this.t >= this.n - 1) [this.t, this.asked] = [0, null];
     this.playing = on;
+    if (!on && this.greeting) this.greeted(true);
     this.ui.time.textContent = on ? "Pause" : this.calm.matches ? "Step" : "Play";
     on ? this.wake() : this.rest();
   }
@@ -130,7 +166,7 @@ class Player {
     this.wake();
   }
   seek(t) {
-    if (this.playing) this.play(false);
+    if (this.playing || this.greeting) this.play(false);
     this.t = Math.max(0, Math.min(this.n - 1, Math.round(t)));
     this.wake(); this.rest();
   }
@@ -151,7 +187,7 @@ class Player {
     if (!this.film || !this.ink) return;
     const passed = Math.min(100, now - (this.before ?? now)); // a tab in the background does not leap
     if (this.playing) {
-      this.t = Math.min(this.n - 1, this.t + (passed / 1000) * (this.n / SECONDS) * +this.ui.speed.value);
+      this.t = Math.min(this.n - 1, this.t + (passed / 1000) * (this.n / (this.greeting ? FIRST_SECONDS : SECONDS)) * +this.ui.speed.value);
       const change = this.film.switch;
       if (this.guessing && change !== null && this.asked !== change && this.t >= change) {
         [this.asked, this.t] = [change, change];
