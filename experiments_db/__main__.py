@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from .installation import lacking
@@ -13,6 +14,9 @@ def main() -> None:
     Raises:
         SystemExit: always; with a sentence if a package is not installed.
     """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # the caller closed it: what would be printed there is lost
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     try:
         from .cli import app
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from ttr_core.lab import PACE, PROBES, TASKS, Metric
 
-from ..errors import StoreError
+from ..errors import WrongFile
 from ..store.files import absolute
 from ..store.records import COMPLETE
 from .functions import first_of_each
@@ -133,20 +133,20 @@ def _agreement(
 
 def _runs(file: Path) -> pd.DataFrame:
     """Returns the complete runs of trainings in a file."""
+    needs = "it needs runs as `runs --output FILE.parquet` writes them"
     try:
         table = pd.read_parquet(absolute(file))
+    except FileNotFoundError:
+        raise WrongFile(f"There is no file {file} to read trainings from: {needs}.") from None
     except (OSError, ValueError) as error:
-        raise StoreError(f"Cannot read runs from {file}: {error}") from error
+        raise WrongFile(f"{file} is no Parquet file: {needs}.") from error
     missing = [name for name in NEEDED if name not in table]
     if missing:
-        raise StoreError(
-            f"{file} has no column {', '.join(missing)}: it needs runs as "
-            "`runs --output FILE.parquet` writes them."
-        )
+        raise WrongFile(f"{file} has no column {', '.join(missing)}: {needs}.")
     trained = [name for name, task in TASKS.items() if task.trained]
     kept = table[table["task"].isin(trained) & table["status"].isin(COMPLETE)]
     if kept.empty:
-        raise StoreError(f"{file} holds no training that ended.")
+        raise WrongFile(f"{file} holds no training that ended.")
     return kept
 
 

@@ -67,7 +67,11 @@ def _other(run: Planned) -> Planned:
 
 
 def _complete_of(store: Store, hashes: Collection[str]) -> frozenset[str]:
-    return frozenset(name for name, state in questions.held(store, hashes).items() if state == DONE)
+    return frozenset(
+        name
+        for name, state in questions.held(store, dict.fromkeys(hashes)).items()
+        if state == DONE
+    )
 
 
 def without_run(store: Store, runs: Sequence[Planned]) -> frozenset[str]:

@@ -7,13 +7,7 @@ import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-QUANTILES = (
-    12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14, 2.13,
-    2.12, 2.11, 2.10, 2.09, 2.09, 2.08, 2.07, 2.07, 2.06, 2.06, 2.06, 2.05, 2.05, 2.05,
-)  # fmt: skip
-"""Student's t that 95 % lie within, for 2, 3, ... 30 numbers."""
-MANY = 2.04
-"""For more: that of 31, which is never too narrow."""
+from ttr_core.lab import student
 
 
 @dataclass(frozen=True)
@@ -43,9 +37,9 @@ class Interval:
         known = list(numbers)
         if len(known) < 2:
             return cls(known[0] if known else math.nan, math.inf, len(known))
-        wide = QUANTILES[len(known) - 2] if len(known) <= len(QUANTILES) + 1 else MANY
         error = statistics.stdev(known) / math.sqrt(len(known))
-        return cls(statistics.fmean(known), wide * error, len(known))
+        half = student(0.975, len(known) - 1) * error
+        return cls(statistics.fmean(known), half, len(known))
 
     @property
     def below_zero(self) -> bool:

@@ -95,11 +95,13 @@ def run(
         typer.Option(metavar="FILE:Class", help="A torch module of your own, see docs/modules.md."),
     ] = None,
     memory: Annotated[
-        float, typer.Option(min=0.1, metavar="GIB", help="What a module may take, on a CPU.")
-    ] = 4.0,
+        float | None,
+        typer.Option(min=0.1, metavar="GIB", help="What a module may take, on a CPU; default: 4."),
+    ] = None,
     patience: Annotated[
-        float, typer.Option(min=1, metavar="S", help="Seconds that a module may be silent.")
-    ] = 60.0,
+        float | None,
+        typer.Option(min=1, metavar="S", help="Seconds that a module may be silent; default: 60."),
+    ] = None,
     task: Annotated[str, typer.Option(metavar="TASK", help="What the layer has to do.")] = "mqar",
     frame: Annotated[
         str | None,
@@ -143,7 +145,7 @@ def run(
         check_labels(tag or (), note)
         with Supervisor(opened) as supervisor:
             supervisor.warm()
-            own = None if module is None else brought(module, memory, patience)
+            own = brought(module, memory, patience)
             name = None if own is None else own.name
             experiment = request(layer, spec, task, frame, set_ or (), seed, device, name)
             for sentence in too_long(experiment):

@@ -44,8 +44,11 @@ def door() -> Iterator[None]:
         yield
     except (QueryError, WrongFile) as error:
         complain(str(error), Exit.WRONG)
-    except (StoreError, OSError) as error:
+    except StoreError as error:
         complain(str(error), Exit.FAILED)
+    except OSError as error:
+        what = f"{error.filename}: " if error.filename else ""
+        complain(f"{what}{error.strerror}." if error.strerror else str(error), Exit.FAILED)
     except ValueError as error:
         from ttr_core import RequestError
 

@@ -103,24 +103,36 @@ def too_much(order: Mapping[str, Any], device: str = "cpu") -> str:
     )
 
 
-def brought(asked: str, memory: float = MEMORY, patience: float = PATIENCE) -> OwnOrder:
+def brought(
+    asked: str | None, memory: float | None = None, patience: float | None = None
+) -> OwnOrder | None:
     """Returns the module that FILE:Class names; nothing of the file is run.
 
     Args:
-        asked: FILE:Class.
-        memory: as of `OwnOrder`.
-        patience: as of `OwnOrder`.
+        asked: FILE:Class, or None where no module is asked for.
+        memory: as of `OwnOrder`, or None for the usual limit.
+        patience: likewise.
 
     Raises:
-        RequestError: it is no FILE:Class, or the file cannot be read.
+        RequestError: it is no FILE:Class, the file cannot be read, or a limit has no module.
     """
     from ttr_core.lab import module_name
 
+    if asked is None:
+        for name, limit in {"memory": memory, "patience": patience}.items():
+            if limit is not None:
+                raise RequestError(
+                    f"--{name} {limit:g} is a limit of a module: give --module FILE:Class with it, "
+                    "or leave it out."
+                )
+        return None
     file, colon, cls = asked.rpartition(":")
     if not (colon and file):
         raise RequestError(f"A module is FILE:Class, such as mine.py:Mine; this is {asked[:80]!r}.")
     place = Path(file).expanduser().resolve()
-    return OwnOrder(str(place), module_name(place, cls), memory, patience)
+    most = MEMORY if memory is None else memory
+    silent = PATIENCE if patience is None else patience
+    return OwnOrder(str(place), module_name(place, cls), most, silent)
 
 
 @contextlib.contextmanager

@@ -34,7 +34,7 @@ from ttr_core.lab import (
     task,
 )
 
-from ..errors import StoreError
+from ..errors import StoreError, required
 from ..installation import command
 from ..store.writes import clean_note, clean_tags
 from . import settings
@@ -315,5 +315,5 @@ def _said(error: pydantic.ValidationError) -> str:
     lines = []
     for problem in error.errors():
         where = ".".join(str(part) for part in problem["loc"]) or "request"
-        lines.append(f"{where} is {str(problem['input'])[:80]!r}: {problem['msg']}.")
+        lines.append(f"{where} is {str(problem['input'])[:80]!r}; {required(problem['msg'])}.")
     return "\n".join(lines)

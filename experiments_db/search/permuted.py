@@ -19,9 +19,10 @@ import itertools
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from statistics import NormalDist
 
 import numpy as np
+
+from ttr_core.lab import student
 
 COUNTED = 50_000
 """Deals up to which all are counted; beyond, as many are drawn at random."""
@@ -148,24 +149,3 @@ def detectable(spread: float, n: int, level: float = LEVEL, power: float = POWER
     """
     free = 2 * n - 2
     return (student(1 - level, free) + student(power, free)) * spread * math.sqrt(2 / n)
-
-
-def student(share: float, free: int) -> float:
-    """Returns the value of Student's t that a share lies below, by Cornish and Fisher's expansion.
-
-    Args:
-        share: between 0 and 1.
-        free: degrees of freedom; from 5 on it is good to a hundredth.
-
-    Example:
-        >>> round(student(0.975, 22), 3)
-        2.074
-    """
-    z = NormalDist().inv_cdf(share)
-    terms = (
-        z,
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-    )
-    return float(sum(term / free**power for power, term in enumerate(terms)))

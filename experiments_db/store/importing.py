@@ -19,7 +19,7 @@ from . import spill
 from .connection import connected
 from .files import absolute, same, workplace
 from .foreign import sound_copy
-from .records import COMPLETE
+from .records import COMPLETE, CUT_SHORT
 from .store import Store
 from .swap import unwritable
 from .validation import check_values, compute_identities
@@ -110,7 +110,7 @@ def _answered(store: Store, source: duckdb.DuckDBPyConnection) -> set[str]:
     """
     complete = (
         "SELECT run_id, config_hash FROM runs JOIN results USING (run_id) "
-        f"WHERE results.status IN {COMPLETE}"
+        f"WHERE results.status IN {COMPLETE} AND NOT {CUT_SHORT}"
     )
     theirs = source.execute(complete).fetchall()
     known = {run_id for (run_id,) in source.execute("SELECT run_id FROM runs").fetchall()}

@@ -30,6 +30,12 @@ ENDED = ("finished", "diverged", "failed", "cancelled")
 COMPLETE = ("finished", "diverged")
 """Statuses that answer a claim: the run need not be repeated."""
 
+HAD_SECONDS = "TRY_CAST(runs.config ->> '$.train.seconds' AS DOUBLE)"
+"""The most seconds that a run was given, or nothing: no part of its fingerprint."""
+
+CUT_SHORT = f"coalesce(results.status = 'finished' AND results.seconds >= {HAD_SECONDS}, false)"
+"""Whether a run ended as its time was used up: who gives more time has no answer in it."""
+
 RELEASED = ("accuracy", "error", "loss")
 """Metrics with a column of their own in the released schema; the others stand in ``metrics``."""
 
@@ -71,6 +77,12 @@ class NewRun:
     protocol: str = "quick"
     tags: Sequence[str] = ()
     environment: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float | None:
+        """The most seconds that it is given, or None."""
+        said = (self.config.get("train") or {}).get("seconds")
+        return None if said is None else float(said)
 
 
 @dataclass(frozen=True)

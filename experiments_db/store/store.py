@@ -148,7 +148,8 @@ class Store:
             fresh: insert it in any case.
 
         Returns:
-            The new run's id, or the live or complete run that has its configuration.
+            The new run's id, or the live or complete run that has its configuration, unless that
+            one ended for want of less time than is given now.
 
         Raises:
             StoreError: the store cannot be written.
@@ -159,7 +160,9 @@ class Store:
 
         def work(connection: duckdb.DuckDBPyConnection) -> Claim:
             living = alive(connection, self.path)
-            found = None if fresh else writes.holder(connection, run.config_hash, living)
+            found = (
+                None if fresh else writes.holder(connection, run.config_hash, living, run.seconds)
+            )
             if found is not None:
                 return Claim(None, found[0], found[1])
             return writes.insert_run(connection, row, series, tags, driver.owner)

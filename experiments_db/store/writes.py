@@ -18,7 +18,9 @@ import duckdb
 from ..errors import StoreError
 from .records import (
     COMPLETE,
+    CUT_SHORT,
     ENDED,
+    HAD_SECONDS,
     LIVE_POINTS,
     POINTS,
     RELEASED,
@@ -82,12 +84,19 @@ def run_row(run: NewRun) -> dict[str, Any]:
 
 
 def holder(
-    connection: Connection, config_hash: str, alive: Sequence[str]
+    connection: Connection, config_hash: str, alive: Sequence[str], seconds: float | None = None
 ) -> tuple[str, str] | None:
-    """Returns the id and status of the newest live or complete run of a configuration."""
+    """Returns the id and status of the newest live or complete run of a configuration.
+
+    Args:
+        connection: an open store.
+        config_hash: the configuration.
+        alive: the drivers that live.
+        seconds: the time that is given; a run that ended for want of less is no answer.
+    """
     rows = connection.execute(
-        """
-        SELECT run_id, results.status, live.driver
+        f"""
+        SELECT run_id, results.status, live.driver, CASE WHEN {CUT_SHORT} THEN {HAD_SECONDS} END
         FROM runs
         LEFT JOIN results USING (run_id)
         LEFT JOIN live USING (run_id)
@@ -96,8 +105,8 @@ def holder(
         """,
         [config_hash],
     ).fetchall()
-    for run_id, status, driver in rows:
-        if status in COMPLETE:
+    for run_id, status, driver, had in rows:
+        if status in COMPLETE and (had is None or (seconds is not None and seconds <= had)):
             return run_id, status
         if status is None and driver in alive:
             return run_id, "running"

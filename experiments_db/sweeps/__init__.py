@@ -4,7 +4,7 @@ from . import evidence, report
 from .account import document, summary
 from .drive import Budget, Sweep, started
 from .estimate import Pace, in_words
-from .expansion import PROTOCOLS, Planned, Work, expanded
+from .expansion import PROTOCOLS, Planned, Work, expanded, times_of
 from .order import COST
 from .outcome import Ended
 from .plan import Plan, load, of_text
@@ -38,6 +38,7 @@ __all__ = [
     "results",
     "started",
     "summary",
+    "times_of",
     "tried",
     "usual_jobs",
     "with_followers",

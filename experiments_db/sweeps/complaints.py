@@ -9,6 +9,7 @@ import pydantic
 
 from ttr_core import nearest
 
+from ..errors import required
 from .plan_file import Source
 from .values import Range
 
@@ -40,16 +41,16 @@ def _holds_more(problem: Any, found: Sequence[Any]) -> bool:
 
 def _problem(problem: Any, source: Source, form: _Form, inside: Mapping[str, _Form]) -> str:
     loc = problem["loc"]
-    where = ".".join(str(part) for part in source.place(loc)) or "the plan"
+    where = ".".join(map(str, source.place(loc) or loc)) or "the plan"
     if problem["type"] == "extra_forbidden":
         holder = form if len(loc) == 1 else inside.get(str(loc[0]), Range)
         return _unknown_key(holder, str(loc[-1]))
     if problem["type"] == "missing":
-        return f"the key {str(loc[-1])!r} is missing in {where}."
+        around = ".".join(map(str, source.place(loc))) or "the plan"
+        return f"the key {str(loc[-1])!r} is missing in {around}."
     if problem["type"] == "too_short":
         return f"{where} is empty; give at least one value, or leave it out."
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"{where} is {str(problem['input'])[:80]!r}: {message}."
+    return f"{where} is {str(problem['input'])[:80]!r}; {required(problem['msg'])}."
 
 
 def _unknown_key(holder: _Form, key: str) -> str:

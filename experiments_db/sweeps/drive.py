@@ -24,7 +24,7 @@ from ..store import Store, StoreError
 from ..store.writes import clean_tags
 from . import questions
 from .estimate import Pace
-from .expansion import Planned
+from .expansion import Planned, times_of
 from .outcome import OUTCOMES, Ended
 from .preview import Preview
 from .tuned import followers
@@ -199,7 +199,7 @@ class Sweep:
         """Drops pending runs that the store holds by now."""
         if self._fresh or time.monotonic() - self._looked < LOOK_SECONDS:
             return
-        known = questions.held(self._store, [run.config_hash for run in self._pending])
+        known = questions.held(self._store, times_of(self._pending))
         left = [run for run in self._pending if run.config_hash not in known]
         self.skipped += len(self._pending) - len(left)
         self.elsewhere += sum(state == "running" for state in known.values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -37,7 +37,7 @@ def bring_in(store: Store, found: Iterable[Path]) -> list[str]:
     return said
 
 
-def answered(found: Iterable[Path], hashes: Collection[str]) -> dict[str, str]:
+def answered(found: Iterable[Path], asked: Mapping[str, float | None]) -> dict[str, str]:
     """Returns the configurations that these files have a run of: as `questions.held` does."""
     present = [file for file in found if file.exists()]
     if not present:
@@ -45,4 +45,4 @@ def answered(found: Iterable[Path], hashes: Collection[str]) -> dict[str, str]:
     with TemporaryDirectory() as folder:
         aside = open_store(Path(folder) / "runs.duckdb", readonly=False)
         bring_in(aside, present)
-        return questions.held(aside, hashes)
+        return questions.held(aside, asked)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -36,6 +36,11 @@ PROTOCOLS: dict[str, dict[str, str]] = {
     "tuned": {"train.lr": "auto"},
 }
 """Protocol of a plan -> what it sets of each training."""
+
+
+def times_of(runs: Iterable[Planned]) -> dict[str, float | None]:
+    """Returns the most seconds that each run is given, by its fingerprint; None without a limit."""
+    return {run.config_hash: run.experiment.train.seconds for run in runs}
 
 
 @dataclass(frozen=True)

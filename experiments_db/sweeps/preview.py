@@ -16,7 +16,7 @@ from ..run.process import LocalExecutor
 from ..store import Store
 from . import evidence, questions
 from .estimate import Pace, in_words
-from .expansion import Planned, Work
+from .expansion import Planned, Work, times_of
 from .order import COST
 from .outcome import OUTCOMES
 from .tuned import followers
@@ -183,8 +183,8 @@ def preview(
         ahead: files of runs that the store would take in first.
         pace: how long runs take, or None to ask the store.
     """
-    hashes = [run.config_hash for run in work.runs]
-    known = {} if fresh else {**evidence.answered(ahead, hashes), **questions.held(store, hashes)}
+    asked = times_of(work.runs)
+    known = {} if fresh else {**evidence.answered(ahead, asked), **questions.held(store, asked)}
     if pace is None:
         pace = Pace(questions.past(store, {run.experiment.task.name for run in work.runs}))
     return Preview(in_order(work, pace), known, pace, jobs or usual_jobs(work.runs))

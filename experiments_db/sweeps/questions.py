@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ..store import Store
 from ..store.driver import alive
-from ..store.records import COMPLETE
+from ..store.records import COMPLETE, CUT_SHORT, HAD_SECONDS
 
 LATEST = 5000
 """Past runs that an estimate looks at, the newest first."""
@@ -17,22 +17,32 @@ TOLD = ("state_size", "parameters", "steps", "seconds")
 """Sizes and times of a result that a report shows."""
 
 
-def held(store: Store, hashes: Collection[str]) -> dict[str, str]:
-    """Returns the configurations that have a run: ``complete``, or ``running`` somewhere."""
-    sql = """
+def held(store: Store, asked: Mapping[str, float | None]) -> dict[str, str]:
+    """Returns the configurations that have a run: ``complete``, or ``running`` somewhere.
+
+    Args:
+        store: where runs are kept.
+        asked: fingerprint -> the most seconds that a run is given, or None: a run that ended for
+            want of less is not complete.
+    """
+    sql = f"""
         SELECT config_hash,
-            bool_or(coalesce(list_contains($complete::VARCHAR[], results.status), false)),
+            bool_or(coalesce(list_contains($complete::VARCHAR[], results.status), false) AND NOT (
+                {CUT_SHORT} AND {HAD_SECONDS} < coalesce(asked.seconds, 'infinity'::DOUBLE))),
             bool_or(coalesce(results.status IS NULL
                 AND list_contains($alive::VARCHAR[], live.driver), false))
         FROM runs
         LEFT JOIN results USING (run_id)
         LEFT JOIN live USING (run_id)
-        WHERE config_hash IN (SELECT unnest($hashes::VARCHAR[]))
+        JOIN (
+            SELECT unnest($hashes::VARCHAR[]) AS config_hash, unnest($seconds::DOUBLE[]) AS seconds
+        ) AS asked USING (config_hash)
         GROUP BY config_hash
     """
     with store.open() as connection:
-        given = {"complete": list(COMPLETE), "alive": alive(connection, store.path)}
-        rows = connection.execute(sql, {**given, "hashes": list(hashes)}).fetchall()
+        given: dict[str, Any] = {"hashes": list(asked), "seconds": list(asked.values())}
+        given |= {"complete": list(COMPLETE), "alive": alive(connection, store.path)}
+        rows = connection.execute(sql, given).fetchall()
     return {
         config_hash: "complete" if complete else "running"
         for config_hash, complete, running in rows

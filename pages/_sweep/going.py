@@ -27,6 +27,7 @@ from experiments_db.sweeps import (
     preview,
     report,
     results,
+    times_of,
     with_followers,
 )  # fmt: skip
 from pages._shared import controls, saved, ui
@@ -100,8 +101,11 @@ def _ahead(path: str, version: str, text: str, _store: Store, _work: Work) -> Pr
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
-def _stored(path: str, version: str, hashes: tuple[str, ...], _store: Store) -> Mapping[str, Any]:
-    return {"held": held(_store, hashes), "results": results(_store, hashes)}
+def _stored(
+    path: str, version: str, times: tuple[tuple[str, float | None], ...], _store: Store
+) -> Mapping[str, Any]:
+    asked = dict(times)
+    return {"held": held(_store, asked), "results": results(_store, asked)}
 
 
 def _progress(store: Store, one: Composed, work: Work, active: bool) -> None:
@@ -116,7 +120,7 @@ def _progress(store: Store, one: Composed, work: Work, active: bool) -> None:
         version = queries.data_version(store)
         ahead = _ahead(path, version, one.text, store, work)
         runs = ahead.work.runs
-        found = _stored(path, version, tuple(run.config_hash for run in runs), store)
+        found = _stored(path, version, tuple(times_of(runs).items()), store)
         rows = report.rows(store, runs) if found["results"] else []
     except StoreError as error:
         ui.failed("The store could not be read", str(error))

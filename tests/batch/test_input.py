@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 import ttr_core as ttr
+from experiments_db.__main__ import main
 from experiments_db.cli import app, screen
 from experiments_db.read import queries
 from experiments_db.store import Outcome, Store, open_store
@@ -72,9 +74,15 @@ REQUESTS = {
     "a zero in a path": ("restore", "a\x00b"),
     "no backup": ("restore", "nofile"),
     "nothing to import": ("import", "nofile"),
+    "no trainings for the atlas": ("atlas", "--against", "nofile"),
+    "a plan for trainings": ("atlas", "--against", "plan.yaml"),
     "an unknown command": ("layrs",),
     "a layer for a run": ("compare", "deltnet", "gla"),
     "a setting that looks like another": (*RUN, "--set", "pair=8"),
+    "a limit of a module for a layer": (*RUN, "--memory", "3"),
+    "patience with a layer": (*RUN, "--patience", "9"),
+    "a sample of none": ("sweep", "plan.yaml", "--set", "sample.count=0"),
+    "a protocol that is none": ("sweep", "plan.yaml", "--set", "protocol=nosuch"),
 }  # fmt: skip
 """What is wrong in itself: exit code 2."""
 
@@ -195,6 +203,10 @@ def test_an_extreme_range_ends_in_a_sentence(values: str, odd_places: Path) -> N
         ("Did you mean task.pairs? Valid:", REQUESTS["a setting that looks like another"]),
         ('Did you mean "train.lr"', REQUESTS["an unknown column"]),
         ("pairs is '\uff14'; it must be a whole number", REQUESTS["digits of another script"]),
+        ("--memory 3 is a limit of a module: give", REQUESTS["a limit of a module for a layer"]),
+        ("seed is '-1'; it must be greater than or equal to 0.", REQUESTS["a negative seed"]),
+        ("sample.count is '0'; it must be greater", REQUESTS["a sample of none"]),
+        ("protocol is 'nosuch'; it must be 'quick',", REQUESTS["a protocol that is none"]),
     ],
 )  # fmt: skip
 def test_the_sentence_says_what_to_do(words: str, arguments: tuple[str, ...]) -> None:
@@ -291,3 +303,14 @@ def test_a_run_that_is_made_elsewhere_is_waited_for(
     document = json.loads(result.stdout)
     assert (document["run_id"] == run_id) == (ending == "finished")
     assert document["metrics"]["accuracy"] == (0.75 if ending == "finished" else 0.5)
+
+
+def test_a_command_whose_output_is_closed_ends_as_it_should(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["batch.py", "runs"])
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert not end.value.code and sys.stdout is not None
+    sys.stdout.close()

@@ -15,7 +15,6 @@ from experiments_db.search.permuted import (
     holm,
     least_gain,
     p_above,
-    student,
 )
 
 
@@ -69,15 +68,6 @@ def test_holm_on_a_textbook_example() -> None:
     assert corrected == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert [p <= 0.05 for p in corrected] == [True, False, False, True]
     assert holm([0.5, 0.9]) == [1.0, 1.0] and holm([]) == [] and holm([0.04]) == [0.04]
-
-
-@pytest.mark.parametrize(
-    ("share", "free", "known"),
-    [(0.975, 22, 2.074), (0.95, 22, 1.717), (0.99, 22, 2.508), (0.8, 22, 0.858),
-     (0.975, 10, 2.228), (0.995, 30, 2.750), (0.5, 7, 0.0)],
-)  # fmt: skip
-def test_students_quantiles_are_those_of_the_tables(share: float, free: int, known: float) -> None:
-    assert student(share, free) == pytest.approx(known, abs=1e-3)
 
 
 def test_a_detectable_difference_is_detected_that_often() -> None:

@@ -135,9 +135,14 @@ def test_a_ranking_is_judged_by_its_comparisons() -> None:
 
 def test_an_interval_is_that_of_student() -> None:
     one = Interval.of([1.0, 2.0, 3.0])
-    assert one.mean == 2.0 and one.half == pytest.approx(4.30 / 3**0.5)
-    assert Interval.of([0.0, 2.0] * 6).half == pytest.approx(2.20 * (12 / 11 / 12) ** 0.5)
-    assert Interval.of([1.0, 1.1]).above_zero == (1.05 - 12.71 * 0.05 > 0)
+    assert one.mean == 2.0 and one.half == pytest.approx(4.302653 / 3**0.5, rel=1e-6)
+    assert Interval.of([0.0, 2.0] * 6).half == pytest.approx(
+        2.200985 * (12 / 11 / 12) ** 0.5, rel=1e-6
+    )
+    assert Interval.of([0.0, 2.0] * 50).half == pytest.approx(
+        1.984217 * (100 / 99 / 100) ** 0.5, rel=1e-6
+    )
+    assert Interval.of([1.0, 1.1]).above_zero == (1.05 - 12.7062 * 0.05 > 0)
 
 
 @pytest.mark.parametrize("scale", claims.SCALES)

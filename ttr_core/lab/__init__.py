@@ -12,6 +12,7 @@ from .own_layer import AdmittedModule
 from .probes import PROBES, Measured, Probe
 from .protocol import AFTER_FIRST_ROUND, RATES, SEEDS, TrainConfig
 from .sizes import check_sizes, too_long
+from .students_t import student
 from .tasks import (
     MQAR,
     TASKS,
@@ -92,6 +93,7 @@ __all__ = [
     "outdated",
     "reads_back",
     "resolve_device",
+    "student",
     "take_gpu",
     "task",
     "too_long",

@@ -14,11 +14,11 @@ from ..solvers import prefill
 from ..space.spec import Spec
 from ..stream import Stream
 from ..words.verdicts import Unread
+from .students_t import student
 from .tasks.base import generator
 
 PAIRS, STREAMS = 8, 20
 D_MODEL = 64
-STUDENT = 1.729  # the 95 % quantile of t at 19 degrees of freedom: a bound from one side
 ALIKE = 0.05  # of what values add: what differs less from query to query is one answer
 GROWN = 100.0  # times the size of the values: what is larger has grown out of bounds
 
@@ -100,7 +100,7 @@ def reads_back(spec: Spec | str, seed: int = 0) -> ReadBack:
     hit = (near.argmax(-1) == torch.arange(PAIRS)).double().mean(1)
     return ReadBack(
         share=float(hit.mean()),
-        low=float(hit.mean() - STUDENT * hit.std() / math.sqrt(STREAMS)),
+        low=float(hit.mean() - student(0.95, STREAMS - 1) * hit.std() / math.sqrt(STREAMS)),
         chance=1 / PAIRS,
         size=_size(answers) / _size(v),
         spread=_size(added - added.mean(1, keepdim=True)) / max(_size(added), 1e-30),
