@@ -110,14 +110,12 @@ def configurations(store: Store, among: Comparable, metric: Metric) -> pd.DataFr
 def named(table: pd.DataFrame, frame: str) -> pd.DataFrame:
     """Adds the columns name and published to a table with layer and spec."""
     known = {str(entry.spec): name for name, entry in [*catalog.items()][::-1]}
-    own = [
-        layer if layer in catalog else known.get(spec)
-        for layer, spec in zip(table["layer"], table["spec"], strict=True)
-    ]
-    names = [
-        called(name, frame) if name else spec for name, spec in zip(own, table["spec"], strict=True)
-    ]
-    return table.assign(name=names, published=[name is not None for name in own])
+    pairs = list(zip(table["layer"], table["spec"], strict=True))
+    own = {pair: pair[0] if pair[0] in catalog else known.get(pair[1]) for pair in set(pairs)}
+    said = {pair: called(name, frame) if name else pair[1] for pair, name in own.items()}
+    return table.assign(
+        name=[said[pair] for pair in pairs], published=[own[pair] is not None for pair in pairs]
+    )
 
 
 def best_of_rates(table: pd.DataFrame, metric: Metric) -> pd.DataFrame:

@@ -33,24 +33,28 @@ SERIES = """
 COMPLETE_RUNS = f"""
 FROM (
 SELECT * FROM (
-    SELECT max(run_id) AS run_id, any_value({COUNTED}) AS series
-    FROM (SELECT run_id, config_hash, series, seed FROM runs) AS known
-    JOIN (SELECT run_id FROM results WHERE status IN {COMPLETE}) AS ended USING (run_id)
+    SELECT arg_max(place, run_id) AS place, arg_max(noted, run_id) AS noted,
+        any_value({COUNTED}) AS series
+    FROM (SELECT rowid AS place, run_id, config_hash, series, seed FROM runs) AS known
+    JOIN (
+        SELECT rowid AS noted, run_id FROM results WHERE status IN {COMPLETE}
+    ) AS ended USING (run_id)
     ANTI JOIN (SELECT run_id FROM marks WHERE archived) AS away USING (run_id)
     LEFT JOIN ({POOLS}) AS pools USING (series)
     GROUP BY {REPEATED}
 ) AS newest
 JOIN (
-    SELECT run_id, config, config_group, layer, spec, task, frame, protocol FROM runs
-) AS runs USING (run_id)
+    SELECT rowid AS place, run_id, config, config_group, layer, spec, task, frame, protocol
+    FROM runs
+) AS runs USING (place)
 JOIN (
     {SERIES}
 ) AS series USING (series)
-JOIN results USING (run_id)
+JOIN (SELECT rowid AS noted, * EXCLUDE (run_id) FROM results) AS results USING (noted)
 ) AS complete
 """
 """Complete runs that are neither archived nor superseded; of those that repeat one another the
-newest, which is found before anything wide is read."""
+newest, which is found before anything wide is read, by its numbers: ids are texts."""
 
 
 def task_settings(store: Store) -> pd.DataFrame:

@@ -19,6 +19,7 @@ import ttr_core as ttr
 from ttr_core.lab import PACKED, VALIDATION, Metric
 
 from ..store import Store
+from ..store.driver import folder_of, held_in
 from ..store.records import COMPLETE
 from . import measures, queries
 from .analyzing import front
@@ -41,7 +42,7 @@ class Searched:
         stage: what its latest runs are for.
         task: name of the task.
         frame: the one that is searched in.
-        counts: runs by effective status.
+        counts: runs by effective status; one that was interrupted and ran anew counts once.
         rungs: a row for each rung: steps, cells, rates (of each cell), seeds, runs (that ended),
             running, failed, best (cell), mean (its score).
         cells: a row for each cell of the last rung, the best first, at its best rate, by the
@@ -50,6 +51,7 @@ class Searched:
             the test set; ``gain`` of what is new over the best published one there at no larger
             state, by either count.
         cpu_seconds: of the processor, of all runs that ended.
+        driven: whether the command that made the newest runs is still there, on this host.
     """
 
     stage: str
@@ -60,11 +62,12 @@ class Searched:
     cells: pd.DataFrame
     finals: pd.DataFrame
     cpu_seconds: float
+    driven: bool
 
     @property
     def running(self) -> bool:
-        """Whether a run of it is under way."""
-        return self.counts.get("running", 0) > 0
+        """Whether it is under way: a run of it, or what stands between two of its runs."""
+        return self.driven or self.counts.get("running", 0) > 0
 
 
 def searches(store: Store) -> list[str]:
@@ -106,7 +109,7 @@ def searched(store: Store, tag: str) -> Searched | None:
     rows = _placed(_scored(table, metric))
     climbed = rows[rows["part"] == RUNG]
     rungs = _rungs(climbed)
-    counts = table["status"].value_counts()
+    counts = rows["status"].value_counts()
     return Searched(
         _stage(rows, rungs),
         table["task"].iloc[0],
@@ -116,6 +119,7 @@ def searched(store: Store, tag: str) -> Searched | None:
         _on_front(_best_of_cells(climbed[climbed[STEPS] == climbed[STEPS].max()])),
         _finals(rows[rows["part"] == FINAL]),
         float(rows["cpu_seconds"].sum()),
+        table["driver"].iloc[0] in held_in(folder_of(store.path)),
     )
 
 

@@ -194,7 +194,7 @@ def lines(
     dots = base.mark_point(filled=True, size=45, opacity=1).encode(y=y, tooltip=tip)
     tips = data.loc[data.groupby("name", sort=False)["place"].idxmax()]
     places = ends.apart(list(tips["mean"]), low, high or low + 1.0, HEIGHT - 80)
-    tips = tips.assign(end=places, text=ends.clipped(list(tips["name"])), place=last)
+    tips = tips.assign(end=places, text=tips["name"], place=last)
     drawn = [band, line, dots, ends.labels(tips, x, color, scale)]
     return alt.LayerChart(layer=drawn).properties(height=HEIGHT)
 

@@ -128,8 +128,8 @@ def show_more(picked: Picked, upper: Upper, drawn: str) -> None:
         st.caption(f":orange[{kind}:] {ui.escaped(reason)}.")
     if about.caution:
         st.caption(f":orange[Caution:] {ui.escaped(about.caution)}")
+    _neighbors(picked, about)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        _neighbors(picked, about)
         _looks_inside(picked)
         if upper.verdict.kind in (LAYER, UNREAD):
             fresh.show(picked)

@@ -60,7 +60,6 @@ STYLE = f"""<style>
   .st-key-explored > :is(.st-key-picture, :has(> .st-key-picture)) {{ order: -2; }}
   .st-key-explored > :is(.st-key-headline, :has(> .st-key-headline)) {{ order: -1; }}
   .st-key-explored > :is(.st-key-ingredients, :has(> .st-key-ingredients)) {{ order: 1; }}
-  .st-key-neighbors, :has(> .st-key-neighbors) {{ min-width: 100%; }}
 }}
 .katex-display {{ padding-top: .4em; }} /* a high transpose sign would be cut off */
 </style>"""

@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 import altair as alt
 import pandas as pd
 
-LETTERS, LINE = 24, 13
-"""Letters of a name, and pixels between two of them."""
+LETTERS, FEW, LETTER, LINE = 24, 12, 5.6, 13
+"""Letters of a name, and where there is no room for these; the width of one; between two names."""
 
 ROOM = 0.3
 """The part of the chart to the right of the last point that is left for names."""
@@ -48,7 +48,7 @@ def _touch(lower: Sequence[float], upper: Sequence[float], least: float) -> bool
     return upper[0] - lower[0] < least * (lower[1] + upper[1]) / 2 - 1e-12
 
 
-def clipped(names: Sequence[str]) -> list[str]:
+def clipped(names: Sequence[str], letters: int = LETTERS) -> list[str]:
     """Returns names as they stand at the ends of lines: a long one is cut where it differs least.
 
     What is left of it fits no other of the names, as far as that can be had, and its two parts are
@@ -56,16 +56,19 @@ def clipped(names: Sequence[str]) -> list[str]:
 
     Args:
         names: all of a chart.
+        letters: of a name, the mark of the cut among them.
 
     Example:
         >>> clipped(["Gate | Linear(map=elu1) | SGD", "Gate | Affine(map=elu1) | SGD"])
         ['Gate | Line…=elu1) | SGD', 'Gate | Affi…=elu1) | SGD']
     """
-    return [name if len(name) <= LETTERS else _cut(name, set(names) - {name}) for name in names]
+    return [
+        name if len(name) <= letters else _cut(name, set(names) - {name}, letters - 1)
+        for name in names
+    ]
 
 
-def _cut(name: str, others: Collection[str]) -> str:
-    kept = LETTERS - 1
+def _cut(name: str, others: Collection[str], kept: int) -> str:
     cuts = [(n, kept - n) for n in sorted(range(kept + 1), key=lambda n: abs(2 * n - kept))]
     parts = [(name[:head], name[len(name) - tail :]) for head, tail in cuts]
     alone = [(a, b) for a, b in parts if not any(o.startswith(a) and o.endswith(b) for o in others)]
@@ -73,24 +76,27 @@ def _cut(name: str, others: Collection[str]) -> str:
 
 
 def labels(ends: pd.DataFrame, x: alt.X, color: alt.Color, scale: alt.Scale) -> alt.Chart:
-    """Draws names at the ends of lines.
+    """Draws names at the ends of lines, each as long as the chart has room for.
 
     Args:
-        ends: columns of ``x`` and ``color``, end (where the name stands) and text.
+        ends: columns of ``x`` and ``color``, end (where the name stands) and text, the whole name.
         x: the horizontal axis of the lines, with room to the right.
         color: their color.
         scale: their vertical scale.
     """
+    names, room = list(ends["text"]), f"width * {ROOM / (1 + ROOM):.3f} - 6"
+    drawn = ends.assign(text=clipped(names), few=clipped(names, FEW))
     return (
-        alt.Chart(ends)
+        alt.Chart(drawn)
         .mark_text(
             align="left",
             dx=6,
             fontSize=11,
             baseline="middle",
-            limit=alt.ExprRef(f"width * {ROOM / (1 + ROOM):.3f} - 6"),
+            text=alt.ExprRef(f"{room} < {LETTERS * LETTER:.0f} ? datum.few : datum.text"),
+            limit=alt.ExprRef(room),
         )
-        .encode(x=x, y=alt.Y("end:Q", scale=scale), text=alt.Text("text:N"), color=color)
+        .encode(x=x, y=alt.Y("end:Q", scale=scale), color=color)
     )
 
 

@@ -119,7 +119,7 @@ def _ends(
     held = ends.apart(places, low, high, PLOT)
     return tips.assign(
         end=[math.exp(x) for x in held] if log else held,
-        text=ends.clipped([names[side] for side in tips["side"]]),
+        text=[names[side] for side in tips["side"]],
         from_step=tips["step"],
         step=int(data["step"].max()),
     )

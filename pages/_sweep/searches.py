@@ -14,8 +14,8 @@ from experiments_db.store import Store
 from pages._shared import address, params, ui
 
 TAG = "sweep.search"
-SECONDS = 5.0
-"""Between two looks at the store while runs of a search are under way."""
+SECONDS, SELDOM = 5.0, 15.0
+"""Between two looks at the store, while a search is under way and while none is."""
 
 PLAN = "examples/search_small.yaml"
 HEIGHT, NEW, PUBLISHED, LINE = 240, "#0072B2", "#D55E00", "#8A94A0"
@@ -36,11 +36,7 @@ def _searched(path: str, version: str, tag: str, _store: Store) -> Searched | No
 
 def take_over(store: Store) -> tuple[str, ...]:
     """Takes the search that the address names, and returns the tags there are."""
-    try:
-        tags = tuple(_tags(str(store.path), queries.data_version(store), store))
-    except StoreError as error:
-        ui.failed("The store could not be read", str(error))
-        tags = ()
+    tags = _known(store)
     address.take({TAG: params.OneOf("search", tags, tags[0] if tags else None)})
     return tags
 
@@ -59,12 +55,28 @@ def show(store: Store, tags: tuple[str, ...]) -> None:
             "is published, and is started from a terminal:"
         )
         st.code(command("search", PLAN), language="bash")
+        st.fragment(_look_for_others, run_every=SELDOM)(store, tags)
         return
     st.selectbox("Search", tags, key=TAG, width=300)
     tag = address.value(TAG) or tags[0]
     found = _looked_at(store, tag)
     if found is not None:
-        st.fragment(_drawn, run_every=SECONDS if found.running else None)(store, tag, found.running)
+        every = SECONDS if found.running else SELDOM
+        st.fragment(_drawn, run_every=every)(store, tag, tags, found.running)
+
+
+def _look_for_others(store: Store, tags: tuple[str, ...]) -> None:
+    """Draws the page anew once a search begins that it does not show."""
+    if _known(store) != tags:
+        st.rerun()
+
+
+def _known(store: Store) -> tuple[str, ...]:
+    try:
+        return tuple(_tags(str(store.path), queries.data_version(store), store))
+    except StoreError as error:
+        ui.failed("The store could not be read", str(error))
+        return ()
 
 
 def _looked_at(store: Store, tag: str) -> Searched | None:
@@ -75,14 +87,17 @@ def _looked_at(store: Store, tag: str) -> Searched | None:
         return None
 
 
-def _drawn(store: Store, tag: str, active: bool) -> None:
+def _drawn(store: Store, tag: str, tags: tuple[str, ...], active: bool) -> None:
+    _look_for_others(store, tags)
     found = _looked_at(store, tag)
     if found is None:
         return
     if found.running != active:
-        st.rerun()  # to look again and again while it goes on, and no more after its end
+        st.rerun()  # to look often while it goes on, and seldom after its end
     counted = ", ".join(f"{n:,} {status}" for status, n in found.counts.items())
     runs = "goes on" if found.running else "nothing of it is running"
+    if not found.running and "interrupted" in found.counts:
+        runs += "; the same command goes on where it was interrupted"
     st.markdown(ui.escaped(f"Stage: {found.stage} ({runs})"))
     st.caption(
         ui.escaped(f"Task {found.task}, searched in frame {found.frame}. Runs: {counted}; ")

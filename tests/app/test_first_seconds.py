@@ -89,7 +89,7 @@ def test_names_fit_a_phone_in_two_lines(browser: Browser) -> None:
 
 
 def test_what_is_left_of_a_name_fits_no_other(browser: Browser) -> None:
-    names = [f"Gate | {name}(map=elu1) | SGD(step=1)" for name in ("Linear", "Affine")]
+    names = [f"Importance | {name} | SGD(step=1)" for name in ("Linear", "Affine")]
     names += [f"a_very_long_name_of_a_layer_that_ends_in_{i}" for i in range(6)]
     left = [text for text in drawn(browser, 700, names) if "…" in text]
     assert len(set(left)) == len(left) == len(names)

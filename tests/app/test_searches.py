@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from experiments_db.run.request import config_hash, request
 from experiments_db.store import open_store
 from experiments_db.store.importing import import_runs
+from experiments_db.store.records import NewRun
 from tests.app.app_text import text_of
 
 Opener = Callable[..., AppTest]
+SPEC = "Uniform | Linear | SGD"
 EVIDENCE = Path(__file__).resolve().parents[2] / "docs/evidence/search_small.parquet"
 
 
@@ -47,3 +50,14 @@ def test_an_address_that_names_no_search_is_answered(page: Opener) -> None:
     app = page("sweep", **{"sweep.search": "search-smal"})
     assert not app.exception and "Did you mean 'search-small'" in words_of(app)
     assert app.selectbox(key="sweep.search").value == "search-small"
+
+
+def test_an_open_page_sees_a_search_begin_stop_and_end(page: Opener) -> None:
+    app = page("sweep")
+    config = request(spec=SPEC, sets={"steps": "10"}, device="cpu").config()
+    run = NewRun(config, config_hash(config), SPEC, SPEC, "paper", "mqar", 0, "cpu",
+                 protocol="search", tags=("hunt",))  # fmt: skip
+    with open_store().driver() as driver:
+        open_store().claim(driver, run)
+        assert "Stage: rung 1, 10 steps (goes on)" in words_of(app.run())
+    assert "nothing of it is running; the same command goes on" in words_of(app.run())

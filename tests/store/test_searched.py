@@ -10,7 +10,7 @@ import pytest
 
 from experiments_db.read.searched import Searched, searched, searches
 from experiments_db.run.request import config_hash, request
-from experiments_db.store import Store, open_store
+from experiments_db.store import Driver, Store, open_store
 from experiments_db.store.records import NewRun, Outcome
 
 DELTA, NEW = "Uniform | Linear | SGD", "Importance | Linear | SGD"
@@ -36,10 +36,15 @@ def asked(spec: str, seed: int = 0, steps: int = 10, lr: float = 0.01, frame: st
 def put(store: Store, spec: str, score: float, status: str = "finished", **sets: Any) -> None:
     """Keeps a run of a search."""
     with store.driver() as driver:
-        run_id = str(store.claim(driver, asked(spec, **sets)).run_id)
-        measured = {"accuracy": score, "validation_accuracy": score, "cpu_seconds": 2.0}
-        measured["packed_state_size"] = 64.0
-        store.finish(run_id, Outcome(status, measured, steps=9, seconds=1.0, state_size=64))
+        drive(store, driver, asked(spec, **sets), score, status)
+
+
+def drive(store: Store, driver: Driver, run: NewRun, score: float, status: str) -> None:
+    """Claims a run and ends it."""
+    run_id = str(store.claim(driver, run).run_id)
+    measured = {"accuracy": score, "validation_accuracy": score, "cpu_seconds": 2.0}
+    measured["packed_state_size"] = 64.0
+    store.finish(run_id, Outcome(status, measured, steps=9, seconds=1.0, state_size=64))
 
 
 def first_rung(store: Store) -> None:
@@ -111,3 +116,14 @@ def test_a_run_on_its_way_is_counted_and_has_no_score(store: Store) -> None:
         assert one.stage == "rung 2, 20 steps" and one.cells.empty
         assert one.rungs[["runs", "running"]].values.tolist() == [[4, 0], [0, 1]]
     assert not found(store).running and found(store).counts["interrupted"] == 1
+
+
+def test_a_search_goes_on_between_two_of_its_runs(store: Store) -> None:
+    first_rung(store)
+    with store.driver() as killed:
+        store.claim(killed, asked(NEW, steps=20))
+    with store.driver() as driver:
+        drive(store, driver, asked(NEW, steps=20), 0.7, "finished")
+        one = found(store)
+        assert one.running and one.counts == {"finished": 5}
+    assert not found(store).running
