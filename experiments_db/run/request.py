@@ -189,6 +189,7 @@ class _Plan:
             layer=self._asked.layer if model.layers == (self._asked.layer,) else None,
         )
         _check_layers(experiment)
+        _check_protocol(experiment)
         check_sizes(experiment)
         return experiment
 
@@ -288,6 +289,19 @@ class _Plan:
                 "give --frame standard or --frame paper."
             )
         return named[0]
+
+
+def _check_protocol(experiment: Experiment) -> None:
+    """Refuses a run of the standard protocol that does not keep to it, as a plan does."""
+    train = experiment.train
+    if not experiment.task.trained or train.protocol != "standard":
+        return
+    for name, kept, asked in (("lr", "auto", train.lr), ("seconds", None, train.seconds)):
+        if asked != kept:
+            raise RequestError(
+                f"train.protocol=standard tries every rate for all steps, but train.{name} is "
+                f"{asked}: give train.{name}={str(kept).lower()}, or train.protocol=quick."
+            )
 
 
 def _check_layers(experiment: Experiment) -> None:

@@ -21,7 +21,7 @@ def document(
         **sweep.counts,
         "seconds": sweep.seconds,
         "not_started": sweep.planned - sweep.settled,
-        "running_elsewhere": sweep.elsewhere,
+        "running_elsewhere": sweep.elsewhere(),
         "left_out": dict(work.left_out),
         "failures": [_named(one) for one in troubled if one.status == "failed"],
         "unstored": [_named(one) for one in troubled if one.unstored is not None],
@@ -39,4 +39,7 @@ def summary(sweep: Sweep) -> str:
     counts = {"skipped": sweep.skipped, **sweep.counts, "not started": left}
     shown = [f"{count:,} {name}" for name, count in counts.items() if count]
     some = ", ".join(shown) or "nothing to do"
-    return f"{sweep.planned:,} runs planned: {some}, in {in_words(sweep.seconds)}."
+    said = f"{sweep.planned:,} runs planned: {some}, in {in_words(sweep.seconds)}."
+    if others := sweep.elsewhere():
+        said += f" Other processes are still making {others:,} of them: no table has them yet."
+    return said

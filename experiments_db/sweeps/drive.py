@@ -97,7 +97,7 @@ class Sweep:
         self._slots: list[tuple[Planned, Job] | None] = [None] * workers
         self._started, self._looked = time.monotonic(), float("-inf")
         self._refused = 0
-        self.planned, self.skipped, self.elsewhere = len(self._pending), 0, 0
+        self.planned, self.skipped = len(self._pending), 0
         self.counts = dict.fromkeys(OUTCOMES, 0)
         self.stopped = self.paused = self.held = False
 
@@ -110,6 +110,11 @@ class Sweep:
     def settled(self) -> int:
         """Runs that are complete or ended here."""
         return self.skipped + sum(self.counts.values())
+
+    def elsewhere(self) -> int:
+        """Returns how many of its runs other processes are making now."""
+        states = questions.held(self._store, times_of(self.runs)).values()
+        return sum(state == "running" for state in states)
 
     @property
     def seconds(self) -> float:
@@ -202,7 +207,6 @@ class Sweep:
         known = questions.held(self._store, times_of(self._pending))
         left = [run for run in self._pending if run.config_hash not in known]
         self.skipped += len(self._pending) - len(left)
-        self.elsewhere += sum(state == "running" for state in known.values())
         self._pending, self._looked = collections.deque(left), time.monotonic()
 
     def _collect(self) -> list[Ended]:

@@ -81,6 +81,10 @@ REQUESTS = {
     "a setting that looks like another": (*RUN, "--set", "pair=8"),
     "a limit of a module for a layer": (*RUN, "--memory", "3"),
     "patience with a layer": (*RUN, "--patience", "9"),
+    "a standard run at one rate": (*RUN, "--set", "protocol=standard", "--set", "lr=0.1"),
+    "a standard run in time": (
+        *RUN, "--set", "protocol=standard", "--set", "lr=auto", "--set", "train.seconds=9",
+    ),
     "a sample of none": ("sweep", "plan.yaml", "--set", "sample.count=0"),
     "a protocol that is none": ("sweep", "plan.yaml", "--set", "protocol=nosuch"),
 }  # fmt: skip
@@ -206,6 +210,10 @@ def test_an_extreme_range_ends_in_a_sentence(values: str, odd_places: Path) -> N
         ("--memory 3 is a limit of a module: give", REQUESTS["a limit of a module for a layer"]),
         ("seed is '-1'; it must be greater than or equal to 0.", REQUESTS["a negative seed"]),
         ("sample.count is '0'; it must be greater", REQUESTS["a sample of none"]),
+        ("give train.lr=auto, or train.protocol=quick", REQUESTS["a standard run at one rate"]),
+        ("give train.seconds=none, or", REQUESTS["a standard run in time"]),
+        ("train.lr is 'nan'; it must be auto or a number", REQUESTS["a rate that is none"]),
+        ("Unknown value of model.frame 'papr'. Did you mean", (*RUN, "--frame", "papr")),
         ("protocol is 'nosuch'; it must be 'quick',", REQUESTS["a protocol that is none"]),
     ],
 )  # fmt: skip

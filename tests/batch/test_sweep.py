@@ -20,9 +20,10 @@ from typer.testing import CliRunner
 from experiments_db.cli import app, door
 from experiments_db.cli import sweep as batch_sweep
 from experiments_db.read import export, queries
+from experiments_db.run.outcomes import new_run
 from experiments_db.run.supervisor import Supervisor
-from experiments_db.store import Store, open_store
-from experiments_db.sweeps import Planned, Sweep, expansion, plan_file, report
+from experiments_db.store import Outcome, Store, open_store
+from experiments_db.sweeps import Planned, Sweep, expansion, plan_file, report, summary
 from experiments_db.sweeps.drive import REFUSALS
 from experiments_db.sweeps.plan import checked
 
@@ -225,6 +226,19 @@ def test_two_drivers_share_a_plan(store: Store, supervisor: Callable[..., Superv
     assert sum(sweep.counts["finished"] for sweep in sweeps) == len(runs)
     assert all(sweep.counts["finished"] > 0 for sweep in sweeps), "both worked"
     assert all(sweep.settled == len(runs) for sweep in sweeps)
+
+
+def test_what_another_driver_still_makes_is_said_at_the_end(
+    store: Store, supervisor: Callable[..., Supervisor]
+) -> None:
+    runs = runs_of(PLAN % (2, 1))
+    with store.driver() as driver:
+        kept = store.claim(driver, new_run(runs[0].experiment, runs[0].config, ()))
+        sweep = Sweep(store, supervisor(), runs)
+        until(lambda: not sweep.advance() and sweep.done)
+        assert sweep.skipped == 1 and "still making 1 of them" in summary(sweep)
+        store.finish(str(kept.run_id), Outcome("finished"))
+    assert "still making" not in summary(sweep)
 
 
 @pytest.mark.slow

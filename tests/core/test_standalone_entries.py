@@ -34,5 +34,5 @@ def test_the_test_of_flas_form_can_fail(tmp_path: Path) -> None:
 
 
 def test_conventions_that_are_none_are_answered_with_those_that_are() -> None:
-    with pytest.raises(ttr.UnknownName, match="plain"):
+    with pytest.raises(ttr.UnknownName, match=r"Unknown form .flash.*plain"):
         standalone_layer("linear-attention", conventions="flash")

@@ -63,6 +63,7 @@ class TrainConfig:
         (0.003,)
     """
 
+    name: ClassVar[str] = "train"  # what its settings are called by, as on the command line
     revision: ClassVar[int] = 5  # raised when it computes otherwise under the same settings
 
     lr: str | float = option(

@@ -51,6 +51,7 @@ class ModelConfig:
         1
     """
 
+    name: ClassVar[str] = "model"  # what its settings are called by, as on the command line
     revision: ClassVar[int] = 1  # raised when it computes otherwise under the same settings
 
     layers: tuple[str, ...] = option(

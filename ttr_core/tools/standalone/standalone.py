@@ -68,7 +68,7 @@ def standalone_layer(
         ('linear-attention', True, False)
     """
     if conventions not in FORMS:
-        raise unknown("conventions", conventions, FORMS)
+        raise unknown("form", conventions, FORMS)
     entry = None if "|" in layer else catalog[layer]
     spec = Spec.parse(layer) if entry is None else entry.spec
     around = _frame(frame, entry)
