@@ -206,10 +206,11 @@ def _described(text: str) -> ttr.Description:
 def _looks_inside(picked: Picked) -> None:
     with st.popover("Solvers", icon=":material/speed:", help="Who computes it, who refuses."):
         _solvers(picked)
-    late.popover(
-        "Source", ":material/code:", "source", "The definitions of its parts.",
-        partial(_source, picked),
-    )  # fmt: skip
+    with st.container(width="content"):  # else what reruns by itself pushes the others away
+        late.popover(
+            "Source", ":material/code:", "source", "The definitions of its parts.",
+            partial(_source, picked),
+        )  # fmt: skip
     if picked.layer:
         with st.popover("Paper", icon=":material/menu_book:", help="Where it was published."):
             _paper(picked.layer)

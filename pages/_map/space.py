@@ -278,8 +278,8 @@ def _of_probes(rows: pd.DataFrame, shown: Shown, store: Store) -> str:
     stale = int(rows["stale"].sum())
     old = f" {stale} are of an earlier revision." if stale else ""
     return (
-        f"{ui.escaped(what.rstrip('.'))}. A dot: published; pale pink: unread, it "
-        "reads no pair back; pale orange: slow; gray: undefined. "
+        f"{ui.escaped(what.rstrip('.'))}. A dot: published; pink: unread, it "
+        "reads no pair back; orange: slow; gray: undefined. "
         f"Atlas of {atlas.date}, {atlas.cpu_seconds / 60:.0f} processor minutes, no training.{old}"
     )
 
