@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+from typing import Any
 
 import pytest
 import torch
@@ -160,3 +161,14 @@ def test_a_wrong_model_says_what_to_change(settings: dict, match: str) -> None:
 def test_a_huge_model_is_refused_before_it_is_made() -> None:
     with pytest.raises(ttr.LimitExceeded, match="parameters"):
         ttr.SequenceModel(ttr.ModelConfig(d_model=4096, depth=64), 8192)
+
+
+@pytest.mark.parametrize(
+    "size",
+    [{"d_model": 0}, {"d_model": -4}, {"d_model": 8.0}, {"d_model": "8"}, {"num_heads": 0},
+     {"num_heads": -1}, {"num_heads": True}, {"kv_heads": -2}],
+)  # fmt: skip
+def test_a_size_that_is_none_is_answered_with_what_it_must_be(size: dict[str, Any]) -> None:
+    ((name, _),) = size.items()
+    with pytest.raises(ttr.RequestError, match=f"^{name} is .*; it must be a whole number"):
+        ttr.SequenceLayer("Uniform | Linear | SGD", "paper", **{"d_model": 8, **size})

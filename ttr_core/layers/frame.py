@@ -8,6 +8,7 @@ own (``published``).
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from numbers import Integral
 from typing import Any, ClassVar
 
 from ..errors import RequestError, unknown
@@ -175,9 +176,14 @@ class Frame:
                 own whatever these are.
 
         Raises:
-            RequestError: head counts of which one does not divide the other.
+            RequestError: a size that is no whole number of at least 1, or head counts of which
+                one does not divide the other.
         """
         shared = kv_heads or num_heads
+        given: dict[str, object] = {"d_model": d_model, "num_heads": num_heads, "kv_heads": shared}
+        for name, size in given.items():
+            if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
+                raise RequestError(f"{name} is {size!r}; it must be a whole number of at least 1.")
         if d_model % num_heads or num_heads % shared:
             raise RequestError(
                 f"d_model={d_model}, heads={num_heads}, kv_heads={shared}: heads must divide "
