@@ -104,8 +104,8 @@ def said(page: Page) -> dict[str, list[str]]:
 def seen(page: Page) -> list[str]:
     """Returns what the controls and headings of a page show."""
     boxes = page.locator("input:visible, textarea:visible")
-    values = boxes.evaluate_all("all => all.map(e => e.checked + e.value)")  # at one moment
-    return [h.inner_text() for h in page.get_by_role("heading").all()] + values
+    values = boxes.evaluate_all("all => all.map(e => e.checked + e.value)")  # at one moment, as below
+    return page.get_by_role("heading").all_inner_texts() + values
 
 
 def agrees(page: Page, wanted: dict[str, list[str]], first: list[str] | None = None) -> None:
