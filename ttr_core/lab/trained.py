@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import RequestError
-from ..layers.model import Block, SequenceModel
+from ..layers.model import SequenceModel
 from ..layers.own_module import OwnModule
 from ..solvers import attention_map, sampled_map
 from .experiment import Experiment
+from .memory import streams
 from .tasks import TrainedTask
 
 MOST_TOKENS = 128
@@ -148,20 +148,15 @@ def looked_at(experiment: Experiment, weights: Mapping[str, Tensor], index: int 
 
 
 def _maps(model: SequenceModel, tokens: Tensor) -> tuple[Tensor, ...]:
-    x = model.embedded(tokens)
     found = []
-    for block in model.blocks:
-        assert isinstance(block, Block)
-        layer = block.layer
-        if isinstance(layer, OwnModule):
-            raise RequestError(f"{layer.name} is a user's module: its map stands with its run.")
-        stream, params = layer.regression(F.rms_norm(x, x.shape[-1:], block.norm, 1e-6))
-        linear = layer.spec.linear_in_v
+    for module in model.modules():
+        if isinstance(module, OwnModule):
+            raise RequestError(f"{module.name} is a user's module: its map stands with its run.")
+    for _, layer, stream, params in streams(model, tokens):
         weights = (
             attention_map(layer.spec, stream, params)
-            if linear
+            if layer.spec.linear_in_v
             else sampled_map(layer.spec, stream, params).weights
         )
         found.append(weights[0].mean(0).detach())
-        x = block(x)
     return tuple(found)

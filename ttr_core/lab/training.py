@@ -13,6 +13,7 @@ from .curve import RISE_AT_FALL, STILL_RISING
 from .evaluate import generalization, tested
 from .events import Event, Finished, Progress, Started
 from .learner import Learner, ranked
+from .memory import memory_rows
 from .metric import PACKED, VALIDATION
 from .protocol import AFTER_FIRST_ROUND, REPORT_EVERY, TEST_SETS, TrainConfig
 from .tasks import TrainedTask
@@ -208,11 +209,13 @@ class _Run:
         return ""
 
     def tested(self, learner: Learner) -> Tested:
-        """Evaluates on the test set, by group, and on the task's other lengths and loads."""
+        """Evaluates on the test set, by group, and at other lengths; reads its memories."""
         batch = self.task.held_out("test", TEST_SETS * self.config.eval_examples, self.device)
         metrics, by = tested(self.task, learner.model, batch)
         rows = generalization(self.task, learner.model, self.device, self.stop)
-        return {**metrics}, by, {"generalization": rows}
+        found = memory_rows(learner.model, batch.tokens)
+        tables = {"generalization": rows} | ({"memory": found} if found else {})
+        return {**metrics}, by, tables
 
     def validated(self, learner: Learner) -> dict[str, float | None]:
         name = f"{VALIDATION}{self.task.main().name}"

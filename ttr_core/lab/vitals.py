@@ -24,8 +24,8 @@ from ..layers.published import catalog
 from ..limits import Shape
 from ..solvers import prefill
 from ..space.spec import Spec
-from ..space.weights import MemorylessWeights
 from ..stream import Stream
+from .memory import half_lives, steps
 from .tasks.base import generator
 
 LENGTHS = (64, 1024, 4096)
@@ -113,7 +113,7 @@ def vital_signs(
     with torch.no_grad():
         y, wide = fresh(x), copy.deepcopy(fresh).double()(x.double())
         stream, params = fresh.regression(x[:, : within[0]])
-        fades, steps = _half_lives(fresh.spec, stream, params), stream.signals.get("step")
+        fades, sizes = half_lives(fresh.spec, stream, params), steps(stream)
     gradients = {length: _gradients(fresh, x[:1, :length], source) for length in within}
     return VitalSigns(
         layer=layer,
@@ -122,8 +122,8 @@ def vital_signs(
         match=_match(fresh, source),
         half_life_low=None if fades is None else float(fades.min()),
         half_life_high=None if fades is None else float(fades.max()),
-        step_low=None if steps is None else float(steps.mean((0, 2)).min()),
-        step_high=None if steps is None else float(steps.mean((0, 2)).max()),
+        step_low=None if sizes is None else float(sizes.min()),
+        step_high=None if sizes is None else float(sizes.max()),
         input_gradient={length: one[0] for length, one in gradients.items()},
         parameter_gradient={length: one[1] for length, one in gradients.items()},
         parts=_parting(y.double(), wide),
@@ -170,21 +170,6 @@ def _work(layer: SequenceLayer, length: int) -> float:
     wide = spec.feature_size(sizes.key_dim)
     shape = Shape(1, sizes.heads, length, sizes.key_dim, sizes.value_dim, wide)
     return layer.solver.estimate(spec, shape).flops
-
-
-def _half_lives(spec: Spec, stream: Stream, params: dict[str, Tensor]) -> Tensor | None:
-    """Returns the tokens after which each head or channel has forgotten half, none without any."""
-    own = {n.partition(".")[2]: p for n, p in params.items() if n.startswith("weights.")}
-    rates = []
-    for i, factor in enumerate(spec.weights.factors()):
-        if not isinstance(factor, MemorylessWeights) or not factor.fades:
-            continue
-        many = len(spec.weights.factors()) > 1
-        part = {n.removeprefix(f"{i}."): p for n, p in own.items()} if many else own
-        log_decay = factor.recency(stream, part).log_decay
-        if log_decay is not None:
-            rates.append(-log_decay.float().mean((0, 2)).flatten())
-    return math.log(2) / torch.cat(rates) if rates else None
 
 
 def _gradients(layer: SequenceLayer, x: Tensor, source: torch.Generator) -> tuple[float, float]:
