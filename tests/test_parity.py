@@ -14,6 +14,9 @@ ROW = re.compile(r"\| `(Uniform|ChannelGate)` \(\w+\) \| ([12]) \| (.*) \|")
 ROWS = ROW.findall((DOCS / "tasks.md").read_text(encoding="utf-8"))
 RUNS = pd.read_parquet(DOCS / "evidence/parity.parquet").sort_values("seed")
 
+LIFE = re.compile(r"\| (\d) \| (\d+\.\d) \| (\d+\.\d) \| (\d+) \|")
+LIVES = LIFE.findall((DOCS / "tasks.md").read_text(encoding="utf-8"))
+
 TURN = re.compile(r"\| (Z3|S3) \| ([12]) \| ([12]) \| (.*) \|")
 TURNS = TURN.findall((DOCS / "tasks.md").read_text(encoding="utf-8"))
 TURNED = pd.read_parquet(DOCS / "evidence/rotations.parquet").sort_values("seed")
@@ -52,5 +55,18 @@ def test_the_table_of_rotations_says_what_the_runs_do(
     check_cells(TURNED[(TURNED["spec"] == spec) & (groups == group)], 3, cells)
 
 
+@pytest.mark.parametrize(("seed", "low", "median", "high"), LIVES)
+def test_the_half_lives_are_those_at_the_end_of_the_runs(
+    seed: str, low: str, median: str, high: str
+) -> None:
+    spec = "ChannelGate | Linear | SGD(link=twice_sigmoid)"
+    (tables,) = RUNS[(RUNS["spec"] == spec) & (RUNS["seed"] == int(seed))]["tables"]
+    (row,) = json.loads(tables)["memory"]
+    said = {"half_life_low": low, "half_life_median": median, "half_life_high": high}
+    for name, text in said.items():
+        places = len(text.partition(".")[2])
+        assert row[name] == pytest.approx(float(text), abs=0.51 * 10**-places), name
+
+
 def test_all_rows_are_read() -> None:
-    assert (len(ROWS), len(TURNS)) == (4, 8)
+    assert (len(ROWS), len(TURNS), len(LIVES)) == (4, 8, 5)
