@@ -269,7 +269,7 @@ def test_what_holds_no_trainings_is_refused(
         agreements(trained(tmp_path, **columns), charted())
     other = tmp_path / "other.parquet"
     pd.DataFrame({"spec": ["a"]}).to_parquet(other)
-    for file, why in ((other, "no column frame"), (tmp_path / "none.parquet", "Cannot read")):
+    for file, why in ((other, "no column frame"), (tmp_path / "none.parquet", "There is no file")):
         with pytest.raises(StoreError, match=why):
             agreements(file, charted())
 
