@@ -133,9 +133,14 @@ class Player {
     this.sight = new IntersectionObserver((seen) => {
       if (!seen.some((one) => one.isIntersecting)) return;
       this.sight.disconnect();
-      if (this.greeting) this.play(true);
+      this.afterwards();
     }, { threshold: 0.4 });
     this.sight.observe(this.ui.curves);
+  }
+  afterwards() { // once the rest of the page stands, which drawing would hold up
+    if (!this.greeting || !this.root.isConnected) return;
+    if (document.querySelector('[data-test-script-state="running"]')) setTimeout(() => this.afterwards(), REST_MS);
+    else this.play(true);
   }
   greeted(finished) { // or somebody came between
     [greeted, this.greeting] = [true, false];
