@@ -104,7 +104,7 @@ def said(page: Page) -> dict[str, list[str]]:
 def seen(page: Page) -> list[str]:
     """Returns what the controls and headings of a page show."""
     boxes = page.locator("input:visible, textarea:visible")
-    values = boxes.evaluate_all("all => all.map(e => e.checked + e.value)")  # at one moment, as below
+    values = boxes.evaluate_all("all => all.map(e => e.checked + e.value)")  # at one moment
     return page.get_by_role("heading").all_inner_texts() + values
 
 
