@@ -74,7 +74,7 @@ def streams(
     Example:
         >>> import ttr_core as ttr
         >>> model = ttr.SequenceModel(ttr.ModelConfig(d_model=8), 16)
-        >>> [(place, stream.length) for place, _, stream, _ in streams(model, torch.zeros(1, 4).long())]
+        >>> [(at, stream.length) for at, _, stream, _ in streams(model, torch.zeros(1, 4).long())]
         [(1, 4)]
     """
     x = model.embedded(tokens)
