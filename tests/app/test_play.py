@@ -241,7 +241,9 @@ def test_plays_stops_and_scrubs_without_asking_the_server(visit: Visit) -> None:
     page.reload()
     settle(page)
     assert sent, "nobody listens"
-    page.get_by_role("button", name="Pause", exact=True).click()  # of what plays by itself anew
+    expect(player).to_have_attribute("data-moving", "true")  # by itself anew
+    expect(player).to_have_attribute("data-t", re.compile(r"^([1-9]|[1-5]\d)$"))
+    page.get_by_role("button", name="Pause", exact=True).click()
     sent.clear()
     entries, stopped = page.evaluate("history.length"), step(page)
     assert 0 < stopped < 63

@@ -138,7 +138,7 @@ class Player {
     this.sight.observe(this.ui.curves);
   }
   afterwards() { // once the rest of the page stands, which drawing would hold up
-    if (!this.greeting || !this.root.isConnected) return;
+    if (!this.greeting || this.playing || !this.root.isConnected) return;
     if (document.querySelector('[data-test-script-state="running"]')) setTimeout(() => this.afterwards(), REST_MS);
     else this.play(true);
   }
