@@ -57,7 +57,7 @@ def test_frames_protocols_and_trainings_are_never_pooled(store: Store) -> None:
     put(store, "gla", 0.5)
     put(store, "gla", 0.7, seed=1)
     put(store, "gla", 0.9, frame="standard")
-    put(store, "gla", 0.8, train__protocol="standard")
+    put(store, "gla", 0.8, train__protocol="standard", train__lr="auto")
     put(store, "gla", 0.6, train__steps=77)
     found = analyzing.comparable(store)
     assert [runs for _, runs in found] == [2, 1, 1, 1]
