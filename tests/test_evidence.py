@@ -58,3 +58,20 @@ def test_the_table_of_two_vocabularies_is_that_of_its_runs() -> None:
     first, second = (by_seed.loc[(256, seed)]["accuracy"] for seed in (0, 1))
     both = first.loc[second.index].rank().corr(second.rank())
     assert len(second) == 6 and f"correlate by {f'{both:.2f}'.removeprefix('0')} " in TEXT
+
+
+def test_why_cells_do_not_begin_in_a_search_is_what_their_runs_do() -> None:
+    said = " ".join((DOCS / "search.md").read_text(encoding="utf-8").split())
+    runs = pd.read_parquet(DOCS / "evidence/search_starts.parquet")
+    assert f"K = 4; {len(runs)} runs" in said
+    short = runs[runs["train.steps"] == 600].set_index(["spec", "seed"])
+    cell = "ChannelGate | Linear | SGD"
+    lives = {seed: json.loads(short.loc[(cell, seed), "tables"])["memory"][0] for seed in (0, 1)}
+    assert f"{short.loc[(cell, 0), 'accuracy']:.2f}" == "0.15" and "with .15 after 600" in said
+    assert f"{lives[0]['half_life_median']:.2f}" == "0.65" and "half-life of .65" in said
+    assert f"{short.loc[(cell, 1), 'accuracy']:.2f}" == "0.80" and "reads .80, as" in said
+    assert lives[1]["half_life_low"] >= 270_000 and "(270 000 tokens and more)" in said
+    long = runs[runs["train.steps"] == 3000].set_index(["layer", "train.lr"])["accuracy"]
+    assert [f"{long['rwkv7', rate]:.2f}" for rate in (0.015, 0.003)] == ["0.46", "0.17"]
+    assert ".46 after 3 000 steps at .015, .17 at .003" in said
+    assert (long["kda"] < 0.17).all() and len(long["kda"]) == 2
