@@ -14,7 +14,8 @@ from ttr_core.lab import TASKS, TrainConfig
 
 from ..run.request import MAX_SEED, Short
 from ..sweeps.complaints import complaints
-from ..sweeps.plan import Settings, TaskEntry
+from ..sweeps.entries import TaskEntry
+from ..sweeps.plan import Settings
 from ..sweeps.plan_file import Source, read
 from ..sweeps.values import Range, Values, size, texts
 from .sampler import optuna_module

@@ -16,9 +16,10 @@ from ttr_core.words import defining
 
 from ..run.request import MAX_SEED, config_hash, request
 from . import holes
+from .entries import LayerEntry, SpecEntry, Stacked, TaskEntry
 from .estimate import Kind, kind
 from .order import ranks
-from .plan import LayerEntry, Plan, SpecEntry, TaskEntry
+from .plan import Plan
 from .plan_file import Source
 from .values import size, texts
 
@@ -115,7 +116,7 @@ class Work:
 class _Part:
     """One entry of a plan with the settings that stand beside it."""
 
-    entry: LayerEntry | SpecEntry | TaskEntry
+    entry: Stacked | TaskEntry
     axes: tuple[tuple[str, Any], ...]
 
     @property
@@ -139,20 +140,16 @@ class _Part:
 class _Cell:
     """One configuration before it is checked."""
 
-    who: LayerEntry | SpecEntry
+    who: Stacked
     what: TaskEntry
     sets: dict[str, str]
     name: str
 
     def experiment(self, plan: Plan) -> Experiment:
-        named = isinstance(self.who, LayerEntry)
-        return request(
-            layer=self.name if named else None,
-            spec=None if named else self.name,
-            task=self.what.name,
-            sets=self.sets,
-            device=plan.device,
-        )
+        asked = self.who.asked(self.name)
+        stack = asked.pop("stack", None)
+        sets = self.sets if stack is None else {**self.sets, "model.layers": stack}
+        return request(**asked, task=self.what.name, sets=sets, device=plan.device)
 
     @property
     def shares(self) -> bool:
@@ -170,7 +167,7 @@ class _Grid:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        entries: tuple[LayerEntry | SpecEntry, ...] = (*plan.layers, *plan.specs)
+        entries: tuple[Stacked, ...] = (*plan.layers, *plan.specs, *plan.stacks)
         self._who = [_of_layer(entry) for entry in entries]
         self._what = [_of_task(entry, plan) for entry in plan.tasks]
         self._across = sum(part.count for part in self._what)
@@ -185,9 +182,8 @@ class _Grid:
         given = {key[1:-1]: value for key, value in values.items() if key.startswith("{")}
         sets = {key: value for key, value in values.items() if not key.startswith("{")}
         entry, task = who.entry, what.entry
-        assert isinstance(entry, (LayerEntry, SpecEntry)) and isinstance(task, TaskEntry)
-        name = entry.name if isinstance(entry, LayerEntry) else holes.filled(entry.spec, given)
-        return _Cell(entry, task, {**sets, **what.chosen(column)}, name)
+        assert isinstance(task, TaskEntry) and not isinstance(entry, TaskEntry)
+        return _Cell(entry, task, {**sets, **what.chosen(column)}, entry.told(given))
 
     def indices(self) -> Sequence[int]:
         """Returns the configurations to run: all, or a sample."""
@@ -280,7 +276,7 @@ def _waits(run: Planned, later: Sequence[int]) -> bool:
     return run.experiment.task.trained and run.experiment.seed in later
 
 
-def _of_layer(entry: LayerEntry | SpecEntry) -> _Part:
+def _of_layer(entry: Stacked) -> _Part:
     named = holes.names(entry.spec) if isinstance(entry, SpecEntry) else []
     keys = {name: f"{{{name}}}" if name in named else f"layer.{name}" for name in entry.settings}
     return _Part(entry, tuple((keys[name], values) for name, values in entry.settings.items()))
@@ -340,8 +336,8 @@ def _refusal(
 
 def _where(plan: Plan, cell: _Cell, source: Source) -> str:
     """Returns the lines of the layer and of the task that a configuration is made of."""
-    who, field = cell.who, "layers" if isinstance(cell.who, LayerEntry) else "specs"
-    places = ((field, getattr(plan, field).index(who)), ("tasks", plan.tasks.index(cell.what)))
+    entries = (cell.who, cell.what)
+    places = [(entry.field, getattr(plan, entry.field).index(entry)) for entry in entries]
     lines = sorted({source.line(place) or 1 for place in places})
     return " and ".join(f"line {line}" for line in lines)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 
@@ -12,10 +12,11 @@ import ttr_core as ttr
 from ttr_core import ModelConfig, RequestError, options_of, unknown
 from ttr_core.lab import SEEDS, TASKS, TrainConfig
 
-from ..run.request import MAX_SEED, Short
+from ..run.request import MAX_SEED, Short, layer_text
 from ..run.settings import dials, placed, split_names
 from . import holes
 from .complaints import complaints
+from .entries import Entry, LayerEntry, Offered, SpecEntry, StackEntry, TaskEntry
 from .order import COST
 from .plan_file import Source, plan_of, read
 from .values import Values, size, texts
@@ -25,56 +26,6 @@ STANDARD_SEEDS = tuple(map(str, range(SEEDS)))
 """Seeds of the protocols of comparison where a plan names none; they demand as many."""
 
 Settings = dict[Short, Values]
-
-
-class Entry(pydantic.BaseModel):
-    """One item of a list in a plan: what it is, and settings with their values."""
-
-    model_config = pydantic.ConfigDict(extra="allow", frozen=True)
-    __pydantic_extra__: dict[str, Values]
-
-    key: ClassVar[str] = "name"
-
-    @pydantic.model_validator(mode="before")
-    @classmethod
-    def _from_name(cls, raw: Any) -> Any:
-        return {cls.key: raw} if isinstance(raw, str) else raw
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The settings, each with one value, a list or a range."""
-        return self.__pydantic_extra__
-
-    def with_settings(self, more: Mapping[str, Any]) -> Entry:
-        """Returns the entry with some settings replaced."""
-        own = {self.key: getattr(self, self.key)}
-        return type(self).model_validate({**own, **self.settings, **more})
-
-
-class LayerEntry(Entry):
-    """A published layer, and options of its ingredients."""
-
-    name: Short
-    optional: ClassVar[bool] = False
-
-
-class Offered(LayerEntry):
-    """A layer of ``layers: all``: left out where a task cannot take it."""
-
-    optional: ClassVar[bool] = True
-
-
-class SpecEntry(Entry):
-    """A spec, possibly with places in braces, and values for these and for its options."""
-
-    key: ClassVar[str] = "spec"
-    spec: Short
-
-
-class TaskEntry(Entry):
-    """A task and its settings."""
-
-    name: Short
 
 
 class Sample(pydantic.BaseModel):
@@ -97,6 +48,7 @@ class Plan(pydantic.BaseModel):
     Args:
         layers: published layers, or ``all``.
         specs: specs of your own.
+        stacks: lists of different layers or specs, one model each.
         tasks: what they have to do.
         model: settings of the model, for tasks that train.
         train: settings of the training, for tasks that train.
@@ -115,6 +67,7 @@ class Plan(pydantic.BaseModel):
 
     layers: tuple[LayerEntry, ...] = ()
     specs: tuple[SpecEntry, ...] = ()
+    stacks: tuple[StackEntry, ...] = ()
     tasks: Annotated[tuple[TaskEntry, ...], pydantic.Field(min_length=1)]
     model: Settings = {}
     train: Settings = {}
@@ -244,6 +197,10 @@ def _options(entry: TaskEntry) -> list[str]:
 
 def _knobs(entry: Entry) -> list[str]:
     """Returns the settings that a layer or a spec can have: its options, its places in braces."""
+    if isinstance(entry, StackEntry):
+        for text in entry.stack:
+            layer_text(text)
+        return []
     if isinstance(entry, LayerEntry):
         return list(dials(ttr.catalog[entry.name].spec))
     assert isinstance(entry, SpecEntry)
@@ -258,9 +215,9 @@ def _check(plan: Plan, source: Source) -> None:
     Raises:
         RequestError: with the line.
     """
-    if not (plan.layers or plan.specs):
+    if not (plan.layers or plan.specs or plan.stacks):
         raise source.error((), "the plan names neither layers nor specs; `layers: all` is valid.")
-    for field in ("layers", "specs", "tasks"):
+    for field in ("layers", "specs", "stacks", "tasks"):
         for index, entry in enumerate(getattr(plan, field)):
             at = (field, index)
             try:
@@ -278,7 +235,7 @@ def _check(plan: Plan, source: Source) -> None:
 
 ELSEWHERE = {
     ("train", "protocol"): "write `protocol: standard` at the top of the plan",
-    ("model", "layers"): "list what is compared under `layers` or `specs`",
+    ("model", "layers"): "list what is compared under `layers`, `specs` or `stacks`",
 }
 
 

@@ -164,6 +164,27 @@ def test_the_standard_protocol_tries_every_rate_in_each_run() -> None:
     assert "[0, 1, 2]" in said(plan + "seeds: [0, 1]\n")
 
 
+def test_a_stack_is_one_model_of_several_layers() -> None:
+    plan = f"""
+        stacks:
+          - [{LAYER}, {OTHER}]
+          - ["Gate | Linear | SGD", {LAYER}]
+          - [{LAYER}, {OTHER}, {LAYER}]
+        tasks: {{name: mqar, pairs: [2, 3], seq_len: 16, vocab_size: 64}}
+        seeds: [0, 1]
+    """
+    runs = work(plan).runs
+    assert len(runs) == 3 * 2 * 2 == len({run.config_hash for run in runs})
+    two, mixed, three = (run.experiment.model for run in runs[0:6:2])
+    assert (two.layers, two.depth, two.frame) == ((LAYER, OTHER), 2, "published")
+    assert (mixed.layers[1], mixed.frame) == (LAYER, "standard"), "a spec has no published frame"
+    assert three.depth == 3 and runs[0].layer == f"{LAYER}, {OTHER}"
+    assert {run.experiment.model.depth for run in work(plan + "    model: {depth: 6}\n").runs} == {
+        6
+    }
+    assert "raise model.depth" in said(plan + "    model: {depth: 1}\n")
+
+
 # ---- refusals
 
 
@@ -176,6 +197,9 @@ WRONG = {
     "unknown task": (f"layers: {LAYER}\ntasks: mqra\n", 2, "'mqar'"),
     "unknown ingredient": (f"{TASK}specs:\n- Gaet | Linear | SGD\n", 3, "'Gate'"),
     "no value for a place": (f"{TASK}specs:\n- '{{w}} | Linear | SGD'\n", 3, "{w}"),
+    "unknown in a stack": (f"{TASK}stacks:\n- [{LAYER}, delta-net]\n", 3, "'deltanet'"),
+    "a stack of one": (f"{TASK}stacks:\n- [{LAYER}]\n", 3, "two layers or more"),
+    "no stack": (f"{TASK}stacks: [{LAYER}, {OTHER}]\n", 2, "two layers or more"),
     "range": (f"{TASK}layers: {LAYER}\nseeds: {{from: 3, to: 1}}\n", 3, "below"),
     "range key": (f"{TASK}layers: {LAYER}\nseeds: {{from: 3, too: 4}}\n", 3, "'to'"),
     "range size": (f"{TASK}layers: {LAYER}\nseeds: {{from: 0, to: 1e12}}\n", 3, "10,000"),
