@@ -105,7 +105,7 @@ class StackEntry(Entry):
         return {**first, "stack": told}
 
 
-Stacked = LayerEntry | SpecEntry | StackEntry
+ModelEntry = LayerEntry | SpecEntry | StackEntry
 """What a model is made of."""
 
 

@@ -16,7 +16,7 @@ from ttr_core.words import defining
 
 from ..run.request import MAX_SEED, config_hash, request
 from . import holes
-from .entries import LayerEntry, SpecEntry, Stacked, TaskEntry
+from .entries import LayerEntry, SpecEntry, ModelEntry, TaskEntry
 from .estimate import Kind, kind
 from .order import ranks
 from .plan import Plan
@@ -116,7 +116,7 @@ class Work:
 class _Part:
     """One entry of a plan with the settings that stand beside it."""
 
-    entry: Stacked | TaskEntry
+    entry: ModelEntry | TaskEntry
     axes: tuple[tuple[str, Any], ...]
 
     @property
@@ -140,7 +140,7 @@ class _Part:
 class _Cell:
     """One configuration before it is checked."""
 
-    who: Stacked
+    who: ModelEntry
     what: TaskEntry
     sets: dict[str, str]
     name: str
@@ -167,7 +167,7 @@ class _Grid:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        entries: tuple[Stacked, ...] = (*plan.layers, *plan.specs, *plan.stacks)
+        entries: tuple[ModelEntry, ...] = (*plan.layers, *plan.specs, *plan.stacks)
         self._who = [_of_layer(entry) for entry in entries]
         self._what = [_of_task(entry, plan) for entry in plan.tasks]
         self._across = sum(part.count for part in self._what)
@@ -276,7 +276,7 @@ def _waits(run: Planned, later: Sequence[int]) -> bool:
     return run.experiment.task.trained and run.experiment.seed in later
 
 
-def _of_layer(entry: Stacked) -> _Part:
+def _of_layer(entry: ModelEntry) -> _Part:
     named = holes.names(entry.spec) if isinstance(entry, SpecEntry) else []
     keys = {name: f"{{{name}}}" if name in named else f"layer.{name}" for name in entry.settings}
     return _Part(entry, tuple((keys[name], values) for name, values in entry.settings.items()))
