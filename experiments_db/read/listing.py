@@ -114,7 +114,7 @@ def chosen(store: Store, condition: str, archived: bool = False) -> list[str]:
     except QueryError as error:
         said = _in_words(str(error), store)
         hint = _hint(condition)
-        raise QueryError(f"--where {condition!a} cannot be used. {said}{hint}") from None
+        raise QueryError(f"--where {condition[:200]!a} cannot be used. {said}{hint}") from None
 
 
 UNBOUND = re.compile(r'Referenced column "([^"]+)"')
