@@ -63,7 +63,7 @@ def test_the_table_of_two_vocabularies_is_that_of_its_runs() -> None:
 def test_why_cells_do_not_begin_in_a_search_is_what_their_runs_do() -> None:
     said = " ".join((DOCS / "search.md").read_text(encoding="utf-8").split())
     runs = pd.read_parquet(DOCS / "evidence/search_starts.parquet")
-    assert f"K = 4; {len(runs)} runs" in said
+    assert f"frame `paper`; {len(runs)} runs" in said
     short = runs[runs["train.steps"] == 600].set_index(["spec", "seed"])
     cell = "ChannelGate | Linear | SGD"
     lives = {seed: json.loads(short.loc[(cell, seed), "tables"])["memory"][0] for seed in (0, 1)}
@@ -75,3 +75,23 @@ def test_why_cells_do_not_begin_in_a_search_is_what_their_runs_do() -> None:
     assert [f"{long['rwkv7', rate]:.2f}" for rate in (0.015, 0.003)] == ["0.46", "0.17"]
     assert ".46 after 3 000 steps at .015, .17 at .003" in said
     assert (long["kda"] < 0.17).all() and len(long["kda"]) == 2
+    keys = runs[runs["model.key_dim"] == 2].set_index(["layer", "seed", "train.lr"]).sort_index()
+    read = keys["accuracy"]
+    assert f"reads {span(read['gated-deltanet'])} after 3 000" in said
+    assert f"momentum-deltanet {span(read['momentum-deltanet'])}:" in said
+    kept = {
+        (seed, rate): json.loads(keys.loc[("momentum-deltanet", seed, rate), "tables"])["memory"][0]
+        for seed in (0, 1)
+        for rate in (0.003, 0.015)
+    }
+    lives = {place: row["half_life_median"] for place, row in kept.items()}
+    assert [round(lives[0, rate]) for rate in (0.003, 0.015)] == [58, 23]
+    assert "half-lives of 58 and 23 tokens" in said and "(268 tokens and more)" in said
+    assert round(min(lives[1, 0.003], lives[1, 0.015])) == 268
+    beside = runs[runs["spec"].str.startswith("Gate * Importance")]["accuracy"]
+    assert len(beside) == 4 and f"all four read {span(beside)}" in said
+
+
+def span(values: pd.Series) -> str:
+    """The least and the largest of shares, as the documents write them."""
+    return f"{values.min():.2f} to {values.max():.2f}".replace("0.", ".")

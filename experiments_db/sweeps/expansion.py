@@ -16,7 +16,7 @@ from ttr_core.words import defining
 
 from ..run.request import MAX_SEED, config_hash, request
 from . import holes
-from .entries import LayerEntry, SpecEntry, ModelEntry, TaskEntry
+from .entries import LayerEntry, ModelEntry, SpecEntry, TaskEntry
 from .estimate import Kind, kind
 from .order import ranks
 from .plan import Plan
