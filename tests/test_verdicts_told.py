@@ -138,4 +138,4 @@ def test_a_page_names_the_other_scale_where_its_word_is_another() -> None:
     assert paper.otherwise("softmax-adapts", small) == "At scale paper (n = 10): holds in part."
     assert paper.otherwise("local-linear", small) != ""
     same = quick.findings["local-linear"].verdict.word
-    assert paper.otherwise("local-linear", same) == paper.otherwise("mqar-gdn", same) == ""
+    assert paper.otherwise("local-linear", same) == paper.otherwise("not there", same) == ""
