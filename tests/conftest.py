@@ -5,12 +5,15 @@ Nothing beyond torch and pytest is imported here, so that tests/core runs with t
 
 from __future__ import annotations
 
+import gc
+import logging
 import os
 import random
 import shutil
 import sys
 import tempfile
 from collections import defaultdict
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -18,10 +21,13 @@ import pytest
 SLOW_SECONDS = 2.0
 """A test beyond this belongs under ``@pytest.mark.slow``, or must become faster."""
 
-SHOWN = 5
+SHOWN, DEPTH = 5, len(Path(__file__).parts) - 1
 
-USUAL, IN_BROWSER = (0.1, 3.0), (8.0, 40.0)
-"""Seconds that a test takes about, and one that is marked slow without a number."""
+USUAL = {"core": 0.03, "app": 0.7, "batch": 0.35, "store": 0.8, "test_drop_in.py": 11.0}
+"""Seconds that a test takes about: of a folder or file of tests/, .02 elsewhere."""
+
+SLOW, IN_BROWSER = 3.0, (8.0, 40.0)
+"""And one that is marked slow without a number; in a browser one that is not, and one that is."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -45,6 +51,18 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collects no garbage meanwhile, nor any among the tests from then on: they all stay."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     left = [] if config.getoption("--full-grid") else ["slow", "full_grid"]
     left += [] if config.getoption("--learning") else ["learning"]
@@ -62,7 +80,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def about(item: pytest.Item) -> float:
     """Returns the seconds that a test takes about, or is marked with: ``slow(seconds=40)``."""
     slow = item.get_closest_marker("slow")
-    usual, long = IN_BROWSER if "server" in getattr(item, "fixturenames", ()) else USUAL
+    usual, long = USUAL.get(item.path.parts[DEPTH], 0.02), SLOW
+    if "server" in getattr(item, "fixturenames", ()):
+        usual, long = IN_BROWSER
     return usual if slow is None else slow.kwargs.get("seconds", long)
 
 
@@ -84,18 +104,29 @@ def chromium() -> str:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def one_thread() -> None:
+def first_seeds() -> None:
+    """Seeds every device once, and lets torch's loggers speak through their root.
+
+    For each device without a context ``torch.manual_seed`` prints a whole stack, and pytest hangs
+    a handler on every logger that does not propagate: 1 ms a test and .4, where most take 10.
+    """
     import torch
 
-    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.startswith("torch") and isinstance(logger, logging.Logger):
+            logger.propagate = True
 
 
 @pytest.fixture(autouse=True)
-def seeds() -> None:
+def seeds(first_seeds: None) -> None:
     import torch
 
     random.seed(0)
-    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    torch.default_generator.manual_seed(0)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(0)
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed(0)
 

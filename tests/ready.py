@@ -1,4 +1,7 @@
-"""Empty stores, copied: making one migrates it through every schema that there was."""
+"""Empty stores, copied: making one migrates it through every schema that there was.
+
+And they do not wait a quarter of a second between two commits, unless a test asks for that.
+"""
 
 from __future__ import annotations
 
@@ -33,4 +36,5 @@ def copied_stores(folder: Path) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(store, "create", copied)
+        patch.setattr(store, "INTERVAL", 0.0)
         yield

@@ -39,7 +39,7 @@ ASKED = {
 def copied(folder: Path) -> Path:
     """Copies the project."""
     for name in FOLDERS:
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, folder / name)  # what is compiled stays valid
     for file in (ROOT / "batch.py", ROOT / "pyproject.toml"):
         shutil.copy(file, folder)
     return folder

@@ -47,7 +47,7 @@ def test_runs_by_configuration_opens_on_an_empty_store(page: Opener) -> None:
 
 
 SHOWN = [
-    pytest.param(name, marks=[] if i % 4 == 0 else [pytest.mark.full_grid])
+    pytest.param(name, marks=[] if i % 8 == 0 else [pytest.mark.full_grid])
     for i, name in enumerate(ttr.catalog)
 ]
 
@@ -201,7 +201,6 @@ def test_text_from_people_is_no_markdown(page: Opener) -> None:
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """A store with a finished, a diverged and a failed run; ids in order."""
     store = open_store(tmp_path_factory.mktemp("three") / "runs.duckdb")
-    store._group._interval = 0.0
     found = []
     with store.driver() as driver:
         for seed, status in enumerate(("finished", "diverged", "failed")):

@@ -41,7 +41,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """A store with two layers of two seeds on 4 pairs, and one of them on 8; ids in order."""
     asked = [("deltanet", 4), ("gla", 4), ("gla", 8)]
     store = open_store(tmp_path_factory.mktemp("six") / "runs.duckdb")
-    store._group._interval = 0.0
     found = []
     with store.driver() as driver:
         for number, ((layer, pairs), seed) in enumerate(itertools.product(asked, (0, 1))):

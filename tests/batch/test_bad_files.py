@@ -22,7 +22,6 @@ HOLDER = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('open', flu
 def healthy(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The file of a store with a few runs."""
     store = open_store(tmp_path_factory.mktemp("healthy") / "runs.duckdb")
-    store._group._interval = 0.0
     curve = [[step, step * 7919 % 1009 / 3] for step in range(500)]
     with store.driver() as driver:
         for seed in range(3):

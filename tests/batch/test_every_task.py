@@ -20,7 +20,6 @@ from ttr_core.lab.tasks import TASKS
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """One small run of every task, as the command line stores it."""
     opened = open_store(tmp_path_factory.mktemp("tasks") / "runs.duckdb")
-    opened._group._interval = 0.0
     with opened.driver() as driver:
         for name in TASKS:
             experiment = small(name)

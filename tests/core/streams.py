@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import pkgutil
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable
 from functools import cache
 from itertools import combinations
 
+import pytest
 import torch
 
 import ttr_core as ttr
-from ttr_core import Spec, Stream
+from ttr_core import Spec, Stream, solvers
 from ttr_core.solvers import SOLVERS
 from ttr_core.space.functions import Network
 from ttr_core.space.optimizers import ChunkStart
@@ -49,19 +53,86 @@ def _met(spec: Spec) -> set[tuple[object, ...]]:
 @cache
 def covering() -> frozenset[Spec]:
     """Returns what is published and the fewest others, chosen greedily, that meet all the rest."""
-    have = {spec: _met(spec) for spec in TESTED}
-    chosen = set(PUBLISHED)
-    missing = set().union(*have.values()) - set().union(*(have[spec] for spec in chosen))
+    return frozenset(_chosen({spec: _met(spec) for spec in TESTED}, PUBLISHED))
+
+
+def _chosen(have: dict[Spec, set[tuple[object, ...]]], first: Collection[Spec]) -> set[Spec]:
+    """Returns the first and the fewest others, chosen greedily, that meet whatever any meets."""
+    number = {kind: i for i, kind in enumerate(set().union(*have.values()))}
+    bits = {spec: sum(1 << number[kind] for kind in kinds) for spec, kinds in have.items()}
+    ready, chosen, missing = {s: not _slow(s) for s in have}, set(first), (1 << len(number)) - 1
+    for spec in first:
+        missing &= ~bits[spec]
     while missing:
-        best = max(TESTED, key=lambda spec: (len(have[spec] & missing), not _slow(spec)))
+        best = max(have, key=lambda spec: ((bits[spec] & missing).bit_count(), ready[spec]))
         chosen.add(best)
-        missing -= have[best]
-    return frozenset(chosen)
+        missing &= ~bits[best]
+    return chosen
 
 
 def by_default(spec: Spec) -> bool:
     """Whether a layer is tested without --full-grid: what `covering` chooses."""
     return spec in covering()
+
+
+@cache
+def fewest(specs: tuple[Spec, ...]) -> frozenset[Spec]:
+    """Returns the fewest, chosen greedily, that meet every solver and choice that these meet."""
+    have = {}
+    for spec in specs:
+        axes = enumerate((spec.weights, spec.function, spec.optimizer, spec.loss, spec.readout))
+        solvers = {("solver", name) for name in accepting(spec)}
+        solvers.add(("fastest", ttr.resolve(spec).name))
+        have[spec] = solvers | {(axis, str(choice)) for axis, choice in axes}
+    return frozenset(_chosen(have, ()))
+
+
+def thinned(specs: Iterable[Spec]) -> list:
+    """Returns them as parameters: what is not of the `fewest` belongs to the full grid."""
+    every = tuple(specs)
+    few = fewest(every)
+    rest = pytest.mark.full_grid
+    return [pytest.param(s, id=str(s), marks=() if s in few else rest) for s in every]
+
+
+def framed() -> list:
+    """Returns every entry in its own frame, and in the standard one: there the rest of every four
+    belongs to the full grid."""
+    return [
+        pytest.param(entry.spec, frame, id=f"{name} {where}", marks=marks)
+        for i, (name, entry) in enumerate(ttr.catalog.items())
+        for where, frame, marks in (
+            ("published", entry.frame, ()),
+            ("standard", ttr.FRAMES["standard"], pytest.mark.full_grid if i % 4 else ()),
+        )
+    ]
+
+
+def by_weights(cases: Iterable, spec_of: Callable[..., Spec] = lambda case: case) -> list:
+    """Returns all cases whose weights are the same as one parameter, named after these."""
+    groups = defaultdict(list)
+    for case in cases:
+        groups[str(spec_of(case).weights)].append(case)
+    return [pytest.param(group, id=weights) for weights, group in groups.items()]
+
+
+def all_pass(cases: Collection, check: Callable[..., None]) -> None:
+    """Runs a check on every case, and fails with all that fail, each by its name."""
+    wrong = []
+    for case in cases:
+        try:
+            check(case)
+        except Exception as error:
+            wrong.append(f"{case}: {type(error).__name__}: {error}")
+    assert cases and not wrong, f"{len(wrong)} of {len(cases)}:\n" + "\n".join(wrong)
+
+
+def shorten_chunks(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """Makes chunks short, so that few tokens reach over several of them."""
+    for module in pkgutil.iter_modules(solvers.__path__):
+        for name in ("CHUNK", "BLOCK"):
+            if hasattr(getattr(solvers, module.name), name):
+                monkeypatch.setattr(f"ttr_core.solvers.{module.name}.{name}", size)
 
 
 def stream(

@@ -45,13 +45,13 @@ def test_every_entry_has_a_witness() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("length", [9, 70])
-def test_entry_equals_its_papers_recurrence(name: str, length: int) -> None:
+@pytest.mark.parametrize(("length", "heads"), [(9, 3), (70, 2)])
+def test_entry_equals_its_papers_recurrence(name: str, length: int, heads: int) -> None:
     spec = ttr.catalog[name].spec
-    x = stream(spec, length, heads=3, key_dim=4, value_dim=4)
+    x = stream(spec, length, heads=heads, key_dim=4, value_dim=4)
     leaves = [z.clone().requires_grad_() for z in (x.q, x.k, x.v, *x.signals.values())]
     own = ttr.Stream(*leaves[:3], dict(zip(x.signals, leaves[3:], strict=True)))
-    params = own_tensors(spec)
+    params = own_tensors(spec, heads=heads)
     ours, theirs = ttr.solve(spec, own, params), by_paper(name, own, params)
     torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
     leaves += [p for p in params.values() if p.requires_grad]

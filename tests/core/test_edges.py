@@ -7,20 +7,16 @@ from dataclasses import replace
 
 import pytest
 import torch
-from streams import TESTED, by_default, joined, stream
+from streams import TESTED, by_default, framed, joined, stream, thinned
 
 import ttr_core as ttr
 from ttr_core.solvers.api import layout, run
 from ttr_core.solvers.soundness import sound
 
 SPECS = [spec for spec in TESTED if by_default(spec)]
-EVERY = pytest.mark.parametrize("spec", SPECS, ids=str)
-FAST = pytest.mark.parametrize("spec", [s for s in SPECS if not ttr.caution(s)], ids=str)
-FRAMES = [
-    pytest.param(entry.spec, frame, id=f"{name} {where}")
-    for name, entry in ttr.catalog.items()
-    for where, frame in (("published", entry.frame), ("standard", ttr.FRAMES["standard"]))
-]
+EVERY = pytest.mark.parametrize("spec", thinned(SPECS))
+FAST = pytest.mark.parametrize("spec", thinned(s for s in SPECS if not ttr.caution(s)))
+FRAMES = framed()
 AT = 5
 
 

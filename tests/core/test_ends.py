@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-import pkgutil
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
-from typing import NamedTuple
 
 import pytest
 import torch
-from streams import RTOL32, TESTED, accepting, stream
+from streams import RTOL32, TESTED, accepting, shorten_chunks, stream
 from torch import Tensor
 
 import ttr_core as ttr
-from ttr_core import solvers
 from ttr_core.solvers.chunks import chunk_size
 from ttr_core.space.functions import Network
 from ttr_core.space.ingredient import REGISTRY
@@ -131,10 +128,7 @@ def close(a: Tensor, b: Tensor, where: str, tolerance: float = 1e-9) -> None:
 @pytest.fixture(autouse=True)
 def short_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """The streams reach over several chunks, the last of which is cut off."""
-    for module in pkgutil.iter_modules(solvers.__path__):
-        for size in ("CHUNK", "BLOCK"):
-            if hasattr(getattr(solvers, module.name), size):
-                monkeypatch.setattr(f"ttr_core.solvers.{module.name}.{size}", 3)
+    shorten_chunks(monkeypatch, 3)
 
 
 def test_chunks_are_short() -> None:
@@ -146,17 +140,8 @@ def answers(spec: ttr.Spec, x: ttr.Stream, solver: str) -> tuple[Tensor, list[Te
     return by_others(spec, x, solver, list(range(x.length)))
 
 
-class Defined(NamedTuple):
-    """What the definition gives: one sequence of a batch for every end."""
-
-    ends: list[str]
-    x: ttr.Stream
-    y: Tensor
-    slopes: list[Tensor]
-
-
-@lru_cache(maxsize=2)
-def defined(spec: ttr.Spec) -> Defined:
+def together(spec: ttr.Spec) -> tuple[list[str], ttr.Stream]:
+    """Returns the names of all ends, and one sequence of a batch for each."""
     names, values, streams = zip(*at_its_ends(spec), strict=True)
     x = streams[0]
     whole = ttr.Stream(
@@ -164,12 +149,17 @@ def defined(spec: ttr.Spec) -> Defined:
         {name: torch.cat([z.signals[name] for z in streams]) for name in x.signals},
     )
     where = [f"{name} = {end:g}" for name, end in zip(names, values, strict=True)]
-    return Defined(where, whole, *answers(spec, whole, "reference"))
+    return where, whole
+
+
+@lru_cache(maxsize=2)
+def defined(spec: ttr.Spec) -> tuple[Tensor, list[Tensor]]:
+    return answers(spec, together(spec)[1], "reference")
 
 
 @pytest.mark.parametrize(("spec", "solver"), PAIRS)
 def test_at_the_ends_a_solver_gives_what_is_defined(spec: ttr.Spec, solver: str) -> None:
-    ends, x, wanted, slopes = defined(spec)
+    (ends, x), (wanted, slopes) = together(spec), defined(spec)
     y, grads = answers(spec, x, solver)
     y32, grads32 = answers(spec, x.map(lambda z: z.float()), solver)
     for case, where in enumerate(ends):
@@ -293,7 +283,7 @@ FADING = [spec for spec in CHOSEN if any(signal.logarithmic for signal in spec.s
 
 @pytest.mark.parametrize("spec", sorted(FADING, key=str), ids=str)
 def test_a_state_goes_on_over_resets(spec: ttr.Spec) -> None:
-    ends, x, _, _ = defined(spec)
+    ends, x = together(spec)
     params, state, parts = parameters(spec, x), None, []
     for start, stop in ((0, 1), (1, 2), (2, 5), (5, LENGTH)):
         y, state = ttr.prefill(spec, x.tokens(start, stop), params, state)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from streams import LAYERS, UNDEFINED
+from streams import LAYERS, UNDEFINED, all_pass, by_weights
 
 import ttr_core as ttr
 from ttr_core.space.spec import triples
@@ -14,14 +14,17 @@ from ttr_core.words.verdicts import VERDICTS
 CELLS = {cell.spec: cell for cell in ttr.grid()}
 
 
-@pytest.mark.parametrize("spec", list(triples()), ids=str)
-def test_text_reads_back(spec: ttr.Spec) -> None:
+def reads_back(spec: ttr.Spec) -> None:
     assert ttr.Spec.parse(str(spec)) == spec
     assert ttr.Spec.parse(spec.expanded) == spec
 
 
-@pytest.mark.parametrize("spec", UNDEFINED, ids=str)
-def test_what_is_no_layer_says_why_and_what_is(spec: ttr.Spec) -> None:
+@pytest.mark.parametrize("specs", by_weights(triples()))
+def test_text_reads_back(specs: list[ttr.Spec]) -> None:
+    all_pass(specs, reads_back)
+
+
+def says_why(spec: ttr.Spec) -> None:
     with pytest.raises(ttr.IncompatibleSpec, match="is not a layer") as error:
         ttr.resolve(spec)
     assert error.value.objections and error.value.alternatives
@@ -31,8 +34,12 @@ def test_what_is_no_layer_says_why_and_what_is(spec: ttr.Spec) -> None:
     assert cell.verdict == "undefined" and cell.reason and cell.solver is None
 
 
-@pytest.mark.parametrize("spec", LAYERS, ids=str)
-def test_what_is_a_layer_is_described(spec: ttr.Spec) -> None:
+@pytest.mark.parametrize("specs", by_weights(UNDEFINED))
+def test_what_is_no_layer_says_why_and_what_is(specs: list[ttr.Spec]) -> None:
+    all_pass(specs, says_why)
+
+
+def is_described(spec: ttr.Spec) -> None:
     cell, words = CELLS[str(spec)], ttr.describe(spec)
     assert cell.verdict in VERDICTS[:-1] and cell.solver == words.solver
     assert (cell.verdict != "layer") == bool(cell.reason)
@@ -42,6 +49,11 @@ def test_what_is_a_layer_is_described(spec: ttr.Spec) -> None:
     assert words.names or words.neighbors
     for latex in (words.objective, words.update, words.read):
         assert latex.count("{") == latex.count("}") and "$" not in latex
+
+
+@pytest.mark.parametrize("specs", by_weights(LAYERS))
+def test_what_is_a_layer_is_described(specs: list[ttr.Spec]) -> None:
+    all_pass(specs, is_described)
 
 
 def test_every_triple_is_there_once() -> None:

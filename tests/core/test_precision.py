@@ -7,7 +7,7 @@ import math
 
 import pytest
 import torch
-from streams import TESTED, by_default, stream
+from streams import TESTED, by_default, framed, stream, thinned
 
 import ttr_core as ttr
 from ttr_core.layers.rotary import rotated
@@ -18,11 +18,7 @@ UNIT = {torch.bfloat16: 2**-8, torch.float16: 2**-11}
 """What one rounding changes at most, relatively."""
 LAYER_UNITS, SOLVE_UNITS = 8, 2
 """The errors that the documentation states, in these."""
-CASES = [
-    pytest.param(entry.spec, frame, id=f"{name} {where}")
-    for name, entry in ttr.catalog.items()
-    for where, frame in (("published", entry.frame), ("standard", ttr.FRAMES["standard"]))
-]
+CASES = framed()
 
 
 def made(spec: ttr.Spec, frame: ttr.Frame) -> ttr.SequenceLayer:
@@ -80,9 +76,7 @@ def test_a_layer_under_automatic_casts(spec: ttr.Spec, frame: ttr.Frame) -> None
 
 
 @pytest.mark.parametrize("dtype", HALF, ids=str)
-@pytest.mark.parametrize(
-    "spec", [s for s in TESTED if by_default(s) and not ttr.caution(s)], ids=str
-)
+@pytest.mark.parametrize("spec", thinned(s for s in TESTED if by_default(s) and not ttr.caution(s)))
 def test_a_solve_in_half_precision_rounds_once(spec: ttr.Spec, dtype: torch.dtype) -> None:
     x = stream(spec, length=9, dtype=torch.float32).map(lambda z: z.to(dtype))
     params = spec.parameters(x.key_dim, x.value_dim, x.heads)

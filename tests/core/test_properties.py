@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from streams import LAYERS, RTOL32, TESTED, by_default, joined, scaled, stream
+from streams import LAYERS, RTOL32, TESTED, by_default, joined, scaled, stream, thinned
 
 import ttr_core as ttr
 from ttr_core.solvers import chunks
@@ -23,7 +23,16 @@ SHOWN = [
     )
     for spec in TESTED
 ]
-every_layer = pytest.mark.parametrize("spec", SHOWN)
+every_layer = pytest.mark.parametrize("spec", thinned(TESTED))
+PARTS = [
+    pytest.param(spec, single, id=f"{how}-{spec}", marks=marks)
+    for how, single, shown in (
+        ("two parts", False, thinned(TESTED)),
+        ("and single tokens", True, SHOWN),
+    )
+    for spec, marks in ((param.values[0], param.marks) for param in shown)
+]
+"""One cut near the middle, and four parts, some of one token: these in every pair of axes."""
 
 
 def close(a: torch.Tensor, b: torch.Tensor, tolerance: float = 1e-9) -> None:
@@ -43,8 +52,7 @@ def test_the_future_does_not_reach_back(spec: ttr.Spec) -> None:
     close(ttr.solve(spec, joined(x, other, at))[:, :, :at], ttr.solve(spec, x)[:, :, :at])
 
 
-@every_layer
-@pytest.mark.parametrize("single", [False, True], ids=["two parts", "and single tokens"])
+@pytest.mark.parametrize(("spec", "single"), PARTS)
 def test_prefill_goes_on_where_it_left_off(spec: ttr.Spec, single: bool) -> None:
     length = tokens(spec)
     cuts = (1, 2, length - 1) if single else (length // 2 + 1,)
@@ -57,7 +65,7 @@ def test_prefill_goes_on_where_it_left_off(spec: ttr.Spec, single: bool) -> None
 
 
 @pytest.mark.parametrize(
-    "spec", [param for param in SHOWN if not ttr.caution(param.values[0])]
+    "spec", thinned(spec for spec in TESTED if not ttr.caution(spec))
 )  # a minimum norm is ill-conditioned by nature
 def test_float32_is_as_good_as_promised(spec: ttr.Spec) -> None:
     x = stream(spec, 40)
@@ -80,14 +88,14 @@ def test_the_attention_map_gives_the_outputs(spec: ttr.Spec) -> None:
     close(weights.triu(1), torch.zeros_like(weights), 1e-9)
 
 
-@pytest.mark.parametrize("spec", [param for param in SHOWN if param.values[0].linear_in_v])
+@pytest.mark.parametrize("spec", thinned(spec for spec in TESTED if spec.linear_in_v))
 def test_outputs_scale_with_the_values(spec: ttr.Spec) -> None:
     x = stream(spec, 12)
     close(ttr.solve(spec, scaled(spec, x, -3.0, -3.0)), -3 * ttr.solve(spec, x), 1e-7)
 
 
 @pytest.mark.parametrize(
-    "spec", [s for s in LAYERS if ttr.resolve(s).name.startswith(("chunked", "prefix"))], ids=str
+    "spec", thinned(s for s in LAYERS if ttr.resolve(s).name.startswith(("chunked", "prefix")))
 )
 @pytest.mark.parametrize("size", [1, 3])
 def test_the_chunk_size_changes_nothing(

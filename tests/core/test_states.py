@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from streams import TESTED, stream
+from streams import TESTED, all_pass, by_weights, stream
 from test_definition import FIRST
 from test_properties import close
 
@@ -68,7 +68,7 @@ def test_a_state_holds_as_many_numbers_as_it_says(spec: ttr.Spec, solver: str) -
 SIZES = [(3, 2), (20, 4), (20_000, 8)]
 """Tokens and the size of keys: shorter than any memory, and longer."""
 FIXED = [
-    pytest.param(spec, solver, id=f"{spec} by {solver.name}")
+    (spec, solver)
     for spec in TESTED
     for solver in SOLVERS[:-1]
     if solver.refusal(spec) is None
@@ -78,8 +78,7 @@ FIXED = [
 ]
 
 
-@pytest.mark.parametrize("spec", TESTED, ids=str)
-def test_no_solver_holds_less_than_the_definition_needs(spec: ttr.Spec) -> None:
+def holds_what_is_needed(spec: ttr.Spec) -> None:
     for length, size in SIZES:
         shape = Shape(1, 1, length, size, size, spec.feature_size(size))
         needed = ttr.state_size(spec, size, size, length)
@@ -91,10 +90,13 @@ def test_no_solver_holds_less_than_the_definition_needs(spec: ttr.Spec) -> None:
                 assert needed <= solver.state_size(spec, shape), solver.name
 
 
-@pytest.mark.parametrize(("spec", "solver"), FIXED)
-def test_a_memory_of_fixed_size_is_what_the_definition_needs(
-    spec: ttr.Spec, solver: AnySolver
-) -> None:
+@pytest.mark.parametrize("specs", by_weights(TESTED))
+def test_no_solver_holds_less_than_the_definition_needs(specs: list[ttr.Spec]) -> None:
+    all_pass(specs, holds_what_is_needed)
+
+
+def is_what_is_needed(case: tuple[ttr.Spec, AnySolver]) -> None:
+    spec, solver = case
     shape = Shape(1, 1, 10**6, SIZE, SIZE, spec.feature_size(SIZE))
     needed, held = least(spec).size(shape), solver.state_size(spec, shape)
     ridge = isinstance(spec.optimizer, FadingRidge)  # which has not faded under steady weights
@@ -106,12 +108,23 @@ def test_a_memory_of_fixed_size_is_what_the_definition_needs(
     assert bool(ttr.describe(spec).held) == (fastest.state_formula(spec) != least(spec).formula())
 
 
-@pytest.mark.parametrize("spec", TESTED[::3], ids=str)
-def test_what_is_needed_is_also_said_as_a_formula(spec: ttr.Spec) -> None:
+@pytest.mark.parametrize("cases", by_weights(FIXED, lambda case: case[0]))
+def test_a_memory_of_fixed_size_is_what_the_definition_needs(
+    cases: list[tuple[ttr.Spec, AnySolver]],
+) -> None:
+    all_pass(cases, is_what_is_needed)
+
+
+def is_said_as_a_formula(spec: ttr.Spec) -> None:
     said, state = ttr.describe(spec), least(spec)
     first = state.states[0]
     assert value(said.state_size, spec) == HEADS * first.size(shape_of(spec))
     assert value(said.packed_state_size, spec) == HEADS * first.halved.size(shape_of(spec))
+
+
+@pytest.mark.parametrize("specs", by_weights(TESTED[::3]))
+def test_what_is_needed_is_also_said_as_a_formula(specs: list[ttr.Spec]) -> None:
+    all_pass(specs, is_said_as_a_formula)
 
 
 @pytest.mark.parametrize(

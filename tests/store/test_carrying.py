@@ -58,7 +58,6 @@ def ended(store: Store, run: NewRun, status: str = "finished", accuracy: float =
 def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A store with a run of every ending and one that goes on; the same as Parquet."""
     made = open_store(tmp_path_factory.mktemp("kept") / "runs.duckdb")
-    made._group._interval = 0.0
     statuses = ("finished", "diverged", "failed", "cancelled")
     ids = [ended(made, asked_for(seed), status) for seed, status in enumerate(statuses)]
     with made.driver() as driver:

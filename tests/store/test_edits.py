@@ -26,7 +26,6 @@ EVERY = Conditions(archived=True)
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with six complete runs: three configurations, some starred, tagged, archived."""
     made = open_store(tmp_path_factory.mktemp("edits") / "runs.duckdb")
-    made._group._interval = 0.0
     with made.driver() as driver:
         for number, (run, _) in enumerate(itertools.islice(experiments(), 6)):
             claimed = made.claim(driver, run)

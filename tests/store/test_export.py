@@ -119,7 +119,6 @@ def test_an_unknown_suffix_and_a_bad_place(table: pd.DataFrame, tmp_path: Path) 
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Runs of every kind, with settings that differ in type."""
     store = open_store(tmp_path_factory.mktemp("exports") / "runs.duckdb")
-    store._group._interval = 0.0
     with store.driver() as driver:
         for seed, rate in enumerate([0.001, "auto", 0.001, 0.001]):
             config = {

@@ -24,7 +24,6 @@ USES = (import_runs, lambda store, file: restore(file, store, overwrite=True))
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a store and a backup of it."""
     store = open_store(tmp_path_factory.mktemp("foreign") / "runs.duckdb")
-    store._group._interval = 0.0
     with store.driver() as driver:
         run_id = store.claim(driver, run_like(tags=["t"])).run_id
         store.finish(run_id, Outcome("finished", {"accuracy": 0.5}, curves={"c": [[1, 2.0]]}))

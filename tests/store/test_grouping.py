@@ -46,7 +46,6 @@ def config(spec: str, pairs: int, protocol: str, seed: int) -> dict:
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Store:
     store = open_store(tmp_path_factory.mktemp("groups") / "runs.duckdb")
-    store._group._interval = 0.0
     with store.driver() as driver:
         for spec, pairs, protocol, seed, status, accuracy in RUNS:
             asked = config(spec, pairs, protocol, seed)

@@ -44,7 +44,6 @@ importing.import_runs(store, sys.argv[2])
 @pytest.fixture(scope="module")
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = open_store(tmp_path_factory.mktemp("importing") / "source.duckdb")
-    made._group._interval = 0.0
     with made.driver() as driver:
         for number in range(RUNS):
             run_id = str(made.claim(driver, run_like(f"h{number}", tags=["t"])).run_id)

@@ -32,7 +32,6 @@ def put(
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     opened = open_store(tmp_path / "runs.duckdb")
-    opened._group._interval = 0.0
     mqar = {"name": "mqar", "pairs": 8}
     put(opened, "A | B | C", 0, mqar, metrics={"accuracy": 0.96})
     put(opened, "A | B | C", 1, {**mqar, "pairs": 16}, metrics={"accuracy": 0.94})
@@ -89,7 +88,6 @@ def test_only_a_whole_run_that_rises_no_more_says_that_something_was_not_learned
     said: int | None,
 ) -> None:  # fmt: skip
     opened = open_store(tmp_path / "runs.duckdb")
-    opened._group._interval = 0.0
     settings = {"mqar": {"name": "mqar", "pairs": 8}, "words": {"name": "words", "group": "S3"}}
     rows = {"generalization": [{"first": 1, "seq_len": 40, "scaled_accuracy": 0.1}]}
     told = {"accuracy": 0.1} | ({} if rising is None else {"still_rising": rising})

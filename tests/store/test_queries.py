@@ -18,7 +18,6 @@ NASTY = "x'; DROP TABLE runs; --"
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Four runs; who changes one changes it back."""
     store = open_store(tmp_path_factory.mktemp("queries") / "runs.duckdb")
-    store._group._interval = 0.0
     with store.driver() as driver:
         for i, layer in enumerate(["gla", "deltanet", None, NASTY]):
             task = {"name": "mqar", "pairs": 8 * (i + 1), "variant": "repeat", "mix": i % 2 == 0}

@@ -17,7 +17,6 @@ from tests.store.conftest import run_like
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A run of every kind, whose dead driver has left one behind."""
     store = open_store(tmp_path_factory.mktemp("relation") / "runs.duckdb")
-    store._group._interval = 0.0
     ended = (
         Outcome("finished", {"accuracy": 0.5, "loss": 1.0}, {"gap": {"2-3": 0.5}}, steps=9, lr=0.1,
                 curves={"accuracy": [[5, 0.7], [9, 0.5]]}),
