@@ -11,6 +11,22 @@ class WrongFile(StoreError):
     """A file that was named to be read is none: the request is wrong, and the store is well."""
 
 
+class WrongVariable(StoreError):
+    """A variable of the environment says what none may say: the request is wrong."""
+
+
+def how_many_of(some: int, whole: int, one: str) -> str:
+    """Returns how many of some things are meant, with the verb that follows.
+
+    Example:
+        >>> how_many_of(1, 3, "run"), how_many_of(0, 1, "run"), how_many_of(2, 2000, "run")
+        ('1 of 3 runs is', '0 of 1 run are', '2 of 2,000 runs are')
+    """
+    from ttr_core import how_many
+
+    return f"{some:,} of {how_many(whole, one)} {'is' if some == 1 else 'are'}"
+
+
 def required(message: str) -> str:
     """Returns what a form asks of a value, as this project says it.
 

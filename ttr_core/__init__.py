@@ -43,6 +43,7 @@ from .errors import (
     NoFastSolver,
     RequestError,
     UnknownName,
+    how_many,
     nearest,
     unknown,
 )
@@ -111,6 +112,7 @@ __all__ = [
     "explain",
     "from_settings",
     "grid",
+    "how_many",
     "nearest",
     "options_of",
     "packed_state_size",

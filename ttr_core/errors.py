@@ -154,6 +154,21 @@ def nearest(asked: str, valid: Iterable[str], n: int = 3) -> tuple[str, ...]:
     return tuple(names[name] for name in [*dict.fromkeys([*close, *typed, *inside, *short])][:n])
 
 
+def how_many(count: int, one: str, many: str = "") -> str:
+    """Returns a number of things as people say it, so that one is no plural.
+
+    Args:
+        count: how many.
+        one: what one is called.
+        many: what several are called; by default the same with an s.
+
+    Example:
+        >>> how_many(1, "run"), how_many(2000, "run"), how_many(0, "entry", "entries")
+        ('1 run', '2,000 runs', '0 entries')
+    """
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
 def _mistyped(asked: str, name: str) -> bool:
     """Whether one letter is another than in a name as long, or two neighbors are swapped."""
     if len(asked) != len(name):

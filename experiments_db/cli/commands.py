@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from .door import Commands, Exit, door, stoppable, terminated
-from .screen import print_json, print_table, say, show_run
+from .screen import print_json, print_table, say, show_run, wrote
 from .sweep import checking, foreseen, show_plan, show_sweep, watch
 from .waiting import left_as_it_is, made_elsewhere, obtained
 
@@ -75,7 +75,7 @@ def grid(output: Output = None, db: Db = None, json: Json = False) -> None:
             rows = learned.beside_cells(rows, open_store(db))
         if output is not None:
             target = export.write(learned.as_table(rows), listing.output_path(output))
-            say(f"{len(rows)} rows written to {target}.")
+            wrote(len(rows), target)
         if json:
             print_json(rows)
         elif output is None:
@@ -254,6 +254,8 @@ def runs(
 ) -> None:
     """List the runs of the store, newest first."""
     with door():
+        from ttr_core import how_many
+
         from .. import store
         from ..read import export, listing
         from . import printout
@@ -267,11 +269,11 @@ def runs(
         if target is not None:
             whole = target.suffix.lower() == ".parquet" and not group
             place = export.write_runs(held, target, frame) if whole else export.write(frame, target)
-            say(f"{len(frame)} rows written to {place}.")
+            wrote(len(frame), place)
         if json:
             print_json(printout.records(frame))
         elif target is None:
-            say(f"{len(frame)} {'configurations' if group else 'runs'}")
+            say(how_many(len(frame), "configuration" if group else "run"))
             print_table(printout.readable(printout.records(frame)), listing.in_terminal(frame))
 
 
@@ -300,7 +302,7 @@ def compare(
             say(sentence)
         if target is not None:
             place = export.write(found.numbers, target)
-            say(f"{len(found.numbers)} rows written to {place}.")
+            wrote(len(found.numbers), place)
         if json:
             print_json(found.document())
         elif target is None:
@@ -349,13 +351,16 @@ def import_(
 ) -> None:
     """Add runs from elsewhere that this store lacks: of a store, or exported as Parquet."""
     with door():
+        from ttr_core import how_many
+
         from .. import store
         from ..store import backup
 
         opened = store.open_store(db)
         done = backup.import_runs(opened, file)
-        more = f" {done.answered} more are here already as other runs." if done.answered else ""
-        say(f"{done.added} runs added to {opened.path}.{more}")
+        same = how_many(done.answered, "more is here as another run", "more are here as other runs")
+        more = f" {same} already." if done.answered else ""
+        say(f"{how_many(done.added, 'run')} added to {opened.path}.{more}")
 
 
 @app.command()
@@ -366,6 +371,8 @@ def delete(
 ) -> None:
     """Delete runs for good; in the app they can only be archived."""
     with door():
+        from ttr_core import how_many
+
         from .. import store
         from ..read import listing
 
@@ -374,5 +381,6 @@ def delete(
         for row in found:
             say(f"{row['run_id']}  {row['status']}  {row['layer'] or row['spec']}  {row['task']}")
         if not yes:
-            typer.confirm(f"Delete {len(found)} runs for good?", abort=True, err=True)
-        say(f"{opened.delete([row['run_id'] for row in found])} runs deleted.")
+            typer.confirm(f"Delete {how_many(len(found), 'run')} for good?", abort=True, err=True)
+        deleted = opened.delete([row["run_id"] for row in found])
+        say(f"{how_many(deleted, 'run')} deleted.")

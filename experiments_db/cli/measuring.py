@@ -8,7 +8,7 @@ import typer
 
 from .commands import Json, Output, app
 from .door import door
-from .screen import print_json, print_table, say, tell
+from .screen import print_json, print_table, say, tell, wrote
 
 
 @app.command()
@@ -67,7 +67,7 @@ def vitals(
         )  # fmt: skip
         rows = [one.to_dict() for one in signs]
         if target is not None:
-            say(f"{len(rows)} rows written to {export.write(pd.DataFrame(rows), target)}.")
+            wrote(len(rows), export.write(pd.DataFrame(rows), target))
         if json:
             print_json(rows)
         elif target is None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
 
     from ..run.jobs import Job
@@ -22,6 +24,13 @@ UNSEEN = re.compile(
 )
 """Letters that steer a terminal, turn the direction of what follows, or are half of one."""
 LINE_SECONDS = 5.0
+
+
+def wrote(rows: int, place: Path, more: str = "") -> None:
+    """Says how many rows a file has got."""
+    from ttr_core import how_many
+
+    say(f"{how_many(rows, 'row')} written to {place}{more}.")
 
 
 def follow(job: Job) -> bool:

@@ -85,6 +85,8 @@ def _worked_off(
     json: bool,
 ) -> int:  # fmt: skip
     """Runs wave after wave until nothing is missing, or something says to stop."""
+    from ttr_core import how_many
+
     until = None if minutes is None else time.monotonic() + 60 * minutes
     failed, waiting = False, False
     while (state := hunt.state()).missing:
@@ -93,7 +95,8 @@ def _worked_off(
         wave = hunt.wave(state, jobs)
         if not wave.open:
             if not waiting:
-                say(f"{state.stage}: {len(wave.known):,} runs are running in other processes")
+                others = how_many(len(wave.known), "run is", "runs are")
+                say(f"{state.stage}: {others} running in other processes")
             waiting = True
             time.sleep(WAIT_SECONDS)
             continue
@@ -101,7 +104,7 @@ def _worked_off(
             say(said)
             break
         waiting = False
-        say(f"{state.stage}: {len(wave.open):,} runs")
+        say(f"{state.stage}: {how_many(len(wave.open), 'run')}")
         ended = _wave(opened, hunt, wave, until, crew, json)
         if ended is Exit.STOPPED:
             return ended

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from ttr_core import how_many
+
 FRAME = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -90,5 +92,5 @@ def page(
         + "</tr>"
         for row in rows
     ]
-    count = f"{len(lines)} rows"
+    count = how_many(len(lines), "row")
     return FRAME.format(title=escape(title), count=count, head=head, rows="\n".join(lines))

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from ttr_core import how_many
 from ttr_core.lab import STILL_RISING, TASKS, TrainConfig
 
 from ..store import Store
@@ -187,7 +188,10 @@ def skills_told(known: Mapping[str, Any]) -> str:
         if pd.isna(most):
             continue
         if skill in PAIRS:
-            said.append(f"{PAIRS[skill]} {most} pairs" if most else f"{PAIRS[skill]} none")
+            said.append(
+                f"{PAIRS[skill]} {how_many(most, 'pair')}" if most else f"{PAIRS[skill]} none"
+            )
         else:
-            said.append(f"tracked {skill} over {most} tokens" if most else f"did not track {skill}")
+            over = f"tracked {skill} over {how_many(most, 'token')}"
+            said.append(over if most else f"did not track {skill}")
     return ", ".join(said)

@@ -6,13 +6,16 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ttr_core import RequestError
+from ttr_core import RequestError, how_many
 
-from ..errors import StoreError
+from ..errors import WrongVariable
 from .jobs import Job
 
 IN_ALL, EACH = "TTR_QUEUE", "TTR_SHARE"
 """Variables that limit the runs of a server."""
+
+DIGITS = 9
+"""Digits of a number of runs at most."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +47,13 @@ class Room:
         own = [job for job in going if job.session == session]
         if self.each is not None and len(own) >= self.each:
             raise RequestError(
-                f"You have {len(own)} runs on this server, which takes {self.each} of each browser "
-                "session at a time: wait until one has ended, or stop one."
+                f"You have {how_many(len(own), 'run')} on this server, which takes {self.each} of "
+                "each browser session at a time: wait until one has ended, or stop one."
             )
         if self.in_all is not None and len(going) >= self.in_all:
             raise RequestError(
-                f"{len(going)} runs wait or run on this server, which takes {self.in_all} at a "
-                "time: try again when one has ended."
+                f"{how_many(len(going), 'run waits or runs', 'runs wait or run')} on this server, "
+                f"which takes {self.in_all} at a time: try again when one has ended."
             )
 
 
@@ -61,7 +64,7 @@ def room() -> Room:
     """Returns the limits that the environment says; without them there are none.
 
     Raises:
-        StoreError: a variable is no number of runs.
+        WrongVariable: a variable is no number of runs.
     """
     return Room(runs_said(IN_ALL), runs_said(EACH))
 
@@ -70,11 +73,13 @@ def runs_said(name: str) -> int | None:
     """Returns how many runs a variable of the environment says; None where it says nothing.
 
     Raises:
-        StoreError: it is no number of runs.
+        WrongVariable: it is no number of runs.
     """
     said = os.environ.get(name, "").strip()
     if not said:
         return None
-    if not said.isdecimal() or int(said) == 0:
-        raise StoreError(f"{name} is {said!r}; say how many runs at most, 1 or more, or nothing.")
+    if not said.isdecimal() or len(said) > DIGITS or int(said) == 0:
+        raise WrongVariable(
+            f"{name} is {said[:80]!r}; say how many runs at most, 1 or more, or nothing."
+        )
     return int(said)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from ttr_core import how_many
 from ttr_core.lab import RISE
 
 from ..claims.folder import check_folder
@@ -100,8 +101,8 @@ def conclusion(plan: SearchPlan, state: SearchState) -> str:
     finals = state.finals
     if state.missing:
         return (
-            f"**Not finished**: {len(state.missing):,} trainings are missing ({state.stage}); the "
-            "same command goes on."
+            f"**Not finished**: {how_many(len(state.missing), 'training is', 'trainings are')} "
+            f"missing ({state.stage}); the same command goes on."
         )
     if not finals.finalists:
         return "**No claim**: no new cell was trained to the end beside a published one."
@@ -112,7 +113,7 @@ def conclusion(plan: SearchPlan, state: SearchState) -> str:
         return (
             f"**Above the best published cell at no larger state**, in frame {frames}: {named}. "
             f"Each by {LEAST_GAIN:g} or more, at the level {LEVEL:g} corrected for "
-            f"{len(finals.finalists)} finalists."
+            f"{how_many(len(finals.finalists), 'finalist')}."
         )
     if ahead := [one.candidate.spec for one in finals.finalists if one.ahead]:
         named = "; ".join(f"`{spec}`" for spec in ahead)
@@ -139,10 +140,11 @@ def _asked(plan: SearchPlan, space: Space, state: SearchState) -> list[str]:
     dropped = "; ".join(f"{count} {kind}" for kind, count in space.counts.items()) or "none"
     at = "" if plan.state is None else f" at a state of {plan.state} numbers at most"
     rates = ", ".join(f"{lr:g}" for lr in plan.lrs)
+    cells, seeds = how_many(len(space.candidates), "cell"), len(plan.seed_numbers)
     return [
-        f"Task {plan.task.name} ({task}), {len(space.candidates)} cells{at}, {known} of them "
+        f"Task {plan.task.name} ({task}), {cells}{at}, {known} of them "
         f"published. Dropped before any training: {dropped}. Rates {rates}; rungs of "
-        f"{', '.join(map(str, plan.rungs))} steps; {len(plan.seed_numbers)} seeds of the search, "
+        f"{', '.join(map(str, plan.rungs))} steps; {how_many(seeds, 'seed')} of the search, "
         f"{len(plan.fresh_numbers)} fresh ones. Cost: {state.trainings:,} trainings, "
         f"{in_words(state.cpu_seconds)} of a processor."
     ]
@@ -218,10 +220,11 @@ def _last_rung(plan: SearchPlan, rungs: Sequence[Rung]) -> list[str]:
         for one in last.climbers[:SHOWN]
     ]  # fmt: skip
     left = len(last.climbers) - len(rows)
-    more = f" {left} more are in the table." if left > 0 else ""
+    more = f" {how_many(left, 'more is', 'more are')} in the table." if left > 0 else ""
     return [
         f"## After {last.steps:,} steps",
-        f"Scores on the validation set, means over {len(plan.seed_numbers)} seeds of the search, "
+        f"Scores on the validation set, means over "
+        f"{how_many(len(plan.seed_numbers), 'seed')} of the search, "
         "at the best of the rates that were left: they chose the finalists and say nothing more. "
         f"On the front: no smaller state has a higher score.{more}",
         export.to_markdown(pd.DataFrame(rows)).rstrip(),
@@ -284,7 +287,8 @@ def _variance(rungs: Sequence[Rung]) -> list[str]:
     ]  # fmt: skip
     return [
         "## Which ingredient explains what",
-        f"Analysis of variance of the scores of {found.n} cells after {rungs[0].steps:,} steps: "
+        f"Analysis of variance of the scores of {how_many(found.n, 'cell')} after "
+        f"{rungs[0].steps:,} steps: "
         "what each ingredient explains that the two others do not, its p by permutation, and the "
         f"levels with the highest means (cells). Two explain {found.shared:.3f} as well as one "
         f"another; {found.rest:.3f} is interaction and luck.",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ttr_core import how_many
+
 from .drive import Sweep
 from .estimate import in_words
 from .expansion import Work
@@ -39,7 +41,7 @@ def summary(sweep: Sweep) -> str:
     counts = {"skipped": sweep.skipped, **sweep.counts, "not started": left}
     shown = [f"{count:,} {name}" for name, count in counts.items() if count]
     some = ", ".join(shown) or "nothing to do"
-    said = f"{sweep.planned:,} runs planned: {some}, in {in_words(sweep.seconds)}."
+    said = f"{how_many(sweep.planned, 'run')} planned: {some}, in {in_words(sweep.seconds)}."
     if others := sweep.elsewhere():
         said += f" Other processes are still making {others:,} of them: no table has them yet."
     return said

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ttr_core import FRAMES, LimitExceeded, NoFastSolver, RequestError
+from ttr_core import FRAMES, LimitExceeded, NoFastSolver, RequestError, how_many
 from ttr_core.lab import TASKS, Experiment
 from ttr_core.words import defining
 
@@ -198,8 +198,8 @@ class _Grid:
         """The sizes of the grid in words."""
         layers = sum(part.count for part in self._who)
         return (
-            f"{_several(layers, 'layer')} x {_several(self._across, 'task and training setting')} "
-            f"x {_several(len(self.plan.seed_texts), 'seed')}"
+            f"{how_many(layers, 'layer')} x {how_many(self._across, 'task and training setting')} "
+            f"x {how_many(len(self.plan.seed_texts), 'seed')}"
         )
 
 
@@ -312,8 +312,9 @@ def _check_count(grid: _Grid, seeds: int, source: Source) -> None:
     drawn = grid.count if sample is None else min(grid.count, sample.count)
     if drawn * seeds > MAX_RUNS:
         raise source.error(
-            (), f"the plan asks for {drawn * seeds:,} runs ({grid.axes}); at most {MAX_RUNS:,} are "
-            "allowed: shorten its lists, or draw some with `sample: {count: 1000}`."
+            (), f"the plan asks for {how_many(drawn * seeds, 'run')} ({grid.axes}); at most "
+            f"{MAX_RUNS:,} are allowed: shorten its lists, or draw some with "
+            "`sample: {count: 1000}`."
         )  # fmt: skip
     if grid.count > MAX_GRID:
         raise source.error((), f"the grid has {grid.count:.1e} cells; at most {MAX_GRID:.0e}.")
@@ -323,7 +324,7 @@ def _refusal(
     plan: Plan, problems: Mapping[str, Sequence[_Cell]], total: int, source: Source
 ) -> RequestError:
     count = sum(len(cells) for cells in problems.values())
-    lines = [f"{source.name}: {count} of {_several(total, 'configuration')} cannot be made."]
+    lines = [f"{source.name}: {count} of {how_many(total, 'configuration')} cannot be made."]
     for said, cells in list(problems.items())[:SHOWN]:
         lines.append(f"{_where(plan, cells[0], source)}: {cells[0]}:")
         lines += [f"  {line}" for line in said.splitlines()]
@@ -380,7 +381,3 @@ def _shown(first: str, groups: Sequence[str], cell: _Cell, varied: set[tuple[str
         if key.partition(".")[0] in groups and (cell.what.name, key) in varied
     ]
     return " ".join([first, *shown]).strip()
-
-
-def _several(count: int, what: str) -> str:
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"

@@ -183,7 +183,8 @@ def _rates(store: Store, asked: Inquiry, table: pd.DataFrame) -> None:
     _draw(
         plots.rates(data, order, metric),
         "rates",
-        f"{metric.title} by learning rate of {len(order)} layers, the widest window first",
+        f"{metric.title} by learning rate of {ui.count_of(len(order), 'layer')}, the widest "
+        "window first",
     )
     left = f" The {len(wide) - ROWS} widest are in the table only." if len(wide) > ROWS else ""
     _counted(
@@ -210,9 +211,9 @@ def _ingredients(store: Store, asked: Inquiry, table: pd.DataFrame) -> None:
     warned = " In the published frame each layer has its own surroundings, so that no difference "
     warned = f"{warned}is the ingredient's alone." if asked.among.frame == "published" else ""
     st.caption(
-        f"{len(cells)} cells. An effect is the mean difference between two cells that differ in "
-        "nothing but this ingredient, with n such pairs and one standard error over them; a cell "
-        f"is the best of its numbers and rates, as on the Map.{warned}"
+        f"{ui.count_of(len(cells), 'cell')}. An effect is the mean difference between two cells "
+        "that differ in nothing but this ingredient, with n such pairs and one standard error over "
+        f"them; a cell is the best of its numbers and rates, as on the Map.{warned}"
     )
     every = []
     with st.container(horizontal=True):
@@ -303,7 +304,7 @@ def _counted(data: pd.DataFrame, words: str, repeated: bool = False) -> None:
     """Says what is on show; ``repeated`` where a run has several points."""
     runs = int(data.groupby("name")["n"].max().sum() if repeated else data["n"].sum())
     layers = data["name"].nunique()
-    st.caption(f"{ui.count(layers)} layers, n = {ui.count(runs)} runs in all. {words}")
+    st.caption(f"{ui.count_of(layers, 'layer')}, n = {ui.count_of(runs, 'run')} in all. {words}")
 
 
 def _draw(chart: alt.LayerChart, name: str, title: str) -> None:

@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ttr_core import RequestError
+from ttr_core import RequestError, how_many
 
 LEAST_ROWS, MOST_ROWS, MOST_COLUMNS, MOST_NUMBERS = 10, 257, 32, 1024
 MOST_BYTES = 100_000  # of a file
@@ -102,7 +102,9 @@ def read(name: str, raw: bytes) -> Brought:
 
 def _numbers(name: str, header: list[str], at: int, row: list[str]) -> tuple[float, ...]:
     if len(row) != len(header):
-        raise RequestError(f"Line {at} of {name} has {len(row)} cells; its header {len(header)}.")
+        raise RequestError(
+            f"Line {at} of {name} has {how_many(len(row), 'cell')}; its header {len(header)}."
+        )
     found = []
     for column, cell in zip(header, row, strict=True):
         try:
@@ -117,7 +119,9 @@ def _checked(table: Sequence[tuple[float, ...]], keys: int, values: int) -> Brou
     """Returns the pairs of a table, kept to three digits."""
     rows = len(table)
     if not LEAST_ROWS <= rows <= MOST_ROWS:
-        raise RequestError(f"There are {rows} pairs; {LEAST_ROWS} to {MOST_ROWS} are drawn.")
+        raise RequestError(
+            f"There are {how_many(rows, 'pair')}; {LEAST_ROWS} to {MOST_ROWS} are drawn."
+        )
     if not (1 <= keys <= MOST_COLUMNS and 1 <= values <= MOST_COLUMNS):
         raise RequestError(
             f"Keys have {keys} numbers and values {values}; each may have 1 to {MOST_COLUMNS}."

@@ -247,7 +247,7 @@ def _train(store: Store, experiment: Experiment, known: Any) -> Job | None:
         )
         keep = _kept()
         steps, batch = experiment.train.steps, experiment.train.batch_size
-        said = f"At most {ui.count(steps)} steps of {ui.count(batch)} sequences"
+        said = f"At most {ui.count_of(steps, 'step')} of {ui.count_of(batch, 'sequence')}"
         st.caption(f"{said}{live.estimate(known)}")
     if job is not None:
         job.keep = keep

@@ -13,7 +13,7 @@ import ttr_core as ttr
 from experiments_db.installation import command
 from pages._map.space import Setting
 from pages._shared import address, params
-from ttr_core import constraints, options_of
+from ttr_core import constraints, how_many, options_of
 from ttr_core.lab import TASKS
 
 MAX_COLLECTED = 100  # more make too long an address
@@ -119,7 +119,7 @@ def _plan(specs: list[str], setting: Setting | None) -> None:
     """Shows the plan of the collected cells, to save and run from a terminal."""
     text = plan(specs, setting)
     with st.container(border=True):
-        title = "1 cell collected" if len(specs) == 1 else f"{len(specs)} cells collected"
+        title = f"{how_many(len(specs), 'cell')} collected"
         st.subheader(title, anchor=False)
         st.code(text, language="yaml", height="content" if text.count("\n") <= 12 else 320)
         st.code(command("sweep", PLAN), language="bash")

@@ -63,10 +63,15 @@ def _of_one(
     chart: Mapping[str, Any] | None
     if runs and not missing:
         outcome, chart = judged_here(str(store.path), version, claim.name, size, store)
-        return Evidence(outcome, chart, f"Of the {len(runs)} runs in your store.", total=len(runs))
+        return Evidence(
+            outcome,
+            chart,
+            f"Of the {ui.count_of(len(runs), 'run')} in your store.",
+            total=len(runs),
+        )
     known = shipped(size)
     if known is None or claim.name not in known.findings:
-        said = f"{len(missing)} of its {len(runs)} runs are missing."
+        said = f"{len(missing)} of its {ui.count_of(len(runs), 'run is', 'runs are')} missing."
         outcome, chart = Finding(claims.Ruling(claims.Word.OPEN, said), pd.DataFrame()), None
         origin = ""
     else:
@@ -119,7 +124,8 @@ def judged_here(
 def _seconds(store: Store, version: str, left: Sequence[Planned]) -> float | None:
     if not left:
         return 0.0
-    seconds, unknown = _pace(str(store.path), version, store).total((run.kind for run in left), 1)
+    pace = _pace(str(store.path), version, store)
+    seconds, unknown = pace.processor(run.kind for run in left)
     return None if unknown == len(left) else seconds
 
 

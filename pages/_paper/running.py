@@ -9,6 +9,7 @@ from __future__ import annotations
 import streamlit as st
 
 from experiments_db.claims import TAG, Thesis
+from experiments_db.errors import how_many_of
 from experiments_db.run.jobs import WAITING, Job
 from experiments_db.run.room import UNLIMITED
 from experiments_db.run.supervisor import Supervisor
@@ -38,9 +39,10 @@ def show(store: Store, claim: Thesis, found: Evidence) -> None:
 def _amount(found: Evidence) -> str:
     left = len(found.missing)
     took = "an unknown time" if found.seconds is None else f"about {in_words(found.seconds)}"
-    others = f"{found.sharing} other claim{'s' if found.sharing > 1 else ''}"
+    others = ui.count_of(found.sharing, "other claim")
     shared = f", shared with {others}" if found.sharing else ""
-    return f"Your store lacks {left} of its {found.total} runs{shared}: {took} on one processor."
+    runs = ui.count_of(found.total, "run")
+    return f"Your store lacks {left} of its {runs}{shared}: {took} on one processor."
 
 
 def _jobs(supervisor: Supervisor, found: Evidence) -> list[Job]:
@@ -90,7 +92,10 @@ def _progress(supervisor: Supervisor, claim: Thesis, found: Evidence, active: bo
         ended = taken - len(jobs)
         before = min(map(supervisor.before, jobs))
         waits = f" · {ui.waiting(before)}" if all(job.status == WAITING for job in jobs) else ""
-        st.progress(ended / left, text=f"{ended} of {left} runs have ended{waits}")
+        st.progress(
+            ended / left,
+            text=f"{ended} of {ui.count_of(left, 'run has', 'runs have')} ended{waits}",
+        )
 
 
 def _start(supervisor: Supervisor, found: Evidence) -> None:
@@ -99,7 +104,7 @@ def _start(supervisor: Supervisor, found: Evidence) -> None:
         try:
             supervisor.start(run.experiment, tags=(TAG,), keep=True, session=session)
         except RequestError as error:
-            said = f"{number} of {len(found.missing)} runs are on their way. {error}"
+            said = f"{how_many_of(number, len(found.missing), 'run')} on their way. {error}"
             st.toast(said, icon=":material/error:", duration="long")
             return
 

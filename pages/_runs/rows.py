@@ -78,12 +78,14 @@ def _counted(total: int, table: pd.DataFrame, filters: Filters) -> str:
     if filters.view == "configurations":
         runs = int(table["n"].sum())
         return (
-            f"{ui.count(len(table))} configurations with {ui.count(runs)} complete runs, "
-            f"of {ui.count(total)} runs that match, {first}{more}"
+            f"{ui.count_of(len(table), 'configuration')} with "
+            f"{ui.count_of(runs, 'complete run')}, "
+            f"of {ui.count_of(total, 'run that matches', 'runs that match')}, {first}{more}"
         )
     if len(table) == total:
-        return f"{ui.count(total)} {'run' if total == 1 else 'runs'}, {first}"
-    return f"{ui.count(len(table))} of {ui.count(total)} runs that match, {first}{more}"
+        return f"{ui.count_of(total, 'run')}, {first}"
+    matching = ui.count_of(total, "run that matches", "runs that match")
+    return f"{ui.count(len(table))} of {matching}, {first}{more}"
 
 
 @st.fragment(run_every=CHECK_SECONDS)

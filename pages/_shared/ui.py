@@ -16,6 +16,7 @@ import torch
 from experiments_db.errors import StoreError
 from experiments_db.run.supervisor import Supervisor, get_supervisor
 from experiments_db.store import Store, open_store
+from ttr_core import how_many
 
 STATUS_COLORS = {
     "finished": "green",
@@ -145,6 +146,11 @@ def seconds(value: float | None) -> str:
 def percent(value: float | None) -> str:
     """Returns a share as people read it."""
     return "–" if value is None or value != value else f"{100 * value:.1f} %"
+
+
+def count_of(number: int, one: str, many: str = "") -> str:
+    """Returns a number of things, with thin spaces between thousands."""
+    return how_many(number, one, many).replace(",", "\u2009")
 
 
 def count(value: float | None) -> str:

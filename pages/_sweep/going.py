@@ -12,7 +12,7 @@ from typing import Any
 
 import streamlit as st
 
-from experiments_db.errors import StoreError
+from experiments_db.errors import StoreError, how_many_of
 from experiments_db.installation import command
 from experiments_db.read import queries
 from experiments_db.store import Store
@@ -180,7 +180,9 @@ def _buttons(store: Store, ahead: Preview, name: str, served: Served | None, lef
         to_go = f", about {in_words(seconds)} to go" if seconds else ""
         paused = ", paused" if served is not None and served.held and not served.over else ""
         done = total - left
-        st.progress(done / total, text=f"{done} of {total} runs are in the store{to_go}{paused}")
+        st.progress(
+            done / total, text=f"{how_many_of(done, total, 'run')} in the store{to_go}{paused}"
+        )
 
 
 def _start(store: Store, ahead: Preview, name: str) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ..errors import how_many
 from ..layers.model import ModelConfig, SequenceModel
 from .curve import RISE_AT_FALL, STILL_RISING
 from .evaluate import generalization, tested
@@ -200,12 +201,13 @@ class _Run:
 
     def message(self, best: Learner) -> str:
         if self.cancelled:
-            return f"Cancelled after {best.step} steps."
+            return f"Cancelled after {how_many(best.step, 'step')}."
         if best.diverged:
             said = f"The loss was {best.loss:g} at step {best.step} (learning rate {best.lr:g})"
             return f"{said}: {best.reason.rstrip('.')}." if best.reason else f"{said}."
         if self.out_of_time:
-            return f"The time of {self.config.seconds:g} s was used up after {best.step} steps."
+            taken = how_many(best.step, "step")
+            return f"The time of {self.config.seconds:g} s was used up after {taken}."
         return ""
 
     def tested(self, learner: Learner) -> Tested:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import RequestError
+from ..errors import RequestError, how_many
 from ..lab import MQAR, RATES, SEEDS, TASKS, Metric, Task, TrainConfig, task
 from ..layers.frame import FRAMES
 from ..layers.model import ModelConfig
@@ -171,7 +171,7 @@ def _lacking(found: Sequence[Learned]) -> Iterable[str]:
     missing = [md.link(name) for name in asked if name not in have]
     if missing:
         done = len(asked) - len(missing)
-        so_far = f"Measured so far: {done} of {len(asked)} layers."
+        so_far = f"Measured so far: {done} of {how_many(len(asked), 'layer')}."
         yield f"{so_far} Without a result: {md.listing(missing)}."
     few = [md.link(one.layer) for one in found if one.seeds is not None and one.seeds < SEEDS]
     if few and len(few) < len(found):
@@ -315,7 +315,7 @@ def _seeds(found: Iterable[Learned]) -> str:
     if not counts:
         return "seeds unknown"
     number = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
-    return f"{number} seed" if number == "1" else f"{number} seeds"
+    return how_many(int(number), "seed")
 
 
 def _reduced(found: Sequence[Learned], train: TrainConfig) -> Iterable[str]:

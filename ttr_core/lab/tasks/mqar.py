@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ...errors import RequestError
+from ...errors import RequestError, how_many
 from ...space.option import option
 from .base import Batch, TrainedTask
 from .labeled import LabeledTask
@@ -81,16 +81,16 @@ class MQAR(LabeledTask):
         needed = 2 * self.bindings + 2 * self.pairs
         if needed > self.seq_len:
             raise RequestError(
-                f"mqar with {self.pairs} pairs ({self.variant}) needs seq_len of at least {needed} "
-                f"(two tokens for each of {self.bindings} bindings and {self.pairs} questions), "
-                f"but seq_len is {self.seq_len}: raise seq_len or lower pairs."
+                f"mqar with {how_many(self.pairs, 'pair')} ({self.variant}) needs seq_len of at "
+                f"least {needed} (two tokens for each of {self.bindings} bindings and {self.pairs} "
+                f"questions), but seq_len is {self.seq_len}: raise seq_len or lower pairs."
             )
         if self.pairs > half - 1 or self.bindings > self.vocab_size - half:
             wanted = 2 * max(self.pairs + 1, self.bindings)
             raise RequestError(
-                f"mqar with {self.pairs} pairs needs vocab_size of at least {wanted} (keys from "
-                f"the first half but token 0, values from the second), but vocab_size is "
-                f"{self.vocab_size}: raise vocab_size or lower pairs."
+                f"mqar with {how_many(self.pairs, 'pair')} needs vocab_size of at least {wanted} "
+                f"(keys from the first half but token 0, values from the second), but vocab_size "
+                f"is {self.vocab_size}: raise vocab_size or lower pairs."
             )
 
     def sample(self, batch_size: int, generator: torch.Generator, device: str = "cpu") -> Batch:

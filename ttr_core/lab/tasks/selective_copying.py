@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import torch
 
-from ...errors import RequestError
+from ...errors import RequestError, how_many
 from ...space.option import option
 from .base import Batch
 from .pooled import PooledTask
@@ -54,8 +54,8 @@ class SelectiveCopying(PooledTask):
         """Checks that data, copy token and answers fit the length."""
         if self.blanks < 0:
             raise RequestError(
-                f"selective-copying with {self.copied} tokens to copy needs seq_len of at least "
-                f"{2 * self.copied + 1}, but seq_len is {self.seq_len}: raise it, or take "
+                f"selective-copying with {how_many(self.copied, 'token')} to copy needs seq_len of "
+                f"at least {2 * self.copied + 1}, but seq_len is {self.seq_len}: raise it, or take "
                 f"copied={(self.seq_len - 1) // 2}."
             )
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...errors import RequestError
+from ...errors import RequestError, how_many
 from ...layers.adapter import Adapter
 from ...layers.init import linear
 from ...space.option import option
@@ -64,13 +64,13 @@ class Stacked(LabeledTask):
         """Checks that pairs, length and vocabulary fit each other."""
         if self.seq_len < 2 * self.pairs:
             raise RequestError(
-                f"stacked with {self.pairs} pairs needs seq_len of at least {2 * self.pairs}, one "
-                f"token for each pair and each question, but seq_len is {self.seq_len}: raise it "
-                "or lower pairs."
+                f"stacked with {how_many(self.pairs, 'pair')} needs seq_len of at least "
+                f"{2 * self.pairs}, one token for each pair and each question, but seq_len is "
+                f"{self.seq_len}: raise it or lower pairs."
             )
         if self.pairs > self.vocab_size // 2 - 1:
             raise RequestError(
-                f"stacked with {self.pairs} pairs needs vocab_size of at least "
+                f"stacked with {how_many(self.pairs, 'pair')} needs vocab_size of at least "
                 f"{2 * self.pairs + 2}, but vocab_size is {self.vocab_size}: raise it or lower "
                 "pairs."
             )

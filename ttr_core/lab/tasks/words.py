@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ...errors import RequestError
+from ...errors import RequestError, how_many
 from ...space.option import option
 from .base import Batch
 from .state_tracking import TrackingTask
@@ -76,8 +76,8 @@ class GroupWords(TrackingTask):
         """Checks that something is asked."""
         if self.first > self.seq_len:
             raise RequestError(
-                f"words.first is {self.first}, after the end of {self.seq_len} tokens: take "
-                f"first={self.seq_len} or less, or raise seq_len."
+                f"words.first is {self.first}, after the end of {how_many(self.seq_len, 'token')}: "
+                f"take first={self.seq_len} or less, or raise seq_len."
             )
 
     def sample(self, batch_size: int, generator: torch.Generator, device: str = "cpu") -> Batch:
