@@ -22,6 +22,10 @@ class Exit(IntEnum):
     DONE, FAILED, WRONG, ELSEWHERE, STOPPED = 0, 1, 2, 3, 130
 
 
+RENAMED = {"--force": "--overwrite", "-f": "--overwrite"}
+"""What an option is called elsewhere -> its name in all commands here."""
+
+
 class Commands(TyperGroup):
     """The commands, of which an unknown one is answered as any unknown name is."""
 
@@ -31,18 +35,23 @@ class Commands(TyperGroup):
             from ttr_core import unknown
 
             ctx.fail(str(unknown("command", args[0][:80], self.list_commands(ctx))))
-        return super().resolve_command(ctx, args)
+        name, command, rest = super().resolve_command(ctx, args)
+        known = {text for one in command.params for text in one.opts} if command else set()
+        for old, new in RENAMED.items():
+            if old in rest and new in known:
+                ctx.fail(f"There is no {old} here: {new} replaces what is there.")
+        return name, command, rest
 
 
 @contextmanager
 def door() -> Iterator[None]:
     """Turns what a user can fix into one message on standard error and an exit code."""
-    from ..errors import StoreError, WrongFile
+    from ..errors import StoreError, WrongFile, WrongVariable
     from ..read.sandbox import QueryError
 
     try:
         yield
-    except (QueryError, WrongFile) as error:
+    except (QueryError, WrongFile, WrongVariable) as error:
         complain(str(error), Exit.WRONG)
     except StoreError as error:
         complain(str(error), Exit.FAILED)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .commands import app
+from .commands import Overwrite, app
 from .door import Exit, complain, door
 from .screen import say
 
@@ -34,12 +34,11 @@ def export(
     form: Annotated[
         str, typer.Option(metavar="plain|fla", help="fla: also as flash-linear-attention calls it.")
     ] = "plain",
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", "--force", help="Replace a file that is there.")
-    ] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write a layer as one file that needs PyTorch alone, with a test of its own."""
     with door():
+        from ttr_core import how_many
         from ttr_core.lab import one_thread
         from ttr_core.tools import standalone_layer
 
@@ -48,14 +47,15 @@ def export(
 
         place = listing.output_path(output, (SUFFIX,))
         if place.exists() and not overwrite:
-            complain(f"{output} is there already: --force replaces it.", Exit.WRONG)
+            complain(f"{output} is there already: --overwrite replaces it.", Exit.WRONG)
         say("Running the layer to see what it needs: some seconds.")
         with one_thread():  # small tensors: two threads take three times the processor time
             made = standalone_layer(layer, frame, d_model, heads, form)
         draft = temporary(place)
         draft.write_text(made.text, encoding="utf-8")
         draft.replace(place)
-        say(f"{made.title} is written to {output}, {len(made.text.splitlines())} lines.")
+        lines = how_many(len(made.text.splitlines()), "line")
+        say(f"{made.title} is written to {output}, {lines}.")
         say(f"Its form: {made.form}.")
         if form == "fla":
             say("FlaLayer in it is the layer by the conventions of flash-linear-attention.")

@@ -114,9 +114,10 @@ def brought(
         patience: likewise.
 
     Raises:
-        RequestError: it is no FILE:Class, the file cannot be read, or a limit has no module.
+        RequestError: it is no FILE:Class, the file cannot be read or has no such class, or a limit
+            has no module.
     """
-    from ttr_core.lab import module_name
+    from ttr_core.lab import check_class, module_name
 
     if asked is None:
         for name, limit in {"memory": memory, "patience": patience}.items():
@@ -130,9 +131,11 @@ def brought(
     if not (colon and file):
         raise RequestError(f"A module is FILE:Class, such as mine.py:Mine; this is {asked[:80]!r}.")
     place = Path(file).expanduser().resolve()
+    name = module_name(place, cls)
+    check_class(place, cls)
     most = MEMORY if memory is None else memory
     silent = PATIENCE if patience is None else patience
-    return OwnOrder(str(place), module_name(place, cls), most, silent)
+    return OwnOrder(str(place), name, most, silent)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ def runs_per_gpu() -> int:
     """Returns how many runs a GPU takes at a time: one, unless the environment says more.
 
     Raises:
-        StoreError: the variable is no number of runs.
+        WrongVariable: the variable is no number of runs.
     """
     return runs_said(EACH_GPU) or 1
 

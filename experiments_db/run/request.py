@@ -19,6 +19,7 @@ from ttr_core import (
     RequestError,
     caution,
     from_settings,
+    how_many,
     options_of,
     unknown,
 )
@@ -170,6 +171,7 @@ class _Plan:
         self._values: dict[str, dict[str, Any]] = {"task": {}, "train": {}, "model": {}}
         for key, text in asked.sets.items():
             self._set(key, text)
+        _check_used(self._task, self._values)
 
     @property
     def _changed(self) -> bool:
@@ -190,6 +192,7 @@ class _Plan:
         )
         _check_layers(experiment)
         _check_protocol(experiment)
+        _check_schedule(experiment)
         check_sizes(experiment)
         return experiment
 
@@ -291,6 +294,19 @@ class _Plan:
         return named[0]
 
 
+def _check_used(asked: type[Task], values: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuses settings of a model and a training for a task that has neither."""
+    unused = [f"{group}.{name}" for group in ("train", "model") for name in values[group]]
+    unused = [key for key in unused if key != "model.layers"]  # who is asked: `_check_layers`
+    if asked.trained or not unused:
+        return
+    own = ", ".join(f"task.{option.name}" for option in asked.options())
+    raise RequestError(
+        f"Task {asked.name} trains nothing, so that {' and '.join(unused[:4])} would do nothing: "
+        f"leave {'it' if len(unused) == 1 else 'them'} out. It takes layer.* and {own}."
+    )
+
+
 def _check_protocol(experiment: Experiment) -> None:
     """Refuses a run of the standard protocol that does not keep to it, as a plan does."""
     train = experiment.train
@@ -301,6 +317,25 @@ def _check_protocol(experiment: Experiment) -> None:
             raise RequestError(
                 f"train.protocol=standard tries every rate for all steps, but train.{name} is "
                 f"{asked}: give train.{name}={str(kept).lower()}, or train.protocol=quick."
+            )
+
+
+def _check_schedule(experiment: Experiment) -> None:
+    """Refuses what would begin after a training's last step; the defaults fit any number of them.
+
+    A configuration that is stored is read whatever it says: who asks anew is told.
+    """
+    train, usual = experiment.train, TrainConfig()
+    wrong = {
+        "warmup": "its learning rate would never reach its peak",
+        "eval_every": "the validation set would be looked at once, after the last step",
+    }
+    for name, what in wrong.items():
+        asked = getattr(train, name)
+        if experiment.task.trained and asked > max(train.steps, getattr(usual, name)):
+            raise RequestError(
+                f"train.{name} is {asked:,}, and the training has {how_many(train.steps, 'step')} "
+                f"at most: {what}. Give train.{name}={train.steps} or less, or raise train.steps."
             )
 
 

@@ -8,7 +8,7 @@ import os
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-from ..errors import StoreError
+from ..errors import WrongVariable
 
 BYTES, FILES = 1_000_000, 3
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -37,11 +37,11 @@ def logger_of(path: Path) -> logging.Logger:
     """Returns the logger of the store at ``path``; its level is TTR_LOG, INFO by default.
 
     Raises:
-        StoreError: TTR_LOG names no level.
+        WrongVariable: TTR_LOG names no level.
     """
     level = os.environ.get("TTR_LOG", "").upper() or "INFO"
     if level not in LEVELS:
-        raise StoreError(f"TTR_LOG is {level!r}; valid levels: {', '.join(LEVELS)}.")
+        raise WrongVariable(f"TTR_LOG is {level[:80]!r}; valid levels: {', '.join(LEVELS)}.")
     logger = logging.getLogger(f"experiments_db.store:{str(path).replace('.', '_')}")
     if not logger.handlers:
         logger.addHandler(handler_of(path))

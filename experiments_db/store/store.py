@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import duckdb
 
-from ..errors import StoreError
+from ..errors import StoreError, WrongVariable
 from ..installation import data_folder
 from . import spill, weights, writes
 from .commits import INTERVAL, GroupCommit
@@ -323,7 +323,7 @@ def open_store(
         timeout: seconds to wait for the file.
 
     Raises:
-        StoreError: a variable has no valid value.
+        WrongVariable: a variable has no valid value.
     """
     if path is None:
         path = os.environ.get("TTR_DB") or data_folder() / "runs.duckdb"
@@ -334,5 +334,5 @@ def open_store(
 def _readonly() -> bool:
     said = os.environ.get("TTR_READONLY", "").strip().lower()
     if said not in (*YES, *NO):
-        raise StoreError(f"TTR_READONLY is {said!r}; say 1 to forbid every change, or 0.")
+        raise WrongVariable(f"TTR_READONLY is {said[:80]!r}; say 1 to forbid every change, or 0.")
     return said in YES

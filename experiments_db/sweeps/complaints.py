@@ -7,7 +7,7 @@ from typing import Any
 
 import pydantic
 
-from ttr_core import nearest
+from ttr_core import AXES, nearest
 
 from ..errors import required
 from .plan_file import Source
@@ -45,12 +45,30 @@ def _problem(problem: Any, source: Source, form: _Form, inside: Mapping[str, _Fo
     if problem["type"] == "extra_forbidden":
         holder = form if len(loc) == 1 else inside.get(str(loc[0]), Range)
         return _unknown_key(holder, str(loc[-1]))
+    if problem["type"] == "missing" and (said := _of_another(loc, problem["input"])):
+        return said
     if problem["type"] == "missing":
         around = ".".join(map(str, source.place(loc))) or "the plan"
         return f"the key {str(loc[-1])!r} is missing in {around}."
     if problem["type"] == "too_short":
         return f"{where} is empty; give at least one value, or leave it out."
     return f"{where} is {str(problem['input'])[:80]!r}; {required(problem['msg'])}."
+
+
+def _of_another(loc: Sequence[Any], given: Any) -> str | None:
+    """Says where a mapping belongs that stands under the wrong key, or how a spec is written."""
+    if loc[0] not in ("layers", "specs") or not isinstance(given, Mapping):
+        return None
+    parts = [str(given[axis]) for axis in AXES if axis in given]
+    if len(parts) == len(AXES):
+        more = [f"{key}: {value}" for key, value in given.items() if key not in AXES]
+        written = ", ".join([f'spec: "{" | ".join(parts)}"', *more])
+        return f"three ingredients are written as one text, under `specs:`, as - {{{written}}}."
+    if loc[0] == "layers" and "spec" in given:
+        return "this is a spec, no name of a layer: put it under `specs:` as it is."
+    if loc[0] == "specs" and "name" in given:
+        return "this is a layer by its name, no spec: put it under `layers:` as it is."
+    return None
 
 
 def _unknown_key(holder: _Form, key: str) -> str:

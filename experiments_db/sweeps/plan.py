@@ -220,17 +220,38 @@ def _check(plan: Plan, source: Source) -> None:
     for field in ("layers", "specs", "stacks", "tasks"):
         for index, entry in enumerate(getattr(plan, field)):
             at = (field, index)
+            if field != "tasks" and (said := _misplaced(entry)):
+                raise source.error(at, said)
             try:
                 known = _options(entry) if isinstance(entry, TaskEntry) else _knobs(entry)
             except RequestError as error:
                 raise source.error(at, str(error)) from None
             _check_keys(entry.settings, known, getattr(entry, entry.key), at, source)
+    trained = any(TASKS[entry.name].trained for entry in plan.tasks)
     for group, cls in GROUPS.items():
+        if getattr(plan, group) and not trained:
+            raise source.error(
+                (group,), f"`{group}` would do nothing, for no task of this plan trains anything: "
+                "remove it, or add a task that does."
+            )  # fmt: skip
         known = [opt.name for opt in options_of(cls) if (group, opt.name) not in ELSEWHERE]
         _check_elsewhere(getattr(plan, group), group, source)
         _check_keys(getattr(plan, group), known, group, (group,), source)
     _check_protocol(plan, source)
     _check_order(plan, source)
+
+
+def _misplaced(entry: LayerEntry | SpecEntry) -> str | None:
+    """Says where an entry belongs, if it stands under the other of `layers` and `specs`."""
+    text = getattr(entry, entry.key)
+    more = "".join(f", {name}: ..." for name in entry.settings)
+    if isinstance(entry, LayerEntry) and "|" in text:
+        own = f'{{spec: "{text}"{more}}}' if more else f'"{text}"'
+        return f"{text[:80]!r} is a spec, no name of a layer: put it under `specs:`, as - {own}."
+    if isinstance(entry, SpecEntry) and "|" not in text and text in ttr.catalog:
+        own = f"{{name: {text}{more}}}" if more else text
+        return f"{text!r} is the name of a layer, no spec: put it under `layers:`, as - {own}."
+    return None
 
 
 ELSEWHERE = {

@@ -29,8 +29,8 @@ def test_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "d_model: int = 32" in text
     file.write_text("mine")
     done = export("linear-attention", "--output", str(file))
-    assert done.exit_code == 2 and "--force" in done.stderr and file.read_text() == "mine"
-    assert export("linear-attention", "--output", str(file), "--force").exit_code == 0
+    assert done.exit_code == 2 and "--overwrite" in done.stderr and file.read_text() == "mine"
+    assert export("linear-attention", "--output", str(file), "--overwrite").exit_code == 0
     assert "class Layer" in file.read_text() and [*tmp_path.iterdir()] == [file]
 
 

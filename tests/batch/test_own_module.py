@@ -190,10 +190,11 @@ def test_a_module_is_estimated_by_runs_of_itself_alone(tmp_path: Path) -> None:
     assert pace.seconds(kind(layer.config())) is None, "a module says nothing of a layer"
     assert Pace([(layer.config(), 1.0)]).seconds(kind(own.config())) is None
     twice = request(module=own.model.layers[0], sets={**SMALL, "steps": 40})
-    assert pace.seconds(kind(own.config())) == pytest.approx(100)
-    assert pace.seconds(kind(twice.config())) == pytest.approx(200) and pace.knows(
-        kind(twice.config())
-    )
+    once, more = kind(own.config()), kind(twice.config())
+    step = 100 / once.steps
+    assert pace.seconds(once) == pytest.approx(step * (once.steps + once.ends))
+    assert pace.seconds(more) == pytest.approx(step * (2 * once.steps + more.ends))
+    assert pace.knows(more)
     bad = request(module=brought(f"{file}:Bad").name, sets=SMALL)
     file.write_text(file.read_text() + "# another content\n")
     other = request(module=brought(f"{file}:Good").name, sets=SMALL)
@@ -203,18 +204,46 @@ def test_a_module_is_estimated_by_runs_of_itself_alone(tmp_path: Path) -> None:
 
 def test_a_file_that_does_not_import_fails_in_its_worker(store: Store, tmp_path: Path) -> None:
     file = tmp_path / "own.py"
-    file.write_text("import nothing_of_this_name\n")
+    file.write_text("import nothing_of_this_name\n\nclass Good: ...\n")
     job = ran(store, file, "Good")
     assert job.status == "failed"
     assert "ModuleNotFoundError" in job.error and "(line 1 of own.py)" in job.error
 
 
-@pytest.mark.slow
-def test_a_class_that_is_not_there_is_answered_with_the_nearest(
-    store: Store, tmp_path: Path
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (
+            "class Good: ...\ndef Goot(): ...\n",
+            "Unknown class of own.py 'Goot'. Did you mean 'Good'",
+        ),
+        ("import torch\n", "own.py defines no class 'Goot' and no other"),
+        ("class Good(\n", "own.py is no Python: .*line 1"),
+    ],
+)
+def test_a_class_that_is_not_there_is_answered_before_anything_is_stored(
+    tmp_path: Path, source: str, said: str
 ) -> None:
-    job = ran(store, written(tmp_path), "Goot")
-    assert job.status == "failed" and "Did you mean 'Good'" in job.error
+    (tmp_path / "own.py").write_text(source)
+    with pytest.raises(RequestError, match=said):
+        brought(f"{tmp_path / 'own.py'}:Goot")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "if True:\n    class Goot: ...\n",
+        "from torch.nn import Linear as Goot\n",
+        "from torch.nn import *\n",
+        "Goot = type('Goot', (), {})\n",
+        "Other, Goot = 1, 2\n",
+        "globals()['Goot'] = int\n",
+    ],
+)
+def test_a_class_that_a_file_may_have_is_left_to_its_worker(tmp_path: Path, source: str) -> None:
+    (tmp_path / "own.py").write_text(source)
+    own = brought(f"{tmp_path / 'own.py'}:Goot")
+    assert own is not None and own.name.startswith("module:Goot@")
 
 
 @pytest.mark.slow

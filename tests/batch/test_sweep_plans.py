@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +68,11 @@ def test_every_combination_is_there_once() -> None:
 
 
 def test_a_task_without_training_is_not_multiplied_by_the_training() -> None:
-    plan = f"layers: {LAYER}\ntasks: regression\nmodel: {{d_model: [16, 32]}}\n"
-    assert len(work(plan + "train: {lr: [1e-3, 1e-2]}\n").runs) == 1
+    plan = f"layers: {LAYER}\ntasks: [regression, mqar]\nmodel: {{d_model: [16, 32]}}\n"
+    assert len(work(plan + "train: {lr: [1e-3, 1e-2]}\n").runs) == 1 + 4
+    for more in ("model: {d_model: 16}", "train: {lr: 0.1}"):
+        with pytest.raises(RequestError, match="no task of this plan trains anything"):
+            work(f"layers: {LAYER}\ntasks: regression\n{more}\n")
 
 
 def test_what_is_asked_for_twice_is_run_once() -> None:
@@ -327,10 +331,12 @@ def test_without_ray_a_sweep_by_ray_says_what_to_install(
 def test_an_estimate_goes_by_the_closest_runs() -> None:
     plan = f"layers: [{LAYER}, {OTHER}]\n{TASK}train: {{steps: [100, 200]}}\nseeds: [0, 1]\n"
     runs = work(plan).runs
-    short, long, other = (run.kind for run in runs[:3])
+    short, long, other = (replace(run.kind, ends=0.0) for run in runs[:3])
     assert Pace().seconds(short) is None
     pace = Pace([(runs[0].config, 10.0)])
-    assert pace.seconds(runs[4].kind) == pytest.approx(10.0)
+    tested = runs[4].kind
+    assert pace.seconds(replace(tested, ends=0.0)) == pytest.approx(10.0)
+    assert pace.seconds(tested) == pytest.approx(10.0 * (1 + tested.ends / 100)), "and its tests"
     assert pace.seconds(long) == pytest.approx(20.0), "in proportion to the steps"
     assert pace.seconds(other) == pytest.approx(10.0), "any layer on this task"
     pace.add(other, 30.0)

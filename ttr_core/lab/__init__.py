@@ -1,6 +1,6 @@
 """The lab: tasks, their metrics, training and experiments, as events and data."""
 
-from ..layers.own_module import is_module, module_name
+from ..layers.own_module import check_class, is_module, module_name
 from .clean_pairs import ReadBack, reads_back
 from .curve import PACE, RISE, RISE_AT_FALL, STILL_RISING
 from .devices import DEVICES, gpus, one_thread, resolve_device, take_gpu
@@ -79,6 +79,7 @@ __all__ = [
     "TrainedView",
     "VitalSigns",
     "all_vital_signs",
+    "check_class",
     "check_sizes",
     "digest",
     "fingerprint",

@@ -7,6 +7,7 @@ taken for one of the catalog. Describing, comparing and storing a run needs the 
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import os
 import re
@@ -26,6 +27,8 @@ from ..named import Carried
 PREFIX, DIGITS = "module:", 16
 FORM = re.compile(rf"{PREFIX}([^\W\d]\w*)@([0-9a-f]{{{DIGITS}}})")
 MOST_SOURCE = 2_000_000  # bytes of a file
+
+IMPORTS = (ast.Import, ast.ImportFrom)
 
 MODULES: dict[str, Callable[..., nn.Module]] = {}
 """Name -> class, of the modules that this process has loaded."""
@@ -79,6 +82,45 @@ def _source(file: Path) -> bytes:
         raise RequestError(
             f"{file} cannot be read ({error.strerror}): give FILE:Class, such as mine.py:Mine."
         ) from None
+
+
+def check_class(file: Path, cls: str) -> None:
+    """Refuses the name of a class that a file does not have, as far as its text tells.
+
+    Nothing of it is run, so that a name which it may make otherwise (a star import, a text with the
+    name) is let by.
+
+    Args:
+        file: Python source.
+        cls: the name of a class in it.
+
+    Raises:
+        RequestError: the file has no such class, or is no Python; the text names the nearest.
+
+    Example:
+        >>> import tempfile, pathlib
+        >>> file = pathlib.Path(tempfile.mkdtemp(), "mine.py")
+        >>> _ = file.write_text("class Mine: pass")
+        >>> check_class(file, "Mine")
+    """
+    try:
+        tree = ast.parse(_source(file))
+    except (SyntaxError, ValueError) as error:
+        line = f" (line {error.lineno})" if isinstance(error, SyntaxError) else ""
+        said = error.msg if isinstance(error, SyntaxError) else str(error)
+        raise RequestError(f"{file.name} is no Python: {said}{line}.") from None
+    every = [*ast.walk(tree)]
+    classes = [node.name for node in every if isinstance(node, ast.ClassDef)]
+    bound = {node.id for node in every if isinstance(node, ast.Name)}
+    bound |= {str(node.value) for node in every if isinstance(node, ast.Constant)}
+    bound |= {x.asname or x.name for node in every if isinstance(node, IMPORTS) for x in node.names}
+    if cls in {*classes, *bound} or "*" in bound:
+        return
+    if not classes:
+        raise RequestError(
+            f"{file.name} defines no class {cls!r} and no other: give the file with it."
+        )
+    raise unknown(f"class of {file.name}", cls, classes)
 
 
 def load_module(file: Path, name: str) -> None:
