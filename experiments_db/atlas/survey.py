@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ttr_core import LimitExceeded, NoFastSolver, unknown
+from ttr_core import LimitExceeded, NoFastSolver, how_many, unknown
 from ttr_core.lab import PROBES, identity
 
 from ..run.request import config_hash, request
@@ -58,7 +58,8 @@ class Survey:
         hashes = [run.config_hash for run in self.runs]
         ended = answers.given_up(store, hashes, limit)
         runs = tuple(run for run in self.runs if run.config_hash not in ended)
-        axes = f"{len(self.functions):,} functions x {len(self.probes)} probes"
+        functions = how_many(len(self.functions), "function")
+        axes = f"{functions} x {how_many(len(self.probes), 'probe')}"
         cores = usual_jobs(runs)
         work = Work(runs, left_out=self.left_out, axes=axes)
         ahead = preview(store, work, jobs or SIDE_BY_SIDE * cores)
@@ -73,7 +74,8 @@ class Survey:
             if (seconds := atlas.seconds(_spec(run), run.experiment.task.name)) is not None
         ]
         pace = Pace(past)
-        pace.learned_from = "measurements of the atlas that comes with the program"
+        shipped = "of the atlas that comes with the program"
+        pace.learned_from = (f"measurement {shipped}", f"measurements {shipped}")
         return pace
 
 

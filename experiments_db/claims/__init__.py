@@ -1,9 +1,9 @@
 """Claims of the paper and of the literature, the runs that decide them, and a report."""
 
 from .claim import SCALES, Finding, Judged, Ruling, Scale, Thesis, Word
-from .every import CLAIMS, FAMILIES, named_claims, scale, work
+from .every import CLAIMS, FAMILIES, named_claims, scale, with_evidence, work
 from .folder import check_folder, judged, row, written
-from .found import TAG, Found, as_stored, with_evidence, without_run
+from .found import TAG, Found, as_stored, without_run
 from .kept import Verdicts, known_pace, shipped
 
 __all__ = [

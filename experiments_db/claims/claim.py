@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
-from ..sweeps.estimate import Kind
+from ..sweeps.estimate import Timed
 
 if TYPE_CHECKING:
     import altair as alt
@@ -68,12 +68,14 @@ class Thesis(abc.ABC):
         sentence: what is claimed.
         source: where; ``ours`` for what the paper leaves out.
         link: the state of Explore that shows it, as an address has it.
+        evidence: files of ``docs/evidence`` whose runs count for it, in a checkout.
     """
 
     name: str
     sentence: str
     source: str
     link: str = ""
+    evidence: tuple[str, ...] = ()
 
     @abc.abstractmethod
     def contenders(self, scale: Scale) -> tuple[Party, ...]:
@@ -92,10 +94,10 @@ class Judged:
         claim: it.
         outcome: what the runs say.
         missing: its runs that there are not.
-        times: how long one of its runs of each kind took.
+        times: what one of its runs of each kind took.
     """
 
     claim: Thesis
     outcome: Finding
     missing: int = 0
-    times: tuple[tuple[Kind, float], ...] = ()
+    times: tuple[Timed, ...] = ()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from ttr_core import unknown
 
-from ..sweeps import Work
+from ..installation import checkout
+from ..store import Store
+from ..sweeps import Work, evidence
 from . import ablation, equalities, figure2, figure3, spread, tracking
 from .claim import SCALES, Scale, Thesis
-from .found import work_of
+from .found import on_other_device, work_of
 
 FAMILIES: dict[str, tuple[Thesis, ...]] = {
     "identities": equalities.CLAIMS,
@@ -40,6 +43,30 @@ def named_claims(name: str) -> tuple[Thesis, ...]:
     if name in CLAIMS:
         return (CLAIMS[name],)
     raise unknown("claim", name, (EVERYTHING, *FAMILIES, *CLAIMS))
+
+
+def with_evidence(store: Store, claims: Iterable[Thesis], scale: Scale) -> list[str]:
+    """Adds what claims ask for of the runs that are kept with the code; returns what to say.
+
+    Args:
+        store: where the runs go; what it has already is not taken in.
+        claims: what is asked; a claim names its files.
+        scale: how large.
+    """
+    if (place := checkout()) is None:
+        return []
+    wanted: dict[Path, set[str]] = {}
+    for claim in claims:
+        runs = [run for one in claim.contenders(scale) for run in work_of(one).runs]
+        for name in claim.evidence:
+            asked = wanted.setdefault(place / "docs/evidence" / name, set())
+            asked.update(run.config_hash for run in (*runs, *map(on_other_device, runs)))
+    return [
+        said
+        for file, asked in wanted.items()
+        if file.exists()
+        for said in evidence.bring_in(store, [file], asked)
+    ]
 
 
 def scale(name: str) -> Scale:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..errors import StoreError
+from ..errors import StoreError, how_many_of
 from ..read import export
 from ..store import Store
 from ..store.files import absolute, temporary
+from ..sweeps import Pace, in_words
 from . import kept
 from .claim import Finding, Judged, Ruling, Scale, Thesis, Word
 from .found import Found, without_run, work_of
@@ -26,6 +27,7 @@ def judged(
     claims: Sequence[Thesis],
     scale: Scale,
     told: Callable[[int, int], None] = lambda done, total: None,
+    pace: Pace | None = None,
 ) -> tuple[Judged, ...]:
     """Returns what the store's runs say of some claims.
 
@@ -36,26 +38,28 @@ def judged(
         claims: what is claimed.
         scale: how large.
         told: hears of the progress, claim by claim.
+        pace: how long runs take; None for what the store and those that were shipped say.
     """
+    pace = pace or kept.known_pace(store)
     results = []
     for done, claim in enumerate(claims):
         told(done, len(claims))
-        results.append(_judged(store, claim, scale))
+        results.append(_judged(store, claim, scale, pace))
     return tuple(results)
 
 
-def _judged(store: Store, claim: Thesis, scale: Scale) -> Judged:
+def _judged(store: Store, claim: Thesis, scale: Scale, pace: Pace) -> Judged:
     found = Found(store, claim.contenders(scale))
     if not found.missing:
         return Judged(claim, claim.judged(found, scale), times=found.times)
     every = found.missing + sum(len(runs) for runs in found.runs.values())
     runs = [run for one in claim.contenders(scale) for run in work_of(one).runs]
     left = without_run(store, runs)
-    seconds, unknown = kept.known_pace(store).total(
-        (run.kind for run in runs if run.config_hash in left), 1
-    )
-    said = f"{found.missing} of {every} runs are missing"
-    said += "." if unknown == len(left) else f", {seconds / 3600:.1f} processor hours or so."
+    lacking = [run.kind for run in runs if run.config_hash in left]
+    seconds, unknown = pace.processor(lacking)
+    most = "or so" if all(map(pace.settles, lacking)) else "at most"
+    said = f"{how_many_of(found.missing, every, 'run')} missing"
+    said += "." if unknown == len(left) else f", {in_words(seconds)} of a processor {most}."
     open_ = Finding(Ruling(Word.OPEN, said), pd.DataFrame(), None, found.n, found.cpu_seconds)
     return Judged(claim, open_, found.missing, found.times)
 

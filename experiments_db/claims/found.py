@@ -11,14 +11,13 @@ from typing import Any
 
 import pandas as pd
 
-from ..installation import checkout
 from ..read import queries
 from ..read.filters import Where
 from ..run.request import config_hash
 from ..store import Store
 from ..store.records import COMPLETE
-from ..sweeps import Planned, Work, evidence, expanded, questions
-from ..sweeps.estimate import Kind
+from ..sweeps import Planned, Work, expanded, questions
+from ..sweeps.estimate import Timed
 from ..sweeps.plan import checked
 from ..sweeps.plan_file import Source
 from .intervals import Interval
@@ -28,17 +27,6 @@ TAG = "reproduce"
 """Label of the runs that claims ask for."""
 
 DONE = "complete"
-
-EVIDENCE = ("parity.parquet",)
-"""Runs that count, of ``docs/evidence`` in a checkout."""
-
-
-def with_evidence(store: Store) -> list[str]:
-    """Adds what the store lacks of the runs that are kept with the code; returns what to say."""
-    place = checkout()
-    folder = None if place is None else place / "docs/evidence"
-    found = [] if folder is None else [folder / name for name in EVIDENCE]
-    return evidence.bring_in(store, [file for file in found if file.exists()])
 
 
 def work_of(contender: Party) -> Work:
@@ -54,13 +42,13 @@ def _expanded(label: str, plan: str) -> Work:
 def as_stored(store: Store, runs: Sequence[Planned]) -> list[Planned]:
     """Returns runs as the store has them: a claim does not ask on which device one was made."""
     known = _complete_of(store, [run.config_hash for run in runs])
-    others = {run.config_hash: _other(run) for run in runs if run.config_hash not in known}
+    others = {run.config_hash: on_other_device(run) for run in runs if run.config_hash not in known}
     there = _complete_of(store, [other.config_hash for other in others.values()])
     twins = {name: other for name, other in others.items() if other.config_hash in there}
     return [twins.get(run.config_hash, run) for run in runs]
 
 
-def _other(run: Planned) -> Planned:
+def on_other_device(run: Planned) -> Planned:
     """Returns the same run on the other device."""
     config = {**run.config, "device": "cpu" if run.experiment.device == "cuda" else "cuda"}
     return replace(run, config=config, config_hash=config_hash(config))
@@ -99,8 +87,8 @@ class Found:
         wanted = {label: [next(found).config_hash for _ in runs] for label, runs in asked.items()}
         every = [name for names in wanted.values() for name in names]
         rows = _complete(store, every)
-        self._kinds = {
-            label: run.kind for label, one in self.contenders.items() for run in work_of(one).runs
+        self._asked = {
+            label: run for label, one in self.contenders.items() for run in work_of(one).runs
         }
         self.missing = len(every) - len(rows)
         self.runs = {
@@ -115,13 +103,19 @@ class Found:
         return float(sum(times))
 
     @property
-    def times(self) -> tuple[tuple[Kind, float], ...]:
-        """How long a run of each contender took, in seconds of a processor."""
-        return tuple(
-            (kind, statistics.median(found["cpu_seconds"] for found in self.runs[label]["metrics"]))
-            for label, kind in self._kinds.items()
-            if len(self.runs[label])
-        )
+    def times(self) -> tuple[Timed, ...]:
+        """What a run of each contender took on the device that is asked for.
+
+        In the median its seconds of a processor, and its steps.
+        """
+        found = []
+        for label, run in self._asked.items():
+            here = self.runs[label]
+            here = here[here["device"] == run.experiment.device]
+            if len(here):
+                seconds = statistics.median(one["cpu_seconds"] for one in here["metrics"])
+                found.append((run.kind, seconds, float(here["steps"].median())))
+        return tuple(found)
 
     @property
     def n(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,13 @@ from ttr_core.lab import TASKS
 from ..read import export
 from ..store import Store
 from ..sweeps import questions
-from ..sweeps.estimate import Kind, Pace
+from ..sweeps.estimate import Kind, Pace, Timed
 from .claim import SCALES, Finding, Judged, Ruling, Scale, Word
 
 SHIPPED = Path(__file__).parent / "shipped"
 DIGITS = 5
+SIZES = ("work", "shared", "steps", "ends")
+"""What a kind says beside its names."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Verdicts:
         version: of this program.
         findings: by the name of the claim; their charts are dictionaries of Vega-Lite in `charts`.
         charts: by the name of the claim.
-        times: how long one run of each kind took, in seconds.
+        times: what one run of each kind took: seconds of a processor, and steps.
     """
 
     scale: str
@@ -43,7 +45,7 @@ class Verdicts:
     version: str
     findings: Mapping[str, Finding] = field(default_factory=dict)
     charts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    times: tuple[tuple[Kind, float], ...] = ()
+    times: tuple[Timed, ...] = ()
 
     def otherwise(self, claim: str, word: Word) -> str:
         """Returns the word of this scale on a claim, where it is another; else nothing.
@@ -67,15 +69,15 @@ def packed(results: Sequence[Judged], scale: Scale) -> bytes:
         results: what `judged` returns.
         scale: how large.
     """
-    times = {made.names[0]: (made, took) for one in results for made, took in one.times}
+    times = {timed[0].names[0]: timed for one in results for timed in one.times}
     said = {
         "scale": scale,
         "date": datetime.now(UTC).date().isoformat(),
         "version": ttr.__version__,
         "claims": {one.claim.name: _told(one.outcome) for one in results if not one.missing},
         "times": [
-            {"names": made.names, "work": made.work, "steps": made.steps, "seconds": _short(took)}
-            for made, took in times.values()
+            {**asdict(made), "shared": _short(made.shared), "seconds": _short(took), "taken": taken}
+            for made, took, taken in times.values()
         ],
     }
     return gzip.compress(json.dumps(said, ensure_ascii=False).encode(), mtime=0)
@@ -91,7 +93,11 @@ def unpacked(content: bytes) -> Verdicts:
         {name: _read(one) for name, one in said["claims"].items()},
         {name: one["chart"] for name, one in said["claims"].items() if one["chart"]},
         tuple(
-            (Kind(tuple(one["names"]), one["work"], one["steps"]), one["seconds"])
+            (
+                Kind(tuple(one["names"]), *(one[name] for name in SIZES)),
+                one["seconds"],
+                one["taken"],
+            )
             for one in said["times"]
         ),
     )
@@ -108,8 +114,8 @@ def known_pace(store: Store) -> Pace:
     known = Pace()
     for size in SCALES:
         if (found := shipped(size)) is not None:
-            for one, seconds in found.times:
-                known.add(one, seconds)
+            for one, seconds, steps in found.times:
+                known.add(one, seconds, steps)
     known.add_runs(questions.past(store, tuple(TASKS)))
     return known
 

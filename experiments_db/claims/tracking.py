@@ -71,5 +71,6 @@ CLAIMS: tuple[Thesis, ...] = (
         "steps to 1 it does not.",
         "Grazzi et al., 2024 (https://arxiv.org/abs/2411.12537)",
         trained_as(_contender("steps to 2", "quick")),
+        evidence=("parity.parquet",),
     ),
 )

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .commands import Address, Db, Json, Who, app
 from .door import Exit, door, stoppable
 from .screen import print_json, print_table, say, tell
-from .sweep import checking, watch
+from .sweep import checking, foreseen, watch
+
+if TYPE_CHECKING:
+    from ..store import Store
+    from ..sweeps import Preview, Work
 
 FOLDER = Path("reproduced")
 
@@ -50,13 +54,11 @@ def reproduce(
         asked, size = claims.named_claims(what), claims.scale(scale)
         place = claims.check_folder(output)
         opened = store.open_store(db)
-        for said in claims.with_evidence(opened):
+        for said in claims.with_evidence(opened, asked, size):
             say(said)
         work = claims.work(asked, size)
         work = replace(work, runs=tuple(claims.as_stored(opened, work.runs)))
-        ahead = sweeps.preview(opened, work, jobs)
-        for line in ahead.lines():
-            say(line)
+        ahead = _told(opened, work, jobs, budget == 0)
         troubled, stopped = [], False
         if ahead.open:
             with executing(executor, address, work.device, say) as crew:
@@ -67,7 +69,7 @@ def reproduce(
                 with starting as (swept, kill), stoppable(kill) as stop:
                     troubled = watch(swept, stop.is_set, json)
             stopped = swept.stopped
-        results = claims.judged(opened, asked, size, checking("judging claim"))
+        results = claims.judged(opened, asked, size, checking("judging claim"), ahead.pace)
         report = claims.written(results, place, size)
         rows = [claims.row(one) for one in results]
         if json:
@@ -79,3 +81,14 @@ def reproduce(
         raise typer.Exit(Exit.STOPPED)
     if troubled:
         raise typer.Exit(Exit.FAILED)
+
+
+def _told(opened: Store, work: Work, jobs: int | None, idle: bool) -> Preview:
+    """Returns what is to be run, and tells it; what is unlike all that is known is tried first."""
+    from .. import claims, sweeps
+
+    budget = sweeps.Budget(seconds=0.0 if idle else None)
+    ahead = foreseen(opened, work, jobs, False, (), False, budget, claims.known_pace(opened))
+    for line in ahead.lines():
+        say(line)
+    return ahead

@@ -10,7 +10,7 @@ import typer
 
 from .commands import Address, Db, Json, Output, Who, app
 from .door import Exit, door, stoppable
-from .screen import print_json, print_table, say, tell
+from .screen import print_json, print_table, say, tell, wrote
 from .sweep import checking, watch
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ def atlas(
 ) -> None:
     """Measure every cell by the probes, without training; run again, it resumes."""
     with door():
+        from ttr_core import how_many
+
         from .. import store, sweeps
         from ..atlas import LIMITS, QUICK, beside, surveyed
         from ..read import listing
@@ -81,7 +83,8 @@ def atlas(
         for line in ahead.lines():
             say(line)
         if ended:
-            say(f"{ended:,} more were ended after {limit:g} s or more before; --seconds asks anew.")
+            more = how_many(ended, "more was", "more were")
+            say(f"{more} ended after {limit:g} s or more before; --seconds asks anew.")
         troubled: list[Ended] = []
         stopped = False
         if ahead.open:
@@ -122,7 +125,7 @@ def _compare(file: Path, opened: Store, target: Path | None, json: bool) -> None
     table = pd.DataFrame([asdict(one) for one in found])
     rows = table.to_dict("records")
     if target is not None:
-        say(f"{len(rows)} rows written to {export.write(table, target)}.")
+        wrote(len(rows), export.write(table, target))
     if json:
         print_json(rows)
     elif target is None:
@@ -134,12 +137,16 @@ def _compare(file: Path, opened: Store, target: Path | None, json: bool) -> None
 
 
 def _report(opened: Store, survey: Survey, target: Path | None, json: bool) -> None:
+    from ttr_core import how_many
+
     from ..atlas import SUMMARY, Atlas, charted
     from ..atlas.chart_rows import rows_of
     from ..read import export
+    from ..store.files import make_folder
 
     table = rows_of(opened, survey)
     counts = [_counted(table, name) for name in survey.probes]
+    make_folder(opened.path)
     place = export.write(table, opened.path.with_suffix(SUMMARY))
     wrote = place
     if target is not None:
@@ -152,8 +159,9 @@ def _report(opened: Store, survey: Survey, target: Path | None, json: bool) -> N
     measured = sum(int(str(one["measured"])) for one in counts)
     asked = len(table) * len(survey.probes)
     tell(
-        f"{place} has {len(table):,} functions: with this store {measured:,} of their {asked:,} "
-        f"measurements were made, by {', '.join(survey.probes)}."
+        f"{place} has {how_many(len(table), 'function')}: with this store {measured:,} of "
+        f"{how_many(asked, 'measurement is', 'measurements are')} made, by "
+        f"{', '.join(survey.probes)}."
     )
     if target is not None:
         tell(f"{wrote} has all {len(table):,}, with what came with the program where it has none.")

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from .screen import console, print_json, print_table, say, shown, tell, without_row
+from .screen import console, print_json, print_table, say, shown, tell, without_row, wrote
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ..store import Store
-    from ..sweeps import Budget, Ended, Preview, Sweep, Work
+    from ..sweeps import Budget, Ended, Pace, Preview, Sweep, Work
 
 POLL_SECONDS = 0.1
 TOLD_SECONDS = 2.0
@@ -156,19 +156,26 @@ def foreseen(
     kept: Sequence[Path],
     dry_run: bool,
     budget: Budget,
+    pace: Pace | None = None,
 ) -> Preview:
     """Returns what a sweep will do, and tells it; `sweeps.preview` has the arguments.
 
-    Where a plan keeps evidence or orders by cost, runs that nothing is known of are tried for a
-    few steps, so that their cost is told before any of them begins; not for a budget of nothing.
+    Where a plan keeps evidence or orders by cost, or the caller says what is known, runs that
+    nothing is known of, or only of far smaller ones, are tried for a few steps, so that their cost
+    is told before any of them begins; not for a budget of nothing.
     """
+    from ttr_core import how_many
+
     from .. import sweeps
 
     held = kept if dry_run else ()
-    ahead = sweeps.preview(store, work, jobs, fresh, held)
-    if (kept or sweeps.COST in work.order) and ahead.unknown and not budget.idle:
-        say(f"trying {len(ahead.unknown):,} runs for a few steps, to tell what they cost")
-        pace = sweeps.tried(ahead.unknown, checking("trying kind"), ahead.pace)
+    ahead = sweeps.preview(store, work, jobs, fresh, held, pace)
+    strange = [run for run in ahead.unknown if run.experiment.task.trained]
+    asked = bool(kept) or sweeps.COST in work.order or pace is not None
+    if asked and strange and not budget.idle:
+        some = how_many(len(strange), "run")
+        say(f"trying {some} for a few steps, to tell what they cost")
+        pace = sweeps.tried(strange, checking("trying kind"), ahead.pace)
         ahead = sweeps.preview(store, work, jobs, fresh, held, pace)
     for text in ahead.lines() if kept and not dry_run else ():
         say(text)
@@ -229,6 +236,7 @@ def show_sweep(
 def _write(sweep: Sweep, found: Sequence[dict[str, Any]], target: Path) -> None:
     """Writes what a sweep found, unless it was stopped: half a table would replace a whole one."""
     from .. import sweeps
+    from ..errors import how_many_of
     from ..read import export
 
     if sweep.stopped:
@@ -236,8 +244,9 @@ def _write(sweep: Sweep, found: Sequence[dict[str, Any]], target: Path) -> None:
         return
     place = export.write(sweeps.report.frame(found, target.suffix.lower()), target)
     missing = sweep.planned - sum(row["runs"] for row in found)
-    lacking = f"; {missing:,} of {sweep.planned:,} runs are missing in it" if missing else ""
-    say(f"{len(found)} rows written to {place}{lacking}.")
+    lack = how_many_of(missing, sweep.planned, "run")
+    lacking = f"; {lack} missing in it" if missing else ""
+    wrote(len(found), place, lacking)
 
 
 def line(ended: Ended) -> str:

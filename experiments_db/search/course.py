@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ttr_core import how_many
+
 from ..store import Store
 from ..sweeps import Preview, Work, in_words, preview, usual_jobs
-from ..sweeps.estimate import STORED
 from .finals import Finals, finals
 from .halving import Climb, Rung, climb
 from .ledger import Ledger
@@ -89,12 +90,12 @@ class Search:
         if self.plan.budget is None:
             return ""
         left = 3600 * self.plan.budget - state.cpu_seconds
-        waits = STORED * len(wave.open)  # for the store, which takes no processor time
-        needed = wave.pace.total((run.kind for run in wave.open), 1)[0] - waits
+        needed = wave.pace.processor(run.kind for run in wave.open)[0]
         if needed <= left:
             return ""
+        runs = how_many(len(wave.open), "run")
         return (
             f"The budget of {self.plan.budget:g} processor hours has {in_words(max(0.0, left))} "
-            f"left, and {state.stage} takes {in_words(needed)} ({len(wave.open):,} runs): with a "
+            f"left, and {state.stage} takes {in_words(needed)} ({runs}): with a "
             "larger one the same command goes on."
         )

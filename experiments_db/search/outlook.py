@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ttr_core import how_many
+
 from ..store import Store
 from ..sweeps import Pace, Planned, in_words, tried
 from ..sweeps.plan_file import Source
@@ -43,9 +45,10 @@ class Leg:
     most_hours: float
 
     def __str__(self) -> str:
-        runs = f"{self.least:,}" if self.least == self.most else f"{self.least:,} to {self.most:,}"
+        runs = how_many(self.most, "run")
+        runs = runs if self.least == self.most else f"{self.least:,} to {runs}"
         low, high = in_words(3600 * self.least_hours), in_words(3600 * self.most_hours)
-        return f"{self.name}: {runs} runs, {low if low == high else f'{low} to {high}'}"
+        return f"{self.name}: {runs}, {low if low == high else f'{low} to {high}'}"
 
 
 @dataclass(frozen=True)
@@ -72,9 +75,10 @@ class Outlook:
         low = sum(one.least_hours for one in self.stages)
         high = sum(one.most_hours for one in self.stages)
         told = [
-            f"{len(space.candidates):,} cells, {known:,} of them published, on {plan.task.name}: "
-            f"{len(plan.lrs)} rates, {seeds} seeds, frame {plan.frames[0]}; finals on {fresh} "
-            f"fresh seeds in {' and '.join(plan.frames)}"
+            f"{how_many(len(space.candidates), 'cell')}, {known:,} of them published, on "
+            f"{plan.task.name}: {how_many(len(plan.lrs), 'rate')}, {how_many(seeds, 'seed')}, "
+            f"frame {plan.frames[0]}; finals on {how_many(fresh, 'fresh seed')} in "
+            f"{' and '.join(plan.frames)}"
         ]
         told += [f"Dropped: {count:,}, {kind}." for kind, count in space.counts.items()]
         if space.spared:
@@ -88,7 +92,7 @@ class Outlook:
                 "what fails: lower train.eval_every, or lengthen the rung."
             )
         told += [str(one) for one in self.stages]
-        by = f"by {self.pace.runs:,} {self.pace.learned_from}"
+        by = f"by {self.pace.told}"
         whole = f"{low:.2g} to {high:.2g}" if low < high else f"{low:.2g}"
         limit = "" if plan.budget is None else f", of a budget of {plan.budget:g}"
         return [*told, f"In all {whole} processor hours{limit}, {by}."]
@@ -147,9 +151,10 @@ def look_ahead(
         pace = tried([some[name] for name in drawn], told, pace)
     stages = (*_rungs(plan, space.candidates, pace), *_finals(plan, space.candidates, pace))
     needed = stages[0].most_hours
+    runs = how_many(stages[0].most, "run")
     if plan.budget is not None and plan.budget < needed:
         raise source.error(
-            ("budget",), f"the first rung alone, {stages[0].most:,} runs, takes about {needed:.2g} "
+            ("budget",), f"the first rung alone, {runs}, takes about {needed:.2g} "
             f"processor hours, and the budget is {plan.budget:g}: raise it, shorten the first "
             "rung, or name fewer weights, functions, optimizers, rates or seeds."
         )  # fmt: skip
@@ -166,7 +171,7 @@ def _first_rung(plan: SearchPlan, cells: Sequence[Candidate]) -> list[Planned]:
 def _hours(plan: SearchPlan, cells: Sequence[Candidate], steps: int, pace: Pace) -> float:
     """Returns the processor hours of one run of each cell."""
     asked = trainings([(one, plan.lrs[:1]) for one in cells], plan.frames[0], steps, (0,))
-    return pace.total((one.planned.kind for one in asked), 1)[0] / 3600
+    return pace.processor(one.planned.kind for one in asked)[0] / 3600
 
 
 def _rungs(plan: SearchPlan, cells: Sequence[Candidate], pace: Pace) -> list[Leg]:

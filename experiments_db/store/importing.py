@@ -54,7 +54,7 @@ class Imported:
     answered: int
 
 
-def import_runs(store: Store, file: Path | str) -> Imported:
+def import_runs(store: Store, file: Path | str, only: Collection[str] | None = None) -> Imported:
     """Adds the runs that this store lacks: of another store, or of an export of whole runs.
 
     A run that both have is not repeated; its result is taken over if this store has none. Nor is a
@@ -64,6 +64,7 @@ def import_runs(store: Store, file: Path | str) -> Imported:
         store: what they are added to.
         file: a store, a backup, or a Parquet file as `experiments_db.read.export.write_runs` and
             ``runs --output FILE.parquet`` write it.
+        only: fingerprints; runs of others are left where they are. None takes in all.
 
     Raises:
         StoreError: the file is no sound store, or this one cannot be written.
@@ -80,7 +81,7 @@ def import_runs(store: Store, file: Path | str) -> Imported:
                 check_values(source, place)
                 compute_identities(source, place)
                 answered = _answered(store, source)
-                for piece in _pieces(store, source, answered):
+                for piece in _pieces(store, source, answered | _others(source, only)):
                     added += piece
     except OSError as error:
         raise StoreError(unwritable(store.path, error)) from error
@@ -126,6 +127,14 @@ def _answered(store: Store, source: duckdb.DuckDBPyConnection) -> set[str]:
     held = {config_hash for run_id, config_hash in ours if run_id not in known}
     repeated = {run_id for run_id, config_hash in theirs if config_hash in held}
     return repeated - {run_id for (run_id,) in here}
+
+
+def _others(source: duckdb.DuckDBPyConnection, only: Collection[str] | None) -> set[str]:
+    """Returns the runs of a file that nobody asks for."""
+    if only is None:
+        return set()
+    rows = source.execute("SELECT run_id, config_hash FROM runs").fetchall()
+    return {run_id for run_id, config_hash in rows if config_hash not in only}
 
 
 def _pieces(

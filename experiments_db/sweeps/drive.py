@@ -23,7 +23,7 @@ from ..run.supervisor import Supervisor
 from ..store import Store, StoreError
 from ..store.writes import clean_tags
 from . import questions
-from .estimate import Pace
+from .estimate import Pace, taken
 from .expansion import Planned, times_of
 from .outcome import OUTCOMES, Ended
 from .preview import Preview
@@ -227,7 +227,7 @@ class Sweep:
         seconds = float(result.get("seconds") or job.snapshot().seconds)
         self.counts[job.status] += 1
         if job.status == "finished":
-            self.pace.add(run.kind, seconds)
+            self.pace.add_whole(run.kind, seconds, taken(result))
             self._follow(run, result)
         self._refused = self._refused + 1 if job.run_id is None else 0
         if self._refused >= REFUSALS:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from ttr_core import how_many
 
 from ..store import Store, open_store
 from ..store.backup import import_runs
@@ -22,8 +24,13 @@ def files(names: Iterable[str], place: Path) -> tuple[Path, ...]:
     return tuple(absolute(absolute(place).parent / name) for name in names)
 
 
-def bring_in(store: Store, found: Iterable[Path]) -> list[str]:
+def bring_in(store: Store, found: Iterable[Path], only: Collection[str] | None = None) -> list[str]:
     """Adds what the store lacks of the runs in these files, and returns what there is to say.
+
+    Args:
+        store: what they are added to.
+        found: the files.
+        only: fingerprints of the runs that are asked for; None for all.
 
     Raises:
         StoreError: a file holds no whole runs, or the store cannot be written.
@@ -32,8 +39,8 @@ def bring_in(store: Store, found: Iterable[Path]) -> list[str]:
     for file in found:
         if not file.exists():
             said.append(f"There is no evidence at {file} yet: nothing is taken in from there.")
-        elif added := import_runs(store, file).added:
-            said.append(f"{added:,} runs are taken in from {file}.")
+        elif added := import_runs(store, file, only).added:
+            said.append(f"{how_many(added, 'run is', 'runs are')} taken in from {file}.")
     return said
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ttr_core import how_many
 from ttr_core.lab import TrainConfig
 
 from ..run.executor import Executor
@@ -23,6 +24,8 @@ from .tuned import followers
 
 SHORT = 600.0
 """Seconds of processor up to which an estimate is told in seconds or minutes."""
+
+AT_MOST = " (at most: many end earlier, when they are flat)"
 
 COLUMNS = ("layer", "task", "setting", "seed", "store", "seconds")
 
@@ -76,40 +79,45 @@ class Preview:
             for one in followers(run, float(TrainConfig().lr), self.work.seeds_later)
         ]
 
-    @property
-    def _at_once(self) -> int:
-        return self.jobs if self.cores is None else min(self.jobs, self.cores)
-
     def lines(self) -> list[str]:
         """Returns the plan in sentences."""
         work, left = self.work, len(self.open)
-        lines = [f"{len(work.runs):,} runs: {work.axes}"]
+        lines = [f"{how_many(len(work.runs), 'run')}: {work.axes}"]
         if work.repeated:
-            lines.append(f"{work.repeated:,} more are asked for twice and run once.")
+            lines.append(
+                f"{how_many(work.repeated, 'more is', 'more are')} asked for twice and run once."
+            )
         lines += [f"Left out: {what}. {why.splitlines()[0]}" for what, why in work.left_out]
         if later := len(self.later):
-            lines.append(f"{later:,} more follow, at the rates that these choose.")
+            more = how_many(later, "more follows", "more follow")
+            lines.append(f"{more}, at the rates that these choose.")
         running = sum(state == "running" for state in self.known.values())
         lines.append(
-            f"{len(self.known) - running:,} are in the store, {running:,} are running elsewhere, "
-            f"{left:,} to run"
+            f"{how_many(len(self.known) - running, 'is', 'are')} in the store, "
+            f"{how_many(running, 'is', 'are')} running elsewhere, {left:,} to run"
         )
         return [*lines, self._estimate()] if left else lines
 
+    def _seconds(self) -> tuple[float, int]:
+        """Returns the seconds by the clock, and how many runs are unknown."""
+        asked = [run.kind for run in (*self.open, *self.later)]
+        return self.pace.total(asked, self.jobs, self.cores)
+
     def _estimate(self) -> str:
         asked = [run.kind for run in (*self.open, *self.later)]
-        seconds, missing = self.pace.total(asked, self._at_once)
-        jobs = f"{self.jobs} job" if self.jobs == 1 else f"{self.jobs} jobs"
+        seconds, missing = self._seconds()
+        jobs = how_many(self.jobs, "job")
         if missing == len(asked):
             return f"No estimate: the store has no run of these tasks yet. ({jobs})"
-        alone = self.pace.total(asked, 1)[0]
+        alone = self.pace.processor(asked)[0]
         hours = f"{alone / 3600:.1f} processor hours"
         whole = hours if alone > SHORT else f"{in_words(alone)} of processor"
+        most = "" if all(map(self.pace.settles, asked)) else AT_MOST
         said = (
-            f"Estimate: {in_words(seconds)} with {jobs}, {whole} in all, by "
-            f"{self.pace.runs:,} {self.pace.learned_from}"
+            f"Estimate: {in_words(seconds)} with {jobs}, {whole} in all, by {self.pace.told}{most}"
         )
-        return f"{said}; {missing:,} are like none of them." if missing else f"{said}."
+        unlike = how_many(missing, "is", "are")
+        return f"{said}; {unlike} like none of them." if missing else f"{said}."
 
     def rows(self) -> list[dict[str, Any]]:
         """Returns one row per run."""
@@ -129,8 +137,7 @@ class Preview:
     def document(self) -> dict[str, Any]:
         """Returns what ``--dry-run --json`` prints."""
         counts = dict.fromkeys(OUTCOMES, 0)
-        asked = [run.kind for run in (*self.open, *self.later)]
-        seconds = self.pace.total(asked, self._at_once)[0]
+        seconds = self._seconds()[0]
         return {
             "planned": len(self.work.runs),
             "skipped": len(self.known),

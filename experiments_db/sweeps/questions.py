@@ -50,30 +50,42 @@ def held(store: Store, asked: Mapping[str, float | None]) -> dict[str, str]:
     }
 
 
-def past(store: Store, tasks: Collection[str]) -> list[tuple[dict[str, Any], float]]:
-    """Returns the configurations, without a seed, and seconds of the newest finished runs of tasks.
+def past(store: Store, tasks: Collection[str]) -> list[tuple[dict[str, Any], float, float | None]]:
+    """Returns what the newest finished runs of tasks took: configuration, seconds, steps if told.
 
-    Those of the processor where a run counted them: what else the machine did says nothing. Runs
-    that were asked for in the same way share one object, so that it is read once.
+    Configurations are without a seed; those that were asked for in the same way share one object,
+    so that it is read once. The seconds are those of the processor where a run counted them: what
+    else the machine did says nothing. Those of all learning rates count, and so do their steps.
+    What its time cut short is left out.
     """
-    sql = """
-        SELECT config_group, coalesce(try_cast(metrics ->> '$.cpu_seconds' AS DOUBLE), seconds)
-        FROM runs
-        JOIN results USING (run_id)
-        WHERE results.status = 'finished' AND seconds IS NOT NULL
-            AND list_contains($tasks::VARCHAR[], task)
+    cpu = "try_cast(metrics ->> '$.cpu_seconds' AS DOUBLE)"
+    sql = f"""
+        SELECT config_group, coalesce({cpu} * coalesce(taken / greatest(steps, 1), 1), seconds),
+            taken
+        FROM (
+            SELECT runs.run_id, config_group, metrics, results.seconds, results.steps,
+                coalesce(CASE WHEN json_array_length(lrs_tried) > 1 THEN list_sum(
+                    from_json(tables -> '$.learning_rates[*].steps', '["DOUBLE"]')
+                ) END, results.steps) AS taken
+            FROM runs
+            JOIN results USING (run_id)
+            WHERE results.status = 'finished' AND results.seconds IS NOT NULL
+                AND NOT {CUT_SHORT}
+                AND list_contains($tasks::VARCHAR[], task)
+            ORDER BY run_id DESC
+            LIMIT $latest
+        )
         ORDER BY run_id DESC
-        LIMIT $latest
     """
     with store.open() as connection:
         rows = connection.execute(sql, {"tasks": list(tasks), "latest": LATEST}).fetchall()
         texts = connection.execute(
             "SELECT config_group, config FROM configs "
             "WHERE config_group IN (SELECT unnest($groups::VARCHAR[]))",
-            {"groups": list({group for group, _ in rows})},
+            {"groups": list({group for group, *_ in rows})},
         ).fetchall()
     read = {group: json.loads(config) for group, config in texts}
-    return [(read[group], seconds) for group, seconds in rows]
+    return [(read[group], seconds, taken) for group, seconds, taken in rows]
 
 
 def results(store: Store, hashes: Collection[str]) -> dict[str, dict[str, Any]]:

@@ -26,8 +26,7 @@ def tried(
     Of a layer the first kind is tried; the others take their time from it, in proportion to the
     tokens they see.
 
-    The runs count as if all of their steps were taken, so that the estimate is one of the most that
-    they can take: many end earlier, when their curve is flat.
+    How many of its steps a run takes they do not tell.
 
     Args:
         runs: the runs.
@@ -39,17 +38,11 @@ def tried(
         if run.experiment.task.trained:
             kinds.setdefault(_alike(run), []).append(run)
     pace = pace or Pace()
-    before = f"{pace.learned_from} and " if pace.runs else ""
-    pace.learned_from = (
-        f"{before}trials of a few steps (at most: many end earlier, when they are flat)"
-    )
     for done, members in enumerate(kinds.values()):
         told(done, len(kinds))
-        if pace.knows(members[0].kind):  # its layer, at another size or in another frame
-            continue
-        seconds = _step_seconds(members[0].experiment)
-        for run in members:
-            pace.add(run.kind, seconds * run.kind.steps)
+        run = members[0]
+        if not pace.knows(run.kind):  # its layer, at a size that is not far away
+            pace.add_trial(run.kind, _step_seconds(run.experiment))
     return pace
 
 
@@ -61,7 +54,10 @@ def _alike(run: Planned) -> str:
 
 
 def _step_seconds(experiment: Experiment) -> float:
-    """Returns the processor seconds of a step as a worker takes them: on one thread, once warm."""
+    """Returns the processor seconds of a step as a worker takes them: on one thread, once warm.
+
+    What looks at the validation set add to each is counted: forward alone, a third of a step.
+    """
     steps = max(UP_TO, experiment.train.steps)
     train = dataclasses.replace(experiment.train, lr=0.01, target=None, steps=steps)
     seen: list[tuple[int, float]] = []
@@ -72,4 +68,5 @@ def _step_seconds(experiment: Experiment) -> float:
     if len(seen) < 2:  # it diverged
         return 0.0
     (first, before), (last, after) = seen
-    return (after - before) / (last - first)
+    looks = train.eval_examples / (3 * train.eval_every * train.batch_size)
+    return (1 + looks) * (after - before) / (last - first)

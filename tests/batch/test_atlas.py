@@ -21,6 +21,7 @@ from experiments_db.cli import app
 from experiments_db.read import queries
 from experiments_db.run import outcomes, request
 from experiments_db.store import Outcome, Store, StoreError, open_store
+from experiments_db.sweeps.estimate import STORED
 from ttr_core.lab import PROBES
 
 TWO = ["Gate | Linear | SGD", "Uniform | Linear | Hebbian"]
@@ -114,7 +115,7 @@ def test_what_takes_too_long_says_so_and_the_others_go_on(
     assert table.at[TWO[1], "chaos"] == MEASURED
     store = open_store(tmp_path / "runs.duckdb")
     before = ids(store)
-    assert "1 more were ended" in cli(*asked).stderr and ids(store) == before
+    assert "1 more was ended" in cli(*asked).stderr and ids(store) == before
     hashes = [run.config_hash for run in survey.surveyed(["chaos"]).runs]
     assert len(answers.given_up(store, hashes, 3)) == 1
     assert answers.given_up(store, hashes, 4) == set(), "a larger limit asks anew"
@@ -178,11 +179,14 @@ def test_an_estimate_is_made_from_what_the_cells_took_before(store: Store, few: 
     assert "comes with the program" in ahead.lines()[-1]
 
 
-def test_jobs_beyond_the_cores_make_no_estimate_shorter(store: Store, few: None) -> None:
+def test_jobs_beyond_the_cores_only_wait_at_the_same_time(store: Store, few: None) -> None:
     ahead, _ = survey.surveyed(["chaos"], "").preview(store, 20, 64, table_of(""))
     alone, _ = survey.surveyed(["chaos"], "").preview(store, 20, 1, table_of(""))
+    few = len(ahead.open)
+    waits = STORED * few
+    busy = alone.document()["estimated_seconds"] - waits
     assert ahead.cores is not None and ahead.document()["estimated_seconds"] == pytest.approx(
-        alone.document()["estimated_seconds"] / min(ahead.cores, 2)
+        busy / min(ahead.cores, few) + waits / few
     )
 
 

@@ -63,7 +63,7 @@ def test_an_estimate_is_of_the_processor_seconds_that_runs_counted(
     first, second, *_ = work_of(PLAN).runs
     stored(first, 0.5, seconds=900.0, metrics={"cpu_seconds": 3.0})
     stored(second, 0.5, seconds=7.0)
-    assert sorted(seconds for _, seconds in questions.past(store, {"mqar"})) == [3.0, 7.0]
+    assert sorted(seconds for _, seconds, _ in questions.past(store, {"mqar"})) == [3.0, 7.0]
 
 
 def test_a_layer_is_tried_once_and_its_other_kinds_take_their_time_from_it(
@@ -80,7 +80,8 @@ def test_a_layer_is_tried_once_and_its_other_kinds_take_their_time_from_it(
     pace = tried(runs)
     assert len(asked) == len(set(asked)) == len(SPECS) < len(runs)
     known = [pace.seconds(run.kind) for run in runs]
-    assert known[0] == 0.5 * runs[0].kind.steps, "the first takes what its steps took"
+    steps = runs[0].kind.steps + runs[0].kind.ends
+    assert known[0] == pytest.approx(0.5 * steps), "the first takes what its steps took"
     assert None not in known and len(set(known)) > 1, "others in proportion to their work"
 
 
@@ -101,7 +102,11 @@ def test_a_trial_counts_warm_steps_as_a_worker_takes_them(monkeypatch: pytest.Mo
     monkeypatch.setattr(trial.time, "process_time", lambda: next(clock))
     torch.set_num_threads(2)
     try:
-        assert tried([run]).seconds(run.kind) == 3.0 / 5 * run.kind.steps
+        train = run.experiment.train
+        looks = train.eval_examples / (3 * train.eval_every * train.batch_size)
+        steps = run.kind.steps + run.kind.ends
+        expected = pytest.approx(3.0 / 5 * (1 + looks) * steps)
+        assert tried([run]).seconds(run.kind) == expected, "with what looks add to a step"
         assert torch.get_num_threads() == 2, "what others compute with is left as it was"
     finally:
         torch.set_num_threads(1)

@@ -96,7 +96,7 @@ def test_what_follows_is_in_the_estimate() -> None:
     work = work_of(PLAN)
     assert len(work.runs) == 2 and work.seeds_later == (1, 2)
     pace = tried(work.runs[:1])
-    assert pace.runs == 1 and (pace.seconds(work.runs[0].kind) or 0) > 0
+    assert pace.trials == 1 and (pace.seconds(work.runs[0].kind) or 0) > 0
     ahead = Preview(work, {}, Pace(), 1)
     assert len(ahead.later) == 4 and len(ahead.unknown) == 6
     assert "4 more follow" in " ".join(ahead.lines())
