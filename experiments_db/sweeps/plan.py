@@ -220,7 +220,7 @@ def _check(plan: Plan, source: Source) -> None:
     for field in ("layers", "specs", "stacks", "tasks"):
         for index, entry in enumerate(getattr(plan, field)):
             at = (field, index)
-            if field != "tasks" and (said := _misplaced(entry)):
+            if isinstance(entry, (LayerEntry, SpecEntry)) and (said := _misplaced(entry)):
                 raise source.error(at, said)
             try:
                 known = _options(entry) if isinstance(entry, TaskEntry) else _knobs(entry)
