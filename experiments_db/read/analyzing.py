@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self, final
 
+import duckdb
 import pandas as pd
 
 from ttr_core import catalog
@@ -19,7 +21,7 @@ from ttr_core.words import called
 
 from ..store import Store
 from . import measures
-from .cells import COMPLETE_RUNS, SERIES
+from .cells import NEWEST, SERIES, complete_runs
 from .filters import Where
 from .relation import revised_since
 
@@ -53,26 +55,69 @@ class Comparable:
         return asked
 
 
-def comparable(store: Store) -> list[tuple[Comparable, int]]:
+@final
+class CompleteRuns:
+    """Questions about complete runs that are put to one state of a store, one after another.
+
+    Nothing is opened before the first of them, which finds for all of them which runs count.
+
+    Args:
+        store: where to look; it stays open, once asked, to the end of the block.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store, self._until = store, ExitStack()
+        self._connection: duckdb.DuckDBPyConnection | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection = None
+        self._until.close()
+
+    def ask(self, question: str, values: dict[str, Any]) -> duckdb.DuckDBPyConnection:
+        """Puts a question whose start is `COUNTING`.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        if self._connection is None:
+            self._connection = self._until.enter_context(self._store.open())
+            self._connection.execute(f"CREATE TEMP TABLE newest AS {NEWEST}")
+        return self._connection.execute(question, {**values, **revised_since()})
+
+
+COUNTING = complete_runs("newest")
+"""Complete runs where a `CompleteRuns` has found which of them count."""
+
+
+def comparable(reading: CompleteRuns) -> list[tuple[Comparable, int]]:
     """Returns what there is to analyze with the number of runs of each, the most first.
 
     Raises:
         StoreError: the store cannot be read.
     """
     sql = f"""
-        SELECT task, frame, protocol, coalesce(training, '') AS training, count(*) AS runs
-        {COMPLETE_RUNS} GROUP BY ALL ORDER BY runs DESC, task, frame, protocol, training
+        WITH counted AS (
+            SELECT series, task, frame, protocol, count(*) AS runs
+            FROM newest
+            JOIN (SELECT rowid AS place, task, frame, protocol FROM runs) AS runs USING (place)
+            GROUP BY ALL
+        )
+        SELECT task, frame, protocol, coalesce(training, '') AS training, sum(runs)::BIGINT AS runs
+        FROM counted JOIN ({SERIES}) AS series USING (series)
+        GROUP BY ALL ORDER BY runs DESC, task, frame, protocol, training
     """
-    with store.open() as connection:
-        rows = connection.execute(sql, revised_since()).fetchall()
+    rows = reading.ask(sql, {}).fetchall()
     return [(Comparable(*row[:4]), row[4]) for row in rows if row[0] in TASKS]
 
 
-def configurations(store: Store, among: Comparable, metric: Metric) -> pd.DataFrame:
+def configurations(reading: CompleteRuns, among: Comparable, metric: Metric) -> pd.DataFrame:
     """Returns a row per configuration and learning rate, over its seeds.
 
     Args:
-        store: where to look.
+        reading: where to look.
         among: which runs.
         metric: what is measured.
 
@@ -84,6 +129,40 @@ def configurations(store: Store, among: Comparable, metric: Metric) -> pd.DataFr
     Raises:
         StoreError: the store cannot be read.
     """
+    return _configured(reading, among, metric, "SELECT * FROM told ORDER BY series")
+
+
+def best_of_rates(reading: CompleteRuns, among: Comparable, metric: Metric) -> pd.DataFrame:
+    """Returns of each configuration the learning rate with the best mean, and how many it has.
+
+    Args:
+        reading: where to look.
+        among: which runs.
+        metric: what is measured.
+
+    Returns:
+        As `configurations`, the best first, with the column ``rates``; what has no finite value is
+        left out.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    way = "DESC" if metric.rises else "ASC"
+    same = "layer, spec, setting, sizes, frames"
+    tail = f"""
+        SELECT *, count(*) OVER (PARTITION BY {same}) AS rates FROM told WHERE n > 0
+        QUALIFY row_number() OVER (PARTITION BY {same} ORDER BY mean {way}, series) = 1
+        ORDER BY mean {way}, series
+    """
+    best = _configured(reading, among, metric, tail)
+    several = best.assign(rates=best.groupby(ONE)["rates"].transform("sum"))  # layers of one name
+    return several.drop_duplicates(ONE).reset_index(drop=True)
+
+
+def _configured(
+    reading: CompleteRuns, among: Comparable, metric: Metric, tail: str
+) -> pd.DataFrame:
+    """Returns what a query about the relation ``told``, of configurations, has to say."""
     value, packed = measures.column(metric.name, "complete"), measures.column(PACKED, "complete")
     asked = among.where()
     sql = f"""
@@ -94,14 +173,15 @@ def configurations(store: Store, among: Comparable, metric: Metric) -> pd.DataFr
                 stddev_samp({value}) FILTER (isfinite({value})) AS deviation,
                 avg(state_size) AS state, avg({packed}) AS packed,
                 avg(parameters) AS parameters, series
-            {COMPLETE_RUNS} {asked} GROUP BY series
+            {COUNTING} {asked} GROUP BY series
+        ), told AS (
+            SELECT measured.*, setting, coalesce(sizes, '{{}}') AS sizes,
+                coalesce(frames, '') AS frames, coalesce(rate, '') AS rate
+            FROM measured JOIN ({SERIES}) AS parts USING (series)
         )
-        SELECT measured.*, setting, coalesce(sizes, '{{}}') AS sizes,
-            coalesce(frames, '') AS frames, coalesce(rate, '') AS rate
-        FROM measured JOIN ({SERIES}) AS told USING (series) ORDER BY series
+        {tail}
     """
-    with store.open() as connection:
-        table = connection.execute(sql, {**asked.values, **revised_since()}).df()
+    table = reading.ask(sql, asked.values).df()
     table["se"] = table.pop("deviation") / table["n"] ** 0.5
     table["packed"] = table["packed"].fillna(table["state"])
     return named(table, among.frame)
@@ -116,22 +196,6 @@ def named(table: pd.DataFrame, frame: str) -> pd.DataFrame:
     return table.assign(
         name=[said[pair] for pair in pairs], published=[own[pair] is not None for pair in pairs]
     )
-
-
-def best_of_rates(table: pd.DataFrame, metric: Metric) -> pd.DataFrame:
-    """Returns of each configuration the learning rate with the best mean, and how many it has.
-
-    Args:
-        table: as `configurations` returns it.
-        metric: what is measured.
-
-    Returns:
-        The rows that are kept, with the column ``rates``.
-    """
-    measured = table[table["n"] > 0]
-    counted = measured.assign(rates=measured.groupby(ONE)["series"].transform("size"))
-    ordered = counted.sort_values("mean", ascending=not metric.rises, kind="stable")
-    return ordered.drop_duplicates(ONE).reset_index(drop=True)
 
 
 def front(table: pd.DataFrame, across: str, metric: Metric) -> pd.DataFrame:

@@ -30,9 +30,7 @@ SERIES = """
 """
 """What decides runs, in parts, of all series that are not superseded."""
 
-COMPLETE_RUNS = f"""
-FROM (
-SELECT * FROM (
+NEWEST = f"""
     SELECT arg_max(place, run_id) AS place, arg_max(noted, run_id) AS noted,
         any_value({COUNTED}) AS series
     FROM (SELECT rowid AS place, run_id, config_hash, series, seed FROM runs) AS known
@@ -42,7 +40,19 @@ SELECT * FROM (
     ANTI JOIN (SELECT run_id FROM marks WHERE archived) AS away USING (run_id)
     LEFT JOIN ({POOLS}) AS pools USING (series)
     GROUP BY {REPEATED}
-) AS newest
+"""
+"""Of complete runs that repeat one another the newest, by its numbers: ids are texts."""
+
+
+def complete_runs(newest: str) -> str:
+    """Returns the start of a query about complete runs, of whose repetitions the newest counts.
+
+    Args:
+        newest: the relation of `NEWEST`, found before anything wide is read.
+    """
+    return f"""
+FROM (
+SELECT * FROM {newest} AS newest
 JOIN (
     SELECT rowid AS place, run_id, config, config_group, layer, spec, task, frame, protocol
     FROM runs
@@ -53,8 +63,10 @@ JOIN (
 JOIN (SELECT rowid AS noted, * EXCLUDE (run_id) FROM results) AS results USING (noted)
 ) AS complete
 """
-"""Complete runs that are neither archived nor superseded; of those that repeat one another the
-newest, which is found before anything wide is read, by its numbers: ids are texts."""
+
+
+COMPLETE_RUNS = complete_runs(f"({NEWEST})")
+"""Complete runs that are neither archived nor superseded; those that repeat others are away."""
 
 
 def task_settings(store: Store) -> pd.DataFrame:

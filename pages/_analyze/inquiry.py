@@ -11,9 +11,8 @@ import pandas as pd
 import streamlit as st
 
 from experiments_db.read import analyzing, measures
-from experiments_db.read.analyzing import Comparable
-from experiments_db.store import Store
-from pages._shared import address, params
+from experiments_db.read.analyzing import Comparable, CompleteRuns
+from pages._shared import address, params, ui
 from ttr_core import AXES, options_of
 from ttr_core.lab import TASKS, Metric, TrainConfig
 
@@ -75,7 +74,7 @@ def inquired(found: list[tuple[Comparable, int]]) -> Inquiry | None:
             list(names),
             key=RUNS,
             width=420,
-            format_func=lambda name: f"{name} ({names[name][1]})",
+            format_func=lambda name: f"{name} ({ui.count(names[name][1])})",
             help="Only runs of one task, frame, protocol and training stand in one picture. In "
             "parentheses: complete runs, of any setting of the task.",
         )
@@ -199,15 +198,17 @@ def switch(key: str, metric: Metric, values: pd.Series) -> bool:
 
 
 @st.cache_data(max_entries=20, show_spinner=False)
-def comparable(path: str, version: str, _store: Store) -> list[tuple[Comparable, int]]:
+def comparable(path: str, version: str, _reading: CompleteRuns) -> list[tuple[Comparable, int]]:
     """Returns what there is to analyze; ``path`` and ``version`` stand for what is stored."""
-    return analyzing.comparable(_store)
+    return analyzing.comparable(_reading)
 
 
 @st.cache_data(max_entries=20, show_spinner=False)
-def best(path: str, version: str, _store: Store, among: Comparable, metric: Metric) -> pd.DataFrame:
+def best(
+    path: str, version: str, _reading: CompleteRuns, among: Comparable, metric: Metric
+) -> pd.DataFrame:
     """Returns configurations at their best rate; ``path`` and ``version`` as in `comparable`."""
-    return analyzing.best_of_rates(analyzing.configurations(_store, among, metric), metric)
+    return analyzing.best_of_rates(_reading, among, metric)
 
 
 def _label(one: Comparable) -> str:

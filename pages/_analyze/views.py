@@ -25,11 +25,12 @@ def show(store: Store) -> bool:
     path = str(store.path)
     try:
         version = queries.data_version(store)
-        asked = inquiry.inquired(inquiry.comparable(path, version, store))
-        if asked is None:
-            _wrong()
-            return False
-        table = inquiry.best(path, version, store, asked.among, asked.metric)
+        with analyzing.CompleteRuns(store) as reading:
+            asked = inquiry.inquired(inquiry.comparable(path, version, reading))
+            if asked is None:
+                _wrong()
+                return False
+            table = inquiry.best(path, version, reading, asked.among, asked.metric)
         VIEWS[asked.view](store, asked, table)
     except StoreError as error:
         ui.failed("The store could not be read", str(error))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -48,9 +49,21 @@ def store(tmp_path: Path) -> Store:
     return open_store(tmp_path / "runs.duckdb")
 
 
-def best(store: Store, place: int = 0) -> pd.DataFrame:
-    among = analyzing.comparable(store)[place][0]
-    return analyzing.best_of_rates(analyzing.configurations(store, among, ACCURACY), ACCURACY)
+def comparable(store: Store) -> list[tuple[analyzing.Comparable, int]]:
+    with analyzing.CompleteRuns(store) as reading:
+        return analyzing.comparable(reading)
+
+
+def configurations(store: Store) -> pd.DataFrame:
+    """Returns those of the most runs that are comparable."""
+    with analyzing.CompleteRuns(store) as reading:
+        return analyzing.configurations(reading, analyzing.comparable(reading)[0][0], ACCURACY)
+
+
+def best(store: Store, place: int = 0, metric: Metric = ACCURACY) -> pd.DataFrame:
+    with analyzing.CompleteRuns(store) as reading:
+        among = analyzing.comparable(reading)[place][0]
+        return analyzing.best_of_rates(reading, among, metric)
 
 
 def test_frames_protocols_and_trainings_are_never_pooled(store: Store) -> None:
@@ -59,7 +72,7 @@ def test_frames_protocols_and_trainings_are_never_pooled(store: Store) -> None:
     put(store, "gla", 0.9, frame="standard")
     put(store, "gla", 0.8, train__protocol="standard", train__lr="auto")
     put(store, "gla", 0.6, train__steps=77)
-    found = analyzing.comparable(store)
+    found = comparable(store)
     assert [runs for _, runs in found] == [2, 1, 1, 1]
     assert len({(one.frame, one.protocol, one.training) for one, _ in found}) == 4
     (row,) = best(store).to_dict("records")
@@ -74,7 +87,7 @@ def test_superseded_archived_and_repeated_runs_do_not_count(
     store.archive([put(store, "gla", 0.9, seed=1)])
     put(store, "deltanet", 0.4)
     monkeypatch.setattr(analyzing, "revised_since", lambda: {"outdated": ["entry/gla@1"]})
-    assert [runs for _, runs in analyzing.comparable(store)] == [1]
+    assert [runs for _, runs in comparable(store)] == [1]
     assert list(best(store)["name"]) == ["deltanet"]
 
 
@@ -83,6 +96,8 @@ def test_the_best_rate_stands_for_a_configuration_and_says_of_how_many(store: St
         put(store, "gla", accuracy, train__lr=lr)
     (row,) = best(store).to_dict("records")
     assert (row["mean"], row["rates"], float(row["rate"])) == (0.8, 2, 0.01)
+    (row,) = best(store, metric=SimpleNamespace(name="accuracy", rises=False)).to_dict("records")
+    assert (row["mean"], row["rates"], float(row["rate"])) == (0.2, 2, 0.001)
 
 
 def test_the_front_has_what_nothing_beats() -> None:
@@ -113,7 +128,7 @@ def test_windows_are_around_the_best_rate_without_a_gap(store: Store) -> None:
     put(store, "gla", 0.99, tried=rates)
     put(store, "gla", 0.99, seed=1, tried=rates[:5])
     put(store, "deltanet", 0.9)
-    among = analyzing.comparable(store)[0][0]
+    among = comparable(store)[0][0]
     one = best(store).iloc[0]
     found = noted.tried_rates(store, among, one["setting"], one["sizes"], ACCURACY)
     assert found["n"].tolist() == [2, 2, 2, 2, 2]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from experiments_db.read import analyzing, comparing, grouping
+from experiments_db.read import comparing, grouping
 from experiments_db.store import Store, open_store
-from tests.store.test_analyzing import ACCURACY, put
+from tests.store.test_analyzing import configurations, put
 
 
 @pytest.fixture
@@ -25,8 +25,7 @@ def tuned(tmp_path: Path) -> tuple[Store, list[str]]:
 
 def test_analyze_has_one_row_of_all_seeds(tuned: tuple[Store, list[str]]) -> None:
     store, _ = tuned
-    among = analyzing.comparable(store)[0][0]
-    table = analyzing.configurations(store, among, ACCURACY).sort_values("mean")
+    table = configurations(store).sort_values("mean")
     assert table[["layer", "rate", "n"]].values.tolist() == [
         ["deltanet", "0.003", 1], ["gla", "0.01", 1], ["gla", "0.003", 3],
     ]  # fmt: skip
@@ -62,8 +61,7 @@ def test_a_seed_at_the_rate_by_itself_repeats_the_one_that_chose_it(
     assert row["run_ids"] == [*ids[1:], again]
     found, _ = comparing.sides(store, ids)
     assert sorted(found[0].runs["run_id"]) == [*ids[1:], again]
-    among = analyzing.comparable(store)[0][0]
-    assert sorted(analyzing.configurations(store, among, ACCURACY)["n"]) == [1, 1, 3]
+    assert sorted(configurations(store)["n"]) == [1, 1, 3]
 
 
 def test_seeds_that_each_chose_a_rate_stay_together(tuned: tuple[Store, list[str]]) -> None:

@@ -16,14 +16,14 @@ from typing import TypeVar
 
 import pytest
 
-from experiments_db.read import analyzing, comparing, listing, queries
+from experiments_db.read import comparing, listing, queries
 from experiments_db.read.cells import cells, task_settings
 from experiments_db.read.filters import Conditions
 from experiments_db.read.grouping import grouped
 from experiments_db.store import Driver, Live, NewRun, Store, open_store
 from experiments_db.store.records import COMPLETE
 from tests.store import many_runs
-from ttr_core.lab import metrics
+from tests.store.test_analyzing import comparable, configurations
 
 RUNS, THROUGH_THE_PROGRAM, AIM = 100_000, 2_000, 1.0
 Found = TypeVar("Found")
@@ -56,8 +56,8 @@ ASKED: dict[str, tuple[int, Callable[[Store], Sized]]] = {
         12,
         lambda store: cells(store, task_settings(store).setting[0], "quick"),
     ),
-    "what can be analyzed": (2, analyzing.comparable),
-    "configurations to analyze": (12480, lambda store: _analyzed(store)),
+    "what can be analyzed": (2, comparable),
+    "configurations to analyze": (12480, configurations),
     "sides of a comparison": (
         4,
         lambda store: comparing.sides(store, queries.ids(store)[5:9])[0],
@@ -68,11 +68,6 @@ ASKED: dict[str, tuple[int, Callable[[Store], Sized]]] = {
     },
 }
 """How many rows each question finds in the store that `many_runs` makes, and the question."""
-
-
-def _analyzed(store: Store) -> Sized:
-    among, _ = analyzing.comparable(store)[0]
-    return analyzing.configurations(store, among, metrics()["accuracy"])
 
 
 def spent() -> float:
