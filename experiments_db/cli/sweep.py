@@ -129,15 +129,21 @@ def _screen(quiet: bool) -> Iterator[Screen]:
 def watch(sweep: Sweep, stop: Callable[[], bool], quiet: bool) -> list[Ended]:
     """Shows a sweep until nothing is left to do; returns the runs that need attention.
 
+    A page may ask it to hold, to go on and to stop.
+
     Args:
         sweep: the sweep, which advances here.
         stop: whether somebody asked to stop.
         quiet: show failures alone.
     """
-    troubled = []
+    troubled, held = [], False
     with _screen(quiet) as screen:
         while not sweep.done:
-            if stop() and not sweep.stopped:
+            cancelled = sweep.heed()
+            if sweep.held is not held:
+                held = sweep.held
+                screen.say("Paused from a page." if held else "It goes on.")
+            if (stop() or cancelled) and not sweep.stopped:
                 screen.say("Stopping: what runs is cancelled. Ctrl-C again kills it.")
                 sweep.stop()
             for ended in sweep.advance():

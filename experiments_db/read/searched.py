@@ -51,7 +51,7 @@ class Searched:
             the test set; ``gain`` of what is new over the best published one there at no larger
             state, by either count.
         cpu_seconds: of the processor, of all runs that ended.
-        driven: whether the command that made the newest runs is still there, on this host.
+        driver: the command that made the newest runs, where it is still there, on this host.
     """
 
     stage: str
@@ -62,12 +62,12 @@ class Searched:
     cells: pd.DataFrame
     finals: pd.DataFrame
     cpu_seconds: float
-    driven: bool
+    driver: str
 
     @property
     def running(self) -> bool:
         """Whether it is under way: a run of it, or what stands between two of its runs."""
-        return self.driven or self.counts.get("running", 0) > 0
+        return bool(self.driver) or self.counts.get("running", 0) > 0
 
 
 def searches(store: Store) -> list[str]:
@@ -110,6 +110,7 @@ def searched(store: Store, tag: str) -> Searched | None:
     climbed = rows[rows["part"] == RUNG]
     rungs = _rungs(climbed)
     counts = rows["status"].value_counts()
+    newest = str(table["driver"].iloc[0])
     return Searched(
         _stage(rows, rungs),
         table["task"].iloc[0],
@@ -119,7 +120,7 @@ def searched(store: Store, tag: str) -> Searched | None:
         _on_front(_best_of_cells(climbed[climbed[STEPS] == climbed[STEPS].max()])),
         _finals(rows[rows["part"] == FINAL]),
         float(rows["cpu_seconds"].sum()),
-        table["driver"].iloc[0] in held_in(folder_of(store.path)),
+        newest if newest in held_in(folder_of(store.path)) else "",
     )
 
 

@@ -3,6 +3,8 @@
 A driver holds a lock on a file of its own for life. The kernel drops it with the process, however
 that ends, so that a run whose driver is gone shows at once. Where locks do not reach, on another
 host, the age of the last heartbeat decides.
+
+What stands in that file is what others on this host ask of the driver: to hold, or to stop.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import socket
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Protocol, TypeVar
 from urllib.parse import quote, unquote
@@ -34,6 +37,12 @@ SILENCE = timedelta(seconds=60)
 
 
 T = TypeVar("T")
+
+
+class Wish(StrEnum):
+    """What others ask of a driver: to go on, to begin nothing more for now, to stop."""
+
+    GO, HOLD, STOP = "", "hold", "stop"
 
 
 class Kept(Protocol):
@@ -139,6 +148,52 @@ def drivers_in(folder: Path) -> list[str]:
 def held_in(folder: Path) -> list[str]:
     """Returns the drivers that hold their locks."""
     return [name for name in drivers_in(folder) if is_held(_file_of(folder, name))]
+
+
+def ask_of(path: Path, driver: str, wish: Wish) -> bool:
+    """Asks something of a driver on this host; returns whether it is still there to be asked.
+
+    Args:
+        path: of its store.
+        driver: its name.
+        wish: what is asked, until something else is.
+    """
+    file = _file_of(folder_of(path), driver)
+    if not is_held(file):
+        return False
+    try:
+        descriptor = os.open(file, os.O_WRONLY)  # makes none: the driver may end here
+    except OSError:
+        return False
+    with os.fdopen(descriptor, "w", encoding="utf-8") as asked:
+        asked.truncate()
+        asked.write(wish)
+    return True
+
+
+def wish_of(path: Path, driver: str) -> Wish:
+    """Returns what is asked of a driver.
+
+    Args:
+        path: of its store.
+        driver: its name.
+    """
+    try:
+        return Wish(_file_of(folder_of(path), driver).read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # it is gone, or another program wrote there
+        return Wish.GO
+
+
+def asked_here(path: Path) -> Wish:
+    """Returns what is asked of this process, whose drivers do as one: to stop before to hold.
+
+    Args:
+        path: of their store.
+    """
+    own = [socket.gethostname(), str(os.getpid())]
+    drivers = [name for name in drivers_in(folder_of(path)) if name.split(":")[:2] == own]
+    wishes = {wish_of(path, driver) for driver in drivers}
+    return next((wish for wish in (Wish.STOP, Wish.HOLD) if wish in wishes), Wish.GO)
 
 
 def alive(connection: duckdb.DuckDBPyConnection, path: Path) -> list[str]:

@@ -21,6 +21,7 @@ from ..run.executor import Executor
 from ..run.jobs import RUNNING, Job
 from ..run.supervisor import Supervisor
 from ..store import Store, StoreError
+from ..store.driver import Wish, asked_here
 from ..store.writes import clean_tags
 from . import questions
 from .estimate import Pace, taken
@@ -157,6 +158,12 @@ class Sweep:
         self._pending.clear()
         for _, job in self._active:
             job.cancel()
+
+    def heed(self) -> bool:
+        """Holds or goes on as others ask of this process; returns whether they ask to stop."""
+        wish = asked_here(self._store.path)
+        self.held = wish is Wish.HOLD
+        return wish is Wish.STOP
 
     def _submit(self) -> None:
         room = 2 * self._workers - len(self._active)

@@ -31,7 +31,7 @@ from experiments_db.sweeps import (
     with_followers,
 )  # fmt: skip
 from pages._shared import controls, saved, ui
-from pages._sweep import compose, squares
+from pages._sweep import compose, pausing, squares
 from pages._sweep.compose import Composed
 from ttr_core import RequestError
 
@@ -162,20 +162,10 @@ def _buttons(store: Store, ahead: Preview, name: str, served: Served | None, lef
                 help="One after another in the server's workers; they go on when you leave.",
             )
         else:
-            st.button(
-                "Go on" if served.held else "Pause",
-                key="sweep.hold",
-                icon=":material/play_arrow:" if served.held else ":material/pause:",
-                on_click=served.resume if served.held else served.hold,
-                help="What was handed out, two runs at most, goes on to its end.",
-            )
-            st.button(
-                "Cancel",
-                key="sweep.cancel",
-                icon=":material/stop:",
-                on_click=served.stop,
-                help="Ends what runs; what has ended is kept.",
-            )
+            pausing.buttons(
+                "sweep", served.held, served.hold, served.resume, served.stop,
+                "what has ended is kept.",
+            )  # fmt: skip
         seconds = served.remaining() if served is not None and not served.over else 0.0
         to_go = f", about {in_words(seconds)} to go" if seconds else ""
         paused = ", paused" if served is not None and served.held and not served.over else ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import altair as alt
 import pandas as pd
 import streamlit as st
@@ -11,13 +13,18 @@ from experiments_db.installation import command
 from experiments_db.read import measures, queries
 from experiments_db.read.searched import PROTOCOL, Searched, searched, searches
 from experiments_db.store import Store
+from experiments_db.store.driver import Wish, ask_of, wish_of
 from pages._shared import address, params, ui
+from pages._sweep import pausing
 
 TAG = "sweep.search"
 SECONDS, SELDOM = 5.0, 15.0
 """Between two looks at the store, while a search is under way and while none is."""
 
 PLAN = "examples/search_small.yaml"
+SAID = {Wish.GO: "goes on", Wish.HOLD: "paused", Wish.STOP: "is being cancelled"}
+"""What is asked of a search -> how it stands."""
+
 HEIGHT, NEW, PUBLISHED, LINE = 240, "#0072B2", "#D55E00", "#8A94A0"
 KINDS = ("new", "published")
 DRAWN = ["spec", "name", "state", "mean", "kind"]
@@ -95,10 +102,19 @@ def _drawn(store: Store, tag: str, tags: tuple[str, ...], active: bool) -> None:
     if found.running != active:
         st.rerun()  # to look often while it goes on, and seldom after its end
     counted = ", ".join(f"{n:,} {status}" for status, n in found.counts.items())
-    runs = "goes on" if found.running else "nothing of it is running"
+    wish = wish_of(store.path, found.driver) if found.driver else Wish.GO
+    runs = SAID[wish] if found.running else "nothing of it is running"
     if not found.running and "interrupted" in found.counts:
         runs += "; the same command goes on where it was interrupted"
-    st.markdown(ui.escaped(f"Stage: {found.stage} ({runs})"))
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(ui.escaped(f"Stage: {found.stage} ({runs})"), width="content")
+        if found.driver and not store.readonly:
+            ask = partial(_ask, store, found.driver)
+            pausing.buttons(
+                "sweep.searched", wish is Wish.HOLD,
+                partial(ask, Wish.HOLD), partial(ask, Wish.GO), partial(ask, Wish.STOP),
+                "the same command goes on with the rest.",
+            )  # fmt: skip
     st.caption(
         ui.escaped(f"Task {found.task}, searched in frame {found.frame}. Runs: {counted}; ")
         + ui.escaped(f"{ui.seconds(found.cpu_seconds)} of a processor so far.")
@@ -112,6 +128,10 @@ def _drawn(store: Store, tag: str, tags: tuple[str, ...], active: bool) -> None:
     st.dataframe(found.rungs, hide_index=True, alt="The rungs: cells, rates, runs, the best cell")
     _front(found)
     _finals(found)
+
+
+def _ask(store: Store, driver: str, wish: Wish) -> None:
+    ask_of(store.path, driver, wish)  # one that has ended meanwhile needs nothing more
 
 
 def _front(found: Searched) -> None:

@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from experiments_db.run.request import config_hash, request
 from experiments_db.store import open_store
+from experiments_db.store.driver import Wish, asked_here
 from experiments_db.store.importing import import_runs
 from experiments_db.store.records import NewRun
 from tests.app.app_text import text_of
@@ -60,4 +61,8 @@ def test_an_open_page_sees_a_search_begin_stop_and_end(page: Opener) -> None:
     with open_store().driver() as driver:
         open_store().claim(driver, run)
         assert "Stage: rung 1, 10 steps (goes on)" in words_of(app.run())
+        for button, said, asked in (("hold", "paused", Wish.HOLD), ("hold", "goes on", Wish.GO),
+                                    ("cancel", "is being cancelled", Wish.STOP)):  # fmt: skip
+            app.button(key=f"sweep.searched.{button}").click().run()
+            assert f"({said})" in words_of(app) and asked_here(open_store().path) is asked
     assert "nothing of it is running; the same command goes on" in words_of(app.run())

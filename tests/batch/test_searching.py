@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from experiments_db.read import queries
 from experiments_db.read.searched import searched
 from experiments_db.search.halving import DROPPED
 from experiments_db.store import open_store
+from experiments_db.store.driver import Wish, ask_of, folder_of, held_in
 from experiments_db.store.importing import import_runs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -134,6 +136,27 @@ def test_a_killed_search_is_shared_by_two_and_tells_the_same(
     assert len(done) == done["config_hash"].nunique() == whole["trainings"], "each once"
     for folder in ("first", "second"):
         pd.testing.assert_frame_equal(cells_of(tmp_path / folder), cells_of(tmp_path / "whole"))
+
+
+@pytest.mark.slow
+def test_a_search_is_held_and_cancelled_from_without(
+    cli: Callable[..., Any], tmp_path: Path
+) -> None:
+    db, asked = tmp_path / "runs.duckdb", []
+
+    def page() -> None:
+        until(lambda: finished(db) >= 3)
+        (driver,) = held_in(folder_of(db))
+        asked.append(ask_of(db, driver, Wish.HOLD))
+        until(lambda: "running" not in set(queries.runs(open_store(db))["status"]))
+        asked.append(ask_of(db, driver, Wish.STOP))
+
+    asking = threading.Thread(target=page)
+    asking.start()
+    said = cli(code=130)
+    asking.join()
+    assert asked == [True, True], "held, it stays in its wave"
+    assert "Paused from a page." in said.stderr and "Stopping" in said.stderr
 
 
 def test_a_budget_ends_a_search_before_a_rung_that_does_not_fit(

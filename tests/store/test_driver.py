@@ -122,3 +122,19 @@ def test_a_heartbeat_of_one_driver_leaves_the_runs_of_another(store: Store, new_
         before = queries.run(store, run_id)
         other.heartbeat([Live(run_id, 99)])
         assert queries.run(store, run_id) == before
+
+
+def test_a_driver_is_asked_to_hold_go_on_and_stop(store: Store, child) -> None:
+    ask, path = drivers.ask_of, store.path
+    with store.driver() as one, store.driver() as two:
+        assert drivers.asked_here(path) is drivers.Wish.GO
+        assert ask(path, one.id, drivers.Wish.HOLD) and drivers.asked_here(path) == "hold"
+        assert ask(path, two.id, drivers.Wish.STOP) and drivers.asked_here(path) == "stop"
+        assert ask(path, two.id, drivers.Wish.GO) and drivers.asked_here(path) == "hold"
+        assert drivers.wish_of(path, two.id) is drivers.Wish.GO
+        other = child("from experiments_db.store.driver import asked_here\n"
+                      "say(repr(asked_here(store.path).value))\n")  # fmt: skip
+        assert other.communicate()[0] == "''\n", "what is asked of one process is not of another"
+    assert not ask(path, one.id, drivers.Wish.STOP) and not drivers.drivers_in(
+        drivers.folder_of(path)
+    ), "who is gone is not asked, and no file is left behind"
