@@ -268,6 +268,29 @@ def playing(browser: Browser) -> None:
         print("a rung to its first moving frame: " + ", ".join(f"{s:.2f} s" for s in took))
 
 
+def knobs(browser: Browser, layers: Sequence[str]) -> None:
+    """Prints how long a changed knob takes to the first frame that moves, layer by layer."""
+    took, used = {}, {}
+    with served() as server:
+        page = Visit.opened(browser, server)[0].page
+        for layer in layers:
+            page.goto(f"{server.address}/?{urlencode({'layer': layer, 't': 40})}")
+            settle(page)
+            page.locator('.play[data-moving="false"]').wait_for()
+            noise = page.get_by_role("spinbutton", name="Noise").first
+            noise.fill("0.05")
+            began, before = time.monotonic(), server.cpu()
+            noise.press("Enter")
+            page.locator('.play[data-moving="true"]').wait_for()
+            took[layer], used[layer] = time.monotonic() - began, server.cpu() - before
+            settle(page)
+    wall, cpu = (statistics.median(found.values()) for found in (took, used))
+    print(f"a knob to its first moving frame, {len(took)} layers, median: {wall:.2f} s, "
+          f"{cpu:.2f} s of the server's processor")  # fmt: skip
+    for layer in sorted(took, key=lambda layer: used[layer])[: -WORST - 1 : -1]:
+        print(f"  {layer}: {took[layer]:.2f} s, {used[layer]:.2f} s of processor")
+
+
 def visits(browser: Browser, layers: Sequence[str], count: int) -> None:
     """Prints the memory of a server at which two people change the layer and the seed in turn."""
     with served() as server:
@@ -299,6 +322,7 @@ def main() -> None:
         playing(browser)
         if chosen.layers:
             changes(browser, chosen.layers)
+            knobs(browser, chosen.layers)
         if chosen.visits:
             visits(browser, chosen.layers or list(ttr.catalog), chosen.visits)
         browser.close()
