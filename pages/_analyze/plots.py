@@ -17,6 +17,7 @@ SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down"
 WIDE, TALL, LETTER, POINT = 1150, 250, 6.6, 9  # pixels: of the plane of costs, a letter, a point
 NARROW = 500  # pixels: on a plane that is no wider, names would lie on points
 LEVELS = (-6, 15, -20, 29)  # pixels from a point of the front to the middle of its name
+EDGE = 7  # pixels from an edge of the plane, at which lines are, to the middle of a name
 APART = 0.05  # octaves between points that would lie on each other: the width of one
 LEAST = 1e-4  # what is missing to the best value, at least, on a logarithmic axis
 
@@ -45,7 +46,7 @@ def costs(
     up = alt.Scale(type="log", reverse=True, nice=False) if logarithmic else units.scale(metric)
     span = (float(table[cost].min()) / 1.6, float(table[cost].max()) * 1.6)
     x, exact = _costing(across, span)
-    height = heights(table[value], logarithmic)
+    height = heights(table[value], logarithmic, None if logarithmic else metric.bounds)
     table = table.assign(place=side_by_side(table[cost], height))
     text = f"{metric.name.replace('_', ' ')}{', missing to the best' if logarithmic else ''}"
     y = alt.Y(f"{value}:Q", title=text, scale=up, axis=_percent(metric))
@@ -89,15 +90,22 @@ def _costing(across: tuple[str, str], span: Sequence[float]) -> tuple[alt.X, alt
     return placed, exact
 
 
-def heights(values: pd.Series, logarithmic: bool) -> pd.Series:
+def heights(
+    values: pd.Series, logarithmic: bool, bounds: tuple[float, float] | None = None
+) -> pd.Series:
     """Returns how many pixels from the top of the plane points are, about.
 
     Args:
         values: on the vertical axis.
         logarithmic: whether it is that of what is missing, little of which is at the top.
+        bounds: of the axis, where it is not as long as the values reach.
+
+    Example:
+        >>> heights(pd.Series([0.5, 1.0]), False, (0.0, 1.0)).tolist()
+        [125.0, 0.0]
     """
     places = -values.map(math.log) if logarithmic else values
-    low, high = float(places.min()), float(places.max())
+    low, high = bounds or (float(places.min()), float(places.max()))
     return TALL * (high - places) / ((high - low) or 1.0)
 
 
@@ -149,7 +157,8 @@ def _front_names(
         free = [
             level
             for level in LEVELS
-            if all(
+            if EDGE <= height + level <= TALL - EDGE
+            and all(
                 begins > end or abs(height + level - middle) > ends.LINE for _, end, middle in taken
             )
         ]

@@ -92,8 +92,8 @@ def _holds_something(column: pd.Series) -> bool:
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
-    """Returns a table as it is shown: a star for starred, a dash for no published name."""
-    readable = table.assign(layer=table["layer"].fillna("–"))
+    """Returns a table as it is shown: a star for starred, the spec where it has no other name."""
+    readable = table.assign(layer=table["layer"].fillna(table["spec"]))
     if "starred" in table:
         readable["starred"] = table["starred"].map({True: "★", False: ""})
     if "run_id" in table:

@@ -7,8 +7,11 @@ from collections.abc import Collection, Sequence
 import altair as alt
 import pandas as pd
 
-LETTERS, FEW, LETTER, LINE = 24, 12, 5.6, 13
-"""Letters of a name, and where there is no room for these; the width of one; between two names."""
+LETTERS, FEW, FEWEST = 24, 12, 9
+"""Letters of a name, where there is no room for these, and where there is none for those."""
+
+LETTER, LINE = 5.6, 13
+"""Pixels of a letter, and between two names."""
 
 ROOM = 0.3
 """The part of the chart to the right of the last point that is left for names."""
@@ -85,7 +88,8 @@ def labels(ends: pd.DataFrame, x: alt.X, color: alt.Color, scale: alt.Scale) -> 
         scale: their vertical scale.
     """
     names, room = list(ends["text"]), f"width * {ROOM / (1 + ROOM):.3f} - 6"
-    drawn = ends.assign(text=clipped(names), few=clipped(names, FEW))
+    drawn = ends.assign(text=clipped(names), few=clipped(names, FEW), fewest=clipped(names, FEWEST))
+    fitting = f"{room} < {FEW * LETTER:.0f} ? datum.fewest : datum.few"
     return (
         alt.Chart(drawn)
         .mark_text(
@@ -93,15 +97,15 @@ def labels(ends: pd.DataFrame, x: alt.X, color: alt.Color, scale: alt.Scale) -> 
             dx=6,
             fontSize=11,
             baseline="middle",
-            text=alt.ExprRef(f"{room} < {LETTERS * LETTER:.0f} ? datum.few : datum.text"),
+            text=alt.ExprRef(f"{room} < {LETTERS * LETTER:.0f} ? ({fitting}) : datum.text"),
             limit=alt.ExprRef(room),
         )
         .encode(x=x, y=alt.Y("end:Q", scale=scale), color=color)
     )
 
 
-def leaders(ends: pd.DataFrame, color: alt.Color) -> alt.Chart:
-    """Draws where a name belongs whose line ends before the column of names.
+def leaders(ends: pd.DataFrame, color: alt.Color) -> list[alt.Chart]:
+    """Draws where names belong whose lines end before the column of names; nothing without any.
 
     Args:
         ends: columns step and end (where the name stands), from_step and smooth (where the line
@@ -109,14 +113,12 @@ def leaders(ends: pd.DataFrame, color: alt.Color) -> alt.Chart:
         color: of the lines.
     """
     away = ends[ends["from_step"] < ends["step"]]
-    return (
-        alt.Chart(away)
-        .mark_rule(strokeWidth=1, strokeDash=[1, 3], opacity=0.6)
-        .encode(
-            x=alt.X("from_step:Q"),
-            x2=alt.X2("step:Q"),
-            y=alt.Y("smooth:Q"),
-            y2=alt.Y2("end:Q"),
-            color=color,
-        )
+    rules = alt.Chart(away).mark_rule(strokeWidth=1, strokeDash=[1, 3], opacity=0.6)
+    drawn = rules.encode(
+        x=alt.X("from_step:Q"),
+        x2=alt.X2("step:Q"),
+        y=alt.Y("smooth:Q"),
+        y2=alt.Y2("end:Q"),
+        color=color,
     )
+    return [drawn] if len(away) else []

@@ -13,6 +13,7 @@ from pages._shared import charts, ends, units
 from ttr_core.lab import Metric, metrics
 
 HEIGHT, LINE = 260, 22  # pixels: of a chart, and of a side in its legend
+NARROW, ERROR = 330, "standard error"  # pixels below which its legend has no room for the words
 PLOT = 150  # pixels between the ends of its vertical axis
 
 
@@ -55,11 +56,7 @@ def compared_chart(
     if asked.log_x:
         data = data[data["step"] > 0]
     log = alt.Scale(type="log")
-    legend = alt.Legend(
-        title=None, orient="bottom", columns=1, labelLimit=alt.ExprRef("min(340, width)"),
-        symbolType="stroke", symbolSize=300,
-        symbolFillColor="transparent", symbolOpacity=1, symbolStrokeWidth=2,
-    )  # fmt: skip
+    legend = _of_sides()
     x = alt.X("step:Q", title="step", scale=_across(data, asked.log_x))
     color = alt.Color("side:N", scale=alt.Scale(domain=list(said.values())), legend=legend)
     base = alt.Chart(data).encode(x=x, color=color)
@@ -84,8 +81,17 @@ def compared_chart(
     layers = [band, raw, line] if asked.smoothing else [band, line]
     if len(data):
         tips = _ends(data, {text: label for label, text in said.items()}, metric, asked)
-        layers += [ends.leaders(tips, color.copy()), ends.labels(tips, x, color.copy(), scale)]
+        layers += [*ends.leaders(tips, color.copy()), ends.labels(tips, x, color.copy(), scale)]
     return alt.LayerChart(layer=layers).properties(height=HEIGHT + LINE * len(labels))
+
+
+def _of_sides() -> alt.Legend:
+    return alt.Legend(
+        title=None, orient="bottom", columns=1, labelLimit=alt.ExprRef("min(340, width)"),
+        labelExpr=f"width < {NARROW} ? replace(datum.label, '{ERROR}', '±') : datum.label",
+        symbolType="stroke", symbolSize=300,
+        symbolFillColor="transparent", symbolOpacity=1, symbolStrokeWidth=2,
+    )  # fmt: skip
 
 
 def _across(data: pd.DataFrame, log: bool) -> alt.Scale:
@@ -132,5 +138,5 @@ def _legend(data: pd.DataFrame, label: str, metric: Metric | None, unit: str) ->
     last = data.loc[data["step"].idxmax()]
     size = last["high"] - last["value"]
     said = f"{size:.2g} {unit}".rstrip() if metric is None else metric.shown(size)
-    error = f", standard error {said}" if last["n"] > 1 else ""
+    error = f", {ERROR} {said}" if last["n"] > 1 else ""
     return f"{label} (n = {last['n']:.0f}{error})"

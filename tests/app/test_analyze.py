@@ -69,13 +69,15 @@ def test_what_is_missing_is_measured_from_the_best_value() -> None:
 
 def test_names_and_points_of_the_front_lie_on_no_other() -> None:
     best = pd.DataFrame({"state": [4096, 4100, 4105, 8192], "name": ["long-name-of-a-layer"] * 4})
-    height = pd.Series([20.0, 18.0, 16.0, 15.0])
+    height = pd.Series([40.0, 38.0, 36.0, 35.0])
     found = plots._front_names(best, "state", height, (1024.0, 16384.0))
     assert len(found) == 4 and found["level"].iloc[:3].nunique() == 3
     assert found["level"].iloc[3] == found["level"].iloc[0]  # far enough to the right
     many = pd.concat([best.iloc[:1]] * 9, ignore_index=True)
-    few = plots._front_names(many, "state", pd.Series([20.0] * 9), (1024.0, 16384.0))
+    few = plots._front_names(many, "state", pd.Series([40.0] * 9), (1024.0, 16384.0))
     assert len(few) == len(plots.LEVELS)  # the others are in the table
+    top = plots._front_names(best[:1], "state", pd.Series([4.0]), (1024.0, 16384.0))
+    assert top["level"].tolist() == [15], "below the point, where the edge is close"
     same = plots.side_by_side(pd.Series([64] * 40), pd.Series([5.0] * 40))
     assert same.nunique() == 40 and same.max() / same.min() < 2**0.5 + 1e-9
 

@@ -89,6 +89,19 @@ def test_names_stand_beside_all_lines_and_not_on_each_other(four: list[str], log
     assert [row["from_step"] for row in drawn["datasets"][led["data"]["name"]]] == [10]
 
 
+def test_a_narrow_chart_keeps_what_tells_its_lines_apart(four: list[str]) -> None:
+    sides, _ = comparing.sides(open_store(), four[:2], over_seeds=False)
+    data = comparing.mean_curves(open_store(), sides)
+    asked = Drawn(tuple(four), False, 0.0, False, False)
+    drawn = mean_lines.compared_chart(data, "accuracy", [s.label for s in sides], asked).to_dict()
+    (names,) = [one for one in drawn["layer"] if one["mark"]["type"] == "text"]
+    said = [row["fewest"] for row in drawn["datasets"][names["data"]["name"]]]
+    assert len(set(said)) == 2 and max(map(len, said)) <= ends.FEWEST
+    assert "datum.fewest" in names["mark"]["text"]["expr"]
+    assert mean_lines.ERROR in drawn["layer"][1]["encoding"]["color"]["legend"]["labelExpr"]
+    assert "rule" not in [one["mark"]["type"] for one in drawn["layer"]], "all end together"
+
+
 def test_compare_shows_its_address_and_says_what_is_gone(page: Opener, four: list[str]) -> None:
     app = page("compare", **{"compare.run": [four[0], four[2], "gone"], "compare.smooth": "0.8"})
     assert not app.exception

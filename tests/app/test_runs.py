@@ -307,3 +307,9 @@ def test_curves_come_first_of_what_is_picked_or_of_the_first_rows(
 def test_a_planned_number_is_not_taken_for_what_was_done() -> None:
     planned = pd.DataFrame({"train.steps": [10, 20], "task": ["mqar"] * 2, "run_id": ["a", "b"]})
     assert columns._short("train.steps", planned) == "steps at most"
+
+
+def test_a_layer_without_a_name_is_shown_by_its_spec() -> None:
+    table = pd.DataFrame({"layer": ["gla", None], "spec": ["A", "Gate | Linear | SGD"]})
+    shown = columns.readable(table.assign(superseded=False, **dict.fromkeys(columns.ALSO)))
+    assert shown["layer"].tolist() == ["gla", "Gate | Linear | SGD"]
