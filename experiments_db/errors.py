@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
+FORMS = {
+    re.compile(r"a valid dictionary( or instance of \w+)?"): "keys with values, as {key: value}",
+    re.compile(r"a valid (list|tuple)"): "a list",
+    re.compile(r"a valid string"): "a text",
+}
+"""How the library that checks forms calls things -> how people do."""
+
 
 class StoreError(RuntimeError):
     """A store cannot do what was asked; the text is one clear sentence, fit for a page."""
@@ -33,9 +42,15 @@ def required(message: str) -> str:
     Example:
         >>> required("Input should be a valid integer, unable to parse string as an integer")
         'it must be a valid integer'
+        >>> required("Input should be a valid dictionary or instance of Sample")
+        'it must be keys with values, as {key: value}'
         >>> required("Value error, count is above stop")
         'count is above stop'
     """
     said = message.removeprefix("Value error, ")
     wanted = said.removeprefix("Input should ")
-    return said if wanted == said else f"it must {wanted.split(', unable to')[0]}"
+    if wanted == said:
+        return said
+    for form, words in FORMS.items():
+        wanted = form.sub(words, wanted)
+    return f"it must {wanted.split(', unable to')[0]}"

@@ -16,7 +16,7 @@ from ttr_core.lab import PACE, PROBES, TASKS, Metric
 
 from ..errors import WrongFile
 from ..store.files import absolute
-from ..store.records import COMPLETE
+from ..store.records import COMPLETE, USED_UP
 from .functions import first_of_each
 from .known import Atlas
 
@@ -145,6 +145,8 @@ def _runs(file: Path) -> pd.DataFrame:
         raise WrongFile(f"{file} has no column {', '.join(missing)}: {needs}.")
     trained = [name for name, task in TASKS.items() if task.trained]
     kept = table[table["task"].isin(trained) & table["status"].isin(COMPLETE)]
+    if "message" in kept:  # what its time cut short has not learned what it would have
+        kept = kept[~kept["message"].fillna("").str.match(USED_UP)]
     if kept.empty:
         raise WrongFile(f"{file} holds no training that ended.")
     return kept

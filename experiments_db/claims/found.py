@@ -149,6 +149,7 @@ def _complete(store: Store, hashes: list[str]) -> pd.DataFrame:
     where = Where()
     where.among("config_hash", hashes)
     where.among("status", COMPLETE)
+    where.add("NOT cut_short")
     rows = queries.selected(store, where).drop_duplicates("config_hash")
     metrics: list[Any] = [json.loads(text) for text in rows["metrics"]]
     return rows.assign(metrics=metrics).set_index("config_hash")

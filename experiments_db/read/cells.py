@@ -16,7 +16,7 @@ from ttr_core.lab import STILL_RISING, metrics
 
 from ..errors import StoreError
 from ..store import Store
-from ..store.records import COMPLETE
+from ..store.records import COMPLETE, CUT_SHORT
 from . import measures
 from .filters import Where
 from .pooling import COUNTED, POOLS, REPEATED
@@ -35,7 +35,8 @@ NEWEST = f"""
         any_value({COUNTED}) AS series
     FROM (SELECT rowid AS place, run_id, config_hash, series, seed FROM runs) AS known
     JOIN (
-        SELECT rowid AS noted, run_id FROM results WHERE status IN {COMPLETE}
+        SELECT rowid AS noted, run_id FROM results
+        WHERE status IN {COMPLETE} AND NOT {CUT_SHORT}
     ) AS ended USING (run_id)
     ANTI JOIN (SELECT run_id FROM marks WHERE archived) AS away USING (run_id)
     LEFT JOIN ({POOLS}) AS pools USING (series)
@@ -66,7 +67,8 @@ JOIN (SELECT rowid AS noted, * EXCLUDE (run_id) FROM results) AS results USING (
 
 
 COMPLETE_RUNS = complete_runs(f"({NEWEST})")
-"""Complete runs that are neither archived nor superseded; those that repeat others are away."""
+"""Complete runs that are neither archived nor superseded nor cut short by their time; those that
+repeat others are away."""
 
 
 def task_settings(store: Store) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from . import pooling, queries
 from .filters import Conditions, Where
 
 MOST = 8
-SAME = ("task", "protocol", "frame", "device", "superseded")
+SAME = ("task", "protocol", "frame", "device", "superseded", "cut_short")
 """What has to be the same in all that is compared, or is said beside it."""
 OWN_COLUMNS = ("model.frame", "model.layers", "train.protocol")  # stand in `SAME` already
 
@@ -45,7 +45,8 @@ def sides(
         store: where the runs are.
         asked: ids of runs; the first `MOST` of them count.
         over_seeds: each stands for the complete runs of its configuration, archived ones left out,
-            of those that repeat one another the newest; else for itself.
+            of those that repeat one another the newest, one that its time cut short for such alone;
+            else for itself.
 
     Raises:
         StoreError: the store cannot be read.
@@ -60,12 +61,15 @@ def sides(
     if over_seeds and named:
         pools = pooling.pools(store)
         counted = first["series"].replace(pools)
-        first = first[~counted.duplicated()]
+        first = first[~pd.DataFrame({"of": counted, "cut": first["cut_short"]}).duplicated()]
         pooled = _complete(store, set(counted), pools)
     made = []
     for run_id, series in counted[first.index].items():
         alone = rows.loc[[run_id]]
-        mine = pooled[pooled["counted"] == series] if over_seeds else alone
+        mine = alone
+        if over_seeds:
+            alike = pooled["cut_short"] == bool(alone["cut_short"].iloc[0])
+            mine = pooled[(pooled["counted"] == series) & alike]
         made.append((str(run_id), mine if len(mine) else alone))
     names = [str(runs["layer"].fillna(runs["spec"]).iloc[0]) for _, runs in made]
     return [
@@ -90,7 +94,7 @@ def _complete(store: Store, counted: set[str], pools: Mapping[str, str]) -> pd.D
         ~table["series"].isin(pools), table["counted"] + " " + table["seed"].astype(str)
     )
     kept = table.assign(chose=table["series"] != table["counted"], repeated=repeated)
-    kept = kept.sort_values("run_id").drop_duplicates("repeated", keep="last")
+    kept = kept.sort_values("run_id").drop_duplicates(["repeated", "cut_short"], keep="last")
     return kept.sort_values(["chose", "run_id"]).drop(columns=["chose", "repeated"])
 
 
@@ -120,6 +124,8 @@ def unlike(compared: Sequence[Side]) -> list[str]:
         values = {str(side.runs[name].iloc[0]) for side in compared}
         if len(values) > 1 and name == "superseded":
             said.append("Some are superseded: something in them computes otherwise today.")
+        elif len(values) > 1 and name == "cut_short":
+            said.append("Some were ended as their time was used up, others not.")
         elif len(values) > 1:
             said.append(f"Not the same {name}: {', '.join(sorted(values))}.")
     return said

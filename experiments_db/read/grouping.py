@@ -19,7 +19,8 @@ ALSO = ("best", "seconds", "steps_to_90", "cpu_seconds_to_90")
 
 IDENTITY = ("layer", "spec", "frame", "task", "device", "protocol")
 
-NEWEST = f"QUALIFY row_number() OVER (PARTITION BY {REPEATED} ORDER BY run_id DESC) = 1"
+NEWEST = f"""QUALIFY row_number() OVER (
+    PARTITION BY {REPEATED}, cut_short ORDER BY run_id DESC) = 1"""
 """Ends a query over runs: of those that repeat one another, seed included, the newest."""
 
 RATED = "CASE WHEN series = counted THEN '' ELSE '~' END"
@@ -60,8 +61,8 @@ def grouped(
     ``n`` counts the runs, ``seeds`` and ``run_ids`` name them in the same order; ``config`` lacks
     the seed. Of runs that were repeated with one seed the newest counts. A configuration is what
     decides a run (`ttr_core.lab.fingerprint`); a rate that was chosen on one seed and the other
-    seeds at that rate are one (`pooling.POOLS`). Superseded runs are groups of their own, and the
-    column ``superseded`` says so.
+    seeds at that rate are one (`pooling.POOLS`). Superseded runs are groups of their own, and so
+    are those that their time cut short: the columns ``superseded`` and ``cut_short`` say so.
 
     Args:
         store: where to look.
@@ -86,10 +87,11 @@ def grouped(
             where.one_of("series", [*chosen, *(one for one, of in pools.items() if of in chosen)])
         sql = f"""
             , groups AS ({_summaries(where)})
-            SELECT groups.* EXCLUDE (first_id, config_group, superseded, series), configs.config,
-                config_group, series, superseded
+            SELECT groups.* EXCLUDE (first_id, config_group, cut_short, superseded, series),
+                configs.config, config_group, series, cut_short, superseded
             FROM groups LEFT JOIN configs USING (config_group)
             ORDER BY groups.{order} {way} NULLS LAST, groups.first_id {way}
+            {"" if limit is None else f"LIMIT {int(limit)}"}
         """
         table = put_to(connection, store, sql, where.values, where.few).df()
     both = zip(table["run_ids"], table["seeds"], strict=True)
@@ -121,14 +123,15 @@ def _first(order: str, where: Where) -> str:
     """Returns the start of the query for the groups that are first: all but which way."""
     rows = f"FROM shown LEFT JOIN ({POOLS}) AS pools USING (series) {where}"
     if order == "started_at":  # of runs that repeat one another the newest is the last that began
-        return f"SELECT {COUNTED} AS counted {rows} GROUP BY counted ORDER BY max(started_at)"
+        same = f"{rows} GROUP BY counted, cut_short"
+        return f"SELECT {COUNTED} AS counted {same} ORDER BY max(started_at)"
     name = order.removesuffix("_mean")
     return f"""
         SELECT counted FROM (
             SELECT any_value({COUNTED}) AS counted, max(run_id) AS run_id,
-                arg_max_null({name}, run_id) AS {name}
-            {rows} GROUP BY {REPEATED}
-        ) GROUP BY counted ORDER BY avg({name}) FILTER (isfinite({name}))
+                arg_max_null({name}, run_id) AS {name}, cut_short
+            {rows} GROUP BY {REPEATED}, cut_short
+        ) GROUP BY counted, cut_short ORDER BY avg({name}) FILTER (isfinite({name}))
     """
 
 
@@ -136,7 +139,7 @@ def _summaries(where: Where) -> str:
     identity = ", ".join(f"any_value({name}) AS {name}" for name in IDENTITY)
     summaries = ",".join(STATISTICS_SQL.format(name) for name in averaged())
     return f"""
-        SELECT counted AS series, any_value(superseded) AS superseded, {identity},
+        SELECT counted AS series, any_value(superseded) AS superseded, cut_short, {identity},
             count(*) AS n,
             count(*) FILTER (status = 'diverged') AS diverged,
             count(*) FILTER (still_rising) AS still_rising,
@@ -146,5 +149,5 @@ def _summaries(where: Where) -> str:
             max(started_at) AS started_at,
             min(run_id) AS first_id,
             arg_min(config_group, {RATED} || run_id) AS config_group
-        FROM {_counted(where)} GROUP BY counted
+        FROM {_counted(where)} GROUP BY counted, cut_short
     """

@@ -30,15 +30,17 @@ from .sandbox import QueryError, where
 
 RUN_COLUMNS = (
     "run_id", "status", "layer", "spec", "frame", "task", "seed", "*", "still_rising", "steps",
-    "steps_to_90", "seconds", "started_at", "tags", "note", "superseded",
+    "steps_to_90", "seconds", "started_at", "tags", "note", "cut_short", "superseded",
 )  # fmt: skip
 GROUP_COLUMNS = (
     "layer", "spec", "frame", "task", "n", "*", "still_rising", "steps_to_90_mean",
-    "steps_to_90_std", "superseded",
+    "steps_to_90_std", "cut_short", "superseded",
 )  # fmt: skip
 """Columns of a terminal; the star stands for the metrics that the runs have."""
 
-WHERE_TOLD = ("superseded", "still_rising", "steps_to_90", "steps_to_90_mean", "steps_to_90_std")
+WHERE_TOLD = (
+    "cut_short", "superseded", "still_rising", "steps_to_90", "steps_to_90_mean", "steps_to_90_std",
+)  # fmt: skip
 """Columns that are shown where they say something."""
 
 ALL = 1_000_000

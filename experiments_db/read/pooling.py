@@ -7,7 +7,7 @@ chose, which are two series by their settings and one configuration by what was 
 from __future__ import annotations
 
 from ..store import Store
-from ..store.records import COMPLETE
+from ..store.records import COMPLETE, CUT_SHORT
 
 POOLS = f"""
     SELECT DISTINCT unnest([tuned.series, fixed.series]) AS series, fixed.series AS pooled
@@ -15,7 +15,7 @@ POOLS = f"""
         SELECT series, any_value(lr) AS chosen
         FROM runs JOIN results USING (run_id)
         JOIN (SELECT series FROM series WHERE rate = 'auto') USING (series)
-        WHERE results.status IN {COMPLETE}
+        WHERE results.status IN {COMPLETE} AND NOT {CUT_SHORT}
         GROUP BY series HAVING count(DISTINCT seed) = 1 AND count(DISTINCT lr) = 1
     ) AS chosen
     JOIN series AS tuned USING (series)

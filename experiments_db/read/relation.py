@@ -17,7 +17,7 @@ from ttr_core.lab import outdated
 
 from ..store import Store
 from ..store.driver import alive
-from ..store.records import RELEASED
+from ..store.records import CUT_SHORT, RELEASED
 from . import measures
 
 NUMBERS = (*RELEASED, "last", "best")
@@ -91,14 +91,14 @@ def columns_in_sql() -> dict[str, str]:
     """Returns every column of ``shown`` with its SQL, in order.
 
     Beside those of the schema there is one for each metric that a task declares, the pace of a
-    training, whether its curve still rose, and whether the run is superseded. A number that is not
-    finite is missing: it must not be the largest of all.
+    training, whether its curve still rose or its time cut it short, and whether the run is
+    superseded. A number that is not finite is missing: it must not be the largest of all.
     """
     finite = {
         name: f"CASE WHEN isfinite({sql}) THEN {sql} END" if name in NUMBERS else sql
         for name, sql in COLUMNS.items()
     }
-    return {**finite, **measures.added(), "superseded": SUPERSEDED}
+    return {**finite, **measures.added(), "cut_short": CUT_SHORT, "superseded": SUPERSEDED}
 
 
 def relation_of(asked: str | None = None, among: str | None = None) -> str:

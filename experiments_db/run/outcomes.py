@@ -44,6 +44,7 @@ def new_run(
         protocol=experiment.task.protocol or config["train"]["protocol"],
         tags=tuple(tags),
         environment=dict(environment() if where is None else where),
+        seconds=experiment.train.seconds,
     )
 
 

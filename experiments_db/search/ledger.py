@@ -10,7 +10,7 @@ from typing import Any
 from ttr_core.lab import PACE, RISE_AT_FALL, STILL_RISING, VALIDATION, Metric
 
 from ..store import Store
-from ..store.records import COMPLETE
+from ..store.records import COMPLETE, CUT_SHORT
 from .trainings import Training
 
 
@@ -76,12 +76,12 @@ class Ledger:
     def _read(self, hashes: set[str]) -> None:
         if not hashes:
             return
-        sql = """
+        sql = f"""
             SELECT config_hash, run_id, results.status, metrics, steps, message
             FROM runs
             JOIN results USING (run_id)
             WHERE config_hash IN (SELECT unnest($hashes::VARCHAR[]))
-                AND list_contains($settled::VARCHAR[], results.status)
+                AND list_contains($settled::VARCHAR[], results.status) AND NOT {CUT_SHORT}
             QUALIFY row_number() OVER (
                 PARTITION BY config_hash ORDER BY results.status = 'failed', run_id) = 1
         """

@@ -30,11 +30,15 @@ ENDED = ("finished", "diverged", "failed", "cancelled")
 COMPLETE = ("finished", "diverged")
 """Statuses that answer a claim: the run need not be repeated."""
 
-HAD_SECONDS = "TRY_CAST(runs.config ->> '$.train.seconds' AS DOUBLE)"
-"""The most seconds that a run was given, or nothing: no part of its fingerprint."""
+USED_UP = r"^The time of (\S+) s was used up"
+"""How a run ends its last words that its time cut short; no part of its configuration says so."""
 
-CUT_SHORT = f"coalesce(results.status = 'finished' AND results.seconds >= {HAD_SECONDS}, false)"
-"""Whether a run ended as its time was used up: who gives more time has no answer in it."""
+HAD_SECONDS = f"TRY_CAST(regexp_extract(results.message, '{USED_UP}', 1) AS DOUBLE)"
+"""The most seconds that such a run was given, else nothing."""
+
+CUT_SHORT = f"coalesce(results.status = 'finished' AND {HAD_SECONDS} IS NOT NULL, false)"
+"""Whether a run ended as its time was used up: who gives more time has no answer in it, and it
+pools with none that did not."""
 
 RELEASED = ("accuracy", "error", "loss")
 """Metrics with a column of their own in the released schema; the others stand in ``metrics``."""
@@ -64,6 +68,7 @@ class NewRun:
         tags: tags from the start.
         environment: facts about the machine and its software, JSON-able; the versions among
             them (:data:`experiments_db.store.writes.VERSIONS`) are kept apart.
+        seconds: the most seconds that it is given, or None; no part of what is stored.
     """
 
     config: Mapping[str, Any]
@@ -77,12 +82,7 @@ class NewRun:
     protocol: str = "quick"
     tags: Sequence[str] = ()
     environment: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def seconds(self) -> float | None:
-        """The most seconds that it is given, or None."""
-        said = (self.config.get("train") or {}).get("seconds")
-        return None if said is None else float(said)
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)

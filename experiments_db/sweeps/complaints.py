@@ -7,7 +7,8 @@ from typing import Any
 
 import pydantic
 
-from ttr_core import AXES, nearest
+from ttr_core import AXES, ModelConfig, nearest, options_of
+from ttr_core.lab import TrainConfig
 
 from ..errors import required
 from .plan_file import Source
@@ -28,6 +29,9 @@ def complaints(
         inside: key -> the form of what stands there; elsewhere it is that of a range of numbers.
     """
     found = error.errors()
+    for problem in found:
+        if said := _of_a_map(problem["loc"], problem["input"]):
+            return source.located(problem["loc"], said)
     inner = [p for p in found if not (p["type"] == "too_short" and _holds_more(p, found))]
     told = (source.located(p["loc"], _problem(p, source, form, inside)) for p in inner[:10])
     return "\n".join(told)
@@ -55,6 +59,18 @@ def _problem(problem: Any, source: Source, form: _Form, inside: Mapping[str, _Fo
     return f"{where} is {str(problem['input'])[:80]!r}; {required(problem['msg'])}."
 
 
+def _of_a_map(loc: Sequence[Any], given: Any) -> str | None:
+    """Says how a name with settings is written, where its settings stand under the name."""
+    wanted = {"layers": "name", "specs": "spec", "tasks": "name"}.get(str(loc[0]) if loc else "")
+    if wanted is None or loc[-1] != wanted or not isinstance(given, Mapping) or len(given) != 1:
+        return None
+    ((name, settings),) = given.items()
+    if not isinstance(settings, Mapping):
+        return None
+    more = "".join(f", {key}: {value}" for key, value in settings.items())
+    return f"settings stand beside the name: write - {{{wanted}: {name}{more}}}."
+
+
 def _of_another(loc: Sequence[Any], given: Any) -> str | None:
     """Says where a mapping belongs that stands under the wrong key, or how a spec is written."""
     if loc[0] not in ("layers", "specs") or not isinstance(given, Mapping):
@@ -74,5 +90,9 @@ def _of_another(loc: Sequence[Any], given: Any) -> str | None:
 def _unknown_key(holder: _Form, key: str) -> str:
     valid = [field.alias or name for name, field in holder.model_fields.items()]
     close = nearest(key, valid)
+    homes = {"model": ModelConfig, "train": TrainConfig} if "train" in valid else {}
+    for group, form in homes.items():
+        if key in [option.name for option in options_of(form)]:
+            return f"{key!r} is a setting of {group}: write `{group}: {{{key}: ...}}`."
     hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
     return f"unknown key {key[:80]!r}.{hint} Valid: {', '.join(valid)}."

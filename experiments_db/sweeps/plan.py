@@ -220,6 +220,9 @@ def _check(plan: Plan, source: Source) -> None:
     for field in ("layers", "specs", "stacks", "tasks"):
         for index, entry in enumerate(getattr(plan, field)):
             at = (field, index)
+            text = getattr(entry, entry.key)
+            if isinstance(text, str) and (said := _misspelled(text, field)):
+                raise source.error(at, said)
             if isinstance(entry, (LayerEntry, SpecEntry)) and (said := _misplaced(entry)):
                 raise source.error(at, said)
             try:
@@ -239,6 +242,16 @@ def _check(plan: Plan, source: Source) -> None:
         _check_keys(getattr(plan, group), known, group, (group,), source)
     _check_protocol(plan, source)
     _check_order(plan, source)
+
+
+def _misspelled(text: str, field: str) -> str | None:
+    """Says how several names are written that stand as one text, or that there is none."""
+    if not text.strip():
+        return f"`{field}` is empty: name at least one, or leave it out."
+    names = split_names(text)
+    if len(names) > 1 and (field == "specs" or "|" not in text):
+        return f"{text[:80]!r} is one text: several are a list, `{field}: [{', '.join(names)}]`."
+    return None
 
 
 def _misplaced(entry: LayerEntry | SpecEntry) -> str | None:

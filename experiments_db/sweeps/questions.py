@@ -13,6 +13,12 @@ from ..store.records import COMPLETE, CUT_SHORT, HAD_SECONDS
 LATEST = 5000
 """Past runs that an estimate looks at, the newest first."""
 
+ASKED = "SELECT unnest($hashes::VARCHAR[]) AS config_hash, unnest($seconds::DOUBLE[]) AS given"
+"""The configurations that are asked for, and the most seconds that a run of each is given."""
+
+TOO_SHORT = f"({CUT_SHORT} AND {HAD_SECONDS} < coalesce(asked.given, 'infinity'::DOUBLE))"
+"""Whether a run ended for want of less time than is given now."""
+
 TOLD = ("state_size", "parameters", "steps", "seconds")
 """Sizes and times of a result that a report shows."""
 
@@ -27,16 +33,14 @@ def held(store: Store, asked: Mapping[str, float | None]) -> dict[str, str]:
     """
     sql = f"""
         SELECT config_hash,
-            bool_or(coalesce(list_contains($complete::VARCHAR[], results.status), false) AND NOT (
-                {CUT_SHORT} AND {HAD_SECONDS} < coalesce(asked.seconds, 'infinity'::DOUBLE))),
+            bool_or(coalesce(list_contains($complete::VARCHAR[], results.status), false)
+                AND NOT {TOO_SHORT}),
             bool_or(coalesce(results.status IS NULL
                 AND list_contains($alive::VARCHAR[], live.driver), false))
         FROM runs
         LEFT JOIN results USING (run_id)
         LEFT JOIN live USING (run_id)
-        JOIN (
-            SELECT unnest($hashes::VARCHAR[]) AS config_hash, unnest($seconds::DOUBLE[]) AS seconds
-        ) AS asked USING (config_hash)
+        JOIN ({ASKED}) AS asked USING (config_hash)
         GROUP BY config_hash
     """
     with store.open() as connection:
@@ -88,8 +92,12 @@ def past(store: Store, tasks: Collection[str]) -> list[tuple[dict[str, Any], flo
     return [(read[group], seconds, taken) for group, seconds, taken in rows]
 
 
-def results(store: Store, hashes: Collection[str]) -> dict[str, dict[str, Any]]:
+def results(store: Store, asked: Mapping[str, float | None]) -> dict[str, dict[str, Any]]:
     """Returns the newest complete result of each configuration.
+
+    Args:
+        store: where runs are kept.
+        asked: as of `held`.
 
     Returns:
         config hash -> status, lr, metrics, the sizes and times of `TOLD`, lrs_tried, and rates:
@@ -100,12 +108,13 @@ def results(store: Store, hashes: Collection[str]) -> dict[str, dict[str, Any]]:
             {", ".join(TOLD)}
         FROM runs
         JOIN results USING (run_id)
-        WHERE config_hash IN (SELECT unnest($hashes::VARCHAR[]))
-            AND list_contains($complete::VARCHAR[], results.status)
+        JOIN ({ASKED}) AS asked USING (config_hash)
+        WHERE list_contains($complete::VARCHAR[], results.status) AND NOT {TOO_SHORT}
         ORDER BY run_id
     """
     with store.open() as connection:
-        given = {"hashes": list(hashes), "complete": list(COMPLETE)}
+        given: dict[str, Any] = {"hashes": list(asked), "seconds": list(asked.values())}
+        given |= {"complete": list(COMPLETE)}
         rows = connection.execute(sql, given).fetchall()
     return {
         config_hash: {

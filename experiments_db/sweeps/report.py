@@ -20,7 +20,7 @@ from ..read import measures
 from ..read.queries import flattened
 from ..store import Store
 from . import questions
-from .expansion import Planned
+from .expansion import Planned, times_of
 
 WORKS = 0.95
 """A learning rate works if its mean validation score is this share of the best rate's.
@@ -68,7 +68,7 @@ def rows(store: Store, runs: Iterable[Planned]) -> list[dict[str, Any]]:
     tells the best one. What chose its own rate has a row of its own.
     """
     planned = list(runs)
-    found = questions.results(store, [run.config_hash for run in planned])
+    found = questions.results(store, times_of(planned))
     groups: dict[str, list[Member]] = {}
     for run in planned:
         if run.config_hash in found:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from ..run.request import config_hash
 from ..store import Store
 from . import questions
-from .expansion import Planned, Work
+from .expansion import Planned, Work, times_of
 
 
 def followers(run: Planned, rate: float | None, seeds: Sequence[int]) -> list[Planned]:
@@ -44,7 +44,7 @@ def with_followers(store: Store, work: Work) -> Work:
     """
     if not work.seeds_later:
         return work
-    found = questions.results(store, [run.config_hash for run in work.runs])
+    found = questions.results(store, times_of(work.runs))
     rates = {name: result["lr"] for name, result in found.items() if result["status"] == "finished"}
     further = [
         one

@@ -13,13 +13,13 @@ from pages._shared import units
 from ttr_core.lab import TASKS, metrics
 
 RUN_COLUMNS = (
-    "starred", "status", "superseded", "layer", "frame", "tags", "main", "task", "*",
+    "starred", "status", "superseded", "cut_short", "layer", "frame", "tags", "main", "task", "*",
     "still_rising", "spec", "other", "steps", "steps_to_90", "seconds", "seconds_to_target",
     "seed", "note", "started_at", "run_id",
 )  # fmt: skip
 GROUP_COLUMNS = (
-    "superseded", "layer", "frame", "n", "main", "task", "*", "still_rising", "spec", "other",
-    "steps_to_90_mean", "steps_to_90_std", "seconds_mean", "diverged",
+    "superseded", "cut_short", "layer", "frame", "n", "main", "task", "*", "still_rising", "spec",
+    "other", "steps_to_90_mean", "steps_to_90_std", "seconds_mean", "diverged",
     "started_at",
 )  # fmt: skip
 """Columns in order; the star stands for what differs: settings, protocol, device; ``main``
@@ -82,7 +82,7 @@ def differing(table: pd.DataFrame) -> list[str]:
 
 
 def _holds_something(column: pd.Series) -> bool:
-    if column.name in ("diverged", "superseded", "still_rising"):
+    if column.name in ("diverged", "superseded", "cut_short", "still_rising"):
         return bool(column.fillna(False).any())
     if column.name == "tags":
         return bool(column.map(len).any())
@@ -99,6 +99,7 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     if "run_id" in table:
         readable["still_rising"] = table["still_rising"].map({True: "rising"}).fillna("")
     readable["superseded"] = table["superseded"].map({True: "superseded", False: ""})
+    readable["cut_short"] = table["cut_short"].map({True: "cut short", False: ""})
     for name in differing(table):  # a rate, or auto: one type for a column
         if readable[name].map(type).nunique() > 1:
             known = readable[name].notna()
@@ -136,6 +137,11 @@ def _identity() -> dict[str, Any]:
             "Then",
             width=95,
             help="Something in it computes otherwise today: no newer run is pooled with it.",
+        ),
+        "cut_short": column.TextColumn(
+            "Time",
+            width=80,
+            help="It ended as its time was used up: no other is pooled with it.",
         ),
         "layer": column.TextColumn("Layer", width=150),
         "spec": column.TextColumn("Spec", width="medium"),

@@ -65,6 +65,29 @@ def test_what_stands_under_the_wrong_key_is_told_where_it_belongs(plan: str) -> 
     assert len(said) < 250 and "\n" not in said, "and not with the names of all layers"
 
 
+UNKIND = {
+    "layers: [gla]\ntasks: {mqar: {pairs: 8}}": "the name: write - {name: mqar, pairs: 8}.",
+    "layers: [{gla: {map: elu1}}]\ntasks: mqar": "the name: write - {name: gla, map: elu1}.",
+    "layers: gla, kda\ntasks: mqar": "several are a list, `layers: [gla, kda]`.",
+    "layers:\ntasks: mqar": "`layers` is empty: name at least one",
+    "layers: gla\ntasks:": "`tasks` is empty: name at least one",
+    "layers: [[gla]]\ntasks: mqar": "it must be keys with values, as {key: value}.",
+    "layers: gla\ntasks: mqar\nsample: 5": "it must be keys with values, as {key: value}.",
+    "layers: gla\ntasks: mqar\nlr: 0.1": "'lr' is a setting of train: write `train: {lr: ...}`.",
+    "layers: gla\ntasks: mqar\nd_model: 8": "is a setting of model: write `model: {d_model",
+    "layers: gla\ntasks: mqar\ntags: {a: b}": "it must be a text.",
+}
+
+
+@pytest.mark.parametrize("plan", UNKIND)
+def test_a_malformed_plan_is_answered_in_a_line_with_how_it_is_written(plan: str) -> None:
+    with pytest.raises(RequestError) as refused:
+        of_text(plan)
+    said = str(refused.value)
+    assert UNKIND[plan] in said and said.startswith("plan, line ")
+    assert len(said) < 200 and "\n" not in said and "Entry" not in said
+
+
 @pytest.mark.parametrize("name", [EACH_GPU, IN_ALL])
 @pytest.mark.parametrize("said", ["many", "0", "-1", "9" * 5000])
 def test_a_variable_that_says_nonsense_is_a_wrong_request(

@@ -13,7 +13,7 @@ import pytest
 
 from experiments_db.read import queries
 from experiments_db.read.filters import Conditions
-from experiments_db.store import NewRun, Outcome, Store, StoreError, open_store
+from experiments_db.store import Outcome, Store, StoreError, open_store
 from experiments_db.store.commits import INTERVAL
 from experiments_db.store.records import POINTS, as_json, thinned
 from experiments_db.sweeps import held
@@ -74,19 +74,17 @@ def test_a_complete_run_answers_a_claim(store: Store, driver, new_run, status: s
 
 
 @pytest.mark.parametrize(
-    ("took", "again", "answers"),
-    [(9.1, 9, True), (9.1, 4, True), (9.1, 10, False), (9.1, None, False), (8.0, None, True)],
+    ("had", "again", "answers"),
+    [(9, 9, True), (9, 4, True), (9, 10, False), (9, None, False), (None, None, True)],
 )
 def test_what_its_time_cut_short_answers_only_who_gives_no_more(
-    store: Store, driver, new_run, took: float, again: float | None, answers: bool
+    store: Store, driver, new_run, had: int | None, again: float | None, answers: bool
 ) -> None:
-    def asked(seconds: float | None) -> NewRun:
-        return new_run(config={**new_run().config, "train": {"steps": 100, "seconds": seconds}})
-
-    first = store.claim(driver, asked(9))
-    store.finish(first.run_id, Outcome("finished", seconds=took))
+    first = store.claim(driver, new_run())
+    said = None if had is None else f"The time of {had} s was used up after 7 steps."
+    store.finish(first.run_id, Outcome("finished", seconds=11.0, error=said))
     assert held(store, {"h": again}) == ({"h": "complete"} if answers else {})
-    assert (store.claim(driver, asked(again)).existing == first.run_id) is answers
+    assert (store.claim(driver, new_run(seconds=again)).existing == first.run_id) is answers
 
 
 @pytest.mark.parametrize("status", ["failed", "cancelled"])

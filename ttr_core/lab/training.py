@@ -207,7 +207,7 @@ class _Run:
             return f"{said}: {best.reason.rstrip('.')}." if best.reason else f"{said}."
         if self.out_of_time:
             taken = how_many(best.step, "step")
-            return f"The time of {self.config.seconds:g} s was used up after {taken}."
+            return f"The time of {self.config.seconds:.15g} s was used up after {taken}."
         return ""
 
     def tested(self, learner: Learner) -> Tested:
