@@ -105,6 +105,8 @@ def chosen(store: Store, condition: str, archived: bool = False) -> list[str]:
     Raises:
         QueryError: the condition is refused, wrong or too slow.
     """
+    if not condition.strip():
+        raise QueryError('--where is empty: give a condition, such as "accuracy > 0.9".')
     try:
         storable(condition, "The condition")
     except StoreError as error:

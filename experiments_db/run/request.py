@@ -207,6 +207,10 @@ class _Plan:
             )
         if module is not None:
             return None
+        if layer is not None and "|" in layer:
+            raise RequestError(f"{layer[:80]!r} is a spec, no name of a layer: give it as --spec.")
+        if spec is not None and "|" not in spec and spec in ttr.catalog:
+            raise RequestError(f"{spec!r} is the name of a layer, no spec: give it as --layer.")
         return _spec(spec) if spec is not None else ttr.catalog[str(layer)].spec
 
     def _set(self, key: str, text: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from ..errors import StoreError
+from ..errors import StoreError, WrongFile
 from . import spill
 from .driver import folder_of, held_in
 from .files import absolute, copy_database, make_folder, raw_copy, same, workplace
@@ -32,7 +32,7 @@ def backup(store: Store, dest: Path | str, overwrite: bool = False) -> Path:
     """
     place = absolute(dest)
     if same(place, store.path):
-        raise StoreError(f"{place} is the store itself: name another file for the backup.")
+        raise WrongFile(f"{place} is the store itself: name another file for the backup.")
     if place.exists() and not overwrite:
         raise StoreError(
             f"{place} exists already: name another file, or allow to overwrite it (--overwrite)."

@@ -92,7 +92,7 @@ def _unknown_key(holder: _Form, key: str) -> str:
     close = nearest(key, valid)
     homes = {"model": ModelConfig, "train": TrainConfig} if "train" in valid else {}
     for group, form in homes.items():
-        if key in [option.name for option in options_of(form)]:
+        if key != "layers" and key in [option.name for option in options_of(form)]:
             return f"{key!r} is a setting of {group}: write `{group}: {{{key}: ...}}`."
     hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
     return f"unknown key {key[:80]!r}.{hint} Valid: {', '.join(valid)}."

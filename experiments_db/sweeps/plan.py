@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 
 import ttr_core as ttr
-from ttr_core import ModelConfig, RequestError, options_of, unknown
+from ttr_core import ModelConfig, RequestError, nearest, options_of, unknown
 from ttr_core.lab import SEEDS, TASKS, TrainConfig
 
 from ..run.request import MAX_SEED, Short, layer_text
@@ -138,6 +138,11 @@ def checked(raw: Any, source: Source, sets: Iterable[str] = ()) -> tuple[Plan, S
             raw[key] = given
         elif key in WORDS:
             raw[key] = ", ".join(given)
+        elif key in TOP:
+            inside = next(iter(Sample.model_fields)) if key == "sample" else "..."
+            raise RequestError(
+                f"--set {key} has no value of its own: give --set {key}.{inside}=..."
+            )
         elif top == "sample" and inner:
             held = raw.get(top)
             raw[top] = {**(held if isinstance(held, dict) else {}), inner: given[0]}
@@ -167,7 +172,9 @@ def _overridden(plan: Plan, key: str, given: Sequence[str]) -> Plan:
         group, name = placed(key, _groups(plan))
     except RequestError as error:
         own = ", ".join((*LISTS, *WORDS, *(f"sample.{name}" for name in Sample.model_fields)))
-        raise RequestError(f"{error}\n  of the plan: {own}") from None
+        near = nearest(key, LISTS, n=1)
+        hint = f"\nOf the plan itself it may be: --set {near[0]}=..." if near else ""
+        raise RequestError(f"{error}\n  of the plan: {own}{hint}") from None
     values = {name: tuple(given)}
     if group in GROUPS:
         return plan.model_copy(update={group: {**getattr(plan, group), **values}})

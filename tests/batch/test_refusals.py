@@ -10,10 +10,15 @@ from typer.testing import CliRunner
 
 from experiments_db.cli import app
 from experiments_db.cli.door import Exit, door
+from experiments_db.read import listing
+from experiments_db.read.sandbox import QueryError
 from experiments_db.run.gpus import EACH_GPU, runs_per_gpu
 from experiments_db.run.request import request
 from experiments_db.run.room import IN_ALL, room
+from experiments_db.store import Store
 from experiments_db.sweeps import of_text
+from experiments_db.sweeps.plan import checked
+from experiments_db.sweeps.plan_file import plan_of
 from ttr_core import RequestError
 from ttr_core.lab import TASKS
 
@@ -63,6 +68,34 @@ def test_what_stands_under_the_wrong_key_is_told_where_it_belongs(plan: str) -> 
     said = str(refused.value)
     assert MISPLACED[plan] in said and said.startswith("plan, line 1: ")
     assert len(said) < 250 and "\n" not in said, "and not with the names of all layers"
+
+
+def test_a_spec_for_a_name_and_a_name_for_a_spec_are_told_apart() -> None:
+    with pytest.raises(RequestError, match=r"Linear \| SGD' is a spec, .* as --spec\.$"):
+        request(layer=SPEC)
+    with pytest.raises(RequestError, match=r"'gla' is the name of a layer, .* as --layer\.$"):
+        request(spec="gla")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("train={lr: 1}", "--set train has no value of its own: give --set train....="),
+        ("sample=5", "give --set sample.count="),
+        ("layer=gla", "--set layers=..."),
+        ("task=words", "--set tasks=..."),
+    ],
+)
+def test_what_a_sweep_cannot_set_is_not_passed_over(given: str, said: str) -> None:
+    with pytest.raises(RequestError) as refused:
+        checked(*plan_of(f"layers: gla\n{TASK}"), [given])
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("condition", ["", "  "])
+def test_an_empty_condition_is_said_to_be_empty(store: Store, condition: str) -> None:
+    with pytest.raises(QueryError, match="--where is empty"):
+        listing.chosen(store, condition)
 
 
 UNKIND = {
