@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = ("ttr_core", "experiments_db", "pages", "app", "batch")
@@ -21,8 +23,27 @@ def sources(*folders: str) -> list[Path]:
 
 
 def name(path: Path) -> str:
-    """Returns a file's path inside the project, which is also the name of its test."""
+    """Returns a file's path inside the project."""
     return str(path.relative_to(ROOT))
+
+
+def of_every_file(*folders: str) -> Callable[[Callable[[Path], None]], Callable[[str], None]]:
+    """Makes a test of one file one of each folder, which fails with every file that fails."""
+
+    def decorated(check: Callable[[Path], None]) -> Callable[[str], None]:
+        def checked(folder: str) -> None:
+            wrong, paths = [], sources(folder)
+            for path in paths:
+                try:
+                    check(path)
+                except AssertionError as error:
+                    wrong.append(f"{name(path)}: {error}")
+            assert paths and not wrong, f"{len(wrong)} of {len(paths)}:\n" + "\n".join(wrong)
+
+        checked.__name__, checked.__doc__ = check.__name__, check.__doc__
+        return pytest.mark.parametrize("folder", folders)(checked)
+
+    return decorated
 
 
 def dotted(path: Path) -> str:

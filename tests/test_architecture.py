@@ -10,7 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.sources import LAYERS, ROOT, dotted, imports, modules, name, sources, surface, tree
+from tests.sources import (
+    LAYERS,
+    ROOT,
+    dotted,
+    imports,
+    modules,
+    name,
+    of_every_file,
+    sources,
+    surface,
+    tree,
+)
 
 MAX_LINES, MAX_FUNCTION, MAX_COLUMNS = 400, 40, 100
 
@@ -60,7 +71,7 @@ def top(module: str) -> str:
     return module.split(".")[0]
 
 
-@pytest.mark.parametrize("path", sources(*LAYERS), ids=name)
+@of_every_file(*LAYERS)
 def test_imports_only_what_its_layer_may(path: Path) -> None:
     layer = path.relative_to(ROOT).with_suffix("").parts[0]
     allowed = ALLOWED[layer] | {layer} | set(sys.stdlib_module_names)
@@ -116,7 +127,7 @@ def smuggled(path: Path) -> list[str]:
 OFFERED = [(door, what) for door in DOORS for what in surface(door)]  # ttr.Spec.parse: of Spec
 
 
-@pytest.mark.parametrize("path", sources("experiments_db", "pages", "app", "batch"), ids=name)
+@of_every_file("experiments_db", "pages", "app", "batch")
 def test_takes_of_the_core_what_its_doors_offer(path: Path) -> None:
     assert smuggled(path) == []
 
@@ -178,7 +189,7 @@ def test_imports_downward(folder: str) -> None:
     assert {path: rooms for path, rooms in found.items() if rooms} == {}
 
 
-@pytest.mark.parametrize("path", sources("pages"), ids=name)
+@of_every_file("pages")
 def test_a_page_imports_its_own_parts_and_what_is_shared(path: Path) -> None:
     room = path.relative_to(ROOT / "pages").with_suffix("").parts[0]
     own = {f"_{room.removeprefix('_')}", "_shared"} if room != "_shared" else {"_shared"}
@@ -256,24 +267,21 @@ def test_ingredients_do_not_import_solvers() -> None:
         assert not any("solvers" in module for module in runtime_imports(path)), name(path)
 
 
-@pytest.mark.parametrize("path", sources("app", "pages"), ids=name)
+@of_every_file("app", "pages")
 def test_pages_hold_no_sql(path: Path) -> None:
     text = path.read_text()
     found = re.search(r"\b(SELECT\s|INSERT INTO|UPDATE \w+ SET|DELETE FROM|duckdb)", text)
     assert found is None, f"{found and found[0]!r}: a query belongs in experiments_db/read"
 
 
-ALL = sources(*LAYERS, "tests")
-
-
-@pytest.mark.parametrize("path", ALL, ids=name)
+@of_every_file(*LAYERS, "tests")
 def test_file_is_short(path: Path) -> None:
     lines = path.read_text().splitlines()
     assert len(lines) <= MAX_LINES
     assert [i for i, line in enumerate(lines, 1) if len(line) > MAX_COLUMNS] == []
 
 
-@pytest.mark.parametrize("path", sources(*LAYERS), ids=name)
+@of_every_file(*LAYERS)
 def test_functions_are_short_and_annotated(path: Path) -> None:
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
     functions = [node for node in ast.walk(tree(path)) if isinstance(node, kinds)]
@@ -288,7 +296,7 @@ def _body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return body[-1].end_lineno - body[0].lineno + 1 if body else 0  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("path", sources(*LAYERS), ids=name)
+@of_every_file(*LAYERS)
 def test_no_swallowed_errors_and_no_grab_bags(path: Path) -> None:
     assert path.stem not in {"utils", "helpers", "common", "misc"}
     for node in ast.walk(tree(path)):

@@ -28,8 +28,9 @@ from tests.app.browsing import (
 )
 
 
-@pytest.fixture(params=["light", "dark"])
+@pytest.fixture(params=[pytest.param("light", marks=pytest.mark.slow(seconds=8)), "dark"])
 def scheme(request: pytest.FixtureRequest) -> str:
+    """Every other test sees the pages in light."""
     return str(request.param)
 
 

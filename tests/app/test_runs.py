@@ -258,8 +258,14 @@ def test_exports(six: list[str], view: str, suffix: str) -> None:
         assert set(table["task.pairs"]) == {8}
 
 
-@pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize(
+    ("view", "order"),
+    [
+        pytest.param(view, order, marks=pytest.mark.full_grid if i and j else ())
+        for i, view in enumerate(VIEWS)
+        for j, order in enumerate(ORDERS)
+    ],
+)
 def test_settings_that_differ_are_columns(six: list[str], view: str, order: str) -> None:
     filters = change(view=view, order=order)
     read, _ = rows._read.__wrapped__("", "", filters, open_store())

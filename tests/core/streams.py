@@ -123,7 +123,8 @@ def all_pass(cases: Collection, check: Callable[..., None]) -> None:
         try:
             check(case)
         except Exception as error:
-            wrong.append(f"{case}: {type(error).__name__}: {error}")
+            name = " by ".join(map(str, case)) if isinstance(case, tuple) else str(case)
+            wrong.append(f"{name}: {type(error).__name__}: {error}")
     assert cases and not wrong, f"{len(wrong)} of {len(cases)}:\n" + "\n".join(wrong)
 
 

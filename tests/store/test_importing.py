@@ -85,7 +85,7 @@ def test_others_get_in_between_two_pieces(
     check_whole(store, RUNS)
 
 
-@pytest.mark.parametrize("pieces", [1, 3])
+@pytest.mark.parametrize("pieces", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_an_import_that_is_killed_has_added_whole_runs(
     store: Store, source: Store, child: Any, pieces: int
 ) -> None:
