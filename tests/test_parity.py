@@ -20,6 +20,9 @@ LIVES = LIFE.findall((DOCS / "tasks.md").read_text(encoding="utf-8"))
 TURN = re.compile(r"\| (Z3|S3) \| ([12]) \| ([12]) \| (.*) \|")
 TURNS = TURN.findall((DOCS / "tasks.md").read_text(encoding="utf-8"))
 TURNED = pd.read_parquet(DOCS / "evidence/rotations.parquet").sort_values("seed")
+BOTH = re.compile(r"\| `([\w* ]+)`, `(\w+)` \| ([12]) \| (.*) \| (.*) \| (.*) \|")
+ASKED = BOTH.findall((DOCS / "search.md").read_text(encoding="utf-8"))
+KEPT = pd.read_parquet(DOCS / "evidence/recall_and_parity.parquet").sort_values("seed")
 MANY = {"1": "SGD", "2": "MultiStep"}
 """The optimizer that takes so many steps per token; two reach 2 by themselves, one where asked."""
 
@@ -70,3 +73,38 @@ def test_the_half_lives_are_those_at_the_end_of_the_runs(
 
 def test_all_rows_are_read() -> None:
     assert (len(ROWS), len(TURNS), len(LIVES)) == (4, 8, 5)
+
+
+def told(cell: str) -> list[float]:
+    return [float(x) for x in cell.split()]
+
+
+@pytest.mark.parametrize(("weights", "optimizer", "most", "recall", "short", "long"), ASKED)
+def test_recall_and_parity_are_those_of_their_runs(
+    weights: str, optimizer: str, most: str, recall: str, short: str, long: str
+) -> None:
+    usual = {"SGD": "1", "MultiStep": "2"}[optimizer]
+    link = {"1": "(link=sigmoid)", "2": "(link=twice_sigmoid)"}[most] if most != usual else ""
+    runs = KEPT[KEPT["spec"] == f"{weights} | Linear | {optimizer}{link}"]
+    recalled, tracked = runs[runs["task"] == "mqar"], runs[runs["task"] == "words"]
+    bins = [json.loads(text)["generalization"] for text in tracked["tables"]]
+    assert told(recall) == pytest.approx(list(recalled["accuracy"]), abs=0.0051)
+    for said, place in ((short, 0), (long, -1)):
+        found = [table[place]["scaled_accuracy"] for table in bins]
+        assert told(said) == pytest.approx(found, abs=0.0051)
+    assert set(runs["state_size"]) == {64} and len(recalled) == len(tracked) == 3
+
+
+def test_what_is_said_of_recall_and_parity_is_so() -> None:
+    recall = {(w, o, most): told(cell) for w, o, most, cell, *_ in ASKED}
+    beyond = {(w, o, most): told(cell) for w, o, most, *_, cell in ASKED}
+    assert len(recall) == 14 and len(KEPT) == 84
+    for weights, optimizer, most in recall:
+        if most == "1" and weights not in ("Gate", "ChannelGate"):
+            one, two = (recall[weights, optimizer, steps] for steps in "12")
+            assert all(abs(a - b) <= 0.051 for a, b in zip(one, two, strict=True))
+            assert abs(sum(one) - sum(two)) / 3 <= 0.02
+    assert all((max(found) > 0.5) == (most == "2") for (*_, most), found in beyond.items())
+    assert max(max(found) for (*_, most), found in beyond.items() if most == "1") <= 0.04
+    both = [at for at, found in recall.items() if min(found) >= 0.8 and min(beyond[at]) > 0.5]
+    assert both == [("Gate * Importance", "SGD", "2")]
