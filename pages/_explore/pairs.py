@@ -120,7 +120,7 @@ def _checked(table: Sequence[tuple[float, ...]], keys: int, values: int) -> Brou
     rows = len(table)
     if not LEAST_ROWS <= rows <= MOST_ROWS:
         raise RequestError(
-            f"There are {how_many(rows, 'pair')}; {LEAST_ROWS} to {MOST_ROWS} are drawn."
+            f"The table has {how_many(rows, 'pair')}; {LEAST_ROWS} to {MOST_ROWS} are drawn."
         )
     if not (1 <= keys <= MOST_COLUMNS and 1 <= values <= MOST_COLUMNS):
         raise RequestError(

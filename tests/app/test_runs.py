@@ -317,5 +317,7 @@ def test_a_planned_number_is_not_taken_for_what_was_done() -> None:
 
 def test_a_layer_without_a_name_is_shown_by_its_spec() -> None:
     table = pd.DataFrame({"layer": ["gla", None], "spec": ["A", "Gate | Linear | SGD"]})
-    shown = columns.readable(table.assign(superseded=False, **dict.fromkeys(columns.ALSO)))
+    told = {"superseded": False, "cut_short": [False, True], **dict.fromkeys(columns.ALSO)}
+    shown = columns.readable(table.assign(**told))
+    assert shown["cut_short"].tolist() == ["", "cut short"]
     assert shown["layer"].tolist() == ["gla", "Gate | Linear | SGD"]

@@ -51,7 +51,7 @@ def test_uploaded_pairs_are_drawn_and_carried_by_the_address(page: Opener) -> No
     other = page("explore", **dict(app.query_params))
     assert played(other)["layers"] == played(app)["layers"]
     app.file_uploader[0].upload("mine.csv", b"k1,v1\n1,nan\n", "text/csv").run()
-    assert "There are 1 pairs; 10 to 257 are drawn" in text_of(app)
+    assert "The table has 1 pair; 10 to 257 are drawn" in text_of(app)
     assert played(app)["steps"] == 13 and not app.exception
     broken = page("explore", compare="", **{"regression.process": "pairs", "pairs": packed[:-9]})
     assert "cannot be read: copy the whole link" in text_of(broken) and not broken.exception

@@ -72,7 +72,9 @@ def test_the_vocabulary_is_counted_by_itself() -> None:
         pace = Pace()
         pace.add(small, seconds * small.steps)
         added.append((pace.seconds(large) or 0.0) - (pace.seconds(small) or 0.0))
-    assert added[0] == pytest.approx(added[1])
+    steps = large.steps + large.ends
+    assert added[0] == pytest.approx(added[1]) == pytest.approx(31 / 32 * large.shared * steps)
+    assert large.shared == pytest.approx(2.5e-11 * 6 * 32 * 8 * 8192 * 64)
 
 
 def test_what_was_flat_early_says_nothing_of_the_steps_of_another_setting() -> None:
