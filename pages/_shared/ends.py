@@ -8,7 +8,7 @@ import altair as alt
 import pandas as pd
 
 LETTERS, FEW, FEWEST = 24, 12, 9
-"""Letters of a name, where there is no room for these, and where there is none for those."""
+"""Letters of a name at most, where the chart has no room for them, and where it has least."""
 
 LETTER, LINE = 5.6, 13
 """Pixels of a letter, and between two names."""
@@ -89,7 +89,8 @@ def labels(ends: pd.DataFrame, x: alt.X, color: alt.Color, scale: alt.Scale) -> 
     """
     names, room = list(ends["text"]), f"width * {ROOM / (1 + ROOM):.3f} - 6"
     drawn = ends.assign(text=clipped(names), few=clipped(names, FEW), fewest=clipped(names, FEWEST))
-    fitting = f"{room} < {FEW * LETTER:.0f} ? datum.fewest : datum.few"
+    fits = f"length(datum.%s) * {LETTER} < {room}"
+    shorter = f"{fits % 'few'} ? datum.few : datum.fewest"
     return (
         alt.Chart(drawn)
         .mark_text(
@@ -97,7 +98,7 @@ def labels(ends: pd.DataFrame, x: alt.X, color: alt.Color, scale: alt.Scale) -> 
             dx=6,
             fontSize=11,
             baseline="middle",
-            text=alt.ExprRef(f"{room} < {LETTERS * LETTER:.0f} ? ({fitting}) : datum.text"),
+            text=alt.ExprRef(f"{fits % 'text'} ? datum.text : {shorter}"),
             limit=alt.ExprRef(room),
         )
         .encode(x=x, y=alt.Y("end:Q", scale=scale), color=color)

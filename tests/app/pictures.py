@@ -83,7 +83,7 @@ def pages(store: Store) -> dict[str, str]:
     eight = known[[json.loads(text)["task"]["pairs"] == 8 for text in known["config"]]]
     compared = [("compare.run", run_id) for run_id in eight.drop_duplicates("layer")["run_id"]]
     return {
-        "explore": "",
+        "explore": "?t=96",
         "map": "map",
         "sweep": f"sweep?{swept}",
         "runs": "runs?runs.view=configurations",
