@@ -17,7 +17,7 @@ TAKEN = (
     "seeds", "run_ids", "config", "config_hash", "config_group", "series", "parts", "superseded",
     "tags", "note", "starred", "archived", "message", "started_at", "finished_at", "beat_at",
     "host", "pid", "driver", "versions", "environment", "cpu_seconds", "train_seconds",
-    "tokens_per_second", "still_rising", "rise_at_fall", "packed_state_size",
+    "tokens_per_second", "still_rising", "rise_at_fall", "packed_state_size", "cut_short",
 )  # fmt: skip
 """Names that a run has already."""
 
