@@ -49,8 +49,8 @@ def show_front(table: pd.DataFrame, shown: Shown) -> None:
         for row in best[["name", "mean", "state_size"]].itertuples(index=False)
     )
     st.caption(
-        "Blue: a cell, the darker the more of them lie there. Dashed, orange: what nothing with as "
-        f"small a state beats: {found}."
+        "Blue: a cell; the stronger the color, the more of them lie there. Dashed, orange: what "
+        f"nothing with as small a state beats: {found}."
     )
 
 
