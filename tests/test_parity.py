@@ -23,6 +23,13 @@ TURNED = pd.read_parquet(DOCS / "evidence/rotations.parquet").sort_values("seed"
 BOTH = re.compile(r"\| `([\w* ]+)`, `(\w+)` \| ([12]) \| (.*) \| (.*) \| (.*) \|")
 ASKED = BOTH.findall((DOCS / "search.md").read_text(encoding="utf-8"))
 KEPT = pd.read_parquet(DOCS / "evidence/recall_and_parity.parquet").sort_values("seed")
+STACK = re.compile(r"\| (mamba2|delta), (mamba2|delta) \| (.*) \| (.*) \| (.*) \|")
+STACKS = STACK.findall((DOCS / "search.md").read_text(encoding="utf-8"))
+STACKED = pd.read_parquet(DOCS / "evidence/hybrids.parquet").sort_values("seed")
+CELLS = {
+    "mamba2": "Gate * Importance | Linear | Hebbian",
+    "delta": "Uniform | Linear | SGD(link=twice_sigmoid)",
+}
 MANY = {"1": "SGD", "2": "MultiStep"}
 """The optimizer that takes so many steps per token; two reach 2 by themselves, one where asked."""
 
@@ -86,13 +93,26 @@ def test_recall_and_parity_are_those_of_their_runs(
     usual = {"SGD": "1", "MultiStep": "2"}[optimizer]
     link = {"1": "(link=sigmoid)", "2": "(link=twice_sigmoid)"}[most] if most != usual else ""
     runs = KEPT[KEPT["spec"] == f"{weights} | Linear | {optimizer}{link}"]
+    check_both(runs, 64, recall, short, long)
+
+
+@pytest.mark.parametrize(("below", "above", "recall", "short", "long"), STACKS)
+def test_hybrids_do_what_their_runs_do(
+    below: str, above: str, recall: str, short: str, long: str
+) -> None:
+    runs = STACKED[STACKED["spec"] == f"{CELLS[below]}, {CELLS[above]}"]
+    check_both(runs, 128, recall, short, long)
+
+
+def check_both(runs: pd.DataFrame, state: int, recall: str, short: str, long: str) -> None:
+    """Compares a row on recall and parity with its runs, seed by seed."""
     recalled, tracked = runs[runs["task"] == "mqar"], runs[runs["task"] == "words"]
     bins = [json.loads(text)["generalization"] for text in tracked["tables"]]
     assert told(recall) == pytest.approx(list(recalled["accuracy"]), abs=0.0051)
     for said, place in ((short, 0), (long, -1)):
         found = [table[place]["scaled_accuracy"] for table in bins]
         assert told(said) == pytest.approx(found, abs=0.0051)
-    assert set(runs["state_size"]) == {64} and len(recalled) == len(tracked) == 3
+    assert set(runs["state_size"]) == {state} and len(recalled) == len(tracked) == 3
 
 
 def test_what_is_said_of_recall_and_parity_is_so() -> None:
@@ -108,3 +128,18 @@ def test_what_is_said_of_recall_and_parity_is_so() -> None:
     assert max(max(found) for (*_, most), found in beyond.items() if most == "1") <= 0.04
     both = [at for at, found in recall.items() if min(found) >= 0.8 and min(beyond[at]) > 0.5]
     assert both == [("Gate * Importance", "SGD", "2")]
+
+
+def test_what_is_said_of_hybrids_is_so() -> None:
+    recall = {(below, above): told(cell) for below, above, cell, *_ in STACKS}
+    beyond = {(below, above): told(cell) for below, above, *_, cell in STACKS}
+    assert len(recall) == 4 and len(STACKED) == 24
+    said = (DOCS / "search.md").read_text(encoding="utf-8").partition("## Hybrids at one state")[2]
+    for values in (
+        recall["mamba2", "delta"], recall["mamba2", "mamba2"], recall["delta", "mamba2"],
+        *(beyond[at] for at in recall if "delta" in at),
+    ):  # fmt: skip
+        assert f"{min(values):.2f} to {max(values):.2f}".replace("0.", ".") in said
+    assert max(beyond["mamba2", "mamba2"]) <= 0
+    rising = STACKED[STACKED["task"] == "mqar"]["still_rising"]
+    assert f"{int(rising.sum())} of {len(rising)} curves" in said
