@@ -52,7 +52,11 @@ def with_evidence(store: Store, claims: Iterable[Thesis], scale: Scale) -> list[
         store: where the runs go; what it has already is not taken in.
         claims: what is asked; a claim names its files.
         scale: how large.
+
+    Raises:
+        StoreError: the store is read-only.
     """
+    store.allow_writing()
     if (place := checkout()) is None:
         return []
     wanted: dict[Path, set[str]] = {}

@@ -314,8 +314,8 @@ def _seeds(found: Iterable[Learned]) -> str:
     counts = sorted({int(one.seeds) for one in found if one.seeds is not None})
     if not counts:
         return "seeds unknown"
-    number = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
-    return how_many(int(number), "seed")
+    most = how_many(counts[-1], "seed")
+    return most if len(counts) == 1 else f"{counts[0]} to {most}"
 
 
 def _reduced(found: Sequence[Learned], train: TrainConfig) -> Iterable[str]:
