@@ -93,7 +93,7 @@ class Outlook:
             )
         told += [str(one) for one in self.stages]
         by = f"by {self.pace.told}"
-        whole = f"{low:.2g} to {high:.2g}" if low < high else f"{low:.2g}"
+        whole = " to ".join(_said_hours(most) for most in sorted({low, high}))
         limit = "" if plan.budget is None else f", of a budget of {plan.budget:g}"
         return [*told, f"In all {whole} processor hours{limit}, {by}."]
 
@@ -154,11 +154,21 @@ def look_ahead(
     runs = how_many(stages[0].most, "run")
     if plan.budget is not None and plan.budget < needed:
         raise source.error(
-            ("budget",), f"the first rung alone, {runs}, takes about {needed:.2g} "
+            ("budget",), f"the first rung alone, {runs}, takes about {_said_hours(needed)} "
             f"processor hours, and the budget is {plan.budget:g}: raise it, shorten the first "
             "rung, or name fewer weights, functions, optimizers, rates or seeds."
         )  # fmt: skip
     return Outlook(plan, space, stages, pace)
+
+
+def _said_hours(hours: float) -> str:
+    """Returns hours as they are said: two digits, and whole from a hundred on.
+
+    Example:
+        >>> _said_hours(0.125), _said_hours(8.04), _said_hours(632.1), _said_hours(6320)
+        ('0.12', '8', '632', '6,320')
+    """
+    return f"{hours:.2g}" if hours < 99.5 else f"{hours:,.0f}"
 
 
 def _first_rung(plan: SearchPlan, cells: Sequence[Candidate]) -> list[Planned]:
