@@ -17,12 +17,14 @@ from pages._shared import units
 from ttr_core.lab import Metric, metrics
 
 MAPS, PULL = "map-maps", "map-pull"
-LEAST = 900
-"""Pixels that the heat map has at least: on a phone it is pulled sideways, the page is not."""
+LEAST, PULLED = 900, 1200
+"""Pixels that the heat map has at least, and on a phone: there it is pulled sideways anyway, the
+page is not, and the names of its columns need as much."""
 
 STYLE = (
     f".st-key-{MAPS} {{ overflow-x: auto; -webkit-user-select: none; user-select: none }}"
     f".st-key-{MAPS} > div {{ min-width: {LEAST}px }}"
+    f"@media (max-width: 640px) {{ .st-key-{MAPS} > div {{ min-width: {PULLED}px }} }}"
     f".st-key-{PULL} {{ display: none }}"
     f"@media (max-width: {LEAST}px) {{ .st-key-{PULL} {{ display: flex }} }}"
 )  # no text: shift and a click would select it

@@ -34,7 +34,7 @@ SHORT = r"replace(datum.label, regexp('\\b\\w+=', 'g'), '')"
 CROWDED = 110
 """Columns beyond which their names are smaller."""
 
-SPOTS = "width < 800 ? 110 : 300"
+SPOTS = "windowSize()[0] < 900 || width < 800 ? 110 : 300"
 """The length of the color bar, pixels: all of it is in sight on a phone, too."""
 
 
