@@ -159,5 +159,7 @@ def test_two_browsers_at_one_address_show_the_same(visit: Visit) -> None:
     one = visit(f"?{urlencode({**SMALL, 'layer': 'gla', 'compare': ''})}")
     choose(one, "Optimizer", "RLS")
     other = visit(one.url.partition("/?")[2].join(["?", ""]))
+    for page in (one, other):
+        hush(page)
     assert seen(other) == seen(one) and other.url == one.url
     expect(spec_text(other)).to_have_value("ChannelGate | Linear | RLS")
