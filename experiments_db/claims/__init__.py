@@ -3,7 +3,7 @@
 from .claim import SCALES, Finding, Judged, Ruling, Scale, Thesis, Word
 from .every import CLAIMS, FAMILIES, named_claims, scale, with_evidence, work
 from .folder import check_folder, judged, row, written
-from .found import TAG, Found, as_stored, without_run
+from .found import TAG, Found, without_run
 from .kept import Verdicts, known_pace, shipped
 
 __all__ = [
@@ -19,7 +19,6 @@ __all__ = [
     "Thesis",
     "Verdicts",
     "Word",
-    "as_stored",
     "check_folder",
     "judged",
     "known_pace",

@@ -9,10 +9,10 @@ from ttr_core import unknown
 
 from ..installation import checkout
 from ..store import Store
-from ..sweeps import Work, evidence
+from ..sweeps import Work, evidence, on_other_device
 from . import ablation, equalities, figure2, figure3, spread, tracking
 from .claim import SCALES, Scale, Thesis
-from .found import on_other_device, work_of
+from .found import work_of
 
 FAMILIES: dict[str, tuple[Thesis, ...]] = {
     "identities": equalities.CLAIMS,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -13,10 +12,9 @@ import pandas as pd
 
 from ..read import queries
 from ..read.filters import Where
-from ..run.request import config_hash
 from ..store import Store
 from ..store.records import COMPLETE
-from ..sweeps import Planned, Work, expanded, questions
+from ..sweeps import Planned, Work, as_stored, expanded, held, times_of
 from ..sweeps.estimate import Timed
 from ..sweeps.plan import checked
 from ..sweeps.plan_file import Source
@@ -39,35 +37,14 @@ def _expanded(label: str, plan: str) -> Work:
     return expanded(*checked(json.loads(plan), Source(label)))
 
 
-def as_stored(store: Store, runs: Sequence[Planned]) -> list[Planned]:
-    """Returns runs as the store has them: a claim does not ask on which device one was made."""
-    known = _complete_of(store, [run.config_hash for run in runs])
-    others = {run.config_hash: on_other_device(run) for run in runs if run.config_hash not in known}
-    there = _complete_of(store, [other.config_hash for other in others.values()])
-    twins = {name: other for name, other in others.items() if other.config_hash in there}
-    return [twins.get(run.config_hash, run) for run in runs]
-
-
-def on_other_device(run: Planned) -> Planned:
-    """Returns the same run on the other device."""
-    config = {**run.config, "device": "cpu" if run.experiment.device == "cuda" else "cuda"}
-    return replace(run, config=config, config_hash=config_hash(config))
-
-
-def _complete_of(store: Store, hashes: Collection[str]) -> frozenset[str]:
-    return frozenset(
-        name
-        for name, state in questions.held(store, dict.fromkeys(hashes)).items()
-        if state == DONE
-    )
-
-
 def without_run(store: Store, runs: Sequence[Planned]) -> frozenset[str]:
     """Returns the fingerprints of runs of which the store has no complete one, on any device."""
     found = as_stored(store, runs)
-    held = _complete_of(store, [run.config_hash for run in found])
+    known = held(store, times_of(found))
     return frozenset(
-        run.config_hash for run, one in zip(runs, found, strict=True) if one.config_hash not in held
+        run.config_hash
+        for run, one in zip(runs, found, strict=True)
+        if known.get(one.config_hash) != DONE
     )
 
 

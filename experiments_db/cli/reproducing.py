@@ -57,7 +57,7 @@ def reproduce(
         for said in claims.with_evidence(opened, asked, size):
             say(said)
         work = claims.work(asked, size)
-        work = replace(work, runs=tuple(claims.as_stored(opened, work.runs)))
+        work = replace(work, runs=tuple(sweeps.as_stored(opened, work.runs)))
         ahead = _told(opened, work, jobs, budget == 0)
         troubled, stopped = [], False
         if ahead.open:

@@ -2,6 +2,7 @@
 
 from . import evidence, report
 from .account import document, summary
+from .anywhere import as_stored, on_other_device
 from .drive import Budget, Sweep, started
 from .estimate import Pace, in_words
 from .expansion import PROTOCOLS, Planned, Work, expanded, times_of
@@ -26,6 +27,7 @@ __all__ = [
     "Served",
     "Sweep",
     "Work",
+    "as_stored",
     "document",
     "evidence",
     "expanded",
@@ -33,6 +35,7 @@ __all__ = [
     "in_words",
     "load",
     "of_text",
+    "on_other_device",
     "preview",
     "report",
     "results",

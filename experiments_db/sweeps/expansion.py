@@ -97,6 +97,7 @@ class Work:
         axes: how many layers, tasks, settings and seeds there are, in words.
         seeds_later: of protocol tuned, the seeds that wait for the rate the first one chooses.
         order: that of the plan: names of settings, and ``cost``.
+        anywhere: whether a run that another device has made will do: the plan names no device.
     """
 
     runs: tuple[Planned, ...]
@@ -105,6 +106,7 @@ class Work:
     axes: str = ""
     seeds_later: tuple[int, ...] = ()
     order: tuple[str, ...] = ()
+    anywhere: bool = False
 
     @property
     def device(self) -> str:
@@ -244,7 +246,8 @@ def expanded(
     asked = [run for run in _planned(made, seeds, plan.order) if not _waits(run, later)]
     runs = {run.config_hash: run for run in asked}
     left = tuple(left_out.items())
-    return Work(tuple(runs.values()), len(asked) - len(runs), left, grid.axes, later, plan.order)
+    repeated, anywhere = len(asked) - len(runs), plan.device == "auto"
+    return Work(tuple(runs.values()), repeated, left, grid.axes, later, plan.order, anywhere)
 
 
 def _without_twins(

@@ -16,6 +16,7 @@ from ..run.executor import Executor
 from ..run.process import LocalExecutor
 from ..store import Store
 from . import evidence, questions
+from .anywhere import on_other_device
 from .estimate import Pace, in_words
 from .expansion import Planned, Work, times_of
 from .order import COST
@@ -172,6 +173,17 @@ def in_order(work: Work, pace: Pace) -> Work:
     return dataclasses.replace(work, runs=tuple(sorted(work.runs, key=place)))
 
 
+def _answered(ahead: Iterable[Path], work: Work) -> dict[str, str]:
+    """Returns which of the runs are complete in files, on the device asked for or on any."""
+    ahead, asked = list(ahead), times_of(work.runs)
+    if not (ahead and work.anywhere):
+        return evidence.answered(ahead, asked)
+    others = {run.config_hash: on_other_device(run).config_hash for run in work.runs}
+    found = evidence.answered(ahead, asked | {others[name]: asked[name] for name in asked})
+    states = {name: found.get(name, found.get(other)) for name, other in others.items()}
+    return {name: state for name, state in states.items() if state is not None}
+
+
 def preview(
     store: Store,
     work: Work,
@@ -191,7 +203,7 @@ def preview(
         pace: how long runs take, or None to ask the store.
     """
     asked = times_of(work.runs)
-    known = {} if fresh else {**evidence.answered(ahead, asked), **questions.held(store, asked)}
+    known = {} if fresh else {**_answered(ahead, work), **questions.held(store, asked)}
     if pace is None:
         pace = Pace(questions.past(store, {run.experiment.task.name for run in work.runs}))
     return Preview(in_order(work, pace), known, pace, jobs or usual_jobs(work.runs))

@@ -164,7 +164,8 @@ def _shared(run: Planned) -> dict[str, Any]:
 
 
 def _alike(run: Planned) -> str:
-    return json.dumps([_shared(run), _chose(run) or run.leader is not None], sort_keys=True)
+    shared = {**_shared(run), "device": ""}  # a plan that leaves it open may have runs of several
+    return json.dumps([shared, _chose(run) or run.leader is not None], sort_keys=True)
 
 
 def _chose(run: Planned) -> bool:
@@ -179,6 +180,7 @@ def _row(members: list[Member]) -> dict[str, Any]:
     counted = _chosen(members, None if spread is None else spread["best"])
     row: dict[str, Any] = {"layer": first.layer, "task": first.task}
     row["setting"] = _without_rate(first.setting)
+    row["device"] = ", ".join(sorted({run.config["device"] for run, _ in members}))
     row["runs"] = len(members)
     row["seeds"] = len({run.experiment.seed for run, _ in counted})
     row["diverged"] = sum(result["status"] == "diverged" for _, result in counted)

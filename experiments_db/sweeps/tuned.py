@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from ..run.request import config_hash
 from ..store import Store
 from . import questions
+from .anywhere import as_stored
 from .expansion import Planned, Work, times_of
 
 
@@ -38,17 +39,19 @@ def followers(run: Planned, rate: float | None, seeds: Sequence[int]) -> list[Pl
 
 
 def with_followers(store: Store, work: Work) -> Work:
-    """Returns the work with the runs that follow from what the store has of it, each in its place.
+    """Returns the work as the store has it, with the runs that follow from it, each in its place.
 
     They come right after the run that chose their rate: where a batch ends, its rows are whole.
+    Where the plan leaves the device open, a run that another device has made is taken.
     """
-    if not work.seeds_later:
-        return work
-    found = questions.results(store, times_of(work.runs))
-    rates = {name: result["lr"] for name, result in found.items() if result["status"] == "finished"}
-    further = [
-        one
-        for run in work.runs
-        for one in (run, *followers(run, rates.get(run.config_hash), work.seeds_later))
-    ]
-    return dataclasses.replace(work, runs=tuple(further))
+    runs = as_stored(store, work.runs) if work.anywhere else work.runs
+    if work.seeds_later:
+        found = questions.results(store, times_of(runs))
+        rates = {name: one["lr"] for name, one in found.items() if one["status"] == "finished"}
+        runs = [
+            one
+            for run in runs
+            for one in (run, *followers(run, rates.get(run.config_hash), work.seeds_later))
+        ]
+        runs = as_stored(store, runs) if work.anywhere else runs
+    return dataclasses.replace(work, runs=tuple(runs))

@@ -25,6 +25,7 @@ from experiments_db.claims.ranking import Duel, Entrant, Ranking
 from experiments_db.cli import app
 from experiments_db.run.request import config_hash
 from experiments_db.store import Store, open_store
+from experiments_db.sweeps import as_stored
 from ttr_core.tools import EXACT, IDENTITIES, Equality, growth
 
 Cli = Callable[..., Any]
@@ -205,11 +206,11 @@ def test_a_claim_takes_a_run_from_whatever_device_it_was_made_on(
     config = {**run.config, "device": elsewhere}
     stored(replace(run, experiment=replace(run.experiment, device=elsewhere), config=config), 0.5)
     assert not without_run(store, [run])
-    (found,) = claims.as_stored(store, [run])
+    (found,) = as_stored(store, [run])
     assert found.config_hash == config_hash(config) != run.config_hash
     assert Found(store, [party]).missing == 0
     stored(run, 0.6)
-    assert claims.as_stored(store, [run]) == [run], "one of this device is taken first"
+    assert as_stored(store, [run]) == [run], "one of this device is taken first"
 
 
 @pytest.fixture

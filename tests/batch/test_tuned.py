@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,18 @@ from typer.testing import CliRunner
 from experiments_db.cli import app
 from experiments_db.read import export, queries
 from experiments_db.read.filters import Conditions
-from experiments_db.store import open_store
-from experiments_db.sweeps import Preview, Work, expansion, plan_file, report, tried, with_followers
+from experiments_db.store import Store, open_store
+from experiments_db.sweeps import (
+    Planned,
+    Preview,
+    Work,
+    expansion,
+    plan_file,
+    preview,
+    report,
+    tried,
+    with_followers,
+)
 from experiments_db.sweeps.estimate import Pace
 from experiments_db.sweeps.plan import checked
 from ttr_core import RequestError
@@ -90,6 +101,36 @@ def test_runs_kept_as_evidence_are_followed_in_another_store(
     shown = json.loads(cli("--json").stdout)
     assert (shown["planned"], shown["skipped"], shown["finished"]) == (6, 2, 4)
     assert [(row["seeds"], row["runs"]) for row in shown["results"]] == [(3, 3)] * 2
+
+
+def test_a_plan_that_leaves_the_device_open_takes_what_another_one_has_made(
+    store: Store, stored: Callable[..., None], tmp_path: Path
+) -> None:
+    def made_there(run: Planned) -> None:
+        there = replace(run.experiment, device="cuda")
+        stored(
+            replace(run, experiment=there, config=there.config()), 0.9, lr=0.01, lrs_tried=[0.01]
+        )
+
+    work = work_of(PLAN)
+    made_there(work.runs[0])
+    further = with_followers(store, work).runs[1:3]
+    assert [one.experiment.train.lr for one in further] == [0.01, 0.01]
+    made_there(further[0])
+    stored(further[1], 0.8, lr=0.01)
+    seen = with_followers(store, work)
+    here = preview(store, seen, jobs=1)
+    assert [run.config["device"] for run in seen.runs[:4]] == ["cuda", "cuda", "cpu", "cpu"]
+    assert [run.layer for run in here.open] == [work.runs[1].layer]
+    (row,) = report.rows(store, seen.runs)
+    assert (row["device"], row["runs"], row["seeds"]) == ("cpu, cuda", 3, 3)
+    named = work_of(f"{PLAN}device: cpu\n")
+    assert len(preview(store, with_followers(store, named), jobs=1).open) == 2
+
+    export.write_runs(store, tmp_path / "kept.parquet", queries.runs(store, Conditions()))
+    empty, files = open_store(tmp_path / "empty.duckdb"), [tmp_path / "kept.parquet"]
+    assert len(preview(empty, work, jobs=1, ahead=files).open) == 1
+    assert len(preview(empty, named, jobs=1, ahead=files).open) == 2
 
 
 def test_what_follows_is_in_the_estimate() -> None:
