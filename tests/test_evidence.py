@@ -35,13 +35,35 @@ def test_the_costs_of_the_learning_table_are_those_of_its_runs() -> None:
     rows = cells("(?:published|standard) \\|")
     groups = {(str(f), str(int(n))): runs for (f, n), runs in RUNS.groupby(["frame", "task.pairs"])}
     assert {(frame, pairs) for frame, pairs, *_ in rows} == set(groups)
-    for frame, pairs, layers, seconds in rows:
+    for frame, pairs, layers, *seconds in rows:
         runs = groups[frame, pairs]
         assert runs["layer"].nunique() == int(layers)
-        assert spent(runs) == pytest.approx(float(seconds.replace(",", "")), abs=0.51)
+        assert by_device(runs) == pytest.approx(whole(seconds), abs=0.51)
     (total,) = cells("all \\|")
-    assert spent(RUNS) == pytest.approx(float(total[-1].replace(",", "")), abs=0.51)
+    assert by_device(RUNS) == pytest.approx(whole(total[-2:]), abs=0.51)
     assert f"{len(RUNS)} runs" in TEXT
+    fed = RUNS[RUNS["device"] == "cuda"]
+    assert fed.groupby(["layer", "frame"]).ngroups == 7 and set(fed["task.pairs"]) == {8}
+
+
+def by_device(runs: pd.DataFrame) -> list[float]:
+    """Processor seconds of runs on a processor, and of those on a GPU."""
+    return [spent(runs[runs["device"] == device]) for device in ("cpu", "cuda")]
+
+
+def whole(said: list[str]) -> list[float]:
+    return [float(text.replace(",", "")) for text in said]
+
+
+def test_what_is_learned_does_not_depend_on_the_device() -> None:
+    said = " ".join((DOCS / "gpu.md").read_text(encoding="utf-8").split())
+    there = pd.read_parquet(DOCS / "evidence/learning_on_gpu.parquet").groupby("layer")
+    here = RUNS[(RUNS["frame"] == "published") & (RUNS["task.pairs"] == 8)].groupby("layer")
+    apart = (there["accuracy"].median() - here["accuracy"].median()).dropna().abs()
+    assert len(apart) == 3 and f"{there.size().sum()} runs) the medians" in said
+    assert "differ by .003 at most" in said and apart.max() <= 0.003
+    rates = pd.DataFrame({"there": there["lr"].first(), "here": here["lr"].first()}).dropna()
+    assert list(rates.index[rates["there"] != rates["here"]]) == ["omeganet"]
 
 
 def test_the_table_of_two_vocabularies_is_that_of_its_runs() -> None:

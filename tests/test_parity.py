@@ -17,6 +17,10 @@ RUNS = pd.read_parquet(DOCS / "evidence/parity.parquet").sort_values("seed")
 LIFE = re.compile(r"\| (\d) \| (\d+\.\d) \| (\d+\.\d) \| (\d+) \|")
 LIVES = LIFE.findall((DOCS / "tasks.md").read_text(encoding="utf-8"))
 
+LARGER = re.compile(r"\| steps to ([12]) \| ([^|]*) \| (.*) \|")
+LARGE = LARGER.findall((DOCS / "tasks.md").read_text(encoding="utf-8"))
+PUBLISHED = pd.read_parquet(DOCS / "evidence/parity_published.parquet").sort_values("seed")
+
 TURN = re.compile(r"\| (Z3|S3) \| ([12]) \| ([12]) \| (.*) \|")
 TURNS = TURN.findall((DOCS / "tasks.md").read_text(encoding="utf-8"))
 TURNED = pd.read_parquet(DOCS / "evidence/rotations.parquet").sort_values("seed")
@@ -54,6 +58,20 @@ def test_the_table_says_what_the_runs_do(weights: str, most: str, cells: str) ->
     check_cells(RUNS[RUNS["spec"] == spec], 5, cells)
 
 
+@pytest.mark.parametrize(("most", "steps", "cells"), LARGE)
+def test_the_table_in_the_published_sizes_says_what_the_runs_do(
+    most: str, steps: str, cells: str
+) -> None:
+    runs = PUBLISHED[PUBLISHED["spec"].str.contains("twice_sigmoid") == (most == "2")]
+    check_cells(runs, 5, cells)
+    said = [int(x) for x in re.findall(r"\d+", steps)]
+    planned = runs["train.steps"].iloc[0]
+    assert {runs["steps"].min(), runs["steps"].max(), planned} == set(said)
+    assert (runs["device"] == "cuda").all() and (runs["model.depth"] == 2).all()
+    last = [json.loads(text)["generalization"][-1]["scaled_accuracy"] for text in runs["tables"]]
+    assert max(last) >= 0.95 if most == "2" else max(last) <= 0.1, "what Grazzi et al. claim"
+
+
 @pytest.mark.parametrize(("group", "steps", "most", "cells"), TURNS)
 def test_the_table_of_rotations_says_what_the_runs_do(
     group: str, steps: str, most: str, cells: str
@@ -79,7 +97,7 @@ def test_the_half_lives_are_those_at_the_end_of_the_runs(
 
 
 def test_all_rows_are_read() -> None:
-    assert (len(ROWS), len(TURNS), len(LIVES)) == (4, 8, 5)
+    assert (len(ROWS), len(LARGE), len(TURNS), len(LIVES)) == (4, 2, 8, 5)
 
 
 def told(cell: str) -> list[float]:

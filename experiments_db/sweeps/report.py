@@ -39,7 +39,7 @@ COLUMNS = (
 """What a terminal shows; the star stands for the main metrics and their deviations."""
 
 FILE_COLUMNS = (
-    "layer", "task", "setting", "runs", "seeds", "diverged", "lr", "lr_low", "lr_high",
+    "layer", "task", "setting", "device", "runs", "seeds", "diverged", "lr", "lr_low", "lr_high",
     "rates_good", "rates_tried", "lrs_tried", "validation", "*", "state_size", "packed_state_size",
     "parameters", "steps", "seconds", "cpu_seconds", "still_rising", *(one.name for one in PACE),
 )  # fmt: skip

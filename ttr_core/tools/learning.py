@@ -85,6 +85,7 @@ class Learned:
         state_size: floats of state.
         packed_size: the same where symmetric matrices are stored once.
         seconds: processor seconds of training.
+        on_gpu: whether a GPU computed, so that these are only of the core that fed it.
     """
 
     layer: str
@@ -106,6 +107,7 @@ class Learned:
     state_size: float | None
     packed_size: float | None
     seconds: float | None
+    on_gpu: bool
 
 
 def section(file: Path) -> Iterable[str]:
@@ -138,6 +140,11 @@ def _one(found: Sequence[Learned]) -> Iterable[str]:
         "([sweeps.md](sweeps.md) says how close), and how many of those tried; "
         f"{NONE} if none does. Seconds compare layers; another computer takes more or less."
     )
+    if fed := [md.link(one.layer) for one in found if one.on_gpu]:
+        yield (
+            f"Trained on a GPU: {md.listing(fed)}. Their seconds are those of the core that fed "
+            "it and do not compare with the others'."
+        )
     yield from _short(found)
     yield from _lacking(found)
 
@@ -240,6 +247,7 @@ def _learned(row: Cells) -> Learned | None:
         state_size=_number(row.get("state_size")),
         packed_size=numbers.get("packed_state_size"),
         seconds=_number(row.get("cpu_seconds")),
+        on_gpu="cuda" in (row.get("device") or ""),
     )
 
 
