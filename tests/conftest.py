@@ -15,8 +15,12 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Generator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from xdist.scheduler import LoadFileScheduling
 
 SLOW_SECONDS = 2.0
 """A test beyond this belongs under ``@pytest.mark.slow``, or must become faster."""
@@ -28,6 +32,10 @@ USUAL = {"core": 0.03, "app": 0.7, "batch": 0.35, "store": 0.8, "test_drop_in.py
 
 SLOW, IN_BROWSER = 3.0, (8.0, 40.0)
 """And one that is marked slow without a number; in a browser one that is not, and one that is."""
+
+BROWSER = {"test_browser.py", "test_first_seconds.py", "test_play.py", "test_walk.py"}
+"""Files whose tests open the app in a browser: without the full grid one worker runs them all, so
+that they share a server, and no two browsers take each other's time."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -71,10 +79,32 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=extra)
         left_out = set(map(id, extra))
         items[:] = [item for item in items if id(item) not in left_out]
-    spent: dict[Path, float] = defaultdict(float)
+    spent: dict[str, float] = defaultdict(float)
+    whole = config.getoption("--full-grid")
+    units = {path: str(path) if whole else unit(path) for path in {i.path for i in items}}
     for item in items:
-        spent[item.path] += about(item)
-    items.sort(key=lambda item: -spent[item.path])  # whoever gets the last file has little to do
+        spent[units[item.path]] += about(item)
+    items.sort(key=lambda item: (-spent[units[item.path]], units[item.path]))
+    # heaviest first: whoever gets the last file has little to do
+
+
+def unit(file: Path) -> str:
+    """Returns what one worker runs of a file: itself, or all that open the app in a browser."""
+    return "browser" if file.name in BROWSER else str(file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadFileScheduling | None:
+    """Gives each worker whole units; of the full grid files, as one browser would work for long."""
+    if config.getoption("dist") != "loadfile" or config.getoption("--full-grid"):
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Units(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return unit(Path(nodeid.split("::", 1)[0]))
+
+    return Units(config, log)  # type: ignore[arg-type]
 
 
 def about(item: pytest.Item) -> float:

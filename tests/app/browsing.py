@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from playwright.sync_api import FloatRect, Locator, Page, expect
@@ -15,6 +16,7 @@ FLAGS = [
     "--disable-background-networking", "--disable-component-update",
 ]  # fmt: skip
 Visit = Callable[..., Page]
+ReducedMotion = Literal["no-preference", "reduce"]
 expect.set_options(timeout=20_000)  # a busy machine is slow and not wrong
 
 

@@ -7,16 +7,27 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Error,
+    Page,
+    Request,
+    ViewportSize,
+    expect,
+    sync_playwright,
+)
 from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
-from tests.app.browsing import FLAGS, Visit, settle
+from tests.app.browsing import FLAGS, ReducedMotion, Visit, settle
 from tests.ready import copied_stores
 from tests.servers import serving
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT = 60.0
+WINDOW: ViewportSize = {"width": 1440, "height": 1000}
+VISITS = 30  # entries of a history, which ends at 50: a page that has more is not used again
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -80,33 +91,68 @@ def browser(chromium: str) -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def context(browser: Browser) -> Iterator[BrowserContext]:
     """What keeps the scripts of the app between two visits; every page is a session of its own."""
-    made = browser.new_context(viewport={"width": 1440, "height": 1000})
+    made = browser.new_context(viewport=WINDOW)
     yield made
     made.close()
 
 
 @pytest.fixture
-def visit(context: BrowserContext, server: str) -> Iterator[Visit]:
-    """Opens pages; afterwards every request must have stayed here and no error box have shown."""
+def motion() -> ReducedMotion:
+    """Whether a visitor wishes for less motion; drawing what moves takes a third of a core."""
+    return "no-preference"
+
+
+@pytest.fixture
+def visit(context: BrowserContext, server: str, motion: ReducedMotion) -> Iterator[Visit]:
+    """Opens pages; afterwards every request must have stayed here and no error box have shown.
+
+    A test begins in the tab of the one before it, where the scripts are compiled: half the work of
+    a new one. It is loaded anew, as a session of its own; a test that closes it leaves none.
+    """
     outside: list[str] = []
     errors: list[str] = []
+    used: list[Page] = []
+
+    def asked(request: Request) -> None:
+        if _is_outside(request.url):
+            outside.append(request.url)
+
+    def failed(error: Error) -> None:
+        errors.append(str(error))
 
     def opened(path: str = "", scheme: str = "light") -> Page:
-        page = context.new_page()
-        page.emulate_media(color_scheme=scheme)
+        left = [] if used else context.pages
+        page = left[0] if left else context.new_page()
+        used.append(page)
+        page.set_viewport_size(WINDOW)
+        page.emulate_media(color_scheme=scheme, reduced_motion=motion)
         page.set_default_timeout(20_000)
-        page.on("request", lambda r: outside.append(r.url) if _is_outside(r.url) else None)
-        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("request", asked)
+        page.on("pageerror", failed)
         page.goto(f"{server}/{path}")
         settle(page)
         return page
 
     yield opened
-    for page in context.pages:
-        expect(page.get_by_test_id("stException")).to_have_count(0)
-        page.evaluate("localStorage.clear()")
-        page.close()
+    try:
+        for page in context.pages:
+            expect(page.get_by_test_id("stException")).to_have_count(0)
+            page.evaluate("localStorage.clear(), sessionStorage.clear()")
+    finally:
+        _left(context, used)
+        for page in used:
+            page.remove_listener("request", asked)
+            page.remove_listener("pageerror", failed)
     assert outside == [] and errors == []
+
+
+def _left(context: BrowserContext, used: list[Page]) -> None:
+    """Leaves the first page of a test for the next one, empty, and closes the others."""
+    for page in context.pages:
+        if page in used[:1] and page.evaluate("history.length") < VISITS:
+            page.goto("about:blank")
+        else:
+            page.close()
 
 
 def _is_outside(url: str) -> bool:

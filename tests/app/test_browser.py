@@ -15,6 +15,7 @@ from experiments_db.store import open_store
 from experiments_db.store.records import NewRun, Outcome
 from tests.app.browsing import (
     LONG,
+    ReducedMotion,
     Visit,
     back,
     chart,
@@ -26,6 +27,12 @@ from tests.app.browsing import (
     spec_text,
     still,
 )
+
+
+@pytest.fixture
+def motion() -> ReducedMotion:
+    """What moves by itself has tests of its own: test_first_seconds.py and test_play.py."""
+    return "reduce"
 
 
 @pytest.fixture(params=[pytest.param("light", marks=pytest.mark.slow(seconds=8)), "dark"])

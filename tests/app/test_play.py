@@ -314,6 +314,8 @@ def test_without_a_canvas_the_lines_are_drawn_all_the_same(visit: Visit) -> None
     expect(chart(page, "Squared error at each step of gated-deltanet")).to_be_visible()
     expect(page.locator(".play .curves polyline")).to_have_count(3)
     expect(page.locator(".play output")).to_contain_text("squared error of gated-deltanet")
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+    page.close()  # no other test draws without a canvas
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import pkgutil
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
@@ -57,16 +58,28 @@ def covering() -> frozenset[Spec]:
 
 
 def _chosen(have: dict[Spec, set[tuple[object, ...]]], first: Collection[Spec]) -> set[Spec]:
-    """Returns the first and the fewest others, chosen greedily, that meet whatever any meets."""
+    """Returns the first and the fewest others, chosen greedily, that meet whatever any meets.
+
+    Of those that meet as much, the first one that is not slow is taken. What a spec adds only
+    shrinks, so that nothing else is counted anew than who was ahead when it was counted last.
+    """
     number = {kind: i for i, kind in enumerate(set().union(*have.values()))}
     bits = {spec: sum(1 << number[kind] for kind in kinds) for spec, kinds in have.items()}
-    ready, chosen, missing = {s: not _slow(s) for s in have}, set(first), (1 << len(number)) - 1
+    chosen, missing = set(first), (1 << len(number)) - 1
     for spec in first:
         missing &= ~bits[spec]
+    ahead = [
+        (-(bits[spec] & missing).bit_count(), _slow(spec), place, spec)
+        for place, spec in enumerate(have)
+    ]
+    heapq.heapify(ahead)
     while missing:
-        best = max(have, key=lambda spec: ((bits[spec] & missing).bit_count(), ready[spec]))
-        chosen.add(best)
-        missing &= ~bits[best]
+        best = ahead[0]
+        spec, adds = best[-1], (bits[best[-1]] & missing).bit_count()
+        if adds == -best[0]:
+            chosen.add(spec)
+            missing &= ~bits[spec]
+        heapq.heapreplace(ahead, (-(bits[spec] & missing).bit_count(), *best[1:]))
     return chosen
 
 

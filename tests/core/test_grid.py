@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +13,11 @@ import ttr_core as ttr
 from ttr_core.space.spec import triples
 from ttr_core.words.verdicts import VERDICTS
 
-CELLS = {cell.spec: cell for cell in ttr.grid()}
+
+@cache
+def cells() -> dict[str, ttr.Cell]:
+    """Every cell by its spec."""
+    return {cell.spec: cell for cell in ttr.grid()}
 
 
 def reads_back(spec: ttr.Spec) -> None:
@@ -30,7 +36,7 @@ def says_why(spec: ttr.Spec) -> None:
     assert error.value.objections and error.value.alternatives
     for text in error.value.alternatives:
         assert not ttr.Spec.parse(text).objections()
-    cell = CELLS[str(spec)]
+    cell = cells()[str(spec)]
     assert cell.verdict == "undefined" and cell.reason and cell.solver is None
 
 
@@ -40,7 +46,7 @@ def test_what_is_no_layer_says_why_and_what_is(specs: list[ttr.Spec]) -> None:
 
 
 def is_described(spec: ttr.Spec) -> None:
-    cell, words = CELLS[str(spec)], ttr.describe(spec)
+    cell, words = cells()[str(spec)], ttr.describe(spec)
     assert cell.verdict in VERDICTS[:-1] and cell.solver == words.solver
     assert (cell.verdict != "layer") == bool(cell.reason)
     assert (cell.verdict == "slow") == bool(ttr.caution(spec))
@@ -57,13 +63,13 @@ def test_what_is_a_layer_is_described(specs: list[ttr.Spec]) -> None:
 
 
 def test_every_triple_is_there_once() -> None:
-    assert len(CELLS) == len(list(triples())) == len(ttr.grid())
+    assert len(cells()) == len(list(triples())) == len(ttr.grid())
 
 
 def test_coincidences_are_mutual() -> None:
-    for cell in CELLS.values():
+    for cell in cells().values():
         for other in cell.same_as:
-            assert cell.spec in CELLS[other].same_as
+            assert cell.spec in cells()[other].same_as
 
 
 @pytest.mark.parametrize(
