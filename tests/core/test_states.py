@@ -89,6 +89,16 @@ def holds_what_is_needed(spec: ttr.Spec) -> None:
                 assert needed <= solver.state_size(spec, shape), solver.name
 
 
+@pytest.mark.parametrize("text", [f"Gate | Linear | {one}" for one in ("RLS", "Exact", "SGD")])
+def test_a_sequence_goes_on_in_float32(text: str) -> None:
+    """What a solver keeps in float64 it takes up again beside tokens in float32."""
+    x = stream(ttr.Spec.parse(text), 5).map(torch.Tensor.float)
+    _, kept = ttr.prefill(text, x.tokens(0, 4))
+    last, _ = ttr.prefill(text, x.tokens(4, 5), state=kept)
+    assert last.dtype == torch.float32
+    close(last, ttr.solve(text, x)[:, :, 4:], 1e-3)
+
+
 @pytest.mark.parametrize("specs", by_weights(TESTED))
 def test_no_solver_holds_less_than_the_definition_needs(specs: list[ttr.Spec]) -> None:
     all_pass(specs, holds_what_is_needed)

@@ -36,6 +36,7 @@ class Solver(abc.ABC, Generic[P]):
     traits: ClassVar[tuple[Traits, ...]]  # of weights, function and optimizer; one of each
     losses: ClassVar[tuple[type[Loss], ...]] = (QuadraticLoss,)
     readouts: ClassVar[tuple[type[Readout], ...]] = (Direct,)
+    finer: ClassVar[bool] = False  # whether it may keep float64 beside tokens in float32
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

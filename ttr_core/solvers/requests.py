@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+import torch
 from torch import Tensor
 
 from ..errors import RequestError
@@ -163,7 +164,8 @@ def check_state(solver: AnySolver, spec: Spec, x: Stream, state: Carried, wanted
             )
         if not state[name].is_floating_point():
             continue
-        if accumulated(state[name].dtype) != accumulated(x.k.dtype):
+        held = accumulated(state[name].dtype)
+        if held != accumulated(x.k.dtype) and not (solver.finer and held == torch.float64):
             raise RequestError(
                 f"The state's {name} holds {state[name].dtype} and the new tokens {x.k.dtype}: a "
                 "sequence goes on in one precision; convert one by .to()."
