@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -85,13 +85,15 @@ def reads_back(spec: Spec | str, seed: int = 0) -> ReadBack:
     stream, params = layer.regression(torch.randn(STREAMS, PAIRS, D_MODEL, generator=source))
     k = F.normalize(torch.randn(stream.k.shape, generator=source), dim=-1)
     v = torch.randn(stream.v.shape, generator=source)
-    signals = {name: _each(s) for name, s in stream.signals.items()}
-    q = torch.zeros_like(_each(k))
-    length = stream.q.norm(dim=-1).mean()  # the frame may have made queries longer than keys
-    q[:, :, -1] = k.transpose(1, 2).flatten(0, 1) * length  # pair j of a stream asks in copy j
+    asking = k.transpose(1, 2).flatten(0, 1)[:, :, None]  # pair j of a stream asks in copy j
+    asking = asking * stream.q.norm(dim=-1).mean()  # a frame may have made queries longer than keys
 
     def asked(values: Tensor) -> Tensor:
-        y, _ = prefill(layer.spec, Stream(q, _each(k), _each(values), signals), params)
+        seen = Stream(torch.zeros_like(k), k, values, stream.signals)
+        _, kept = prefill(layer.spec, seen.tokens(0, PAIRS - 1), params)
+        last = seen.tokens(PAIRS - 1, PAIRS).map(_each)
+        state = {name: _each(z) for name, z in kept.items()}
+        y, _ = prefill(layer.spec, replace(last, q=asking), params, state)
         return y[:, 0, -1].view(STREAMS, PAIRS, -1)
 
     answers = asked(v)
