@@ -10,7 +10,7 @@ import ast
 import functools
 import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -31,6 +31,12 @@ def lines_of(node: Any) -> set[int]:
     return set(range(first, node.end_lineno + 1))
 
 
+def asked_of(nodes: Iterable[ast.AST]) -> frozenset[str]:
+    """Returns the attributes that nodes ask of objects."""
+    dots = (n for n in nodes if isinstance(n, ast.Attribute))
+    return frozenset(n.attr for n in dots if isinstance(n.ctx, ast.Load))
+
+
 @dataclass(frozen=True)
 class Needs:
     """What a node takes from outside of itself.
@@ -46,9 +52,7 @@ class Needs:
     @classmethod
     def of(cls, node: ast.AST) -> Needs:
         """Returns what a node needs."""
-        dots = (n for n in below(node) if isinstance(n, ast.Attribute))
-        asked = frozenset(n.attr for n in dots if isinstance(n.ctx, ast.Load))
-        return cls(frozenset(names_loaded(node)), asked)
+        return cls(frozenset(names_loaded(node)), asked_of(below(node)))
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,7 @@ class Statement:
     @cached_property
     def attributes(self) -> frozenset[str]:
         """What it asks of objects."""
-        return frozenset() if self.node is None else Needs.of(self.node).attributes
+        return asked_of(self.nodes)
 
     # ---- what its functions do
 
@@ -173,7 +177,8 @@ def _pairs(target: ast.expr, value: ast.expr) -> tuple[tuple[ast.expr, ast.expr]
 def _does_nothing(node: ast.AST) -> bool:
     """Whether a statement gives a name to itself, or is a question with no answer."""
     if isinstance(node, ast.Assign) and len(node.targets) == 1:
-        return ast.unparse(node.targets[0]) == ast.unparse(node.value)
+        target, value = node.targets[0], node.value
+        return type(target) is type(value) and ast.unparse(target) == ast.unparse(value)
     bare = isinstance(node, ast.If) and not node.orelse and is_harmless(node.test)
     return bare and all(isinstance(one, ast.Pass) for one in getattr(node, "body", ()))
 
