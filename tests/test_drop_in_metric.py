@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import given
+
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("ttr_core", "experiments_db", "pages", ".streamlit", "docs/images")
 
@@ -161,53 +163,43 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "TTR_HOME": str(folder / "var"), "PYTHONPATH": str(folder)}
-    environment.pop("TTR_DB", None)
-    done = subprocess.run(
-        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert "Traceback" not in done.stderr
-    return done
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_a_metric_of_another_name_goes_all_the_way(copy: Path, task: str) -> None:
-    database = copy / f"{task}.duckdb"
-    store, command = ("--db", str(database)), ("batch.py",)
     sets = [word for key in (TRAINED if task == "compass" else []) for word in ("--set", key)]
-    for spec in SPECS[:2]:
-        asked = ("run", "--spec", spec, "--task", task, *sets, *store)
-        document = json.loads(run(copy, *command, *asked, "--json").stdout)
-        assert document["status"] == "finished" and 0 <= document["metrics"]["distance"] <= 3.15
-        assert "accuracy" not in document["metrics"]
-        value = document["metrics"]["distance"]
-        assert f"distance {value:.4g} rad" in run(copy, *command, *asked).stdout
-    (grouped,) = json.loads(
-        run(copy, *command, "runs", "--group", "--json", "--where", f"distance <= {math.pi} "
-            f"AND spec = '{SPECS[0]}'", *store).stdout
-    )  # fmt: skip
-    assert grouped["distance_n"] == 1 and grouped["accuracy_mean"] is None
-    assert "rad" in run(copy, *command, "runs", "--group", *store).stdout
-
+    asked = [["run", "--spec", spec, "--task", task, *sets] for spec in SPECS[:2]]
     plan = {"specs": SPECS, "tasks": [{"name": task}], "seeds": [0, 1]}
     if task == "compass":
         pairs = dict(key.split("=") for key in TRAINED)
         plan["model"] = {"d_model": int(pairs.pop("d_model"))}
         plan["train"] = {**{key: int(x) for key, x in pairs.items()}, "lr": [0.001, 0.01]}
     (copy / "plan.json").write_text(json.dumps(plan))
-    found = copy / f"{task}.csv"
-    run(copy, *command, "sweep", "plan.json", "--output", str(found), *store)
+    database, found = copy / f"{task}.duckdb", copy / f"{task}.csv"
+    first = f"distance <= {math.pi} AND spec = '{SPECS[0]}'"
+    *printed, grouped, groups, _, _, _, _, _ = given(
+        copy, database,
+        *(words for one in asked for words in ([*one, "--json"], one)),
+        ["runs", "--group", "--json", "--where", first],
+        ["runs", "--group"],
+        ["sweep", "plan.json", "--output", str(found)],
+        *(["runs", "--output", f"{task}-runs{s}"] for s in (".csv", ".parquet", ".json", ".md")),
+    )  # fmt: skip
+    assert len(printed) == 2 * len(asked)
+    for document, told in zip(map(json.loads, printed[::2]), printed[1::2], strict=True):
+        value = document["metrics"]["distance"]
+        assert document["status"] == "finished" and 0 <= value <= 3.15
+        assert "accuracy" not in document["metrics"]
+        assert f"distance {value:.4g} rad" in told
+    (group,) = json.loads(grouped)
+    assert group["distance_n"] == 1 and group["accuracy_mean"] is None
+    assert "rad" in groups
     rows = list(csv.DictReader(found.read_text().splitlines()))
     assert len(rows) == 3 and all(0 <= float(row["distance"]) <= 3.15 for row in rows)
     assert "accuracy" not in rows[0] and "distance_std" in rows[0]
-    for suffix in (".csv", ".parquet", ".json", ".md"):
-        run(copy, *command, "runs", "--output", f"{task}-runs{suffix}", *store)
     exported = json.loads((copy / f"{task}-runs.json").read_text())
     assert all(0 <= row["distance"] <= 3.15 for row in exported)
 
-    (copy / "look.py").write_text(MAP)
-    code = "import os; os.environ['TTR_DB'] = {!r}; exec(open('look.py').read())"
-    run(copy, "-c", code.format(str(database)))
+    environment = {**os.environ, "TTR_DB": str(database), "PYTHONPATH": str(copy)}
+    call = [sys.executable, "-c", MAP]
+    done = subprocess.run(call, cwd=copy, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr[-3000:]

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.commands import given
+
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("ttr_core", "experiments_db")
 
@@ -45,27 +47,9 @@ def copied(folder: Path) -> Path:
     return folder
 
 
-COMMANDS = """
-import json, sys
-from typer.testing import CliRunner
-from experiments_db.cli import app
-for command in json.loads(sys.argv[1]):
-    done = CliRunner().invoke(app, [*command, "--json"])
-    assert done.exit_code == 0, f"{command}: {done.stdout[-2000:]} {done.stderr[-3000:]}"
-    print(json.dumps(json.loads(done.stdout)))
-"""
-"""Several commands in one process: what it costs to load torch is paid once."""
-
-
 def batch(folder: Path, store: Path, *commands: list[str]) -> list[Any]:
     """Gives commands to the project in a folder and returns what each prints."""
-    environment = {**os.environ, "TTR_DB": str(store), "PYTHONPATH": str(folder)}
-    done = subprocess.run(
-        [sys.executable, "-c", COMMANDS, json.dumps(commands)],
-        cwd=folder, env=environment, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return [json.loads(said) for said in given(folder, store, *([*c, "--json"] for c in commands))]
 
 
 def changed(folder: Path, file: str, pattern: str, new: str) -> None:
