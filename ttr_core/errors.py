@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
-LISTED = 60
+LISTED, LISTED_NEAR = 60, 20
 """So many valid names are written out; of more it is said how many there are."""
 LEAST, BEHIND = 0.7, 0.2
 """How alike two names must be to be near, from 0 to 1, and how much less than the nearest one."""
@@ -49,7 +49,9 @@ class UnknownName(RequestError):
         self.nearest = meant or nearest(asked, self.valid)
         hint = f" Did you mean {_either(self.nearest)}?" if self.nearest else ""
         valid_ones = (
-            f"Valid: {_listed(self.valid)}." if self.valid else f"There is no {kind} at all."
+            f"Valid: {_listed(self.valid, bool(self.nearest))}."
+            if self.valid
+            else f"There is no {kind} at all."
         )
         super().__init__(f"Unknown {kind} {asked!r}.{hint} {valid_ones}")
 
@@ -189,9 +191,10 @@ def _alike(one: str, other: str) -> float:
     return difflib.SequenceMatcher(a=other, b=one).ratio()
 
 
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - LISTED
-    return ", ".join(names[:LISTED]) + (f" and {more} more" if more > 0 else "")
+def _listed(names: Sequence[str], near: bool) -> str:
+    most = LISTED_NEAR if near and len(names) > LISTED else LISTED
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def _either(names: tuple[str, ...]) -> str:

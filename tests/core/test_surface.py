@@ -118,6 +118,8 @@ def test_of_many_names_it_is_said_how_many_are_not_written_out() -> None:
     said = str(UnknownName("name", "zzz", names))
     written = said.partition("Valid: ")[2].partition(" and ")[0].split(", ")
     assert written == names[: len(written)] and f"and {100 - len(written)} more" in said
+    near = str(UnknownName("name", "name7x", names))
+    assert "Did you mean 'name7'" in near and "and 80 more" in near and len(near) < len(said)
     assert "There is no option of Gate" in str(UnknownName("option of Gate", "rate", []))
 
 
