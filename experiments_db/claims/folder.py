@@ -13,6 +13,7 @@ from ..read import export
 from ..store import Store
 from ..store.files import absolute, temporary
 from ..sweeps import Pace, in_words
+from ..sweeps.estimate import LESS
 from . import kept
 from .claim import Finding, Judged, Ruling, Scale, Thesis, Word
 from .found import Found, without_run, work_of
@@ -58,6 +59,8 @@ def _judged(store: Store, claim: Thesis, scale: Scale, pace: Pace) -> Judged:
     lacking = [run.kind for run in runs if run.config_hash in left]
     seconds, unknown = pace.processor(lacking)
     most = "or so" if all(map(pace.settles, lacking)) else "at most"
+    if (share := pace.guessed(lacking)) < LESS:
+        most += f", {in_words(share * seconds)} by how early others are flat"
     said = f"{how_many_of(found.missing, every, 'run')} missing"
     said += "." if unknown == len(left) else f", {in_words(seconds)} of a processor {most}."
     open_ = Finding(Ruling(Word.OPEN, said), pd.DataFrame(), None, found.n, found.cpu_seconds)

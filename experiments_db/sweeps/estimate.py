@@ -9,7 +9,7 @@ from __future__ import annotations
 import collections
 import json
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -49,6 +49,9 @@ LEAST = 0.2
 
 FAR = 8.0
 """How many times as much work of its layer a run may have as one that it is estimated by."""
+
+LESS = 0.9
+"""The share of an estimate below which it is told that it is likely to be less."""
 
 ALIKE, OWN = 2, 3
 """Names of a kind that are of its setting: the configuration, and that at another rate; and those
@@ -124,7 +127,7 @@ class Pace:
         steps = max(1.0, run.steps if taken is None else taken)
         self.runs += 1
         self._note(run, seconds / steps)
-        for name in run.names[:ALIKE]:
+        for name in run.names:
             kept = self._shares.setdefault(name, collections.deque(maxlen=KEPT))
             kept.append(min(1.0, steps / run.steps))
 
@@ -149,10 +152,20 @@ class Pace:
 
         At most, where no run of its setting says how many of its steps it takes.
         """
+        return self._lasting(run, run.names[:ALIKE])
+
+    def likely(self, run: Kind) -> float | None:
+        """Returns the same where, of a setting without a run, others say how early it is flat.
+
+        A guess: those of its layer on its task, or else any on that task.
+        """
+        return self._lasting(run, run.names)
+
+    def _lasting(self, run: Kind, flat_as: Sequence[str]) -> float | None:
         for name in run.names:
             if name in self._known:
                 own = statistics.median(rate for rate, _ in self._known[name]) * run.work
-                share = next((s for n in run.names[:ALIKE] if (s := self._share(n))), 1.0)
+                share = next((s for other in flat_as if (s := self._share(other))), 1.0)
                 return (own + run.shared) * (run.steps * share + run.ends)
         return None
 
@@ -180,6 +193,12 @@ class Pace:
         known = [seconds for seconds in each if seconds is not None]
         missing = len(each) - len(known)
         return sum(known) + missing * (statistics.fmean(known) if known else 0.0), missing
+
+    def guessed(self, runs: Iterable[Kind]) -> float:
+        """Returns the share of what `processor` tells that runs are likely to take."""
+        asked = list(runs)
+        most = sum(self.seconds(run) or 0.0 for run in asked)
+        return sum(self.likely(run) or 0.0 for run in asked) / most if most else 1.0
 
     def total(
         self, runs: Iterable[Kind], workers: int, cores: int | None = None

@@ -17,7 +17,7 @@ from ..run.process import LocalExecutor
 from ..store import Store
 from . import evidence, questions
 from .anywhere import on_other_device
-from .estimate import Pace, in_words
+from .estimate import LESS, Kind, Pace, in_words
 from .expansion import Planned, Work, times_of
 from .order import COST
 from .outcome import OUTCOMES
@@ -26,7 +26,8 @@ from .tuned import followers
 SHORT = 600.0
 """Seconds of processor up to which an estimate is told in seconds or minutes."""
 
-AT_MOST = " (at most: many end earlier, when they are flat)"
+AT_MOST = " (at most: many end earlier, when they are flat{})"
+GUESS = "; {} where they are as early as others on the task"
 
 COLUMNS = ("layer", "task", "setting", "seed", "store", "seconds")
 
@@ -113,12 +114,16 @@ class Preview:
         alone = self.pace.processor(asked)[0]
         hours = f"{alone / 3600:.1f} processor hours"
         whole = hours if alone > SHORT else f"{in_words(alone)} of processor"
-        most = "" if all(map(self.pace.settles, asked)) else AT_MOST
+        most = "" if all(map(self.pace.settles, asked)) else AT_MOST.format(self._guess(asked))
         said = (
             f"Estimate: {in_words(seconds)} with {jobs}, {whole} in all, by {self.pace.told}{most}"
         )
         unlike = how_many(missing, "is", "are")
         return f"{said}; {unlike} like none of them." if missing else f"{said}."
+
+    def _guess(self, asked: Sequence[Kind]) -> str:
+        share = self.pace.guessed(asked)
+        return GUESS.format(in_words(share * self._seconds()[0])) if share < LESS else ""
 
     def rows(self) -> list[dict[str, Any]]:
         """Returns one row per run."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -126,6 +128,20 @@ def test_a_claim_of_a_large_model_is_tried_before_it_is_run(
     assert "(at most: many end earlier, when they are flat)" in ahead.lines()[-1]
     idle = foreseen(store, work, 1, False, (), False, Budget(seconds=0), Pace())
     assert not idle.pace.trials, "not for a budget of nothing"
+
+
+def test_what_others_took_says_beside_the_most_what_is_likely(store: Store) -> None:
+    work, pace = work_of("0.01"), Pace()
+    run = work.runs[0].kind
+    pace.add(replace(run, names=("elsewhere", "elsewhere", *run.names[2:])), 100.0, run.steps / 4)
+    assert not pace.settles(run) and pace.guessed([run]) < 0.35
+    said = preview(store, work, 1, pace=pace).lines()[-1]
+    found = re.search(r"Estimate: (\d+) min .*flat; (\d+) min where they are as early", said)
+    assert found, said
+    assert int(found[2]) == pytest.approx(pace.guessed([run]) * int(found[1]), abs=1)
+    pace.add(run, 100.0, run.steps / 4)
+    assert pace.settles(run) and pace.guessed([run]) == 1.0
+    assert Pace().guessed([run]) == 1.0
 
 
 def test_the_wait_for_the_store_takes_no_processor(store: Store) -> None:
