@@ -200,7 +200,8 @@ def test_what_the_documents_say_of_the_first_search_is_what_its_runs_come_to(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("plan", "said"), [("search_recall", "**None of 1"), ("search_overwrite", "**None of 1")]
+    ("plan", "said"),
+    [(f"search_{name}", "**None of 1") for name in ("recall", "overwrite", "gates")],
 )
 def test_what_the_documents_say_of_a_search_is_what_its_runs_come_to(
     plan: str, said: str, tmp_path: Path
