@@ -234,6 +234,7 @@ def test_plays_stops_and_scrubs_without_asking_the_server(visit: Visit) -> None:
     expect(player).to_have_attribute("data-moving", "true")  # by itself, once
     choose(page, "Optimizer", "Hebbian")
     expect(player).to_have_attribute("data-t", "63")  # whoever begins with something else sees all
+    expect(page).to_have_url(re.compile("Hebbian"))  # before it there is nothing to come back from
     back(page)
     expect(player).to_have_attribute("data-t", "63")
     sent: list[object] = []
