@@ -36,7 +36,6 @@ class Solver(abc.ABC, Generic[P]):
     traits: ClassVar[tuple[Traits, ...]]  # of weights, function and optimizer; one of each
     losses: ClassVar[tuple[type[Loss], ...]] = (QuadraticLoss,)
     readouts: ClassVar[tuple[type[Readout], ...]] = (Direct,)
-    finer: ClassVar[bool] = False  # whether it may keep float64 beside tokens in float32
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -111,6 +110,10 @@ class Solver(abc.ABC, Generic[P]):
             y, [B, H, T, V], and what is kept after the last token.
         """
         return self.solve(self.narrowed(spec, x=x, params=params), kept)
+
+    def finer(self, p: P) -> bool:
+        """Whether it may keep float64 beside tokens in float32."""
+        return False
 
     @abc.abstractmethod
     def work(self, p: P, shape: Shape) -> Estimate:

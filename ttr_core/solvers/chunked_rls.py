@@ -47,7 +47,9 @@ class ChunkedRLS(Solver[_Asked]):
 
     name: ClassVar[str] = "chunked_rls"
     cost: ClassVar[str] = "T (C^2 + F^2 + (C + F) V), two Cholesky factors per chunk"
-    finer: ClassVar[bool] = True
+
+    def finer(self, p: _Asked) -> bool:
+        return True
 
     def work(self, p: _Asked, shape: Shape) -> Estimate:
         rows = 2 * shape.batch * shape.heads * shape.length

@@ -18,7 +18,7 @@ from ..systems import factored
 from .base import Solver
 from .nested import Factor, NestedFits
 from .problem import Problem, rooted
-from .ridges import no_dual, precise
+from .ridges import SAFE_RIDGE, no_dual, precise
 from .state import Pairs, State
 
 _Asked = Problem[MemorylessWeights, FeatureModel, FixedRidge]
@@ -47,6 +47,9 @@ class KernelRidge(Solver[_Asked]):
         if p.weights.fades:
             return "needs weights without decay: under a fixed ridge the prefixes are not nested"
         return None
+
+    def finer(self, p: _Asked) -> bool:
+        return p.optimizer.ridge < SAFE_RIDGE
 
     def work(self, p: _Asked, shape: Shape) -> Estimate:
         heads, t = shape.batch * shape.heads, float(shape.length)

@@ -21,7 +21,7 @@ from ..space.weights import MemorylessWeights, PositiveWeights
 from ..systems import solve_positive
 from .base import Solver
 from .problem import Problem
-from .ridges import precise
+from .ridges import SAFE_RIDGE, precise
 from .state import Matrix, Past, State
 
 BLOCK = 16  # queries at a time; each holds an F x F matrix
@@ -46,6 +46,9 @@ class NormalEquations(Solver[_Running]):
     name: ClassVar[str] = "normal_equations"
     cost: ClassVar[str] = "T F^3, one dense solve per token"
     readouts: ClassVar[tuple[type[Readout], ...]] = (Direct, Mixes)
+
+    def finer(self, p: _Running) -> bool:
+        return not isinstance(p.optimizer, Iterations) and p.optimizer.ridge < SAFE_RIDGE
 
     def work(self, p: _Running, shape: Shape) -> Estimate:
         rows, f = shape.batch * shape.heads * shape.length, shape.features

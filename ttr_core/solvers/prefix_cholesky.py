@@ -18,7 +18,7 @@ from ..systems import factored
 from .base import Solver
 from .chunks import CHUNK, chunk_size, join, split
 from .problem import Problem, rooted
-from .ridges import precise
+from .ridges import SAFE_RIDGE, precise
 from .state import Matrix, State
 
 _Asked = Problem[MemorylessWeights, LinearModel, FixedRidge]
@@ -50,6 +50,9 @@ class PrefixCholesky(Solver[_Asked]):
         if p.weights.fades:
             return "needs weights without decay: under a fixed ridge the prefixes are not nested"
         return None
+
+    def finer(self, p: _Asked) -> bool:
+        return p.optimizer.ridge < SAFE_RIDGE
 
     def work(self, p: _Asked, shape: Shape) -> Estimate:
         rows = shape.batch * shape.heads * shape.length

@@ -165,7 +165,8 @@ def check_state(solver: AnySolver, spec: Spec, x: Stream, state: Carried, wanted
         if not state[name].is_floating_point():
             continue
         held = accumulated(state[name].dtype)
-        if held != accumulated(x.k.dtype) and not (solver.finer and held == torch.float64):
+        finer = held == torch.float64 and solver.finer(solver.narrowed(spec))
+        if held != accumulated(x.k.dtype) and not finer:
             raise RequestError(
                 f"The state's {name} holds {state[name].dtype} and the new tokens {x.k.dtype}: a "
                 "sequence goes on in one precision; convert one by .to()."
