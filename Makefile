@@ -1,6 +1,6 @@
 # make app       installs what is missing into .venv and opens the explorer in the browser
 # make test      the tests, some minutes; make test-all adds the full grid; make test-learning trains
-#                every layer, in half an hour
+#                every layer, in some 40 minutes on two cores
 #
 # PYTHON=python3.12      which Python makes .venv (3.11 to 3.13)
 # PORT=8501              the first port to try
@@ -26,7 +26,7 @@ help:
 	@echo "make app       open the explorer in the browser (installs into .venv the first time)"
 	@echo "make install   only install into .venv, so that .venv/bin/ttr runs"
 	@echo "make test      the tests (make test-all adds the full grid, make test-grid is only that)"
-	@echo "make test-learning  train every layer on 8 pairs, half an hour, and print what they learn"
+	@echo "make test-learning  train every layer on 8 pairs, some 40 minutes, and print what they learn"
 	@echo "make measure   what the pages cost in a browser: time, payloads, memory; some minutes"
 	@echo "make check     format, lint and types, changing nothing; make format changes"
 	@echo "make docs      writes the pages of docs/ that are made from the code"
