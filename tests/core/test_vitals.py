@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -35,12 +34,6 @@ ENTRIES = sorted(BUILT.values())
 """Every entry in every frame; of those that build the same layer, the first: it starts alike."""
 
 OWN = [(name, "published") for name in ttr.catalog]
-NETWORKS = [n for n, e in ttr.catalog.items() if isinstance(e.spec.function, Network)]
-
-
-def seeded(names: Iterable[str]) -> list[tuple[str, int]]:
-    """Returns names with three seeds in turn: what a start does to one, it does to its likes."""
-    return [(name, i % 3) for i, name in enumerate(names)]
 
 
 def faults(signs: VitalSigns) -> list[str]:
@@ -204,10 +197,9 @@ def test_a_layer_asked_for_more_tokens_than_its_bound_is_told() -> None:
     assert said("deltanet", 4096) == ()
 
 
-@pytest.mark.slow(seconds=8)
-@pytest.mark.parametrize(
-    ("name", "seed"), seeded(n for n in NETWORKS if horizon(ttr.catalog[n].spec))
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", [n for n, e in ttr.catalog.items() if horizon(e.spec)])
 def test_within_its_bound_a_layer_computes_alike(name: str, seed: int) -> None:
     source, entry = torch.Generator().manual_seed(seed), ttr.catalog[name]
     layer = entry.layer(256, 4, length=4096, generator=source)
@@ -217,8 +209,12 @@ def test_within_its_bound_a_layer_computes_alike(name: str, seed: int) -> None:
     assert vitals._parting(narrow, wide) is None
 
 
-@pytest.mark.slow(seconds=6)
-@pytest.mark.parametrize(("name", "seed"), seeded(NETWORKS))
+NETWORKS = [n for n, e in ttr.catalog.items() if isinstance(e.spec.function, Network)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", NETWORKS)
 def test_gradients_through_a_network_stay_finite(name: str, seed: int) -> None:
     """In four heads of 64, whose gates are spread over all tokens; a gradient of 1 changes none."""
     source = torch.Generator().manual_seed(seed)
