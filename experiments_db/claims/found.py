@@ -15,6 +15,7 @@ from ..read.filters import Where
 from ..store import Store
 from ..store.records import COMPLETE
 from ..sweeps import Planned, Work, as_stored, expanded, held, times_of
+from ..sweeps.anywhere import COMPLETED
 from ..sweeps.estimate import Timed
 from ..sweeps.plan import checked
 from ..sweeps.plan_file import Source
@@ -23,8 +24,6 @@ from .party import Party
 
 TAG = "reproduce"
 """Label of the runs that claims ask for."""
-
-DONE = "complete"
 
 
 def work_of(contender: Party) -> Work:
@@ -44,7 +43,7 @@ def without_run(store: Store, runs: Sequence[Planned]) -> frozenset[str]:
     return frozenset(
         run.config_hash
         for run, one in zip(runs, found, strict=True)
-        if known.get(one.config_hash) != DONE
+        if known.get(one.config_hash) != COMPLETED
     )
 
 

@@ -8,6 +8,7 @@ to standard error.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -214,6 +215,7 @@ def sweep(
         opened = store.open_store(db)
         plan, source = sweeps.load(file, set_ or ())
         work = sweeps.expanded(plan, source, checking())
+        work = replace(work, anywhere=work.anywhere and not fresh)  # what runs anew, runs here
         kept = sweeps.evidence.files(plan.evidence, file)
         budget = sweeps.Budget(limit, None if minutes is None else 60 * minutes)
         if dry_run:

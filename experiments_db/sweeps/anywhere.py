@@ -10,7 +10,7 @@ from ..store import Store
 from . import questions
 from .expansion import Planned, times_of
 
-COMPLETE = "complete"
+COMPLETED = "complete"
 
 
 def as_stored(store: Store, runs: Sequence[Planned]) -> list[Planned]:
@@ -35,4 +35,4 @@ def on_other_device(run: Planned) -> Planned:
 
 def _complete_of(store: Store, runs: Iterable[Planned]) -> frozenset[str]:
     held = questions.held(store, times_of(runs))
-    return frozenset(name for name, state in held.items() if state == COMPLETE)
+    return frozenset(name for name, state in held.items() if state == COMPLETED)

@@ -133,6 +133,18 @@ def test_a_plan_that_leaves_the_device_open_takes_what_another_one_has_made(
     assert len(preview(empty, named, jobs=1, ahead=files).open) == 2
 
 
+def test_what_runs_anew_runs_on_this_device(
+    cli: Callable[..., Any], store: Store, stored: Callable[..., None], tmp_path: Path
+) -> None:
+    run = work_of(PLAN).runs[0]
+    there = replace(run.experiment, device="cuda")
+    stored(replace(run, experiment=there, config=there.config()), 0.9, lr=0.01, lrs_tried=[0.01])
+    place = ("--db", str(store.path), "--dry-run", "--json")
+    assert "cuda" in {one["config"]["device"] for one in json.loads(cli(*place).stdout)["runs"]}
+    told = json.loads(cli(*place, "--fresh").stdout)
+    assert {one["config"]["device"] for one in told["runs"]} == {"cpu"} and not told["skipped"]
+
+
 def test_what_follows_is_in_the_estimate() -> None:
     work = work_of(PLAN)
     assert len(work.runs) == 2 and work.seeds_later == (1, 2)
