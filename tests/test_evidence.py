@@ -82,6 +82,38 @@ def test_the_table_of_two_vocabularies_is_that_of_its_runs() -> None:
     assert len(second) == 6 and f"correlate by {f'{both:.2f}'.removeprefix('0')} " in TEXT
 
 
+def test_what_the_search_of_gates_says_is_what_its_runs_read() -> None:
+    said = " ".join((DOCS / "search.md").read_text(encoding="utf-8").split())
+    files = [DOCS / f"evidence/search_{name}.parquet" for name in ("overwrite", "gates")]
+    runs = pd.concat([pd.read_parquet(file) for file in files])
+    fresh = runs[(runs["seed"].between(100, 111)) & (runs["train.steps"] == 1200)]
+    fresh = fresh[(fresh["model.frame"] == "paper") & (fresh["model.key_dim"] == 4)]
+    read = fresh.groupby("spec")["accuracy"].apply(sorted)
+    gates, other = (
+        read["ChannelGate | Linear | EraseWrite"],
+        read["Importance | Linear | Preconditioned"],
+    )
+    assert [f"{x:.2f}" for x in gates[:2]] == ["0.65", "0.67"] and "and .65 and .67 on two" in said
+    assert min(gates[2:]) >= 0.895 and max(gates) < 0.925 and len(gates) == 12
+    assert other[0] >= 0.695 and other[-1] < 0.785 and "lie within .70 and .78" in said
+    rows = re.findall(
+        r"\| `([\w* ]+)` \| (\.\d+)(?: \([\w-]+\))? \| (?:(\.\d+) \([\w-]+\))? ?\|", said
+    )
+    assert len(rows) == 6
+    chosen = runs[(runs["seed"] < 3) & (runs["train.steps"] == 1200)].copy()
+    chosen = chosen[(chosen["model.frame"] == "paper") & (chosen["model.key_dim"] == 4)]
+    metrics = chosen["metrics"].map(
+        lambda text: json.loads(text) if isinstance(text, str) else text
+    )
+    chosen["validation"] = metrics.map(lambda one: one["validation_accuracy"])
+    means = chosen.drop_duplicates(["spec", "lr", "seed"]).groupby(["spec", "lr"])["validation"]
+    best = means.mean().groupby("spec").max()
+    for weights, two, one in rows:
+        assert float(two) == pytest.approx(best[f"{weights} | Linear | EraseWrite"], abs=6e-4)
+        if one:
+            assert float(one) == pytest.approx(best[f"{weights} | Linear | SGD"], abs=6e-4)
+
+
 def test_why_cells_do_not_begin_in_a_search_is_what_their_runs_do() -> None:
     said = " ".join((DOCS / "search.md").read_text(encoding="utf-8").split())
     runs = pd.read_parquet(DOCS / "evidence/search_starts.parquet")
