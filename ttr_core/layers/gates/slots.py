@@ -12,7 +12,8 @@ from ...named import Carried
 from ...stream import Stream
 from .base import MadePairs
 
-CHUNK = 64
+CHUNK, FEWER = 64, {"cpu": 32}
+"""Tokens that meet at once, and fewer where that was measured to be faster: docs/benchmarks.md."""
 
 
 class Slots(MadePairs):
@@ -37,7 +38,8 @@ class Slots(MadePairs):
         taken, q = -torch.expm1(decay), stream.q
         held = state.get("slots", 0 * k[:, :, :1].mT @ k[:, :, :1])
         logits = []
-        parts = (z.split(CHUNK, 2) for z in (q, k, taken, decay))
+        size = FEWER.get(q.device.type, CHUNK)
+        parts = (z.split(size, 2) for z in (q, k, taken, decay))
         for queries, keys, share, fade in zip(*parts, strict=True):
             between, since, _ = left(fade.mT[..., None])  # (B H M C C), (B H M C 1)
             since = since.squeeze(-1).mT
