@@ -181,8 +181,7 @@ def foreseen(
     if asked and strange and not budget.idle:
         some = how_many(len(strange), "run")
         say(f"trying {some} for a few steps, to tell what they cost")
-        pace = sweeps.tried(strange, checking("trying kind"), ahead.pace)
-        ahead = sweeps.preview(store, work, jobs, fresh, held, pace)
+        ahead = ahead.at(sweeps.tried(strange, checking("trying kind"), ahead.pace))
     for text in ahead.lines() if kept and not dry_run else ():
         say(text)
     return ahead

@@ -61,6 +61,10 @@ class Preview:
     jobs: int
     cores: int | None = None
 
+    def at(self, pace: Pace) -> Preview:
+        """Returns the same with another knowledge of how long runs take."""
+        return dataclasses.replace(self, work=in_order(self.work, pace), pace=pace)
+
     @property
     def open(self) -> list[Planned]:
         """The runs that are to be run."""
