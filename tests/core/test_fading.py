@@ -89,3 +89,21 @@ def test_slabs_that_fit_a_cache_change_nothing(
         answers.append((*found, *torch.autograd.grad(total, given)))
     for whole, parts in zip(*answers, strict=True):
         assert torch.equal(whole, parts)
+
+
+@pytest.mark.parametrize("length", [8, 13, 70])
+def test_a_reset_has_no_slope_at_all(length: int) -> None:
+    """What rounding leaves of it would be infinite where a link's own slope is."""
+    source, log = torch.Generator().manual_seed(0), decays(1, 2, length, 3)
+    q, k, r, v = (
+        torch.randn(log.shape, generator=source, dtype=log.dtype).requires_grad_() for _ in "qkrv"
+    )
+    log.requires_grad_()
+    start = torch.ones_like(k[:, :, :3])
+    for found in (
+        channels.channel_reads(q, k, v, log, start),
+        (channel_scores(q, k, log),),
+        channels.channel_pairs(r, q, k, log),
+    ):
+        (slope,) = torch.autograd.grad(sum((z * z).sum() for z in found), log)
+        assert (slope[log.isneginf()] == 0).all() and slope[~log.isneginf()].any()
