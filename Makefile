@@ -1,6 +1,6 @@
 # make app       installs what is missing into .venv and opens the explorer in the browser
 # make test      the tests, some minutes; make test-all adds the full grid; make test-learning trains
-#                every layer, in some 40 minutes on two cores
+#                every layer, in some 25 minutes on two cores
 #
 # PYTHON=python3.12      which Python makes .venv (3.11 to 3.13)
 # PORT=8501              the first port to try
@@ -15,7 +15,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 QUIET := $(shell test -t 2 || echo --quiet)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install $(QUIET)
-PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q
+KEPT := MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=268435456
+PYTEST := PYTHONDONTWRITEBYTECODE= $(KEPT) $(BIN)/python -m pytest -q
 PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 SOURCES := app.py batch.py pages ttr_core experiments_db tests
 
@@ -26,7 +27,7 @@ help:
 	@echo "make app       open the explorer in the browser (installs into .venv the first time)"
 	@echo "make install   only install into .venv, so that .venv/bin/ttr runs"
 	@echo "make test      the tests (make test-all adds the full grid, make test-grid is only that)"
-	@echo "make test-learning  train every layer on 8 pairs, some 40 minutes, and print what they learn"
+	@echo "make test-learning  train every layer on 8 pairs, some 25 minutes, and print what they learn"
 	@echo "make measure   what the pages cost in a browser: time, payloads, memory; some minutes"
 	@echo "make check     format, lint and types, changing nothing; make format changes"
 	@echo "make docs      writes the pages of docs/ that are made from the code"
@@ -72,7 +73,8 @@ app: $(VENV)/.app
 
 # --- tests and checks --------------------------------------------------------------------------
 # What is compiled is kept, whatever the shell says: else each worker and each process that a test
-# starts compiles the tests and the project again, a third of what collecting takes.
+# starts compiles the tests and the project again, a third of what collecting takes. And freed memory
+# is kept for the next tensor, as by the workers of runs (experiments_db/run/process.py).
 
 test: $(VENV)/.tests
 	@$(PYTEST) $(PARALLEL)

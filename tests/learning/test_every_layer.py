@@ -1,6 +1,6 @@
 """What every layer of the catalog learns in its published frame: 8 pairs, the same steps for all.
 
-`make test-learning` runs it, two layers side by side, in some 40 minutes; `make test` does not.
+`make test-learning` runs it, two layers side by side, in some 25 minutes; `make test` does not.
 The rates are tried one after the other, that of the learning table first: on seed 0, and where it
 learns on two seeds more, until the median is enough.
 """
