@@ -86,6 +86,7 @@ def test_pages_in_light_and_dark(visit: Visit, scheme: str) -> None:
     shot(page, f"runs-{scheme}")
 
 
+@pytest.mark.slow(seconds=18)
 def test_back_forward_reload_and_menu_show_what_the_address_says(visit: Visit) -> None:
     page = visit("?regression.seq_len=32&regression.sequences=2&regression.dim=4")
     start = page.url
@@ -216,6 +217,7 @@ def tick(page: Page, row: int) -> None:
     settle(page)
 
 
+@pytest.mark.slow(seconds=30)
 def test_picks_on_runs_follow_the_runs(visit: Visit, server_home: Path) -> None:
     ids = put(server_home, "retnet", range(2))
     page = visit("runs?runs.layer=retnet", "dark")

@@ -228,6 +228,7 @@ def step(page: Page) -> int:
     return int(page.locator(".play").get_attribute("data-t") or -1)
 
 
+@pytest.mark.slow(seconds=17)
 def test_plays_stops_and_scrubs_without_asking_the_server(visit: Visit) -> None:
     page = visit(QUERY)
     player, said = page.locator(".play"), page.locator(".play output")
