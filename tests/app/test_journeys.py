@@ -1,4 +1,4 @@
-"""Every page from a dozen addresses, gone from and come back to; long, so among the slow ones."""
+"""Every page from several addresses, gone from and come back to; long, so among the slow ones."""
 
 from __future__ import annotations
 
@@ -18,59 +18,45 @@ pytestmark = pytest.mark.slow
 SMALL = {"regression.seq_len": "32", "regression.dim": "4", "regression.sequences": "2"}
 EXPLORE: list[dict[str, str | list[str]]] = [
     {},
-    {"layer": "mesa-layer"},
-    {"spec": "Uniform | Linear | RLS"},
-    {"spec": "Uniform | Linear | Exact(ridge=0.5)", "regression.constants": "fixed"},
-    {"compare": ""},
-    {"compare": ["gla", "deltanet"]},
-    {"task.pairs": "3", "task.variant": "overwrite", "model.d_model": "32"},
-    {"train.lr": "auto", "train.target": "none", "seed": "7"},
+    {"layer": "mesa-layer", "task.pairs": "3", "task.variant": "overwrite", "model.d_model": "32"},
+    {"spec": "Uniform | Linear | RLS", "compare": ""},
+    {"spec": "Uniform | Linear | Exact(ridge=0.5)", "regression.constants": "fixed",
+     "train.lr": "auto", "train.target": "none", "seed": "7"},
+    {"compare": ["gla", "deltanet"], "regression.process": "switching", "regression.noise": "0",
+     "regression.switch": "1"},
     {"frame": "paper", "layer": "gla"},
-    {"regression.process": "switching", "regression.noise": "0", "regression.switch": "1"},
     {"spec": "ExpKernel | Linear | SGD", "drawn": "Uniform | Linear | SGD"},
     {"spec": "Gate | Lineer | SGD", "drawn": "Gate | Linear | SGD"},
-]
+]  # fmt: skip
 MAP: list[dict[str, str | list[str]]] = [
     {},
-    {"map.facet": "weights"},
-    {"map.facet": "function"},
-    {"map.hide": "true"},
-    {"map.facet": "function", "map.hide": "true"},
-    {"map.cells": "Gate | Linear | SGD"},
-    {"map.cells": ["Gate | Linear | SGD", "Uniform | Linear | RLS"]},
     {"map.facet": "weights", "map.cells": "Uniform | Linear | RLS"},
+    {"map.facet": "function", "map.hide": "true"},
+    {"map.cells": ["Gate | Linear | SGD", "Uniform | Linear | RLS"]},
     {"map.hide": "true", "map.cells": "Uniform | Constant | Exact"},
     {"map.facet": "weights", "map.hide": "true"},
-    {"map.cells": [str(ttr.catalog[name].spec) for name in ("gla", "retnet", "based")]},
-    {"map.facet": "function", "map.cells": "Gate | Linear | RLS"},
-]
+    {"map.facet": "function",
+     "map.cells": [str(ttr.catalog[name].spec) for name in ("gla", "retnet", "based")]},
+]  # fmt: skip
 RUNS: list[dict[str, str | list[str]]] = [
     {},
-    {"runs.view": "configurations"},
-    {"runs.order": "fastest"},
-    {"runs.limit": "50"},
-    {"runs.text": "a b"},
-    {"runs.status": ["finished", "failed"]},
-    {"runs.task": "mqar"},
-    {"runs.settings": "pairs=8 lr=0.01"},
-    {"runs.starred": "true"},
+    {"runs.view": "configurations", "runs.task": "mqar"},
+    {"runs.order": "fastest", "runs.limit": "50", "runs.text": "a b"},
+    {"runs.status": ["finished", "failed"], "runs.settings": "pairs=8 lr=0.01"},
+    {"runs.starred": "true", "runs.limit": "1000"},
     {"runs.archived": "true", "runs.view": "configurations"},
-    {"runs.sql": "accuracy > 0.5"},
-    {"runs.order": "fastest", "runs.limit": "1000", "runs.text": "gla"},
+    {"runs.sql": "accuracy > 0.5", "runs.text": "gla"},
 ]
 COMPARE: list[dict[str, str | list[str]]] = [
     {},
     {"compare.run": "gone"},
-    *({"compare.run": ["gone", "too"], "compare.smooth": value} for value in ("0.5", "0.95")),
-    {"compare.run": "gone", "compare.of": "runs"},
-    {"compare.run": "gone", "compare.logx": "true"},
-    {"compare.run": ["gone", "too"], "compare.logy": "true"},
-    {"compare.run": "gone", "compare.logx": "true", "compare.logy": "true"},
+    {"compare.run": ["gone", "too"], "compare.smooth": "0.5", "compare.logx": "true"},
     {"compare.run": "gone", "compare.of": "runs", "compare.smooth": "0.8"},
-    {"compare.run": list("abcdefgh")},
+    {"compare.run": list("abcdefgh"), "compare.smooth": "0.95"},
     {"compare.run": ["b", "a"], "compare.of": "runs", "compare.logy": "true"},
-    {"compare.run": "a", "compare.smooth": "0.9", "compare.logx": "true"},
+    {"compare.run": "a", "compare.logx": "true", "compare.logy": "true"},
 ]
+"""Of these four each value of each setting once, alone or with what it may be taken for."""
 ANALYZE: list[dict[str, str | list[str]]] = [
     {},
     *({"analyze.view": view} for view in ("settings", "beyond", "rates", "ingredients")),

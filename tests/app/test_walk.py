@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from typing import Literal
 from urllib.parse import urlencode
 
 import pytest
@@ -23,6 +23,7 @@ WINDOWS: dict[str, ViewportSize] = {
     "desktop": {"width": 1440, "height": 900},
     "phone": {"width": 390, "height": 844},
 }
+SCHEMES = ["light", "dark"]
 
 
 def plan_address(**more: str) -> str:
@@ -101,29 +102,25 @@ def test_a_training_is_stopped(visit: Visit) -> None:
     expect(page.locator(".st-key-live").get_by_text("cancelled")).to_be_visible(timeout=LONG)
 
 
-@pytest.fixture(params=WINDOWS)
-def window(request: pytest.FixtureRequest) -> ViewportSize:
-    return WINDOWS[request.param]
-
-
-@pytest.fixture(params=["light", "dark"])
-def opened(
-    request: pytest.FixtureRequest, browser: Browser, window: ViewportSize
-) -> Iterator[Page]:
-    context = browser.new_context(viewport=window, color_scheme=request.param)
-    yield context.new_page()
+@pytest.mark.slow(seconds=25)
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("window", WINDOWS)
+def test_every_page_fits_every_window(
+    browser: Browser, server: str, window: str, scheme: Literal["dark", "light"]
+) -> None:
+    """Each in both windows and in both colors, half of them in the one so and half in the other."""
+    turn = [*WINDOWS].index(window) + SCHEMES.index(scheme)
+    context = browser.new_context(viewport=WINDOWS[window], color_scheme=scheme)
+    for place in [*PAGES][turn % 2 :: 2]:
+        said: list[str] = []
+        page = context.new_page()
+        page.on("console", lambda m, said=said: said.append(m.text) if m.type == "error" else None)
+        page.goto(f"{server}/{place}")
+        settle(page)
+        heading(page, PAGES[place])
+        expect(page.get_by_test_id("stException")).to_have_count(0)
+        wider = page.get_by_test_id("stMain").evaluate("e => e.scrollWidth - e.clientWidth")
+        assert wider == 0, f"{place}: nothing is scrolled sideways"
+        assert not said, place
+        page.close()
     context.close()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("place", PAGES)
-def test_every_page_fits_every_window(opened: Page, server: str, place: str) -> None:
-    said: list[str] = []
-    opened.on("console", lambda m: said.append(m.text) if m.type == "error" else None)
-    opened.goto(f"{server}/{place}")
-    settle(opened)
-    heading(opened, PAGES[place])
-    expect(opened.get_by_test_id("stException")).to_have_count(0)
-    wider = "e => e.scrollWidth - e.clientWidth"
-    assert opened.get_by_test_id("stMain").evaluate(wider) == 0, "nothing is scrolled sideways"
-    assert not said
