@@ -51,6 +51,27 @@ assert not app.exception and app.title[0].value == "A toy of a page"
 """
 
 
+TOLD = """
+import contextlib, io, json, runpy, sys, traceback
+
+def told(name, *words):
+    start, out = runpy.run_path if name.endswith(".py") else runpy.run_module, io.StringIO()
+    sys.argv = [name, *words]
+    try:
+        with contextlib.redirect_stdout(out):
+            start(name, run_name="__main__")
+    except SystemExit as end:
+        return [end.code or 0, out.getvalue()]
+    except BaseException:
+        return [1, traceback.format_exc()]
+    return [0, out.getvalue()]
+
+asked = [("batch.py", "grid", "--json"), ("pick.py",), ("ttr_core.tools.documents", "--write")]
+print(json.dumps({words[0]: told(*words) for words in asked}))
+"""
+"""Command line, pages and documents in one process: what they compute of the new cells is kept."""
+
+
 def snippet(document: str, mark: str) -> str:
     """Returns the Python of a document that holds a mark."""
     found = re.findall(r"^```python\n(.*?)^```", (ROOT / document).read_text(), re.M | re.S)
@@ -87,8 +108,22 @@ def run(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def test_the_grid_knows_every_ingredient(copy: Path) -> None:
-    cells = {c["spec"]: c for c in json.loads(run(copy, "batch.py", "grid", "--json"))}
+@pytest.fixture(scope="module")
+def told(copy: Path) -> dict[str, tuple[int, str]]:
+    """What each has ended with, and what it has said."""
+    (copy / "pick.py").write_text(PICK)
+    said: dict[str, tuple[int, str]] = json.loads(run(copy, "-c", TOLD).splitlines()[-1])
+    return said
+
+
+def said_by(told: dict[str, tuple[int, str]], name: str) -> str:
+    code, text = told[name]
+    assert code == 0, text[-3000:]
+    return text
+
+
+def test_the_grid_knows_every_ingredient(told: dict[str, tuple[int, str]]) -> None:
+    cells = {c["spec"]: c for c in json.loads(said_by(told, "batch.py"))}
 
     def beside(axis: int, mine: str, other: str) -> tuple[int, int]:
         parts = [spec.split(" | ")[axis] for spec in cells]
@@ -124,13 +159,12 @@ def test_the_command_line_runs_them(copy: Path) -> None:
     assert json.loads(run(copy, "batch.py", "run", *asked))["status"] == "finished"
 
 
-def test_the_pickers_and_the_navigation_know_them(copy: Path) -> None:
-    (copy / "pick.py").write_text(PICK)
-    run(copy, "pick.py")
+def test_the_pickers_and_the_navigation_know_them(told: dict[str, tuple[int, str]]) -> None:
+    said_by(told, "pick.py")
 
 
-def test_the_documents_know_them(copy: Path) -> None:
-    run(copy, "-m", "ttr_core.tools.documents", "--write")
+def test_the_documents_know_them(copy: Path, told: dict[str, tuple[int, str]]) -> None:
+    said_by(told, "ttr_core.tools.documents")
     text = (copy / "docs/ingredients.md").read_text()
     for words in ("ToyDecay", "ToyDouble", "ToyStep", "ToyLogCosh", "ToyHalf", "softplus"):
         assert words in text
