@@ -132,7 +132,7 @@ def _agreement(
 
 
 def _runs(file: Path) -> pd.DataFrame:
-    """Returns the complete runs of trainings in a file."""
+    """Returns the complete runs of trainings in a file, with what they were and ended with."""
     needs = "it needs runs as `runs --output FILE.parquet` writes them"
     try:
         table = pd.read_parquet(absolute(file))
@@ -149,19 +149,23 @@ def _runs(file: Path) -> pd.DataFrame:
         kept = kept[~kept["message"].fillna("").str.match(USED_UP)]
     if kept.empty:
         raise WrongFile(f"{file} holds no training that ended.")
-    return kept
+    try:
+        said = [_said(row) for row in kept[["task", "frame", "config"]].itertuples(index=False)]
+        ended = [dict(json.loads(text)) for text in kept["metrics"]]
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise WrongFile(f"{file} has a config or metrics that are none: {needs}.") from error
+    return kept.assign(setting=said, ended=ended)
 
 
 def _trainings(runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, list[Metric]]]:
     """Yields what was trained, the mean of each function, and the metrics of it."""
-    said = [_said(row) for row in runs[["task", "frame", "config"]].itertuples(index=False)]
     firsts = first_of_each()
-    runs = runs.assign(setting=said, function=[firsts.get(spec) for spec in runs["spec"]])
+    runs = runs.assign(function=[firsts.get(spec) for spec in runs["spec"]])
     for setting, some in runs.dropna(subset=["function"]).groupby("setting"):
         task = TASKS[some["task"].iloc[0]]
         trained = [task.main(), LAST]
         values = pd.DataFrame(
-            [{m.name: json.loads(text).get(m.name) for m in trained} for text in some["metrics"]],
+            [{m.name: ended.get(m.name) for m in trained} for ended in some["ended"]],
             dtype=float,
         )
         values[LAST.name] = values[LAST.name].fillna(math.inf)

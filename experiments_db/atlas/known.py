@@ -11,7 +11,8 @@ import pandas as pd
 
 from ttr_core.lab import PROBES, outdated
 
-from ..store import Store
+from ..installation import command
+from ..store import Store, StoreError
 from .functions import first_of_each
 
 SHIPPED = Path(__file__).with_name("atlas.parquet")
@@ -91,9 +92,18 @@ class Atlas:
 
 
 def beside(store: Store) -> Atlas:
-    """Returns the atlas that comes with the program, under what was measured with a store."""
+    """Returns the atlas that comes with the program, under what was measured with a store.
+
+    Raises:
+        StoreError: what lies beside the store is no table of an atlas.
+    """
     own = store.path.with_suffix(SUMMARY)
-    return _over_shipped(own, own.stat().st_mtime) if own.exists() else charted()
+    try:
+        return _over_shipped(own, own.stat().st_mtime) if own.exists() else charted()
+    except (OSError, ValueError, LookupError) as error:
+        raise StoreError(
+            f"{own} is no table of an atlas: move it away, and `{command('atlas')}` writes it anew."
+        ) from error
 
 
 @functools.lru_cache(maxsize=4)

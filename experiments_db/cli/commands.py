@@ -46,6 +46,10 @@ Address = Annotated[
     str | None,
     typer.Option(metavar="HOST:PORT", help="The head of a Ray cluster; default: a Ray of our own."),
 ]
+Minutes = Annotated[
+    float | None,
+    typer.Option(min=0, max=1e6, metavar="M", help="Start no run after so many minutes."),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 
 
@@ -97,11 +101,15 @@ def run(
     ] = None,
     memory: Annotated[
         float | None,
-        typer.Option(min=0.1, metavar="GIB", help="What a module may take, on a CPU; default: 4."),
+        typer.Option(
+            min=0.1, max=1e6, metavar="GIB", help="What a module may take, on a CPU; default: 4."
+        ),
     ] = None,
     patience: Annotated[
         float | None,
-        typer.Option(min=1, metavar="S", help="Seconds that a module may be silent; default: 60."),
+        typer.Option(
+            min=1, max=1e6, metavar="S", help="Seconds that a module may be silent; default: 60."
+        ),
     ] = None,
     task: Annotated[str, typer.Option(metavar="TASK", help="What the layer has to do.")] = "mqar",
     frame: Annotated[
@@ -197,9 +205,7 @@ def sweep(
     limit: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Start at most so many runs now.")
     ] = None,
-    minutes: Annotated[
-        float | None, typer.Option(min=0, metavar="M", help="Start no run after so many minutes.")
-    ] = None,
+    minutes: Minutes = None,
     output: Output = None,
     db: Db = None,
     json: Json = False,

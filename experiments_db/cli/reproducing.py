@@ -31,7 +31,12 @@ def reproduce(
     output: Annotated[Path, typer.Option(metavar="DIR", help="Where the report goes.")] = FOLDER,
     budget: Annotated[
         float | None,
-        typer.Option(min=0, metavar="HOURS", help="Start no run after so many processor hours."),
+        typer.Option(
+            min=0,
+            max=1e6,
+            metavar="HOURS",
+            help="Start no run after so many processor hours.",
+        ),
     ] = None,
     jobs: Annotated[
         int | None,

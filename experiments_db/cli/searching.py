@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .commands import Address, Db, Json, Who, app
+from .commands import Address, Db, Json, Minutes, Who, app
 from .door import Exit, door, stoppable
 from .screen import print_json, print_table, say, tell
 from .sweep import PLANNED_ROWS, checking, watch
@@ -40,9 +40,7 @@ def search(
         int | None,
         typer.Option(min=1, max=256, metavar="N", help="Runs side by side; default: one a core."),
     ] = None,
-    minutes: Annotated[
-        float | None, typer.Option(min=0, metavar="M", help="Start no run after so many minutes.")
-    ] = None,
+    minutes: Minutes = None,
     executor: Who = "local",
     address: Address = None,
     db: Db = None,
@@ -105,18 +103,19 @@ def _worked_off(
             break
         waiting = False
         say(f"{state.stage}: {how_many(len(wave.open), 'run')}")
-        ended = _wave(opened, hunt, wave, until, crew, json)
+        ended, yielded = _wave(opened, hunt, wave, until, crew, json)
         if ended is Exit.STOPPED:
             return ended
         failed = failed or ended is Exit.FAILED
-        if hunt.state().missing == state.missing:  # nothing of it was stored
+        if not yielded and hunt.state().missing == state.missing:  # nothing of it was stored
             return Exit.FAILED
     return Exit.FAILED if failed else Exit.DONE
 
 
 def _wave(
     opened: Store, hunt: Search, wave: Preview, until: float | None, crew: Executor, json: bool
-) -> Exit:
+) -> tuple[Exit, bool]:
+    """Runs one wave; returns how it ended, and whether others or the clock took of it."""
     from .. import sweeps
 
     left = None if until is None else max(0.0, until - time.monotonic())
@@ -125,9 +124,10 @@ def _wave(
     )
     with starting as (swept, kill), stoppable(kill) as stop:
         troubled = watch(swept, stop.is_set, json)
+    yielded = swept.paused or swept.skipped > 0
     if swept.stopped:
-        return Exit.STOPPED
-    return Exit.FAILED if troubled else Exit.DONE
+        return Exit.STOPPED, yielded
+    return (Exit.FAILED if troubled else Exit.DONE), yielded
 
 
 def _show_outlook(ahead: Outlook, json: bool) -> None:

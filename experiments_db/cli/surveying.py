@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .commands import Address, Db, Json, Output, Who, app
+from .commands import Address, Db, Json, Minutes, Output, Who, app
 from .door import Exit, door, stoppable
 from .screen import print_json, print_table, say, tell, wrote
 from .sweep import checking, watch
@@ -36,7 +36,10 @@ def atlas(
     seconds: Annotated[
         float | None,
         typer.Option(
-            min=1, metavar="S", help="Processor seconds that a probe of a cell may take; 600."
+            min=1,
+            max=1e6,
+            metavar="S",
+            help="Processor seconds that a probe of a cell may take; 600.",
         ),
     ] = None,
     probe: Annotated[
@@ -49,9 +52,7 @@ def atlas(
         int | None,
         typer.Option(min=1, max=256, metavar="N", help="Runs side by side; default: two a core."),
     ] = None,
-    minutes: Annotated[
-        float | None, typer.Option(min=0, metavar="M", help="Start no run after so many minutes.")
-    ] = None,
+    minutes: Minutes = None,
     executor: Who = "local",
     address: Address = None,
     against: Annotated[

@@ -23,6 +23,9 @@ from .trainings import trainings
 TRIALS = 12
 """Cells that are tried for a few steps, where nothing is known of how long they take."""
 
+MOST_TRAININGS = 100_000
+"""Of a rung: so many are kept in mind."""
+
 COLUMNS = ("cell", "published", "K", "state", "packed", "spared", "seconds")
 
 
@@ -140,8 +143,9 @@ def look_ahead(
         told: hears how many of the cells that are tried are done.
 
     Raises:
-        RequestError: the budget does not suffice for the first rung.
+        RequestError: the first rung has too many trainings, or the budget does not suffice for it.
     """
+    _check_number(plan, len(space.candidates), source)
     first = _first_rung(plan, space.candidates)
     pace = Pace(past(store, {plan.task.name}))
     unknown = [run for run in first if not pace.knows(run.kind)]
@@ -159,6 +163,17 @@ def look_ahead(
             "rung, or name fewer weights, functions, optimizers, rates or seeds."
         )  # fmt: skip
     return Outlook(plan, space, stages, pace)
+
+
+def _check_number(plan: SearchPlan, cells: int, source: Source) -> None:
+    """Refuses a first rung that is too large, before any of its trainings is made."""
+    rates, seeds = len(plan.lrs), len(plan.seed_numbers)
+    if (count := cells * rates * seeds) > MOST_TRAININGS:
+        axes = f"{how_many(cells, 'cell')} x {how_many(rates, 'rate')} x {how_many(seeds, 'seed')}"
+        raise source.error(
+            (), f"the first rung has {count:,} trainings ({axes}); at most {MOST_TRAININGS:,} are "
+            "allowed: name fewer weights, functions, optimizers, rates or seeds."
+        )  # fmt: skip
 
 
 def _said_hours(hours: float) -> str:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import pydantic
 
 import ttr_core as ttr
-from ttr_core import FRAMES, ModelConfig, RequestError, options_of, unknown
-from ttr_core.lab import TASKS, TrainConfig
+from ttr_core import FRAMES, ModelConfig, RequestError, from_settings, options_of, unknown
+from ttr_core.lab import TASKS, TrainConfig, resolve_device
 
-from ..run.request import MAX_SEED, Short
+from ..run.request import MAX_SEED, Short, check_labels
+from ..store.writes import TAG_CHARS
 from ..sweeps.complaints import complaints
 from ..sweeps.entries import TaskEntry
 from ..sweeps.plan import Settings
@@ -24,7 +25,7 @@ ALL = ("all",)
 LEAST_FRESH = 12
 """Seeds that a claim rests on, at least, of each side and in each frame."""
 MOST_FINALISTS = 5
-MOST_SEEDS = 1000
+MOST_SEEDS = {"rates": 100, "seeds": 1000, "fresh": 200}
 RUNGS = (300, 1000, 3000)
 
 FIELDS = {"weights": "weights", "functions": "function", "optimizers": "optimizer"}
@@ -33,6 +34,7 @@ FIELDS = {"weights": "weights", "functions": "function", "optimizers": "optimize
 SET_BY = {
     ("model", "layers"): "the cells are what is searched",
     ("model", "frame"): "list the frames under `frames`",
+    ("model", "depth"): "a search compares cells, each as the one layer of a model",
     ("train", "lr"): "list the rates under `rates`",
     ("train", "steps"): "list the steps under `rungs`",
     ("train", "protocol"): "a search has its own",
@@ -65,7 +67,7 @@ class SearchPlan(pydantic.BaseModel):
         survivors: share of what is dropped that goes on by chance, to tell what is dropped wrongly.
         budget: processor hours.
         device: ``auto``, ``cpu`` or ``cuda``.
-        tags: labels of every run.
+        tags: labels of every run; by default the name of the plan's file.
         evidence: files of runs that the store takes in first, from the folder of the plan.
     """
 
@@ -90,7 +92,7 @@ class SearchPlan(pydantic.BaseModel):
     fresh: Values = Range.model_validate({"from": 100, "to": 99 + LEAST_FRESH})
     finalists: Annotated[int, pydantic.Field(ge=1, le=MOST_FINALISTS)] = MOST_FINALISTS
     trials: Annotated[int, pydantic.Field(ge=0, le=1000)] = 0
-    survivors: Annotated[float, pydantic.Field(ge=0, le=1)] = 0.05
+    survivors: Annotated[float, pydantic.Field(ge=0, le=1, allow_inf_nan=False)] = 0.05
     budget: Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)] | None = None
     device: Short = "auto"
     tags: tuple[Short, ...] = ()
@@ -135,6 +137,7 @@ class SearchPlan(pydantic.BaseModel):
         given = {f"{g}.{key}": texts(v)[0] for g, one in groups.items() for key, v in one.items()}
         sized = {"model.key_dim": str(key_dim)} if key_dim else {}
         fixed = {"train.protocol": "search", "train.target": "none", "train.lr": "0.01"}
+        fixed["train.steps"] = str(self.steps)  # those of a rung take their place
         return {**given, "model.frame": frame, **sized, **fixed}
 
 
@@ -147,7 +150,10 @@ def load_search(path: Path) -> tuple[SearchPlan, Source]:
     Raises:
         RequestError: with the file, the line and the nearest valid key or name.
     """
-    return checked_search(*read(path))
+    plan, source = checked_search(*read(path))
+    named = path.stem.strip()[:TAG_CHARS]
+    tags = plan.tags or ((named,) if named.isprintable() else ("search",))
+    return plan.model_copy(update={"tags": tags}), source
 
 
 def checked_search(raw: Any, source: Source) -> tuple[SearchPlan, Source]:
@@ -163,6 +169,7 @@ def checked_search(raw: Any, source: Source) -> tuple[SearchPlan, Source]:
     _check_names(plan, source)
     _check_settings(plan, source)
     _check_protocol(plan, source)
+    _check_values(plan, source)
     return plan, source
 
 
@@ -192,6 +199,8 @@ def _check_listed(given: Sequence[str], known: Mapping[str, Any], key: str, sour
     if tuple(given) == ALL:
         return
     for place, name in enumerate(given):
+        if name in ALL:
+            raise source.error((key, place), f"`{name}` means every one of {key}: it stands alone.")
         if name not in known:
             said = unknown(f"entry of {key}", name, [*known, *ALL])
             raise source.error((key, place), str(said))
@@ -221,30 +230,61 @@ def _check_settings(plan: SearchPlan, source: Source) -> None:
                 )  # fmt: skip
 
 
+def _check_values(plan: SearchPlan, source: Source) -> None:
+    """Refuses values that the task, the model or the training cannot have, each at its line."""
+    kinds = {"task": TASKS[plan.task.name], "model": ModelConfig, "train": TrainConfig}
+    given = {"task": plan.task.settings, "model": plan.model, "train": plan.train}
+    for group, cls in kinds.items():
+        settings = {key: texts(values)[0] for key, values in given[group].items()}
+        known = {option.name: option for option in options_of(cls)}
+        for key, text in settings.items():
+            _at(source, (group, key), known[key].parse, f"{group}.{key}", text.strip())
+        made = _at(source, (group,), from_settings, cls, settings, f"setting of {group}")
+    _at(source, ("device",), resolve_device, plan.device)
+    for key, steps, said in (
+        ("warmup", plan.rungs[0], "the first rung has {}: its rate would never reach its peak"),
+        ("eval_every", plan.steps, "the last rung has {}: nothing would be looked at before"),
+    ):
+        if key in plan.train and getattr(made, key) > max(steps, getattr(TrainConfig(), key)):
+            told = f"train.{key} is {getattr(made, key):,}, and {said.format(f'{steps:,} steps')}"
+            raise source.error(("train", key), f"{told}. Write {steps} or less, or longer rungs.")
+
+
+def _at(source: Source, place: tuple[str, ...], check: Callable[..., Any], *given: Any) -> Any:
+    """Returns what a check returns; its complaint gets the line of what it is about."""
+    try:
+        return check(*given)
+    except RequestError as error:
+        raise source.error(place, str(error)) from None
+
+
 def _check_protocol(plan: SearchPlan, source: Source) -> None:
     if plan.trials:
-        try:
-            optuna_module()
-        except RequestError as error:
-            raise source.error(("trials",), str(error)) from None
-    for key in ("rates", "seeds", "fresh"):
-        if size(getattr(plan, key)) > MOST_SEEDS:
-            raise source.error((key,), f"{key} are {size(getattr(plan, key)):,}: too many.")
+        _at(source, ("trials",), optuna_module)
+    _at(source, ("tags",), check_labels, plan.tags, "")
+    for key, most in MOST_SEEDS.items():
+        if (count := size(getattr(plan, key))) > most:
+            raise source.error((key,), f"{key} are {count:,}; at most {most:,} are allowed.")
     for text in texts(plan.rates):
         try:
             TrainConfig(lr=float(text))
-        except ValueError as error:
+        except RequestError as error:
             raise source.error(("rates",), f"the rate {text[:40]!r}: {error}") from None
+        except ValueError:
+            raise source.error(("rates",), f"the rate {text[:40]!r} is no number.") from None
     for key in ("seeds", "fresh"):
         for text in texts(getattr(plan, key)):
             if not (text.isascii() and text.isdecimal() and int(text) <= MAX_SEED):
                 said = f"the seed {text[:40]!r} is not a whole number from 0 to {MAX_SEED}."
                 raise source.error((key,), said)
-    for key in ("rates", "seeds", "fresh", "rungs", "frames"):
-        values = getattr(plan, key)
-        found = list(values) if key in ("rungs", "frames") else list(texts(values))
-        if len(set(found)) < len(found):
-            raise source.error((key,), f"{key} has a value twice; keep one of them.")
+    lists: dict[str, Sequence[Any]] = {
+        "rates": plan.lrs, "seeds": plan.seed_numbers, "fresh": plan.fresh_numbers,
+        "rungs": plan.rungs, "frames": plan.frames,
+    }  # fmt: skip
+    for key, found in lists.items():  # by what they are: 0.01 and 1e-2 are one rate
+        twice = [one for place, one in enumerate(found) if one in found[:place]]
+        if twice:
+            raise source.error((key,), f"{key} has a value twice, {twice[0]}; keep one of them.")
     if list(plan.rungs) != sorted(plan.rungs):
         told = ", ".join(map(str, sorted(plan.rungs)))
         raise source.error(("rungs",), f"rungs take more steps each: write [{told}].")

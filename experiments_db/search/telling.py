@@ -16,6 +16,7 @@ from ..claims.folder import check_folder
 from ..read import export
 from ..store.files import absolute
 from ..sweeps import in_words
+from ..sweeps.values import texts
 from .candidates import Space
 from .course import SearchState
 from .explained import Variance, what_explains
@@ -135,7 +136,7 @@ def _verdict(one: Finalist) -> str:
 
 
 def _asked(plan: SearchPlan, space: Space, state: SearchState) -> list[str]:
-    task = ", ".join(f"{key} {value}" for key, value in plan.task.settings.items())
+    task = ", ".join(f"{key} {texts(value)[0]}" for key, value in plan.task.settings.items())
     known = sum(one.published for one in space.candidates)
     dropped = "; ".join(f"{count} {kind}" for kind, count in space.counts.items()) or "none"
     at = "" if plan.state is None else f" at a state of {plan.state} numbers at most"

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 import ttr_core as ttr
-from experiments_db.atlas import beside
+from experiments_db.atlas import Atlas, beside, charted
 from experiments_db.errors import StoreError
 from experiments_db.installation import command
 from experiments_db.read import cells, queries
@@ -209,7 +209,10 @@ def table(store: Store, shown: Shown) -> pd.DataFrame:
     setting, rows = shown.setting, _rows()
     if setting is None:
         own = by_probes.colors()[0] if shown.metric == VERDICT else shown.metric
-        return by_probes.with_probes(rows, beside(store), own)
+        atlas, broken = _atlas(store)
+        if broken:
+            ui.failed("What was measured here could not be read", broken)
+        return by_probes.with_probes(rows, atlas, own)
     try:
         version = queries.data_version(store)
         metric = metric_of(shown) or TASKS[setting.task].main()
@@ -218,6 +221,14 @@ def table(store: Store, shown: Shown) -> pd.DataFrame:
         ui.failed("The store could not be read", str(error))
         best = pd.DataFrame(columns=[*AXES, "n", "best", "mean", "std", "still_rising", "rates"])
     return rows.merge(best, how="left", on=list(AXES)).fillna({"n": 0})
+
+
+def _atlas(store: Store) -> tuple[Atlas, str]:
+    """Returns what the probes found, and why what was measured here is left out, if it is."""
+    try:
+        return beside(store), ""
+    except StoreError as error:
+        return charted(), str(error)
 
 
 @st.cache_resource(show_spinner=False)
@@ -271,7 +282,7 @@ def summary(rows: pd.DataFrame, shown: Shown, store: Store) -> None:
 
 def _of_probes(rows: pd.DataFrame, shown: Shown, store: Store) -> str:
     """Says what the numbers of the probes are, and how old."""
-    atlas, metric = beside(store), metric_of(shown)
+    (atlas, _), metric = _atlas(store), metric_of(shown)
     if not atlas.date:
         return f"There is no atlas: `{command('atlas', '--quick')}` measures every cell."
     what = "Blue a layer, pink unread, orange slow" if metric is None else metric.help

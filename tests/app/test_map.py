@@ -375,3 +375,9 @@ def test_a_picked_cell_says_what_it_has_learned_and_can(page: Opener) -> None:
     assert f"In runs it {known}." in said and "did not track parity" in known
     assert "With other options: " in said and "link=twice_sigmoid) tracked parity over 256" in said
     assert "one layer cannot track parity, Z3, S3, S5" in said
+
+
+def test_a_broken_table_beside_the_store_leaves_that_of_the_program(tmp_path: Path) -> None:
+    (tmp_path / "runs.atlas.parquet").write_bytes(b"PAR1")
+    atlas, said = space._atlas(open_store(tmp_path / "runs.duckdb"))
+    assert atlas is charted() and "move it away" in said

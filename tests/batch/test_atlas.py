@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 import ttr_core as ttr
-from experiments_db.atlas import MEASURED, Atlas, answers, charted, survey
+from experiments_db.atlas import MEASURED, Atlas, answers, beside, charted, survey
 from experiments_db.atlas.agreement import agreement, agreements
 from experiments_db.atlas.chart_rows import rows_of
 from experiments_db.atlas.functions import first_of_each, matching
@@ -264,7 +264,12 @@ def test_probes_are_compared_with_trainings_function_by_function(tmp_path: Path)
 
 @pytest.mark.parametrize(
     ("columns", "said"),
-    [({"status": "failed"}, "no training that ended"), ({"task": "chaos"}, "no training")],
+    [
+        ({"status": "failed"}, "no training that ended"),
+        ({"task": "chaos"}, "no training"),
+        ({"config": "?"}, "config or metrics"),
+        ({"metrics": None}, "config or metrics"),
+    ],
 )
 def test_what_holds_no_trainings_is_refused(
     tmp_path: Path, columns: dict[str, str], said: str
@@ -276,6 +281,21 @@ def test_what_holds_no_trainings_is_refused(
     for file, why in ((other, "no column frame"), (tmp_path / "none.parquet", "There is no file")):
         with pytest.raises(StoreError, match=why):
             agreements(file, charted())
+
+
+@pytest.mark.parametrize("words", [b"", b"PAR1", None], ids=["empty", "cut", "another table"])
+def test_what_lies_beside_a_store_and_is_no_atlas_is_told(
+    tmp_path: Path, words: bytes | None
+) -> None:
+    place = tmp_path / "runs.atlas.parquet"
+    if words is None:
+        pd.DataFrame({"x": [1]}).to_parquet(place)
+    else:
+        place.write_bytes(words)
+    with pytest.raises(
+        StoreError, match=r"runs\.atlas\.parquet is no table of an atlas: move it away"
+    ):
+        beside(open_store(tmp_path / "runs.duckdb"))
 
 
 def test_what_was_measured_here_counts_and_a_row_is_as_old_as_its_oldest_number() -> None:

@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 from typer.testing import CliRunner
@@ -226,6 +226,27 @@ def test_a_model_of_an_unknown_layer_names_the_nearest() -> None:
     with pytest.raises(ttr.RequestError, match=r"Unknown layer 'delta'\. Did you mean 'deltanet'"):
         ttr.ModelConfig(layers=("delta",))
     assert ttr.ModelConfig(layers=("Gated_DeltaNet",)).layers == ("gated-deltanet",)
+
+
+# ---- numbers of options
+
+FLOATS = [
+    (command.callback.__name__, f"--{name}")
+    for command in app.registered_commands
+    if command.callback is not None
+    for name, kind in get_type_hints(command.callback).items()
+    if kind == float | None
+]
+
+
+@pytest.mark.parametrize(("name", "option"), FLOATS)
+@pytest.mark.parametrize("number", ["nan", "inf", "1e300"])
+def test_no_number_of_an_option_is_without_bounds(name: str, option: str, number: str) -> None:
+    """A clock, a limit of the system or a count of bytes takes none that is too large."""
+    result = CliRunner().invoke(app, [name, "--help"])
+    file = ["plan.yaml"] if "PLAN.yaml" in result.stdout else []
+    result = CliRunner().invoke(app, [name, *file, option, number])
+    assert result.exit_code == 2 and f"for '{option}'" in result.stderr, result.output
 
 
 # ---- what reaches a terminal

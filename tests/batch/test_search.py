@@ -41,6 +41,14 @@ rungs: [2, 4]
 seeds: [0]
 """
 
+TINY = f"""
+{TASK}
+specs: ['Importance | Linear | SGD']
+weights: []
+published: [deltanet]
+rungs: [40]
+"""
+GROUPS = {"model": ttr.ModelConfig, "train": ttr.TrainConfig}
 
 ROOT = Path(__file__).resolve().parents[2]
 SEARCHES = [p for p in (ROOT / "examples").glob("*.yaml") if "batch.py search" in p.read_text()]
@@ -97,6 +105,19 @@ def test_what_a_plan_leaves_out_is_the_protocol() -> None:
         ("finalists: 6", "less than or equal to 5"),
         ("survivors: 2", "less than or equal to 1"),
         ("budget: 0", "greater than 0"),
+        ("budget: nan", "finite"),
+        ("survivors: nan", "finite"),
+        ("rates: [0.01, 1e-2]", "a value twice, 0.01"),
+        ("seeds: [7, 07]", "a value twice, 7"),
+        ("fresh: {from: 100, to: 999}", "at most 200"),
+        ("weights: [Gate, all]", "it stands alone"),
+        ("model: {depth: 2}", "the one layer of a model"),
+        ("model: {d_model: 0}", "from 4 to"),
+        ("model: {heads: 3}", "heads must divide"),
+        ("train: {batch_size: many}", "whole number"),
+        ("train: {warmup: 500}", "the first rung has 300 steps"),
+        ("device: tpu", "Unknown device"),
+        ("tags: ['']", "is no tag"),
     ],
 )
 def test_a_wrong_plan_is_told_with_its_line_and_the_nearest_name(more: str, said: str) -> None:
@@ -110,6 +131,8 @@ def test_a_wrong_plan_is_told_with_its_line_and_the_nearest_name(more: str, said
     [
         ("task: regression", "task that is trained"),
         ("task: {name: mqar, pears: 3}", "Did you mean 'pairs'"),
+        ("task: {name: mqar, pairs: 0}", "line 1: task.pairs is '0'"),
+        ("task: {name: mqar, pairs: 9, seq_len: 8}", "line 1"),
         ("rates: [0.1]", "'task' is missing"),
         ("[a, b]", "a list of keys"),
     ],
@@ -124,6 +147,46 @@ def test_a_search_is_on_one_task_that_is_trained(task: str, said: str) -> None:
 def test_examples_are_plans_of_searches(path: Path) -> None:
     space = space_of(*load_search(path), charted())
     assert len(space.candidates) >= 10 and str(path.name) in (ROOT / "docs/search.md").read_text()
+
+
+ODD = (
+    "nan", "-inf", "1e999", "-1", "0", "1.5", "none", "all", "''", "[]", "{}", "[[1]]", "{a: b}",
+    "{from: nan, to: 1}", "{from: 0, to: 1e9}", "[nan, nan]", "x" * 3000, "'x\ny'",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("key", SearchPlan.model_fields)
+def test_whatever_stands_at_a_key_is_a_plan_or_told_with_its_line(key: str) -> None:
+    kept = [line for line in SMALL.splitlines() if not line.startswith(f"{key}:")]
+    for odd in ODD:
+        try:
+            plan, _ = plan_of("\n".join([*kept, f"{key}: {odd}"]))
+        except ttr.RequestError as error:
+            assert "line" in str(error), odd
+        else:
+            assert plan.sets(plan.frames[0], 0) and 0 <= plan.survivors <= 1
+
+
+@pytest.mark.parametrize(
+    ("group", "name"), [(g, one.name) for g, cls in GROUPS.items() for one in ttr.options_of(cls)]
+)
+def test_whatever_a_setting_is_cells_are_made_or_it_is_told(
+    group: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alike = "experiments_db.search.candidates.one_function"  # takes seconds, and sees no settings
+    monkeypatch.setattr(alike, lambda texts, frame: {text: text for text in texts})
+    nothing = Atlas(pd.DataFrame(index=pd.Index([], name="spec")))
+    for value in ("0", "1", "2", "none", "true"):
+        kept = [one for one in TINY.splitlines() if not one.startswith(f"{group}:")]
+        try:
+            space = cells_of("\n".join([*kept, f"{group}: {{{name}: {value}}}"]), nothing)
+        except ttr.RequestError as error:
+            assert "line" in str(error), value
+        else:
+            assert {one.spec for one in space.candidates} == {
+                "Importance | Linear | SGD",
+                "Uniform | Linear | SGD",
+            }
 
 
 # --- stage 1 -------------------------------------------------------------------------------------

@@ -9,13 +9,15 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from experiments_db.cli import app
+from experiments_db.cli import app, searching
+from experiments_db.cli.door import Exit
 from experiments_db.read import queries
 from experiments_db.read.searched import searched
 from experiments_db.search.halving import DROPPED
@@ -157,6 +159,22 @@ def test_a_search_is_held_and_cancelled_from_without(
     asking.join()
     assert asked == [True, True], "held, it stays in its wave"
     assert "Paused from a page." in said.stderr and "Stopping" in said.stderr
+
+
+def test_a_search_whose_runs_others_took_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two that claim the last run of a wave one gets nothing, and waits for the other."""
+    stages = iter([()])
+    hunt = SimpleNamespace(
+        state=lambda: SimpleNamespace(missing=next(stages), stage="rung 1"),
+        wave=lambda state, jobs: SimpleNamespace(open=[1], known={}),
+        refusal=lambda state, wave: "",
+    )
+    for yielded, code in ((True, Exit.DONE), (False, Exit.FAILED)):
+        ended = (Exit.DONE, yielded)
+        monkeypatch.setattr(searching, "_wave", lambda *given, ended=ended: ended)
+        stages = iter([("a",), ("a",), (), ()] if yielded else [("a",), ("a",)])
+        given: Any = (None, hunt, 1, None, None, True)
+        assert searching._worked_off(*given) is code
 
 
 def test_a_budget_ends_a_search_before_a_rung_that_does_not_fit(
