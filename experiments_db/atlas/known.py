@@ -106,6 +106,21 @@ def beside(store: Store) -> Atlas:
         ) from error
 
 
+def with_earlier(store: Store, table: pd.DataFrame) -> pd.DataFrame:
+    """Returns a table with what lies beside a store of functions and probes that it lacks.
+
+    Args:
+        store: where an earlier table may lie.
+        table: rows as `rows_of` makes them, of some functions and probes.
+    """
+    own = store.path.with_suffix(SUMMARY)
+    if not own.exists():
+        return table
+    merged = _read(own).under(Atlas(table.set_index("spec"))).table
+    order = dict.fromkeys((*table.columns, *merged.columns))
+    return merged.rename_axis("spec").reset_index()[list(order)]
+
+
 @functools.lru_cache(maxsize=4)
 def _over_shipped(path: Path, written: float) -> Atlas:
     return charted().under(_read(path))

@@ -44,6 +44,11 @@ class Survey:
     runs: tuple[Planned, ...]
     left_out: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def whole(self) -> bool:
+        """Whether every probe of every function is asked."""
+        return len(self.probes) == len(PROBES) and len(self.functions) == len(matching(""))
+
     def preview(
         self, store: Store, limit: float, jobs: int | None, atlas: Atlas
     ) -> tuple[Preview, int]:

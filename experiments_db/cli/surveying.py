@@ -140,7 +140,7 @@ def _compare(file: Path, opened: Store, target: Path | None, json: bool) -> None
 def _report(opened: Store, survey: Survey, target: Path | None, json: bool) -> None:
     from ttr_core import how_many
 
-    from ..atlas import SUMMARY, Atlas, charted
+    from ..atlas import SUMMARY, Atlas, charted, with_earlier
     from ..atlas.chart_rows import rows_of
     from ..read import export
     from ..store.files import make_folder
@@ -148,7 +148,8 @@ def _report(opened: Store, survey: Survey, target: Path | None, json: bool) -> N
     table = rows_of(opened, survey)
     counts = [_counted(table, name) for name in survey.probes]
     make_folder(opened.path)
-    place = export.write(table, opened.path.with_suffix(SUMMARY))
+    kept = table if survey.whole else with_earlier(opened, table)
+    place = export.write(kept, opened.path.with_suffix(SUMMARY))
     wrote = place
     if target is not None:
         whole = charted().under(Atlas(table.set_index("spec"))).table.reindex(table["spec"])
@@ -160,7 +161,7 @@ def _report(opened: Store, survey: Survey, target: Path | None, json: bool) -> N
     measured = sum(int(str(one["measured"])) for one in counts)
     asked = len(table) * len(survey.probes)
     tell(
-        f"{place} has {how_many(len(table), 'function')}: with this store {measured:,} of "
+        f"{place} has {how_many(len(kept), 'function')}: with this store {measured:,} of "
         f"{how_many(asked, 'measurement is', 'measurements are')} made, by "
         f"{', '.join(survey.probes)}."
     )

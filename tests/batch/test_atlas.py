@@ -13,7 +13,16 @@ import pytest
 from typer.testing import CliRunner
 
 import ttr_core as ttr
-from experiments_db.atlas import MEASURED, Atlas, answers, beside, charted, survey
+from experiments_db.atlas import (
+    MEASURED,
+    SUMMARY,
+    Atlas,
+    answers,
+    beside,
+    charted,
+    survey,
+    with_earlier,
+)
 from experiments_db.atlas.agreement import agreement, agreements
 from experiments_db.atlas.chart_rows import rows_of
 from experiments_db.atlas.functions import first_of_each, matching
@@ -320,9 +329,26 @@ def test_what_comes_with_the_program_tells_every_number_or_why_there_is_none() -
         assert (measured[main] <= measured[f"{main}_high"]).all()
 
 
+def test_a_call_for_some_keeps_what_others_measured_beside_the_store(
+    store: Store, tmp_path: Path, few: None
+) -> None:
+    """One for all replaces the table: what it does not know is gone."""
+    earlier = {"spec": TWO[0], "chaos": MEASURED, "horizon": 9.0, "parts": "a@1"}
+    own = pd.DataFrame([{"spec": TWO[1], "noise": MEASURED, "noise_borne": 1.5, "parts": "a@1"}])
+    assert with_earlier(store, own) is own
+    pd.DataFrame([earlier]).to_parquet(store.path.with_suffix(SUMMARY))
+    found = with_earlier(store, own).set_index("spec")
+    assert found.at[TWO[0], "horizon"] == 9.0 and found.at[TWO[1], "noise_borne"] == 1.5
+    assert not survey.surveyed(["chaos"]).whole and survey.surveyed().whole
+    assert not survey.surveyed((), TWO[0]).whole
+
+
 def test_all_that_is_known_is_written_without_a_run(cli: Cli, tmp_path: Path) -> None:
-    target = tmp_path / "all.csv"
+    target, own = tmp_path / "all.csv", tmp_path / "runs.atlas.parquet"
+    earlier = {"spec": TWO[1], "noise": MEASURED, "noise_borne": 1.5, "parts": ""}
+    pd.DataFrame([earlier]).to_parquet(own)
     cli("--probe", "chaos", "--minutes", "0", "--output", str(target))
+    assert pd.read_parquet(own).set_index("spec").at[TWO[1], "noise_borne"] == 1.5
     found = pd.read_csv(target).set_index("spec")
     known = charted().table.loc[TWO[0], "horizon"]
     assert found.at[TWO[0], "horizon"] == pytest.approx(known)
