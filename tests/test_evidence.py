@@ -100,18 +100,24 @@ def test_what_the_search_of_gates_says_is_what_its_runs_read() -> None:
         r"\| `([\w* ]+)` \| (\.\d+)(?: \([\w-]+\))? \| (?:(\.\d+) \([\w-]+\))? ?\|", said
     )
     assert len(rows) == 6
-    chosen = runs[(runs["seed"] < 3) & (runs["train.steps"] == 1200)].copy()
+    chosen = runs[(runs["seed"] < 3) & runs["train.steps"].isin([1200, 3000])].copy()
     chosen = chosen[(chosen["model.frame"] == "paper") & (chosen["model.key_dim"] == 4)]
     metrics = chosen["metrics"].map(
         lambda text: json.loads(text) if isinstance(text, str) else text
     )
     chosen["validation"] = metrics.map(lambda one: one["validation_accuracy"])
-    means = chosen.drop_duplicates(["spec", "lr", "seed"]).groupby(["spec", "lr"])["validation"]
-    best = means.mean().groupby("spec").max()
+    means = chosen.drop_duplicates(["train.steps", "spec", "lr", "seed"]).groupby(
+        ["train.steps", "spec", "lr"]
+    )["validation"]
+    best = means.mean()[1200].drop(0.005, level="lr", errors="ignore").groupby("spec").max()
+    later = means.mean()[3000].groupby("spec").max()
     for weights, two, one in rows:
         assert float(two) == pytest.approx(best[f"{weights} | Linear | EraseWrite"], abs=6e-4)
         if one:
             assert float(one) == pytest.approx(best[f"{weights} | Linear | SGD"], abs=6e-4)
+        told = f"{later[f'{weights} | Linear | EraseWrite']:.3f}".replace("0.", ".")
+        name = "gated-deltanet-2" if weights == "ChannelGate" else f"`{weights}`"
+        assert f"{told} for {name}" in said.partition("Since steps lacked")[2]
 
 
 def test_why_cells_do_not_begin_in_a_search_is_what_their_runs_do() -> None:
