@@ -100,6 +100,15 @@ def test_what_the_search_of_gates_says_is_what_its_runs_read() -> None:
         r"\| `([\w* ]+)` \| (\.\d+)(?: \([\w-]+\))? \| (?:(\.\d+) \([\w-]+\))? ?\|", said
     )
     assert len(rows) == 6
+    last = runs[(runs["train.steps"] == 3000) & runs["seed"].between(300, 311)]
+    finals = last.groupby(["model.frame", "spec"])["accuracy"]
+    for frame in ("paper", "standard"):
+        mine, other = (
+            finals.mean()[frame, f"{weights} | Linear | EraseWrite"]
+            for weights in ("Uniform", "ChannelGate")
+        )
+        told = f"{mine:.3f} against {other:.3f}, {mine - other:.3f}"
+        assert told.replace("0.", ".") in said and finals.count()[frame].eq(12).all()
     chosen = runs[(runs["seed"] < 3) & runs["train.steps"].isin([1200, 3000])].copy()
     chosen = chosen[(chosen["model.frame"] == "paper") & (chosen["model.key_dim"] == 4)]
     metrics = chosen["metrics"].map(
