@@ -8,6 +8,7 @@ import os
 import resource
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -15,7 +16,7 @@ import pytest
 
 from experiments_db.run import request
 from experiments_db.run.executor import WorkerEnded
-from experiments_db.run.process import WorkerProcess, child_environment
+from experiments_db.run.process import KEPT_MEMORY, WorkerProcess, child_environment
 from experiments_db.run.worker import Runner, Wire, limited
 
 WAIT = 60
@@ -126,3 +127,8 @@ def test_a_worker_keeps_freed_memory_unless_told_otherwise(monkeypatch: pytest.M
     monkeypatch.delenv(other, raising=False)
     found = child_environment()
     assert found[told] == "12345" and int(found[other]) == 2**25
+
+
+def test_the_tests_keep_as_much_memory_as_workers_do(root: Path) -> None:
+    kept = " ".join(f"{name}={value}" for name, value in KEPT_MEMORY.items())
+    assert f"KEPT := {kept}\n" in (root / "Makefile").read_text(encoding="utf-8")
