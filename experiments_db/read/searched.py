@@ -9,9 +9,10 @@ rates, and other seeds are fresh.
 
 from __future__ import annotations
 
-import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import pandas as pd
 
@@ -21,17 +22,23 @@ from ttr_core.lab import PACKED, VALIDATION, Metric
 from ..store import Store
 from ..store.driver import folder_of, held_in
 from ..store.records import COMPLETE
-from . import measures, queries
+from . import measures
 from .analyzing import front
 from .filters import Conditions
+from .relation import put_to
 
 PROTOCOL = "search"
-MOST = 5000
-"""Runs of a search that are read."""
 
 RUNG, REFIT = "rung", "published cells at the states of the finalists"
 SAMPLED, TUNING, FINAL = "continuous settings of the finals", "tuning in all frames", "finals"
 STEPS, RATE, KEYS = "train.steps", "train.lr", "model.key_dim"
+SETTINGS = {STEPS: "BIGINT", RATE: "DOUBLE", KEYS: "BIGINT"}
+CPU = "cpu_seconds"
+NEWEST = "ORDER BY started_at DESC, run_id DESC"
+COLUMNS = (
+    "run_id", "status", "spec", "frame", "task", "seed", "driver", "config_hash", "config_group",
+    "started_at", "state_size",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -98,14 +105,11 @@ def searched(store: Store, tag: str) -> Searched | None:
     Raises:
         StoreError: the store cannot be read, or the task is unknown to this program.
     """
-    asked = Conditions(protocol=PROTOCOL, tags=tag)
-    table = queries.runs(store, asked, flat=True, limit=MOST)
+    table = _read(store, tag)
     if table.empty:
         return None
-    on = ["task", *(name for name in table.columns if name.startswith("task."))]
-    told = table[on].astype(str).agg(" ".join, axis=1)
-    table = table[told == told.iloc[0]]
-    metric = measures.main_of(table["task"].iloc[0])
+    task = table["task"].iloc[0]
+    metric = measures.main_of(task)
     rows = _placed(_scored(table, metric))
     climbed = rows[rows["part"] == RUNG]
     rungs = _rungs(climbed)
@@ -113,7 +117,7 @@ def searched(store: Store, tag: str) -> Searched | None:
     newest = str(table["driver"].iloc[0])
     return Searched(
         _stage(rows, rungs),
-        table["task"].iloc[0],
+        task,
         climbed["frame"].iloc[0],
         {str(name): int(n) for name, n in counts.items()},
         rungs,
@@ -124,21 +128,61 @@ def searched(store: Store, tag: str) -> Searched | None:
     )
 
 
+def _read(store: Store, tag: str) -> pd.DataFrame:
+    """Returns all runs with a tag on the task of the newest, the newest first.
+
+    Of each the columns, settings and metrics that are asked for here: all that there is of a run
+    is a hundred times longer, and a search may have ten thousands of them.
+    """
+    where = Conditions(protocol=PROTOCOL).where()
+    where.add("run_id IN (SELECT run_id FROM tags WHERE tag = {})", tag)
+    newest = f"SELECT task, config_group FROM shown {where} {NEWEST} LIMIT 1"
+    with store.open() as connection:
+        found = put_to(connection, store, newest, where.values).fetchone()
+        if found is None:
+            return pd.DataFrame()
+        name = measures.main_of(found[0]).name
+        told = {"validation": VALIDATION + name, "test": name, "packed": PACKED, CPU: CPU}
+        measured = dict.fromkeys(told, "DOUBLE")
+        sql = f"""
+            SELECT found.* EXCLUDE (told), {_numbers("told", measured)},
+                {_numbers("asked", SETTINGS)}
+            FROM (
+                SELECT {", ".join(COLUMNS)}, metrics ->> $told::VARCHAR[] AS told FROM shown {where}
+            ) AS found
+            JOIN (
+                SELECT config_group, config ->> $asked::VARCHAR[] AS asked FROM configs
+                WHERE (config ->> '$.task') = (
+                    SELECT config ->> '$.task' FROM configs WHERE config_group = $newest
+                )
+            ) AS configs USING (config_group)
+            {NEWEST}
+        """
+        given = {"told": [f"$.{x}" for x in told.values()], "asked": [f"$.{x}" for x in SETTINGS]}
+        values = {**where.values, **given, "newest": found[1]}
+        return put_to(connection, store, sql, values).df()
+
+
+def _numbers(texts: str, kinds: Mapping[str, str]) -> str:
+    """Returns the SQL of numbers that stand as texts in a list: name -> kind, in order."""
+    return ", ".join(
+        f'TRY_CAST({texts}[{place}] AS {kind}) AS "{name}"'
+        for place, (name, kind) in enumerate(kinds.items(), 1)
+    )
+
+
 def _scored(table: pd.DataFrame, metric: Metric) -> pd.DataFrame:
     """Returns a row for each configuration, with its scores; what diverged or failed has 0."""
-    told = [json.loads(text) if isinstance(text, str) else {} for text in table["metrics"]]
-    well = [status == "finished" for status in table["status"]]
+    well = table["status"] == "finished"
 
-    def scores(name: str) -> list[float]:
-        ended = zip(told, well, strict=True)
-        return [(metric.score(one.get(name)) or 0.0) if good else 0.0 for one, good in ended]
+    def scores(name: str) -> pd.Series:
+        return table[name].where(well).map(metric.score).fillna(0.0)
 
     rows = table.assign(
-        validation=scores(VALIDATION + metric.name),
-        test=scores(metric.name),
-        cpu_seconds=[float(one.get("cpu_seconds") or 0.0) for one in told],
+        validation=scores("validation"),
+        test=scores("test"),
+        cpu_seconds=table["cpu_seconds"].fillna(0.0),
         state=table["state_size"].astype(float),
-        packed=[one.get(PACKED) for one in told],
         ended=table["status"].isin([*COMPLETE, "failed"]),
         order=table["status"].map({"interrupted": 2, "running": 1}).fillna(0),
     )
@@ -195,7 +239,7 @@ def _best_of_cells(runs: pd.DataFrame) -> pd.DataFrame:
     by = ended.groupby(["spec", RATE])
     means = by.agg(
         mean=("validation", "mean"), n=("seed", "nunique"), state=("state", "max"),
-        packed=("packed", "max"), rising=("still_rising", "max"),
+        packed=("packed", "max"),
     ).reset_index()  # fmt: skip
     means = means.sort_values("mean", ascending=False, kind="stable").drop_duplicates("spec")
     return _known(means.rename(columns={RATE: "rate"})).reset_index(drop=True)
@@ -228,5 +272,10 @@ def _gain(finals: pd.DataFrame, one: pd.Series) -> float:
 
 def _known(table: pd.DataFrame) -> pd.DataFrame:
     """Adds what each cell is called in the literature; nothing where it is new."""
-    names = {text: ", ".join(ttr.cell(text).known_as) for text in table["spec"].unique()}
-    return table.assign(name=[names[text] for text in table["spec"]])
+    return table.assign(name=[_name(text) for text in table["spec"]])
+
+
+@lru_cache(maxsize=10_000)
+def _name(text: str) -> str:
+    """Returns what the cell of a spec is called in the literature."""
+    return ", ".join(ttr.cell(text).known_as)

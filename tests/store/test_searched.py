@@ -127,3 +127,22 @@ def test_a_search_goes_on_between_two_of_its_runs(store: Store) -> None:
         one = found(store)
         assert one.running and one.counts == {"finished": 5}
     assert not found(store).running
+
+
+def test_all_runs_of_a_large_search_are_read(store: Store) -> None:
+    """The first rung is the oldest part of it: the newest thousands alone would not have it."""
+    first_rung(store)
+    put(store, NEW, 0.7, steps=20, lr=0.03)
+    copied = {
+        "runs": "run_id || '-' || i AS run_id, config_hash || i AS config_hash",
+        "tags": "run_id || '-' || i AS run_id", "results": "run_id || '-' || i AS run_id",
+    }  # fmt: skip
+    with store.open(write=True) as connection:
+        (newest,) = connection.execute("SELECT max(run_id) FROM runs").fetchone() or ("",)
+        for table, names in copied.items():
+            some = f"{table}.* REPLACE ({names}) FROM {table}, range(6000) AS n(i)"
+            sql = f"INSERT INTO {table} SELECT {some} WHERE run_id = $newest"
+            connection.execute(sql, {"newest": newest})
+    one = found(store)
+    assert one.stage == "rung 2, 20 steps" and one.counts == {"finished": 6005}
+    assert one.rungs[["steps", "cells", "runs"]].values.tolist() == [[10, 2, 4], [20, 1, 6001]]
