@@ -23,6 +23,9 @@ FOLDER = Path("searched")
 WAIT_SECONDS = 5.0
 """Between two looks at what other processes are running."""
 
+NAMED = 10
+"""Failed trainings that are named; --json has all."""
+
 FRONT = ("cell", "published", "state_size", "packed_state_size", "score", "lr", "fate", "front")
 FINALS = (
     "cell", "frame", "rival", "score", "rival_score", "gain", "gain_low", "p_corrected", "claimed",
@@ -74,8 +77,8 @@ def search(
         state = hunt.state()
         report = write_search(ahead, state, output)
         _show_search(ahead, state, report, json)
-    if code:
-        raise typer.Exit(code)
+    if code or state.failed:
+        raise typer.Exit(code or Exit.FAILED)
 
 
 def _worked_off(
@@ -151,8 +154,10 @@ def _show_search(ahead: Outlook, state: SearchState, report: Path, json: bool) -
     cells = cells_table(ahead.plan, state.rungs).to_dict("records")
     found = finals_table(state.finals).to_dict("records")
     said = conclusion(ahead.plan, state)
+    _name_failures(state)
     if json:
-        counted = {"trainings": state.trainings, "cpu_seconds": state.cpu_seconds}
+        counted = {"trainings": state.trainings, "cpu_seconds": state.cpu_seconds,
+                   "failed": [one.run_id for one in state.failed]}  # fmt: skip
         missing = {"stage": state.stage, "missing": len(state.missing)}
         print_json({"said": said, **counted, **missing, "cells": cells, "finals": found,
                     "detectable": state.finals.detectable, "report": str(report)})  # fmt: skip
@@ -162,3 +167,17 @@ def _show_search(ahead: Outlook, state: SearchState, report: Path, json: bool) -
         print_table(found, FINALS)
     tell(said.replace("**", "").replace("`", ""))
     tell(f"{report} has all of it, and the tables beside it.")
+
+
+def _name_failures(state: SearchState) -> None:
+    """Says what failed of all that is told, whichever call ran it."""
+    from ttr_core import how_many
+
+    from ..installation import command
+
+    for one in state.failed[:NAMED]:
+        say(f"{one.run_id} failed and counts as 0: {one.message}".rstrip(": "))
+    if more := state.failed[NAMED:]:
+        say(f"... and {how_many(len(more), 'more failed', 'more failed')}.")
+    if state.failed:
+        say(f"{command('delete', 'RUN_ID')} has one of them run anew.")

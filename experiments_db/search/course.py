@@ -10,7 +10,7 @@ from ..store import Store
 from ..sweeps import Preview, Work, in_words, preview, usual_jobs
 from .finals import Finals, finals
 from .halving import Climb, Rung, climb
-from .ledger import Ledger
+from .ledger import Ledger, Reached
 from .outlook import Outlook
 from .trainings import Training
 
@@ -24,12 +24,14 @@ class SearchState:
         finals: what came after it.
         cpu_seconds: of the processor, of all trainings that count.
         trainings: how many these are.
+        failed: those of them that failed, which count as 0.
     """
 
     climb: Climb
     finals: Finals = field(default_factory=Finals)
     cpu_seconds: float = 0.0
     trainings: int = 0
+    failed: tuple[Reached, ...] = ()
 
     @property
     def missing(self) -> tuple[Training, ...]:
@@ -67,7 +69,8 @@ class Search:
         climbed, last = climb(self.plan, self._ahead.space, self._book), Finals()
         if not climbed.missing:
             last = finals(self.plan, climbed.rungs[-1], self._book)
-        return SearchState(climbed, last, self._book.cpu_seconds, len(self._book))
+        book = self._book
+        return SearchState(climbed, last, book.cpu_seconds, len(book), book.failed)
 
     def wave(self, state: SearchState, jobs: int | None) -> Preview:
         """Returns the runs that come next.

@@ -64,6 +64,12 @@ class Ledger:
         """Processor seconds of all that was asked for and is there."""
         return sum(one.cpu_seconds for one in self._known.values())
 
+    @property
+    def failed(self) -> tuple[Reached, ...]:
+        """What failed of it, the oldest first."""
+        lost = [one for one in self._known.values() if one.status == "failed"]
+        return tuple(sorted(lost, key=lambda one: one.run_id))
+
     def __len__(self) -> int:
         return len(self._known)
 

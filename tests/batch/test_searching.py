@@ -194,6 +194,10 @@ def test_what_fails_is_told_and_dropped(
 ) -> None:
     monkeypatch.setenv("FAKE_BY_SPEC", json.dumps({"Gate": "request"}))
     told = json.loads(cli("--json", code=1).stdout)
+    monkeypatch.delenv("FAKE_BY_SPEC")
+    again = cli("--json", code=1)  # nothing is left to do, and what failed still counts as 0
+    assert json.loads(again.stdout) == told and told["failed"]
+    assert all(f"{run_id} failed and counts as 0" in again.stderr for run_id in told["failed"])
     lost = [row for row in told["cells"] if row["weights"] == "Gate"]
     assert lost and all(row["failed"] and row["fate"] == DROPPED for row in lost)
     assert told["missing"] == 0
