@@ -61,12 +61,14 @@ def search(
         opened = store.open_store(db)
         plan, source = load_search(file)
         space = space_of(plan, source, beside(opened), checking("looking at cell"))
+        kept = sweeps.evidence.files(plan.evidence, file)
         if dry_run:
-            ahead = look_ahead(opened, plan, source, space, checking("trying cell"))
-            _show_outlook(ahead, json)
+            with sweeps.evidence.aside(kept) as more:
+                ahead = look_ahead(opened, plan, source, space, checking("trying cell"), more)
+                _show_outlook(ahead, Search(opened, ahead, more), json)
             return
         check_folder(output)
-        for said in sweeps.evidence.bring_in(opened, sweeps.evidence.files(plan.evidence, file)):
+        for said in sweeps.evidence.bring_in(opened, kept):
             say(said)
         ahead = look_ahead(opened, plan, source, space, checking("trying cell"))
         for line in ahead.lines():
@@ -133,9 +135,10 @@ def _wave(
     return (Exit.FAILED if troubled else Exit.DONE), yielded
 
 
-def _show_outlook(ahead: Outlook, json: bool) -> None:
+def _show_outlook(ahead: Outlook, hunt: Search, json: bool) -> None:
+    state = hunt.state()
     if json:
-        print_json(ahead.document())
+        print_json({**ahead.document(), **_counted(state)})
         return
     from ..search.outlook import COLUMNS
 
@@ -143,8 +146,21 @@ def _show_outlook(ahead: Outlook, json: bool) -> None:
     print_table(rows[:PLANNED_ROWS], COLUMNS)
     if len(rows) > PLANNED_ROWS:
         tell(f"... and {len(rows) - PLANNED_ROWS:,} more; --json lists all")
-    for text in ahead.lines():
+    for text in (*ahead.lines(), state.told):
         tell(text)
+    if state.missing and (said := hunt.refusal(state, hunt.wave(state, None))):
+        tell(said)
+
+
+def _counted(state: SearchState) -> dict[str, object]:
+    """Returns how far a search has come, as --json has it."""
+    return {
+        "trainings": state.trainings,
+        "cpu_seconds": state.cpu_seconds,
+        "failed": [one.run_id for one in state.failed],
+        "stage": state.stage,
+        "missing": len(state.missing),
+    }
 
 
 def _show_search(ahead: Outlook, state: SearchState, report: Path, json: bool) -> None:
@@ -156,10 +172,7 @@ def _show_search(ahead: Outlook, state: SearchState, report: Path, json: bool) -
     said = conclusion(ahead.plan, state)
     _name_failures(state)
     if json:
-        counted = {"trainings": state.trainings, "cpu_seconds": state.cpu_seconds,
-                   "failed": [one.run_id for one in state.failed]}  # fmt: skip
-        missing = {"stage": state.stage, "missing": len(state.missing)}
-        print_json({"said": said, **counted, **missing, "cells": cells, "finals": found,
+        print_json({"said": said, **_counted(state), "cells": cells, "finals": found,
                     "detectable": state.finals.detectable, "report": str(report)})  # fmt: skip
         return
     print_table(cells[:PLANNED_ROWS], FRONT)

@@ -50,6 +50,15 @@ class SearchState:
             return f"rung {len(self.rungs) + 1}, {self.climb.missing[0].steps:,} steps"
         return self.finals.stage or "done"
 
+    @property
+    def told(self) -> str:
+        """What of it is there, and what comes next."""
+        spent = f", {in_words(self.cpu_seconds)} of a processor" if self.trainings else ""
+        missing = how_many(len(self.missing), "run")
+        after = f"next is {self.stage}: {missing} to go" if self.missing else "none is left to run"
+        there = how_many(self.trainings, "training is", "trainings are")
+        return f"{there} in the store or in the evidence of the plan{spent}; {after}."
+
 
 class Search:
     """A search, which several processes may work on.
@@ -57,12 +66,13 @@ class Search:
     Args:
         store: where its runs are.
         ahead: what it is to do.
+        beside: where more of them are, such as those of files that a dry run looks at.
     """
 
-    def __init__(self, store: Store, ahead: Outlook) -> None:
+    def __init__(self, store: Store, ahead: Outlook, beside: Store | None = None) -> None:
         self._store, self._ahead, self.plan = store, ahead, ahead.plan
         first = ahead.space.candidates[0]
-        self._book = Ledger(store, first.experiment.task.main())
+        self._book = Ledger(store, first.experiment.task.main(), beside)
 
     def state(self) -> SearchState:
         """Returns how far it has come."""

@@ -53,10 +53,12 @@ class Ledger:
     Args:
         store: where the runs are.
         metric: what the task is judged by.
+        beside: where more of them are, such as those of files that a dry run looks at.
     """
 
-    def __init__(self, store: Store, metric: Metric) -> None:
-        self._store, self._metric = store, metric
+    def __init__(self, store: Store, metric: Metric, beside: Store | None = None) -> None:
+        self._stores = [one for one in (store, beside) if one is not None]
+        self._metric = metric
         self._known: dict[str, Reached] = {}
 
     @property
@@ -76,10 +78,13 @@ class Ledger:
     def known(self, asked: Iterable[Training]) -> dict[Training, Reached]:
         """Returns how those of some trainings ended that the store has."""
         hashes = {one: one.planned.config_hash for one in asked}
-        self._read({name for name in hashes.values() if name not in self._known})
+        unknown = {name for name in hashes.values() if name not in self._known}
+        for store in self._stores:
+            lost = {name for name, one in self._known.items() if one.status == "failed"}
+            self._read(store, {name for name in unknown if name in lost or name not in self._known})
         return {one: self._known[name] for one, name in hashes.items() if name in self._known}
 
-    def _read(self, hashes: set[str]) -> None:
+    def _read(self, store: Store, hashes: set[str]) -> None:
         if not hashes:
             return
         sql = f"""
@@ -92,7 +97,7 @@ class Ledger:
                 PARTITION BY config_hash ORDER BY results.status = 'failed', run_id) = 1
         """
         given = {"hashes": list(hashes), "settled": [*COMPLETE, "failed"]}
-        with self._store.open() as connection:
+        with store.open() as connection:
             rows = connection.execute(sql, given).fetchall()
         for config_hash, run_id, status, metrics, steps, message in rows:
             told = json.loads(metrics or "{}")

@@ -132,6 +132,7 @@ def look_ahead(
     source: Source,
     space: Space,
     told: Callable[[int, int], None] = lambda done, total: None,
+    beside: Store | None = None,
 ) -> Outlook:
     """Returns what a search will do.
 
@@ -141,13 +142,15 @@ def look_ahead(
         source: where its parts stand, for errors.
         space: the cells.
         told: hears how many of the cells that are tried are done.
+        beside: where more runs are, which tell how long runs take where the store has none.
 
     Raises:
         RequestError: the first rung has too many trainings, or the budget does not suffice for it.
     """
     _check_number(plan, len(space.candidates), source)
     first = _first_rung(plan, space.candidates)
-    pace = Pace(past(store, {plan.task.name}))
+    tasks = {plan.task.name}
+    pace = Pace(past(store, tasks) or (past(beside, tasks) if beside is not None else ()))
     unknown = [run for run in first if not pace.knows(run.kind)]
     if unknown:
         some = {run.layer: run for run in unknown}

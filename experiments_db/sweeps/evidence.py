@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -46,10 +47,27 @@ def bring_in(store: Store, found: Iterable[Path], only: Collection[str] | None =
 
 def answered(found: Iterable[Path], asked: Mapping[str, float | None]) -> dict[str, str]:
     """Returns the configurations that these files have a run of: as `questions.held` does."""
+    with aside(found) as kept:
+        return {} if kept is None else questions.held(kept, asked)
+
+
+@contextmanager
+def aside(found: Iterable[Path]) -> Iterator[Store | None]:
+    """Takes the runs of files into a store of their own, which is gone afterwards.
+
+    So a dry run tells what they would bring, and writes nothing. Without any file there is none.
+
+    Args:
+        found: the files; those that are not there yet are passed over.
+
+    Raises:
+        StoreError: a file holds no whole runs.
+    """
     present = [file for file in found if file.exists()]
     if not present:
-        return {}
+        yield None
+        return
     with TemporaryDirectory() as folder:
-        aside = open_store(Path(folder) / "runs.duckdb", readonly=False)
-        bring_in(aside, present)
-        return questions.held(aside, asked)
+        kept = open_store(Path(folder) / "runs.duckdb", readonly=False)
+        bring_in(kept, present)
+        yield kept

@@ -16,14 +16,18 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from experiments_db.atlas import charted
 from experiments_db.cli import app, searching
 from experiments_db.cli.door import Exit
 from experiments_db.read import queries
 from experiments_db.read.searched import searched
+from experiments_db.search import load_search, space_of
 from experiments_db.search.halving import DROPPED
+from experiments_db.search.trainings import trainings
 from experiments_db.store import open_store
 from experiments_db.store.driver import Wish, ask_of, folder_of, held_in
 from experiments_db.store.importing import import_runs
+from experiments_db.store.records import NewRun, Outcome
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAN = """
@@ -38,6 +42,17 @@ rungs: [2, 4, 8]
 seeds: [0]
 survivors: 0
 finalists: 2
+"""
+TINY = """
+task: {name: mqar, pairs: 2, seq_len: 16, vocab_size: 64}
+weights: []
+specs: ['Importance | Linear | SGD']
+published: [deltanet]
+model: {d_model: 8}
+rates: [0.01, 0.03]
+rungs: [2, 4]
+seeds: [0]
+evidence: kept.duckdb
 """
 
 SCORES = {"Uniform": 0.5, "Importance": 0.6, "Gate": 0.55, "| SGD": 0.02, "Implicit": 0.03}
@@ -186,6 +201,33 @@ def test_a_budget_ends_a_search_before_a_rung_that_does_not_fit(
     told = " ".join(said.stdout.split())
     assert "Not finished: " in told and "(rung 2," in told, said.stderr
     assert set(cells_of(tmp_path / "runs")["rungs"]) == {1}
+
+
+def test_a_dry_run_tells_what_the_evidence_of_its_plan_answers_and_writes_nothing(
+    cli: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "plan.yaml").write_text(TINY)
+    plan, source = load_search(tmp_path / "plan.yaml")
+    cells = space_of(plan, source, charted()).candidates
+    first = trainings([(one, plan.lrs) for one in cells], "paper", plan.rungs[0], (0,))
+    kept = open_store(tmp_path / "kept.duckdb")
+    with kept.driver() as driver:
+        for one in first:
+            run = one.planned
+            asked = NewRun(run.config, run.config_hash, None, run.layer, "paper", "mqar", 0, "cpu",
+                           protocol="search")  # fmt: skip
+            well = {"validation_accuracy": 0.9, "still_rising": 0.0, "cpu_seconds": 3.0}
+            ended = Outcome("finished", well, steps=2, seconds=3.0)
+            kept.finish(str(kept.claim(driver, asked).run_id), ended)
+    said = cli("--dry-run", plan=TINY).stdout
+    where = "in the store or in the evidence of the plan"
+    assert f"4 trainings are {where}, 12 s of a processor; next is rung 2, 4 steps: 2 runs" in said
+    assert "by 4 past runs" in said
+    none = TINY.replace("kept", "none")
+    document = json.loads(cli("--dry-run", "--json", plan=none).stdout)
+    assert (document["trainings"], document["missing"]) == (0, 4)
+    assert document["stage"] == "rung 1, 2 steps"
+    assert not (tmp_path / "runs.duckdb").exists() and not (tmp_path / "runs").exists()
 
 
 @pytest.mark.slow
