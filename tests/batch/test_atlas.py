@@ -231,6 +231,13 @@ def test_what_the_documents_say_of_the_atlas_is_what_it_comes_to(root: Path) -> 
         numbers = [f"{n:.2f}".replace("0.", ".", 1) for n in (one.rho, one.low, one.high)]
         assert "{} [{}, {}]".format(*numbers) in told, (probe, training, numbers)
         assert f"over {one.n} functions in the standard frame on 8 pairs" in told
+    runs = pd.read_parquet(root / "docs/evidence/learning.parquet").query("frame == 'standard'")
+    pairs = [json.loads(text)["task"]["pairs"] for text in runs["config"]]
+    runs = runs[[number == 8 for number in pairs]]
+    means = runs.groupby([firsts.get(spec, "none") for spec in runs["spec"]])["accuracy"].mean()
+    assert set(runs["spec"]) - set(firsts) == {str(ttr.catalog["orchid"].spec)}
+    assert f"of the {len(means)} that were trained, orchid's" in told
+    assert f"{(means.drop('none') > 0.99).sum()} of the {len(means) - 1} end above 99 %" in told
 
 
 def test_an_agreement_is_that_of_ranks() -> None:
