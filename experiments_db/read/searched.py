@@ -37,7 +37,7 @@ CPU = "cpu_seconds"
 NEWEST = "ORDER BY started_at DESC, run_id DESC"
 COLUMNS = (
     "run_id", "status", "spec", "frame", "task", "seed", "driver", "config_hash", "config_group",
-    "started_at", "state_size",
+    "started_at", "state_size", "steps",
 )  # fmt: skip
 
 
@@ -52,8 +52,9 @@ class Searched:
         counts: runs by effective status; one that was interrupted and ran anew counts once.
         rungs: a row for each rung: steps, cells, rates (of each cell), seeds, runs (that ended),
             running, failed, best (cell), mean (its score).
-        cells: a row for each cell of the last rung, the best first, at its best rate, by the
-            validation set; ``front`` where no smaller state reaches as much.
+        cells: a row for each cell of the last rung, or that came to rest before, the best first,
+            at its best rate, by the validation set; ``front`` where no smaller state reaches as
+            much.
         finals: a row for each frame, cell and ``key_dim`` (0 for the model's) on fresh seeds, by
             the test set; ``gain`` of what is new over the best published one there at no larger
             state, by either count.
@@ -121,7 +122,7 @@ def searched(store: Store, tag: str) -> Searched | None:
         climbed["frame"].iloc[0],
         {str(name): int(n) for name, n in counts.items()},
         rungs,
-        _on_front(_best_of_cells(climbed[climbed[STEPS] == climbed[STEPS].max()])),
+        _on_front(_best_of_cells(_last_told(climbed))),
         _finals(rows[rows["part"] == FINAL]),
         float(rows["cpu_seconds"].sum()),
         newest if newest in held_in(folder_of(store.path)) else "",
@@ -231,6 +232,17 @@ def _rungs(rows: pd.DataFrame) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(found)
+
+
+def _last_told(rungs: pd.DataFrame) -> pd.DataFrame:
+    """Returns the runs of the last rung, and those of earlier ones that stand for such.
+
+    What came to rest before its steps were used up is not trained again.
+    """
+    last = rungs[STEPS] == rungs[STEPS].max()
+    at_rest = (rungs["status"] == "finished") & (rungs["steps"] < rungs[STEPS])
+    told = rungs[last | at_rest].sort_values(STEPS, ascending=False, kind="stable")
+    return told.drop_duplicates(["spec", RATE, "seed"])
 
 
 def _best_of_cells(runs: pd.DataFrame) -> pd.DataFrame:

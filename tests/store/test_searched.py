@@ -33,18 +33,21 @@ def asked(spec: str, seed: int = 0, steps: int = 10, lr: float = 0.01, frame: st
                   protocol="search", tags=(TAG,))  # fmt: skip
 
 
-def put(store: Store, spec: str, score: float, status: str = "finished", **sets: Any) -> None:
-    """Keeps a run of a search."""
+def put(store: Store, spec: str, score: float, status: str = "finished", taken: int = 0,
+        **sets: Any) -> None:  # fmt: skip
+    """Keeps a run of a search, which took all of its steps or so many."""
     with store.driver() as driver:
-        drive(store, driver, asked(spec, **sets), score, status)
+        drive(store, driver, asked(spec, **sets), score, status, taken)
 
 
-def drive(store: Store, driver: Driver, run: NewRun, score: float, status: str) -> None:
+def drive(store: Store, driver: Driver, run: NewRun, score: float, status: str,
+          taken: int = 0) -> None:  # fmt: skip
     """Claims a run and ends it."""
+    steps = taken or int(run.config["train"]["steps"])
     run_id = str(store.claim(driver, run).run_id)
     measured = {"accuracy": score, "validation_accuracy": score, "cpu_seconds": 2.0}
     measured["packed_state_size"] = 64.0
-    store.finish(run_id, Outcome(status, measured, steps=9, seconds=1.0, state_size=64))
+    store.finish(run_id, Outcome(status, measured, steps=steps, seconds=1.0, state_size=64))
 
 
 def first_rung(store: Store) -> None:
@@ -95,6 +98,17 @@ def test_published_cells_at_the_state_of_a_finalist_are_no_part_of_a_rung(store:
     put(store, DELTA, 0.7, seed=100)
     finals = found(store).finals
     assert sorted(finals["key_dim"]) == [0, 8] and finals["n"].tolist() == [1, 1]
+
+
+def test_what_came_to_rest_on_an_earlier_rung_is_a_cell_of_the_last(store: Store) -> None:
+    """It is not trained again, since more steps would end where it did."""
+    first_rung(store)
+    put(store, "Gate | Linear | SGD", 0.65, taken=7)
+    put(store, "Gate | Linear | SGD", 0.2, lr=0.03)
+    put(store, NEW, 0.7, steps=20, lr=0.03)
+    one = found(store)
+    assert one.cells["spec"].tolist() == [NEW, "Gate | Linear | SGD"]
+    assert one.cells["mean"].tolist() == [0.7, 0.65] and one.rungs["cells"].tolist() == [3, 1]
 
 
 def test_what_diverged_counts_as_nothing_and_other_tasks_stay_out(store: Store) -> None:
