@@ -38,11 +38,11 @@ def test_a_search_that_is_over_shows_rungs_front_and_finals(
     app = page("sweep", **asked)
     said = words_of(app)
     assert not app.exception and "Stage: finals (nothing of it is running)" in said
-    assert "253 finished, 23 diverged" in said and "searched in frame paper" in said
-    assert "Importance | Linear | MultiStep 0.801 at 128" in said
+    assert "121 finished, 8 diverged" in said and "searched in frame paper" in said
+    assert "Importance | Linear | Exact 0.991 at 57; Uniform | Linear | OneStep 0.997 at 64" in said
     rungs, finals = (frame.value for frame in app.dataframe)
-    assert rungs[["steps", "cells", "rates"]].values.tolist() == [[100, 55, 2], [300, 30, 1]]
-    assert len(finals) == 10 and set(finals["n"]) == {12}
+    assert rungs[["steps", "cells", "rates"]].values.tolist() == [[240, 25, 2], [480, 11, 1]]
+    assert len(finals) == 4 and set(finals["n"]) == {12}
     assert len(app.get("vega_lite_chart")) == 2, "the squares of the sweep, the front"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,10 @@ def test_a_search_is_on_one_task_that_is_trained(task: str, said: str) -> None:
 
 @pytest.mark.parametrize("path", SEARCHES, ids=lambda path: path.name)
 def test_examples_are_plans_of_searches(path: Path) -> None:
-    space = space_of(*load_search(path), charted())
+    plan, source = load_search(path)
+    space = space_of(plan, source, charted())
+    first = replace(space.candidates[0].experiment.train, steps=plan.rungs[0])
+    assert first.can_tell, "its first rung would drop nothing"
     assert len(space.candidates) >= 10 and str(path.name) in (ROOT / "docs/search.md").read_text()
 
 

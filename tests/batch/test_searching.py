@@ -245,27 +245,30 @@ def test_what_fails_is_told_and_dropped(
     assert told["missing"] == 0
 
 
-def test_what_the_documents_say_of_the_first_search_is_what_its_runs_come_to(
+def test_what_the_documents_say_of_the_small_search_is_what_its_runs_come_to(
     tmp_path: Path,
 ) -> None:
-    """Its protocol was an earlier one, so that the command asks for more."""
     store = open_store(tmp_path / "runs.duckdb")
     import_runs(store, ROOT / "docs/evidence/search_small.parquet")
     found = searched(store, "search-small")
     text = (ROOT / "docs/search.md").read_text(encoding="utf-8")
-    assert found is not None and f"{sum(found.counts.values())} trainings" in text
+    assert found is not None
+    spent = f"{found.cpu_seconds / 60:.1f} minutes of a processor"
+    assert f"{sum(found.counts.values())} trainings, {spent}" in text
+    assert f"({found.counts['diverged']} trainings, which count as 0)" in text
+    assert f"{found.rungs['cells'][0]} cells of at most 64 numbers" in text
     new = found.finals[found.finals["name"] == ""]
-    assert len(new) == 6 and set(new["n"]) == {12}
+    assert len(new) == 2 and set(new["n"]) == {12}
+    (line,) = (x for x in text.splitlines() if x.startswith("| `Importance`, `Linear`, `Exact` |"))
     for row in new.itertuples():
-        cells = "`, `".join(row.spec.split(" | "))
-        lines = [line for line in text.splitlines() if line.startswith(f"| `{cells}` |")]
-        assert any(f"| {row.gain:.3f} [".replace("0.", ".") in line for line in lines), row
+        assert f"{row.mean:.3f} against".replace("0.", ".") in line, row
+        assert f", {row.gain:.3f} [".replace("0.", ".") in line, row
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("plan", "said"),
-    [(f"search_{name}", "**None of 1") for name in ("recall", "overwrite", "gates")],
+    [(f"search_{name}", "**None of 1") for name in ("small", "recall", "overwrite", "gates")],
 )
 def test_what_the_documents_say_of_a_search_is_what_its_runs_come_to(
     plan: str, said: str, tmp_path: Path
@@ -287,3 +290,6 @@ def test_what_the_documents_say_of_a_search_is_what_its_runs_come_to(
     known = [row for row in told["cells"] if row["published"]]
     assert not [row for row in known if row["fate"] == DROPPED and row["not_begun"]]
     assert not [row for row in known if row["fate"] == DROPPED and row["still_rising"]]
+    if plan == "search_small":
+        fates = pd.Series([row["fate"] for row in told["cells"] if row["rungs"] == 1])
+        assert f"{(fates == DROPPED).sum()} were dropped" in text and len(told["cells"]) == 25
