@@ -77,6 +77,7 @@ def search(
             hunt = Search(opened, ahead)
             code = _worked_off(opened, hunt, jobs, minutes, crew, json)
         state = hunt.state()
+        hunt.adopt()
         report = write_search(ahead, state, output)
         _show_search(ahead, state, report, json)
     if code or state.failed:
@@ -93,6 +94,7 @@ def _worked_off(
     until = None if minutes is None else time.monotonic() + 60 * minutes
     failed, waiting = False, False
     while (state := hunt.state()).missing:
+        hunt.adopt()
         if until is not None and time.monotonic() >= until:
             break
         wave = hunt.wave(state, jobs)

@@ -82,6 +82,10 @@ class Search:
         book = self._book
         return SearchState(climbed, last, book.cpu_seconds, len(book), book.failed)
 
+    def adopt(self) -> None:
+        """Puts the plan's tags on the runs that count so far, whatever they were made for."""
+        self._book.adopt(self.plan.tags)
+
     def wave(self, state: SearchState, jobs: int | None) -> Preview:
         """Returns the runs that come next.
 

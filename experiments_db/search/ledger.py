@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +60,7 @@ class Ledger:
         self._stores = [one for one in (store, beside) if one is not None]
         self._metric = metric
         self._known: dict[str, Reached] = {}
+        self._adopted: set[str] = set()
 
     @property
     def cpu_seconds(self) -> float:
@@ -83,6 +84,32 @@ class Ledger:
             lost = {name for name, one in self._known.items() if one.status == "failed"}
             self._read(store, {name for name in unknown if name in lost or name not in self._known})
         return {one: self._known[name] for one, name in hashes.items() if name in self._known}
+
+    def adopt(self, tags: Sequence[str]) -> None:
+        """Tags all runs that answered, whatever they were made for.
+
+        Who looks for the tags then finds all that counts, and not only what was missing.
+
+        Args:
+            tags: those of the search.
+        """
+        told = {one.run_id for one in self._known.values()} - self._adopted
+        if lacking := self._lacking(told, tags):
+            self._stores[0].tag(lacking, tags)
+        self._adopted |= told
+
+    def _lacking(self, told: set[str], tags: Sequence[str]) -> list[str]:
+        """Returns the runs that lack one of some tags: where none does, nothing is written."""
+        sql = """
+            SELECT unnest($told::VARCHAR[]) AS run_id EXCEPT
+            SELECT run_id FROM tags WHERE list_contains($tags::VARCHAR[], tag)
+            GROUP BY run_id HAVING count(*) = len(list_distinct($tags::VARCHAR[]))
+        """
+        if not told:
+            return []
+        with self._stores[0].open() as connection:
+            found = connection.execute(sql, {"told": sorted(told), "tags": list(tags)})
+            return [run_id for (run_id,) in found.fetchall()]
 
     def _read(self, store: Store, hashes: set[str]) -> None:
         if not hashes:

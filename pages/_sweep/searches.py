@@ -140,7 +140,8 @@ def _front(found: Searched) -> None:
         return
     title = measures.main_of(found.task).name
     data = cells.assign(kind=[KINDS[bool(name)] for name in cells["name"]])
-    x = alt.X("state:Q", title="numbers of state", scale=alt.Scale(zero=False))
+    whole = alt.Axis(tickMinStep=1)
+    x = alt.X("state:Q", title="numbers of state", scale=alt.Scale(zero=False), axis=whole)
     y = alt.Y("mean:Q", title=[title, "as a score in validation"])
     color = alt.Color("kind:N", title=None, scale=alt.Scale(domain=KINDS, range=[NEW, PUBLISHED]))
     tips = [

@@ -11,6 +11,8 @@ import pytest
 
 import ttr_core as ttr
 from experiments_db.atlas import charted
+from experiments_db.read import queries
+from experiments_db.read.filters import Conditions
 from experiments_db.search import SearchPlan, Space, checked_search, space_of
 from experiments_db.search.candidates import Candidate, refitted
 from experiments_db.search.finals import Finals, finals
@@ -20,7 +22,7 @@ from experiments_db.search.rivals import contests
 from experiments_db.search.search_tables import rivals_table, slowest_starts
 from experiments_db.search.telling import starts_told
 from experiments_db.search.trainings import Training
-from experiments_db.store import open_store
+from experiments_db.store import Store, open_store
 from experiments_db.store.records import NewRun, Outcome
 from experiments_db.sweeps import plan_file
 from tests.batch.test_halving import Told, climber
@@ -147,6 +149,43 @@ def test_no_claim_by_a_state_that_the_rival_has_not(short: float, claimed: bool)
     assert [one.claimed for one in found.finalists if one.candidate.spec == ODD] == [claimed]
 
 
+def ended(store: Store, one: Training, more: dict[str, float], *tags: str) -> str:
+    """Keeps a training that ended well and returns its id."""
+    planned = one.planned
+    made_of = (planned.config, planned.config_hash, planned.layer, planned.layer, "paper")
+    run = NewRun(*made_of, "mqar", one.seed, "cpu", protocol="search", tags=tags)
+    with store.driver() as driver:
+        run_id = str(store.claim(driver, run).run_id)
+        metrics = {"validation_accuracy": 0.5, **more}
+        store.finish(run_id, Outcome("finished", metrics, steps=2, seconds=1.0))
+    return run_id
+
+
+def test_whatever_a_search_counts_is_found_by_its_tags(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs of an earlier search answer, too: pages and evidence that ask for the tag need them."""
+    _, space = made()
+    store = open_store(tmp_path / "runs.duckdb")
+    asked = [Training(space.candidates[0], "paper", 0.01, 2, seed) for seed in range(4)]
+    own, other, half = (
+        ended(store, one, {}, *tags)
+        for one, tags in zip(asked, (("mine", "too"), ("earlier",), ("too",)), strict=False)
+    )
+    unasked = ended(store, asked[3], {}, "earlier")
+    book = Ledger(store, space.candidates[0].experiment.task.main())
+    book.known(asked[:3])
+    book.adopt(("mine", "too"))
+    for tag in ("mine", "too"):
+        assert set(queries.ids(store, Conditions(tags=tag))) == {own, other, half}
+    assert set(queries.ids(store, Conditions(tags="earlier"))) == {other, unasked}
+    with monkeypatch.context() as frozen:
+        frozen.setattr(Store, "tag", lambda *_: pytest.fail("nothing lacks a tag"))
+        again = Ledger(store, space.candidates[0].experiment.task.main())
+        again.known(asked[:3])
+        again.adopt(("mine", "too"))
+
+
 def test_a_curve_with_too_few_looks_is_not_said_to_be_flat(tmp_path: Path) -> None:
     """Since what rises is never dropped, what may rise is not."""
     plan, space = made()
@@ -155,13 +194,7 @@ def test_a_curve_with_too_few_looks_is_not_said_to_be_flat(tmp_path: Path) -> No
     asked = {name: Training(space.candidates[0], "paper", 0.01, 2, seed)
              for seed, name in enumerate(told)}  # fmt: skip
     for name, more in told.items():
-        planned = asked[name].planned
-        made_of = (planned.config, planned.config_hash, planned.layer, planned.layer, "paper")
-        run = NewRun(*made_of, "mqar", asked[name].seed, "cpu", protocol="search")
-        with store.driver() as driver:
-            run_id = str(store.claim(driver, run).run_id)
-            metrics = {"validation_accuracy": 0.5, "steps_to_50": 40, **more}
-            store.finish(run_id, Outcome("finished", metrics, steps=2, seconds=1.0))
+        ended(store, asked[name], {"steps_to_50": 40, **more})
     book = Ledger(store, space.candidates[0].experiment.task.main())
     found = {name: book.known([one])[one] for name, one in asked.items()}
     assert {name: one.rising for name, one in found.items()} == {

@@ -183,6 +183,7 @@ def test_a_search_whose_runs_others_took_goes_on(monkeypatch: pytest.MonkeyPatch
         state=lambda: SimpleNamespace(missing=next(stages), stage="rung 1"),
         wave=lambda state, jobs: SimpleNamespace(open=[1], known={}),
         refusal=lambda state, wave: "",
+        adopt=lambda: None,
     )
     for yielded, code in ((True, Exit.DONE), (False, Exit.FAILED)):
         ended = (Exit.DONE, yielded)
@@ -280,6 +281,8 @@ def test_what_the_documents_say_of_a_search_is_what_its_runs_come_to(
     text = (ROOT / "docs/search.md").read_text(encoding="utf-8")
     assert told["missing"] == 0 and f"{told['trainings']} trainings" in text
     assert told["said"].startswith(said)
+    found = searched(open_store(tmp_path / "runs.duckdb"), plan.replace("_", "-"))
+    assert found is not None and sum(found.counts.values()) >= told["trainings"]
     assert f"{told['detectable']:.3f} would".replace("0.", ".") in text
     for row in told["finals"]:
         low, high = (f"{row[f'gain_{end}']:.3f}".replace("0.", ".") for end in ("low", "high"))
