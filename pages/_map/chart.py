@@ -16,15 +16,22 @@ from pages._map.space import TITLES, VERDICT, Shown
 from pages._shared import units
 from ttr_core.lab import Metric, metrics
 
-MAPS, PULL = "map-maps", "map-pull"
+MAPS, PULL, WHOLE = "map-maps", "map-pull", "map-whole"
 LEAST, PULLED = 900, 1200
 """Pixels that the heat map has at least, and on a phone: there it is pulled sideways anyway, the
 page is not, and the names of its columns need as much."""
 
+SMALL = 0.27
+"""So small all of it is on a phone at once, for an overview."""
+
 STYLE = (
     f".st-key-{MAPS} {{ overflow-x: auto; -webkit-user-select: none; user-select: none }}"
     f".st-key-{MAPS} > div {{ min-width: {LEAST}px }}"
-    f"@media (max-width: 640px) {{ .st-key-{MAPS} > div {{ min-width: {PULLED}px }} }}"
+    f"@media (max-width: 640px) {{ .st-key-{MAPS} > div {{ min-width: {PULLED}px }}"
+    f" .stMain:has(.{WHOLE}[open]) .st-key-{MAPS} {{ overflow-x: clip }}"
+    f" .stMain:has(.{WHOLE}[open]) .st-key-{MAPS} svg.marks {{ zoom: {SMALL} }} }}"
+    f".{WHOLE} {{ font-size: 0.875rem }}"
+    f"@media (min-width: 641px) {{ .{WHOLE} {{ display: none }} }}"
     f".st-key-{PULL} {{ display: none }}"
     f"@media (max-width: {LEAST}px) {{ .st-key-{PULL} {{ display: flex }} }}"
 )  # no text: shift and a click would select it
@@ -63,6 +70,10 @@ def show(table: pd.DataFrame, shown: Shown) -> None:
     st.html(f"<style>{STYLE}</style>")
     with st.container(key=PULL):
         st.caption(":material/swipe: The map is wider than this screen: pull it sideways.")
+        st.html(
+            f"<details class='{WHOLE}'><summary>All of it at once, small</summary>"
+            "Two fingers make it larger.</details>"
+        )
     with st.container(key=MAPS):
         event: Any = st.vega_lite_chart(
             heat.filled(look, _drawn(cells, look, shown)),

@@ -193,6 +193,10 @@ def test_the_whole_space_is_on_one_screen_and_its_names_fit(visit: Visit, scheme
     page.wait_for_timeout(1000)  # the page resizes its charts a while after the window
     assert page.evaluate("document.scrollingElement.scrollWidth") <= 390, "the page is pulled"
     shot(page, f"map-phone-{scheme}")
+    assert still(heat_map)["width"] > 390
+    page.get_by_text("All of it at once").click()
+    small = still(heat_map)
+    assert small["x"] >= 0 and small["x"] + small["width"] <= 390, "an overview on a phone"
 
 
 def put(home: Path, layer: str, seeds: range) -> list[str]:
