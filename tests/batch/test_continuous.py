@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import sys
 from collections.abc import Iterable, Mapping
@@ -132,7 +131,6 @@ def test_a_plan_with_trials_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) 
         optuna_module()
 
 
-@pytest.mark.skipif(importlib.util.find_spec("optuna") is None, reason="Optuna is an extra")
 def test_optuna_draws_the_same_again_within_bounds_and_learns() -> None:
     own = sampled_options("ExpKernel | Constant | Exact")
 

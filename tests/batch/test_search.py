@@ -150,7 +150,9 @@ def test_examples_are_plans_of_searches(path: Path) -> None:
     space = space_of(plan, source, charted())
     first = replace(space.candidates[0].experiment.train, steps=plan.rungs[0])
     assert first.can_tell, "its first rung would drop nothing"
-    assert len(space.candidates) >= 10 and str(path.name) in (ROOT / "docs/search.md").read_text()
+    known = sum(one.published for one in space.candidates)
+    assert known >= 4 and len(space.candidates) - known >= 3
+    assert path.name in (ROOT / "docs/search.md").read_text()
 
 
 ODD = (

@@ -116,6 +116,11 @@ def test_the_ranges_are_those_of_requirements_txt() -> None:
     }
 
 
+def test_the_tests_draw_by_the_sampler_that_the_extra_brings() -> None:
+    listed = (ROOT / "tests/requirements.txt").read_text().splitlines()
+    assert set(PROJECT["optional-dependencies"]["search"]) & set(listed) == {"optuna>=4.5,<6"}
+
+
 def test_other_extras_bring_the_lab() -> None:
     for extra in ("app", "ray", "search"):
         assert f"{PROJECT['name']}[lab]" in PROJECT["optional-dependencies"][extra]
