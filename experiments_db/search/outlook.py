@@ -11,14 +11,15 @@ from typing import Any
 from ttr_core import how_many
 
 from ..store import Store
-from ..sweeps import Pace, Planned, in_words, tried
+from ..sweeps import Pace, in_words, tried
 from ..sweeps.plan_file import Source
 from ..sweeps.questions import past
 from .candidates import Candidate, Space
 from .continuous import SAMPLING
+from .ledger import Ledger
 from .rivals import REFITTING, RIVALS
 from .search_plan import SearchPlan
-from .trainings import trainings
+from .trainings import Training, trainings
 
 TRIALS = 12
 """Cells that are tried for a few steps, where nothing is known of how long they take."""
@@ -148,7 +149,8 @@ def look_ahead(
         RequestError: the first rung has too many trainings, or the budget does not suffice for it.
     """
     _check_number(plan, len(space.candidates), source)
-    first = _first_rung(plan, space.candidates)
+    asked = _first_rung(plan, space.candidates)
+    first = [one.planned for one in asked]
     tasks = {plan.task.name}
     pace = Pace(past(store, tasks) or (past(beside, tasks) if beside is not None else ()))
     unknown = [run for run in first if not pace.knows(run.kind)]
@@ -157,15 +159,28 @@ def look_ahead(
         drawn = random.Random(0).sample(sorted(some), min(TRIALS, len(some)))
         pace = tried([some[name] for name in drawn], told, pace)
     stages = (*_rungs(plan, space.candidates, pace), *_finals(plan, space.candidates, pace))
-    needed = stages[0].most_hours
-    runs = how_many(stages[0].most, "run")
-    if plan.budget is not None and plan.budget < needed:
-        raise source.error(
-            ("budget",), f"the first rung alone, {runs}, takes about {_said_hours(needed)} "
-            f"processor hours, and the budget is {plan.budget:g}: raise it, shorten the first "
-            "rung, or name fewer weights, functions, optimizers, rates or seeds."
-        )  # fmt: skip
+    if plan.budget is not None:
+        book = Ledger(store, space.candidates[0].experiment.task.main(), beside)
+        _check_budget(plan.budget, asked, book, pace, source)
     return Outlook(plan, space, stages, pace)
+
+
+def _check_budget(
+    budget: float, asked: Sequence[Training], book: Ledger, pace: Pace, source: Source
+) -> None:
+    """Refuses a first rung of which what lacks does not fit beside what is there."""
+    known = book.known(asked)
+    lacking = [one.planned.kind for one in asked if one not in known]
+    spent, needed = book.cpu_seconds / 3600, pace.processor(lacking)[0] / 3600
+    if not lacking or spent + needed <= budget:
+        return
+    there = f"lacks {how_many(len(lacking), 'run')}, which take" if known else "takes"
+    taken = f", {_said_hours(spent)} are spent" if known else ""
+    raise source.error(
+        ("budget",), f"the first rung alone, {how_many(len(asked), 'run')}, {there} about "
+        f"{_said_hours(needed)} processor hours{taken}, and the budget is {budget:g}: raise it, "
+        "shorten the first rung, or name fewer weights, functions, optimizers, rates or seeds."
+    )  # fmt: skip
 
 
 def _check_number(plan: SearchPlan, cells: int, source: Source) -> None:
@@ -189,11 +204,10 @@ def _said_hours(hours: float) -> str:
     return f"{hours:.2g}" if hours < 99.5 else f"{hours:,.0f}"
 
 
-def _first_rung(plan: SearchPlan, cells: Sequence[Candidate]) -> list[Planned]:
-    asked = trainings(
+def _first_rung(plan: SearchPlan, cells: Sequence[Candidate]) -> list[Training]:
+    return trainings(
         [(one, plan.lrs) for one in cells], plan.frames[0], plan.rungs[0], plan.seed_numbers
     )
-    return [one.planned for one in asked]
 
 
 def _hours(plan: SearchPlan, cells: Sequence[Candidate], steps: int, pace: Pace) -> float:

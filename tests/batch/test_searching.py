@@ -224,6 +224,12 @@ def test_a_dry_run_tells_what_the_evidence_of_its_plan_answers_and_writes_nothin
     where = "in the store or in the evidence of the plan"
     assert f"4 trainings are {where}, 12 s of a processor; next is rung 2, 4 steps: 2 runs" in said
     assert "by 4 past runs" in said
+    small = "budget: 0.0001\n"
+    told = cli("--dry-run", plan=f"{TINY}{small}").stdout
+    assert "The budget of 0.0001 processor hours has" in told, "its first rung is there"
+    more = TINY.replace("seeds: [0]", "seeds: [0, 1]")
+    refused = cli("--dry-run", plan=f"{more}{small}", code=2).stderr
+    assert "first rung alone, 8 runs, lacks 4 runs, which take about" in " ".join(refused.split())
     none = TINY.replace("kept", "none")
     document = json.loads(cli("--dry-run", "--json", plan=none).stdout)
     assert (document["trainings"], document["missing"]) == (0, 4)
