@@ -164,3 +164,20 @@ def test_why_cells_do_not_begin_in_a_search_is_what_their_runs_do() -> None:
 def span(values: pd.Series) -> str:
     """The least and the largest of shares, as the documents write them."""
     return f"{values.min():.2f} to {values.max():.2f}".replace("0.", ".")
+
+
+def test_what_is_said_of_ridges_is_what_their_runs_read() -> None:
+    said = " ".join((DOCS / "search.md").read_text(encoding="utf-8").split())
+    said = said.partition("## Which ridge exact fits want")[2].partition("## ")[0]
+    runs = pd.read_parquet(DOCS / "evidence/search_ridge.parquet")
+    runs = runs[(runs["model.frame"] == "paper") & (runs["train.steps"] == 600)]
+    runs = runs[(runs["train.lr"] == 0.04) & (runs["seed"] < 3) & (runs["model.key_dim"] == 3)]
+    scores = runs["metrics"].map(lambda text: json.loads(text)["validation_accuracy"])
+    for weights, name in (("Importance", "`Importance` reads"), ("Gate * Importance", "mesanet")):
+        stands = f"{weights} | Linear | Exact"
+        means = scores[runs["spec"].str.startswith(stands)].groupby(runs["spec"]).mean()
+        drawn = means.drop(stands)
+        ridges = [float(spec.partition("ridge=")[2].rstrip(")")) for spec in drawn.index]
+        assert len(drawn) == 6 and f"{min(ridges):.2f} {max(ridges):.2f}" == "0.05 0.73"
+        assert f"{name} {drawn.min():.3f} to {drawn.max():.3f}".replace("0.", ".") in said
+        assert f"{means[stands]:.3f}".replace("0.", ".") in said.partition("as it stands")[2]

@@ -275,7 +275,10 @@ def test_what_the_documents_say_of_the_small_search_is_what_its_runs_come_to(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("plan", "said"),
-    [(f"search_{name}", "**None of 1") for name in ("small", "recall", "overwrite", "gates")],
+    [
+        *((f"search_{name}", "**None of 1") for name in ("small", "recall", "overwrite", "gates")),
+        ("search_ridge", "**No claim**: ahead after 600 steps"),
+    ],
 )
 def test_what_the_documents_say_of_a_search_is_what_its_runs_come_to(
     plan: str, said: str, tmp_path: Path
