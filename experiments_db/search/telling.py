@@ -84,6 +84,7 @@ def report_lines(ahead: Outlook, state: SearchState) -> list[str]:
         conclusion(ahead.plan, state),
         *_asked(ahead.plan, ahead.space, state),
         *_finals(state.finals),
+        *edges_told(ahead.plan, state.finals),
         *_rivals(state.finals),
         *_last_rung(ahead.plan, state.rungs),
         *_halving(state.rungs),
@@ -176,6 +177,30 @@ def _finals(finals: Finals) -> list[str]:
         f"every frame, where the mean curves of both sides rise by {RISE:g} at most and all have "
         f"begun. A gain of {finals.detectable:.3f} is found with a chance of {POWER:.0%}.",
         export.to_markdown(pd.DataFrame(rows)).rstrip(),
+    ]
+
+
+def edges_told(plan: SearchPlan, finals: Finals) -> list[str]:
+    """Returns which sides of the finals are best at the lowest or the highest rate of the plan.
+
+    Args:
+        plan: what was asked for.
+        finals: who met whom.
+    """
+    low, high = min(plan.lrs), max(plan.lrs)
+    sides = dict.fromkeys(
+        (str(who), duel.frame, rate)
+        for one in finals.finalists
+        for duel in one.duels
+        for who, rate in zip((one.candidate, duel.rival), duel.rates, strict=True)
+        if rate in (low, high)
+    )
+    if not sides:
+        return []
+    named = "; ".join(f"{who} in {frame} at {rate:g}" for who, frame, rate in sides)
+    return [
+        f"At the edge of the rates that were tried, {low:g} to {high:g}: {named}. What a rate "
+        "beyond reads is not known, and may change who leads: a plan with more rates tells."
     ]
 
 

@@ -20,7 +20,7 @@ from experiments_db.search.halving import Rung, climb
 from experiments_db.search.ledger import Ledger, Reached
 from experiments_db.search.rivals import contests
 from experiments_db.search.search_tables import rivals_table, slowest_starts
-from experiments_db.search.telling import starts_told
+from experiments_db.search.telling import edges_told, starts_told
 from experiments_db.search.trainings import Training
 from experiments_db.store import Store, open_store
 from experiments_db.store.records import NewRun, Outcome
@@ -202,6 +202,19 @@ def test_a_curve_with_too_few_looks_is_not_said_to_be_flat(tmp_path: Path) -> No
     }  # fmt: skip
     assert found["few"].start == 40
     assert plan.steps == 4
+
+
+def test_a_side_that_is_best_at_the_edge_of_the_rates_is_named() -> None:
+    """Two rates made a lead of four points where a third one shows none."""
+    plan, _ = made()
+    found, _ = fought({ODD: 0.9})
+    (said,) = edges_told(plan, found)
+    assert "rates that were tried, 0.01 to 0.03:" in said
+    for duel in found.finalists[0].duels:
+        for who, rate in zip((found.finalists[0].candidate, duel.rival), duel.rates, strict=True):
+            assert f"{who} in {duel.frame} at {rate:g}" in said
+    wide = plan.model_copy(update={"rates": (0.001, 0.01, 0.1)})
+    assert edges_told(wide, found) == [] == edges_told(plan, Finals())
 
 
 def test_the_report_says_whether_the_first_rung_was_longer_than_the_slowest_start() -> None:
