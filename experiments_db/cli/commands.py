@@ -225,6 +225,8 @@ def sweep(
         kept = sweeps.evidence.files(plan.evidence, file)
         budget = sweeps.Budget(limit, None if minutes is None else 60 * minutes)
         if dry_run:
+            for said in sweeps.evidence.absent(kept):
+                say(said)
             work = sweeps.with_followers(opened, work)
             show_plan(foreseen(opened, work, jobs, fresh, kept, dry_run, budget), json)
             if target is not None:

@@ -63,9 +63,13 @@ def search(
         space = space_of(plan, source, beside(opened), checking("looking at cell"))
         kept = sweeps.evidence.files(plan.evidence, file)
         if dry_run:
+            for said in sweeps.evidence.absent(kept):
+                say(said)
             with sweeps.evidence.aside(kept) as more:
                 ahead = look_ahead(opened, plan, source, space, checking("trying cell"), more)
-                _show_outlook(ahead, Search(opened, ahead, more), json)
+                state = _show_outlook(ahead, Search(opened, ahead, more), json)
+            if state.failed:
+                raise typer.Exit(Exit.FAILED)
             return
         check_folder(output)
         for said in sweeps.evidence.bring_in(opened, kept):
@@ -137,11 +141,12 @@ def _wave(
     return (Exit.FAILED if troubled else Exit.DONE), yielded
 
 
-def _show_outlook(ahead: Outlook, hunt: Search, json: bool) -> None:
+def _show_outlook(ahead: Outlook, hunt: Search, json: bool) -> SearchState:
     state = hunt.state()
+    _name_failures(state)
     if json:
         print_json({**ahead.document(), **_counted(state)})
-        return
+        return state
     from ..search.outlook import COLUMNS
 
     rows = ahead.rows()
@@ -152,6 +157,7 @@ def _show_outlook(ahead: Outlook, hunt: Search, json: bool) -> None:
         tell(text)
     if state.missing and (said := hunt.refusal(state, hunt.wave(state, None))):
         tell(said)
+    return state
 
 
 def _counted(state: SearchState) -> dict[str, object]:

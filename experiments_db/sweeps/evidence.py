@@ -36,13 +36,18 @@ def bring_in(store: Store, found: Iterable[Path], only: Collection[str] | None =
     Raises:
         StoreError: a file holds no whole runs, or the store cannot be written.
     """
-    said = []
+    found = list(found)
+    said = absent(found)
     for file in found:
-        if not file.exists():
-            said.append(f"There is no evidence at {file} yet: nothing is taken in from there.")
-        elif added := import_runs(store, file, only).added:
+        if file.exists() and (added := import_runs(store, file, only).added):
             said.append(f"{how_many(added, 'run is', 'runs are')} taken in from {file}.")
     return said
+
+
+def absent(found: Iterable[Path]) -> list[str]:
+    """Returns what there is to say of files that are not there yet."""
+    nothing = "yet: nothing is taken in from there."
+    return [f"There is no evidence at {file} {nothing}" for file in found if not file.exists()]
 
 
 def answered(found: Iterable[Path], asked: Mapping[str, float | None]) -> dict[str, str]:

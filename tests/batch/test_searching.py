@@ -231,7 +231,9 @@ def test_a_dry_run_tells_what_the_evidence_of_its_plan_answers_and_writes_nothin
     refused = cli("--dry-run", plan=f"{more}{small}", code=2).stderr
     assert "first rung alone, 8 runs, lacks 4 runs, which take about" in " ".join(refused.split())
     none = TINY.replace("kept", "none")
-    document = json.loads(cli("--dry-run", "--json", plan=none).stdout)
+    said = cli("--dry-run", "--json", plan=none)
+    assert f"There is no evidence at {tmp_path / 'none.duckdb'} yet" in said.stderr
+    document = json.loads(said.stdout)
     assert (document["trainings"], document["missing"]) == (0, 4)
     assert document["stage"] == "rung 1, 2 steps"
     assert not (tmp_path / "runs.duckdb").exists() and not (tmp_path / "runs").exists()
@@ -246,7 +248,10 @@ def test_what_fails_is_told_and_dropped(
     monkeypatch.delenv("FAKE_BY_SPEC")
     again = cli("--json", code=1)  # nothing is left to do, and what failed still counts as 0
     assert json.loads(again.stdout) == told and told["failed"]
-    assert all(f"{run_id} failed and counts as 0" in again.stderr for run_id in told["failed"])
+    ahead = cli("--dry-run", "--json", code=1)
+    assert json.loads(ahead.stdout)["failed"] == told["failed"]
+    for run_id in told["failed"]:
+        assert f"{run_id} failed and counts as 0" in again.stderr and run_id in ahead.stderr
     lost = [row for row in told["cells"] if row["weights"] == "Gate"]
     assert lost and all(row["failed"] and row["fate"] == DROPPED for row in lost)
     assert told["missing"] == 0

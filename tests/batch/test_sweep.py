@@ -175,8 +175,9 @@ def test_a_plan_takes_in_the_runs_that_it_goes_on_with(cli: Cli, tmp_path: Path)
     more = (
         plan.replace("to: 0", "to: 1") + "evidence: [evidence/kept.parquet, evidence/none.parquet]"
     )
-    document, _ = cli(more, "--dry-run")
+    document, said = cli(more, "--dry-run")
     assert (document["skipped"], document["planned"]) == (2, 4)
+    assert f"There is no evidence at {kept.with_name('none.parquet')} yet" in said
     assert not (tmp_path / "runs.duckdb").exists(), "a dry run takes nothing in"
     document, said = cli(more)
     assert (document["skipped"], document["finished"]) == (2, 2)
