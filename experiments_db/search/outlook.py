@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from ..sweeps import Pace, in_words, tried
 from ..sweeps.plan_file import Source
 from ..sweeps.questions import past
 from .candidates import Candidate, Space
-from .continuous import SAMPLING
+from .continuous import SAMPLING, sampled_options
 from .ledger import Ledger
 from .rivals import REFITTING, RIVALS
 from .search_plan import SearchPlan
@@ -90,11 +90,14 @@ class Outlook:
             told.append(f"Of what the atlas drops {len(space.spared)} go on by chance: {names}.")
         first = replace(space.candidates[0].experiment.train, steps=plan.rungs[0])
         if not first.can_tell:
+            looks = "lower train.eval_every, or " if replace(first, eval_every=1).can_tell else ""
             told.append(
                 f"The first rung of {first.steps:,} steps has too few looks, one every "
                 f"{first.eval_every}, to tell whether a curve rises, so that it drops nothing but "
-                "what fails: lower train.eval_every, or lengthen the rung."
+                f"what fails: {looks}lengthen the rung."
             )
+        if plan.trials and not _sampled(space.candidates):
+            told.append("No cell has a continuous setting, so that `trials` samples nothing.")
         told += [str(one) for one in self.stages]
         by = f"by {self.pace.told}"
         whole = " to ".join(_said_hours(most) for most in sorted({low, high}))
@@ -235,15 +238,23 @@ def _finals(plan: SearchPlan, cells: Sequence[Candidate], pace: Pace) -> list[Le
     tried = len(plan.lrs) * len(plan.seed_numbers)
     final = len(plan.frames) * len(plan.fresh_numbers)
     known = sum(one.published for one in cells)
-    chosen = min(plan.finalists, len(cells) - known)
+    chosen, met = min(plan.finalists, len(cells) - known), min(RIVALS, known)
+    drawn = _sampled(cells)
+    theirs = sum(one.published for one in drawn)
+    varied = min(chosen, len(drawn) - theirs) + min(met, theirs) * chosen
     told = [
         (REFITTING, tried, 1, known * chosen),
-        (SAMPLING, plan.trials * len(plan.seed_numbers), 0, (1 + RIVALS) * chosen),
-        ("tuning of both in all frames", tried * len(plan.frames), 2, (1 + RIVALS) * chosen),
+        (SAMPLING, plan.trials * len(plan.seed_numbers), 0, varied),
+        ("tuning of both in all frames", tried * len(plan.frames), 2, (1 + met) * chosen),
         ("finals", final, 2, 2 * chosen),
     ]
     return [
         Leg(name, least * runs, most * runs, least * runs * each, most * runs * each)
         for name, runs, least, most in told
-        if runs
+        if runs and most
     ]
+
+
+def _sampled(cells: Iterable[Candidate]) -> list[Candidate]:
+    """Returns the cells that have continuous settings."""
+    return [one for one in cells if sampled_options(one.spec)]

@@ -345,9 +345,24 @@ def test_a_first_rung_with_too_few_looks_to_see_a_curve_rise_is_told(
     ahead: Callable[[str], Any],
 ) -> None:
     said = "too few looks"
-    assert said in "\n".join(ahead(SMALL).lines())
+    short = "\n".join(ahead(SMALL).lines())
+    assert said in short and "what fails: lengthen the rung." in short, "no look helps"
     fine = SMALL.replace("rungs: [2, 4]", "rungs: [50, 60]\ntrain: {eval_every: 3}")
     assert said not in "\n".join(ahead(fine).lines())
+    rare = SMALL.replace("rungs: [2, 4]", "rungs: [50, 60]\ntrain: {eval_every: 50}")
+    assert "lower train.eval_every, or lengthen" in "\n".join(ahead(rare).lines())
+
+
+def test_sampling_is_told_of_the_cells_that_have_something_to_sample(
+    ahead: Callable[[str], Any],
+) -> None:
+    none = ahead(f"{SMALL}trials: 5")
+    assert "`trials` samples nothing" in "\n".join(none.lines())
+    assert not [one for one in none.stages if "continuous" in one.name]
+    some = ahead(f"{SMALL}specs: ['Importance | Linear | Exact']\ntrials: 5")
+    assert "samples nothing" not in "\n".join(some.lines())
+    (own,) = (one for one in some.stages if "continuous" in one.name)
+    assert (own.least, own.most) == (0, 5), "one cell, on one seed"
 
 
 def test_a_budget_below_the_first_rung_is_refused(ahead: Callable[[str], Any]) -> None:
