@@ -133,9 +133,10 @@ def _read(store: Store, tag: str) -> pd.DataFrame:
     """Returns all runs with a tag on the task of the newest, the newest first.
 
     Of each the columns, settings and metrics that are asked for here: all that there is of a run
-    is a hundred times longer, and a search may have ten thousands of them.
+    is a hundred times longer, and a search may have ten thousands of them. Archived ones are among
+    them, since the search counts them.
     """
-    where = Conditions(protocol=PROTOCOL).where()
+    where = Conditions(protocol=PROTOCOL, archived=True).where()
     where.add("run_id IN (SELECT run_id FROM tags WHERE tag = {})", tag)
     newest = f"SELECT task, config_group FROM shown {where} {NEWEST} LIMIT 1"
     with store.open() as connection:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from experiments_db.read import queries
+from experiments_db.read.filters import Conditions
 from experiments_db.read.searched import Searched, searched, searches
 from experiments_db.run.request import config_hash, request
 from experiments_db.store import Driver, Store, open_store
@@ -119,6 +121,17 @@ def test_what_diverged_counts_as_nothing_and_other_tasks_stay_out(store: Store) 
     assert one.cells["mean"].tolist() == [0.6, 0.5, 0.0] and one.counts == {
         "finished": 4, "diverged": 1,
     }  # fmt: skip
+
+
+def test_what_is_archived_counts_as_it_does_for_the_search(store: Store) -> None:
+    first_rung(store)
+    before, ids = found(store), queries.ids(store, Conditions(tags=TAG))
+    store.archive(ids[:2])
+    one = found(store)
+    assert searches(store) == [TAG] and one.counts == before.counts == {"finished": 4}
+    assert one.cells.equals(before.cells)
+    store.archive(ids)
+    assert searches(store) == [], "what is archived as a whole is out of the way"
 
 
 def test_a_run_on_its_way_is_counted_and_has_no_score(store: Store) -> None:
