@@ -88,20 +88,26 @@ class Ledger:
     def adopt(self, tags: Sequence[str]) -> None:
         """Tags all runs that answered, whatever they were made for.
 
-        Who looks for the tags then finds all that counts, and not only what was missing.
+        Who looks for the tags then finds all that counts, and not only what was missing. A store
+        that is read-only stays as it is: what was found is told all the same.
 
         Args:
             tags: those of the search.
         """
+        if self._stores[0].readonly:
+            return
         told = {one.run_id for one in self._known.values()} - self._adopted
         if lacking := self._lacking(told, tags):
             self._stores[0].tag(lacking, tags)
         self._adopted |= told
 
     def _lacking(self, told: set[str], tags: Sequence[str]) -> list[str]:
-        """Returns the runs that lack one of some tags: where none does, nothing is written."""
+        """Returns the runs that lack one of some tags: where none does, nothing is written.
+
+        What somebody deleted since it was read has none, and needs none.
+        """
         sql = """
-            SELECT unnest($told::VARCHAR[]) AS run_id EXCEPT
+            SELECT run_id FROM runs WHERE run_id IN (SELECT unnest($told::VARCHAR[])) EXCEPT
             SELECT run_id FROM tags WHERE list_contains($tags::VARCHAR[], tag)
             GROUP BY run_id HAVING count(*) = len(list_distinct($tags::VARCHAR[]))
         """

@@ -13,7 +13,7 @@ from ttr_core import FRAMES, ModelConfig, RequestError, from_settings, options_o
 from ttr_core.lab import TASKS, TrainConfig, resolve_device
 
 from ..run.request import MAX_SEED, Short, check_labels
-from ..store.writes import TAG_CHARS
+from ..store.writes import TAG_CHARS, clean_tags
 from ..sweeps.complaints import complaints
 from ..sweeps.entries import TaskEntry
 from ..sweeps.plan import Settings
@@ -152,7 +152,8 @@ def load_search(path: Path) -> tuple[SearchPlan, Source]:
     """
     plan, source = checked_search(*read(path))
     named = path.stem.strip()[:TAG_CHARS]
-    tags = plan.tags or ((named,) if named.isprintable() else ("search",))
+    usual = (named,) if named.isprintable() else ("search",)
+    tags = tuple(clean_tags(plan.tags)) or usual
     return plan.model_copy(update={"tags": tags}), source
 
 

@@ -184,6 +184,22 @@ def test_whatever_a_search_counts_is_found_by_its_tags(
         again = Ledger(store, space.candidates[0].experiment.task.main())
         again.known(asked[:3])
         again.adopt(("mine", "too"))
+        frozen_store = open_store(tmp_path / "runs.duckdb", readonly=True)
+        reader = Ledger(frozen_store, space.candidates[0].experiment.task.main())
+        assert len(reader.known(asked)) == 4
+        reader.adopt(("mine", "too"))  # what nobody can tag is told all the same
+
+
+def test_what_was_deleted_since_it_was_read_needs_no_tag(tmp_path: Path) -> None:
+    _, space = made()
+    store = open_store(tmp_path / "runs.duckdb")
+    asked = [Training(space.candidates[0], "paper", 0.01, 2, seed) for seed in range(2)]
+    gone, kept = (ended(store, one, {}) for one in asked)
+    book = Ledger(store, space.candidates[0].experiment.task.main())
+    book.known(asked)
+    store.delete([gone])
+    book.adopt(("mine",))
+    assert queries.ids(store, Conditions(tags="mine")) == [kept]
 
 
 def test_a_curve_with_too_few_looks_is_not_said_to_be_flat(tmp_path: Path) -> None:
