@@ -33,7 +33,10 @@ class Book(Protocol):
     """Knows how trainings ended."""
 
     def known(self, asked: Iterable[Training]) -> Mapping[Training, Reached]:
-        """Returns how those of some trainings ended that are known."""
+        """Returns how those of some trainings ended that are known, which count from then on."""
+
+    def seen(self, asked: Iterable[Training]) -> Mapping[Training, Reached]:
+        """Returns the same of trainings that need not count."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,11 +166,14 @@ def settled(
     left, found = list(asked), dict[Training, Reached]()
     for steps in before:
         earlier = {one: replace(one, steps=steps) for one in left}
-        known = book.known(earlier.values())
-        for one, shorter in earlier.items():
-            reached = known.get(shorter)
-            if reached is not None and reached.status == "finished" and reached.steps < steps:
-                found[one] = reached
+        seen = book.seen(earlier.values())
+        at_rest = {
+            one: shorter
+            for one, shorter in earlier.items()
+            if shorter in seen and seen[shorter].came_to_rest(steps)
+        }
+        known = book.known(at_rest.values())
+        found |= {one: known[shorter] for one, shorter in at_rest.items()}
         left = [one for one in left if one not in found]
     return found | dict(book.known(left))
 

@@ -43,6 +43,14 @@ class Reached:
     run_id: str = ""
     message: str = ""
 
+    def came_to_rest(self, most: int) -> bool:
+        """Whether it ended well before its steps were used up.
+
+        Args:
+            most: steps that it was given.
+        """
+        return self.status == "finished" and self.steps < most
+
 
 class Ledger:
     """Trainings by what they are: complete ones never change, so each is read once.
@@ -60,24 +68,34 @@ class Ledger:
         self._stores = [one for one in (store, beside) if one is not None]
         self._metric = metric
         self._known: dict[str, Reached] = {}
+        self._counted: set[str] = set()
         self._adopted: set[str] = set()
 
     @property
     def cpu_seconds(self) -> float:
         """Processor seconds of all that was asked for and is there."""
-        return sum(one.cpu_seconds for one in self._known.values())
+        return sum(one.cpu_seconds for one in self._counting())
 
     @property
     def failed(self) -> tuple[Reached, ...]:
         """What failed of it, the oldest first."""
-        lost = [one for one in self._known.values() if one.status == "failed"]
+        lost = [one for one in self._counting() if one.status == "failed"]
         return tuple(sorted(lost, key=lambda one: one.run_id))
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._counted)
+
+    def _counting(self) -> list[Reached]:
+        return [self._known[name] for name in sorted(self._counted)]
 
     def known(self, asked: Iterable[Training]) -> dict[Training, Reached]:
-        """Returns how those of some trainings ended that the store has."""
+        """Returns how those of some trainings ended that the store has; they count from now on."""
+        found = self.seen(asked)
+        self._counted |= {one.planned.config_hash for one in found}
+        return found
+
+    def seen(self, asked: Iterable[Training]) -> dict[Training, Reached]:
+        """Returns how those of some trainings ended that the store has, and counts none of them."""
         hashes = {one: one.planned.config_hash for one in asked}
         unknown = {name for name in hashes.values() if name not in self._known}
         for store in self._stores:
@@ -86,7 +104,7 @@ class Ledger:
         return {one: self._known[name] for one, name in hashes.items() if name in self._known}
 
     def adopt(self, tags: Sequence[str]) -> None:
-        """Tags all runs that answered, whatever they were made for.
+        """Tags all runs that count, whatever they were made for.
 
         Who looks for the tags then finds all that counts, and not only what was missing. A store
         that is read-only stays as it is: what was found is told all the same.
@@ -96,7 +114,7 @@ class Ledger:
         """
         if self._stores[0].readonly:
             return
-        told = {one.run_id for one in self._known.values()} - self._adopted
+        told = {one.run_id for one in self._counting()} - self._adopted
         if lacking := self._lacking(told, tags):
             self._stores[0].tag(lacking, tags)
         self._adopted |= told

@@ -74,6 +74,9 @@ class Told:
         self.asked += [one for one in found if one not in self.asked]
         return found
 
+    def seen(self, asked: Iterable[Training]) -> dict[Training, Reached]:
+        return {one: self.ends(one) for one in asked if self.held is None or one in self.held}
+
 
 def by_place(rising: Iterable[int] = ()) -> Callable[[Training], Reached]:
     """The later a cell stands in the space, the better it is; the second rate is better."""

@@ -16,7 +16,7 @@ from experiments_db.read.filters import Conditions
 from experiments_db.search import SearchPlan, Space, checked_search, space_of
 from experiments_db.search.candidates import Candidate, refitted
 from experiments_db.search.finals import Finals, finals
-from experiments_db.search.halving import Rung, climb
+from experiments_db.search.halving import Rung, climb, settled
 from experiments_db.search.ledger import Ledger, Reached
 from experiments_db.search.rivals import contests
 from experiments_db.search.search_tables import rivals_table, slowest_starts
@@ -188,6 +188,21 @@ def test_whatever_a_search_counts_is_found_by_its_tags(
         reader = Ledger(frozen_store, space.candidates[0].experiment.task.main())
         assert len(reader.known(asked)) == 4
         reader.adopt(("mine", "too"))  # what nobody can tag is told all the same
+
+
+def test_what_is_looked_at_and_answers_nothing_does_not_count(tmp_path: Path) -> None:
+    """A run of another search at an earlier rung's steps may be there for a cell of the finals."""
+    _, space = made()
+    store = open_store(tmp_path / "runs.duckdb")
+    asked = Training(space.candidates[0], "standard", 0.01, 8, 0)
+    book = Ledger(store, space.candidates[0].experiment.task.main())
+    ended(store, dataclasses.replace(asked, steps=2), {"cpu_seconds": 3.0}, "earlier")
+    assert settled([asked], (2,), book) == {} and (len(book), book.cpu_seconds) == (0, 0.0)
+    book.adopt(("mine",))
+    assert queries.ids(store, Conditions(tags="mine")) == []
+    at_rest = ended(store, dataclasses.replace(asked, steps=4), {"cpu_seconds": 5.0}, "earlier")
+    assert settled([asked], (2, 4), book)[asked].run_id == at_rest
+    assert (len(book), book.cpu_seconds) == (1, 5.0)
 
 
 def test_what_was_deleted_since_it_was_read_needs_no_tag(tmp_path: Path) -> None:
