@@ -13,7 +13,7 @@ import ttr_core as ttr
 from experiments_db.atlas import charted
 from experiments_db.read import queries
 from experiments_db.read.filters import Conditions
-from experiments_db.search import SearchPlan, Space, checked_search, space_of
+from experiments_db.search import SearchPlan, Space, checked_search, load_search, space_of
 from experiments_db.search.candidates import Candidate, refitted
 from experiments_db.search.finals import Finals, finals
 from experiments_db.search.halving import Rung, climb, settled
@@ -188,6 +188,15 @@ def test_whatever_a_search_counts_is_found_by_its_tags(
         reader = Ledger(frozen_store, space.candidates[0].experiment.task.main())
         assert len(reader.known(asked)) == 4
         reader.adopt(("mine", "too"))  # what nobody can tag is told all the same
+
+
+def test_tags_are_those_that_runs_keep(tmp_path: Path) -> None:
+    """Else every call would find that all runs lack one, and tag them anew."""
+    task = "task: {name: mqar, pairs: 2, seq_len: 16, vocab_size: 64}\n"
+    (tmp_path / "plan.yaml").write_text(f"{task}tags: [' a ', a, \"b's\"]")
+    assert load_search(tmp_path / "plan.yaml")[0].tags == ("a", "b's")
+    (tmp_path / "plan.yaml").write_text(task)
+    assert load_search(tmp_path / "plan.yaml")[0].tags == ("plan",)
 
 
 def test_what_is_looked_at_and_answers_nothing_does_not_count(tmp_path: Path) -> None:
