@@ -286,9 +286,9 @@ def test_what_the_documents_say_of_the_small_search_is_what_its_runs_come_to(
     ],
 )
 def test_what_the_documents_say_of_a_search_is_what_its_runs_come_to(
-    plan: str, said: str, tmp_path: Path
+    plan: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The command takes the kept runs and trains nothing."""
+    """The command takes the kept runs and trains nothing; a store that is read-only tells them."""
     asked = ["search", str(ROOT / f"examples/{plan}.yaml"), "--json"]
     places = ["--db", str(tmp_path / "runs.duckdb"), "--output", str(tmp_path / "out")]
     told = json.loads(CliRunner().invoke(app, [*asked, *places]).stdout)
@@ -310,3 +310,7 @@ def test_what_the_documents_say_of_a_search_is_what_its_runs_come_to(
     if plan == "search_small":
         fates = pd.Series([row["fate"] for row in told["cells"] if row["rungs"] == 1])
         assert f"{(fates == DROPPED).sum()} were dropped" in text and len(told["cells"]) == 25
+        monkeypatch.setenv("TTR_READONLY", "1")
+        again = CliRunner().invoke(app, [*asked, *places])
+        assert again.exit_code == 0 and json.loads(again.stdout) == told
+        assert "this store is read-only" in again.stderr
