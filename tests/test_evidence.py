@@ -97,7 +97,8 @@ def test_what_the_search_of_gates_says_is_what_its_runs_read() -> None:
     assert min(gates[2:]) >= 0.895 and max(gates) < 0.925 and len(gates) == 12
     assert other[0] >= 0.695 and other[-1] < 0.785 and "lie within .70 and .78" in said
     rows = re.findall(
-        r"\| `([\w* ]+)` \| (\.\d+)(?: \([\w-]+\))? \| (?:(\.\d+) \([\w-]+\))? ?\|", said
+        r"\| `([\w* ]+)` \| (\.\d+)(?: \([\w-]+\))? \| (?:(\.\d+) \([\w-]+\))? ?\|",
+        said.partition("## Which weights the two gates want")[2].partition("## ")[0],
     )
     assert len(rows) == 6
     last = runs[(runs["train.steps"] == 3000) & runs["seed"].between(300, 311)]
@@ -181,3 +182,36 @@ def test_what_is_said_of_ridges_is_what_their_runs_read() -> None:
         assert len(drawn) == 6 and f"{min(ridges):.2f} {max(ridges):.2f}" == "0.05 0.73"
         assert f"{name} {drawn.min():.3f} to {drawn.max():.3f}".replace("0.", ".") in said
         assert f"{means[stands]:.3f}".replace("0.", ".") in said.partition("as it stands")[2]
+
+
+def test_what_the_search_of_curvature_says_is_what_its_runs_read() -> None:
+    said = " ".join((DOCS / "search.md").read_text(encoding="utf-8").split())
+    said = said.partition("## Which weights curvature wants")[2].partition("## ")[0]
+    runs = pd.read_parquet(DOCS / "evidence/search_curvature.parquet")
+    runs = runs[runs["model.key_dim"] == 4]
+    kept = runs["metrics"].map(json.loads)
+    runs = runs.assign(validation=kept.map(lambda one: one.get("validation_accuracy")))
+    chosen = runs[(runs["seed"] < 3) & (runs["model.frame"] == "paper")]
+    means = chosen.groupby(["train.steps", "spec", "train.lr"])["validation"].mean()
+    rows = re.findall(r"\| `([\w* ]+)` \| (dropped )?[a-z 1,20]*(\.\d{3})[^|]*\|", said)
+    assert len(rows) == 6
+    for weights, dropped, told in rows:
+        scores = means[1200 if dropped else 3000, f"{weights} | Linear | Preconditioned"]
+        assert f"{scores.drop(0.1, errors='ignore').max():.3f}".lstrip("0") == told
+    lead = means[3000, "ChannelGate * Importance | Linear | Hebbian"]
+    assert f"reads {lead[0.04]:.2f} at .04".replace("0.8", ".8") in said
+    assert f"and {lead[0.1]:.2f} at .1".replace("0.9", ".9") in said
+    fresh = runs[runs["seed"].between(400, 411)].groupby(["model.frame", "spec"])["accuracy"]
+    spread = {at: sorted(scores) for at, scores in fresh}
+    assert all(len(scores) == 12 for scores in spread.values()) and len(spread) == 4
+    mine = "Importance | Linear | Preconditioned"
+    for frame, rival, low, rest, own in (
+        ("paper", "ChannelGate * Importance", "one .62", ".91 to .96", "within .89 and .96"),
+        ("standard", "Gate * Importance", "one seed of .44", ".86 to .94", "beside .83 to .90"),
+    ):
+        one, *others = spread[frame, f"{rival} | Linear | Hebbian"]
+        ours = spread[frame, mine]
+        assert low.endswith(f"{one:.2f}".lstrip("0")) and low in said
+        assert rest == f"{span(pd.Series(others))}" and rest in said
+        assert own.partition(" ")[2].replace("and", "to") == span(pd.Series(ours))
+        assert own in said
