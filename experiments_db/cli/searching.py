@@ -144,8 +144,9 @@ def _wave(
 def _show_outlook(ahead: Outlook, hunt: Search, json: bool) -> SearchState:
     state = hunt.state()
     _name_failures(state)
+    refused = hunt.refusal(state, hunt.wave(state, None)) if state.missing else ""
     if json:
-        print_json({**ahead.document(), **_counted(state)})
+        print_json({**ahead.document(), **_counted(state), "refused": refused})
         return state
     from ..search.outlook import COLUMNS
 
@@ -153,10 +154,8 @@ def _show_outlook(ahead: Outlook, hunt: Search, json: bool) -> SearchState:
     print_table(rows[:PLANNED_ROWS], COLUMNS)
     if len(rows) > PLANNED_ROWS:
         tell(f"... and {len(rows) - PLANNED_ROWS:,} more; --json lists all")
-    for text in (*ahead.lines(), state.told):
+    for text in (*ahead.lines(), state.told, *filter(None, [refused])):
         tell(text)
-    if state.missing and (said := hunt.refusal(state, hunt.wave(state, None))):
-        tell(said)
     return state
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from ttr_core.lab import RISE
 
 from .candidates import Candidate
-from .continuous import SAMPLING, sampled
+from .continuous import SAMPLING, Sampled, sampled
 from .halving import Book, Climber, Rung, has_not_begun, settled
 from .ledger import Reached
 from .permuted import LEVEL, detectable, holm, least_gain, p_above
@@ -122,6 +122,7 @@ class Finals:
         missing: trainings that lack.
         stage: what these are for.
         rivals: finalist -> the published cells that were tried at its state, the best first.
+        turned: what sampling continuous settings came to.
     """
 
     finalists: tuple[Finalist, ...] = ()
@@ -129,6 +130,7 @@ class Finals:
     missing: tuple[Training, ...] = ()
     stage: str = ""
     rivals: Mapping[Climber, tuple[Climber, ...]] = field(default_factory=dict)
+    turned: Sampled = field(default_factory=Sampled)
 
 
 def finals(plan: SearchPlan, last: Rung, book: Book) -> Finals:
@@ -168,7 +170,7 @@ def finals(plan: SearchPlan, last: Rung, book: Book) -> Finals:
         for frame in plan.frames
         for one, found in rivals.items()
     }
-    return replace(_fought(plan, pairs, rates, book), rivals=contest.rivals)
+    return replace(_fought(plan, pairs, rates, book), rivals=contest.rivals, turned=turned)
 
 
 def tuning(plan: SearchPlan, cells: Iterable[Candidate]) -> list[Training]:

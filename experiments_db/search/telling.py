@@ -86,6 +86,7 @@ def report_lines(ahead: Outlook, state: SearchState) -> list[str]:
         *_finals(state.finals),
         *edges_told(ahead.plan, state.finals),
         *_rivals(state.finals),
+        *samplings_told(state.finals),
         *_last_rung(ahead.plan, state.rungs),
         *_halving(state.rungs),
         *starts_told(state.rungs),
@@ -220,6 +221,28 @@ def _rivals(finals: Finals) -> list[str]:
         "Each published cell of the last rung has the longest keys at which it is no larger than "
         "the finalist by one of the counts, and was trained with them at every rate. The "
         f"{RIVALS} best of each finalist, of which every frame takes the best; the table has all.",
+        export.to_markdown(pd.DataFrame(rows)).rstrip(),
+    ]
+
+
+def samplings_told(finals: Finals) -> list[str]:
+    """Returns how many continuous settings of each side were sampled, and the best of them.
+
+    Args:
+        finals: who met whom.
+    """
+    rows = [
+        {"cell": f"{one}", "K": one.keys, "tried": tried,
+         "best": f"`{finals.turned.best[one].spec}`"}
+        for one, tried in finals.turned.tried.items()
+        if tried
+    ]  # fmt: skip
+    if not rows:
+        return []
+    return [
+        "## Continuous settings",
+        "Settings that were sampled of each side beside its own, by the validation set of the "
+        "search's seeds in its first frame, and what went on.",
         export.to_markdown(pd.DataFrame(rows)).rstrip(),
     ]
 

@@ -15,8 +15,10 @@ from experiments_db.atlas import charted
 from experiments_db.search import SearchPlan, Space, checked_search, space_of
 from experiments_db.search.candidates import Candidate
 from experiments_db.search.continuous import sampled, sampled_options, with_values
+from experiments_db.search.finals import Finals
 from experiments_db.search.ledger import Reached
 from experiments_db.search.sampler import OptunaSampler, SampledOption, optuna_module
+from experiments_db.search.telling import samplings_told
 from experiments_db.search.trainings import Training
 from experiments_db.sweeps import plan_file
 from tests.batch.test_halving import Told
@@ -91,6 +93,9 @@ def test_both_sides_get_equally_many_trials_and_each_keeps_its_best() -> None:
         "Importance | Linear | Exact(ridge=4.0)", "Uniform | Linear | Exact",
         "Uniform | Linear | SGD",
     ]  # fmt: skip
+    (said,) = samplings_told(Finals(turned=found))[2:]
+    assert said.count("| 3 |") == 2 and "`Importance \\| Linear \\| Exact(ridge=4.0)`" in said
+    assert samplings_told(Finals()) == []
     (own, *_) = sides
     kept = found.best[own]
     assert (kept.state, kept.key_dim, kept.names) == (own.state, own.key_dim, own.names)

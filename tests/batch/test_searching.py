@@ -230,6 +230,8 @@ def test_a_dry_run_tells_what_the_evidence_of_its_plan_answers_and_writes_nothin
     small = "budget: 0.0001\n"
     told = cli("--dry-run", plan=f"{TINY}{small}").stdout
     assert "The budget of 0.0001 processor hours has" in told, "its first rung is there"
+    document = json.loads(cli("--dry-run", "--json", plan=f"{TINY}{small}").stdout)
+    assert document["refused"].startswith("The budget of 0.0001 processor hours has")
     more = TINY.replace("seeds: [0]", "seeds: [0, 1]")
     refused = cli("--dry-run", plan=f"{more}{small}", code=2).stderr
     assert "first rung alone, 8 runs, lacks 4 runs, which take about" in " ".join(refused.split())
