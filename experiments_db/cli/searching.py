@@ -72,8 +72,11 @@ def search(
                 raise typer.Exit(Exit.FAILED)
             return
         check_folder(output)
-        for said in sweeps.evidence.bring_in(opened, kept):
-            say(said)
+        if opened.readonly and kept:  # what it has may tell a finished search all the same
+            say("Nothing is taken in from the plan's evidence: this store is read-only.")
+        else:
+            for said in sweeps.evidence.bring_in(opened, kept):
+                say(said)
         ahead = look_ahead(opened, plan, source, space, checking("trying cell"))
         for line in ahead.lines():
             say(line)

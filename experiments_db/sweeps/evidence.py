@@ -38,9 +38,6 @@ def bring_in(store: Store, found: Iterable[Path], only: Collection[str] | None =
     """
     found = list(found)
     said = absent(found)
-    if store.readonly:  # what it has answers all the same
-        return [*said, *(f"Nothing is taken in from {file}: this store is read-only."
-                         for file in found if file.exists())]  # fmt: skip
     for file in found:
         if file.exists() and (added := import_runs(store, file, only).added):
             said.append(f"{how_many(added, 'run is', 'runs are')} taken in from {file}.")
