@@ -28,6 +28,7 @@ from experiments_db.store import open_store
 from experiments_db.store.driver import Wish, ask_of, folder_of, held_in
 from experiments_db.store.importing import import_runs
 from experiments_db.store.records import NewRun, Outcome
+from experiments_db.sweeps import Sweep
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAN = """
@@ -160,14 +161,23 @@ def test_a_killed_search_is_shared_by_two_and_tells_the_same(
 
 @pytest.mark.slow
 def test_a_search_is_held_and_cancelled_from_without(
-    cli: Callable[..., Any], tmp_path: Path
+    cli: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    db, asked = tmp_path / "runs.duckdb", []
+    db, asked, held, heed = tmp_path / "runs.duckdb", [], threading.Event(), Sweep.heed
+
+    def heeding(sweep: Sweep) -> bool:
+        cancelled = heed(sweep)
+        if sweep.held:
+            held.set()
+        return cancelled
+
+    monkeypatch.setattr(Sweep, "heed", heeding)
 
     def page() -> None:
         until(lambda: finished(db) >= 3)
         (driver,) = held_in(folder_of(db))
         asked.append(ask_of(db, driver, Wish.HOLD))
+        until(held.is_set)  # between two runs none is running, either
         until(lambda: "running" not in set(queries.runs(open_store(db))["status"]))
         asked.append(ask_of(db, driver, Wish.STOP))
 
