@@ -245,7 +245,7 @@ def test_a_curve_with_too_few_looks_is_not_said_to_be_flat(tmp_path: Path) -> No
 
 
 def test_a_side_that_is_best_at_the_edge_of_the_rates_is_named() -> None:
-    """Two rates made a lead of four points where a third one shows none."""
+    """A lead over two rates was not shown again where a third one was tried."""
     plan, _ = made()
     found, _ = fought({ODD: 0.9})
     (said,) = edges_told(plan, found)
