@@ -132,9 +132,13 @@ def test_a_search_is_run_told_and_not_run_again(cli: Callable[..., Any], tmp_pat
 
 @pytest.mark.slow
 def test_a_killed_search_is_shared_by_two_and_tells_the_same(
-    cli: Callable[..., Any], tmp_path: Path, fake_command: tuple[str, ...]
-) -> None:
-    whole = json.loads(cli("--json", db="whole").stdout)
+    cli: Callable[..., Any], tmp_path: Path, fake_command: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("FAKE_SCORES", json.dumps({**SCORES, "Exact": 0.04}))
+    sampling = PLAN.replace("Implicit]", "Exact]") + "trials: 2\n"
+    whole = json.loads(cli("--json", plan=sampling, db="whole").stdout)
+    assert "Exact(ridge=" in " ".join(queries.runs(open_store(tmp_path / "whole.duckdb"))["spec"])
     db = tmp_path / "shared.duckdb"
     call = [sys.executable, "-c", DRIVER, fake_command[1], "search", str(tmp_path / "plan.yaml"),
             "--jobs", "2", "--json", "--db", str(db)]  # fmt: skip
